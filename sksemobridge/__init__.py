@@ -13,10 +13,11 @@ How data flow:
 
 `_fitted` holds what a classifier has learnt. `_pipeline` begins with images, `_zero_shot` has no
 shots, `_search/` finds images and texts, `_evaluation` says how good a classifier is. `_label/`
-labels folders: `command` is what users run, `folder_job` learns, `folder_table` labels,
-`user_tables` and `clicks` hold what users say, `report/` makes the pages, and `sort_into` copies
-images. `_onnx` writes fitted models, `displays` draws, `distributed/` runs on Ray, `datasets/`
-loads pictures and words, `models/` holds the bundled one, and `_utils/` what all of them use.
+labels folders: `command` is what users run and `label_folder` what they call, `options` is what
+they ask, `read_folder` reads, `folder_job` learns, `folder_table` labels, `write_files` writes, and
+`report/` makes the pages. `_onnx` writes fitted models, `displays` draws, `distributed/` runs on
+Ray, `datasets/` loads pictures and words, `models/` holds the bundled one, and `_utils/` what all
+of them use.
 """
 
 import lazy_loader

@@ -2,6 +2,7 @@ from . import datasets
 from ._classifier import SeMoBridgeClassifier
 from ._evaluation import ShotEvaluation, evaluate_shots
 from ._label.folder_table import predict_folder
+from ._label.label_folder import LabelledFolder, label_folder
 from ._label_next import label_next
 from ._onnx import to_onnx
 from ._paper.parameters import PaperBlend, Training
@@ -32,6 +33,7 @@ __all__ = [
     "ImageReadError",
     "JoinedImageEncoder",
     "JoinedTextEncoder",
+    "LabelledFolder",
     "ModelLoadError",
     "NoProjectionError",
     "NoTextError",
@@ -47,6 +49,7 @@ __all__ = [
     "clear_model_cache",
     "datasets",
     "evaluate_shots",
+    "label_folder",
     "label_next",
     "make_semobridge_pipeline",
     "mean_average_precision",

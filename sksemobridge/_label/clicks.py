@@ -20,7 +20,8 @@ from filelock import FileLock, Timeout
 
 from .._utils.files import new_file
 from .._utils.validation import listed, warn_caller
-from .user_tables import UsageError, as_class, read_rows, with_formulas, without_formulas
+from .messages import UsageError
+from .user_tables import as_class, read_rows, with_formulas, without_formulas
 
 HEADER = ["path", "label", "size", "sha256"]
 HEADERS_OF_CORRECTIONS = (HEADER[:2], ["file", "label"])

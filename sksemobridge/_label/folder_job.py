@@ -1,39 +1,31 @@
 """The job of the command: a folder of pictures, the classes, and what a person said of some of the
 pictures.
 
-`read_job` reads all that the user gives, and embeds the pictures. `FolderJob.fit` learns from it
-and from clicks, as often as the live page wants, and gives `FolderLabels`: the classifier, and the
-rows of the table.
+`FolderJob.fit` learns from it and from clicks, as often as the live page wants, and gives
+`FolderLabels`: the classifier, and the rows of the table.
 """
 
 import os
-import warnings
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 from sklearn.base import clone
 from sklearn.pipeline import Pipeline
 
-from .._evaluation import ShotEvaluation, evaluate_fitted
+from .._evaluation import ShotEvaluation, evaluate_fitted, share_right
 from .._label_next import images_to_label, least_certain
-from .._pipeline import SeMoBridgePipeline, make_semobridge_pipeline
+from .._pipeline import SeMoBridgePipeline
 from .._strangers import stranger_proba
-from .._utils.validation import as_words, listed, warn_caller
+from .._utils.validation import as_words
 from .._zero_shot import ZeroShotClassifier
-from ..datasets import load_image_folder
-from ..datasets._folder import COPIES_MARK, existing_folder, list_files
-from .clicks import labels_of, read_corrections
-from .folder_table import embed_readable, plain, table_rows
-from .user_tables import UsageError, as_class, naming, read_classes, read_names, say, usual_prompts
+from .folder_table import table_rows, was_read
+from .user_tables import usual_prompts
 
 # A folder with fewer readable pictures (without a label) is not learnt from. In the mean of six
 # real sets, folders of 30 pictures gain 0.3 points with names alone and 0.2 with a shot a class, of
 # 50 0.7 and 0.4, of 100 1.9 and 0.9.
 LEAST_POOL = 50
-# Accurate and fast on a CPU.
-MODEL = "ViT-B-32-256"
 
 
 class Shots(NamedTuple):
@@ -77,6 +69,29 @@ class FolderLabels:
         own = self.classifier.predict_proba(self.embeddings)
         none = np.broadcast_to(self.strangers, len(own))[:, None]
         return np.hstack([own * (1 - none), none])
+
+    @property
+    def has_random_shots(self):
+        """Whether most shots were not chosen by the model."""
+        return len(self.shots.labels) > len(self.said)
+
+    def is_predicted(self):
+        """Whether each row of `embeddings` has a label that no person said."""
+        by_person = {*self.shots.real(), *self.said}
+        read = [row for row in self.rows if was_read(row)]
+        return [
+            row["label"] is not None and os.path.realpath(row["path"]) not in by_person
+            for row in read
+        ]
+
+    def estimate(self, **evidence):
+        """`ShareRight` of the predicted labels, or None if there are none. `evidence` are further
+        arguments of `share_right`.
+        """
+        rest = self.is_predicted()
+        if not any(rest):
+            return None
+        return share_right(self.proba()[rest], has_random_shots=self.has_random_shots, **evidence)
 
     def to_label(self):
         """Rows of `embeddings` in the order in which to label the pictures."""
@@ -206,117 +221,7 @@ class FolderJob:
         return classifier.set_params(class_names=names, prompts=prompts)
 
 
-def read_job(args):
-    """`FolderJob` from the arguments of the command. A `UsageError` says what is wrong, before a
-    model is loaded.
-    """
-    with naming("PHOTOS", ValueError):
-        files = list_files(args.photos)
-    # Those of an earlier run are not of the user.
-    written = {
-        os.path.realpath(path) for path in (args.out, args.report, args.save, args.labels) if path
-    }
-    files = [path for path in files if os.path.realpath(path) not in written]
-    paths, labels, classes = ([], [], []) if args.shots is None else _read_shots(args.shots)
-    if args.classes is not None:
-        # A folder and a name may differ in `_` and in the encoding of letters.
-        classes = sorted(
-            {*classes, *(as_class(label, classes) for label in read_classes(args.classes))}
-        )
-    corrections = {} if args.corrections is None else read_corrections(args.corrections, classes)
-    clicked = {}
-    if args.clicks is not None:
-        if args.clicks.are_elsewhere(files):
-            what = f"{args.labels!r} has labels of images elsewhere, and of none in PHOTOS"
-            raise UsageError(f"--labels: {what}; give another name for --out, or for --labels")
-        clicked = labels_of(args.clicks.rows, classes, "--labels")
-    said = corrections | clicked
-    labelled = {label for _, label in said.values() if label}
-    if new := labelled.difference(classes):
-        warn_caller(f"New classes by your clicks or corrections: {', '.join(sorted(new))}")
-    known = sorted({*classes, *labelled})
-    if len(known) == 1 and not args.alpha and not args.open:
-        option = "--classes" if args.shots is None else "--shots"
-        raise UsageError(
-            f"{option}: there is one class, {known[0]!r}; give more, or --alpha for the rest"
-        )
-    if args.alpha and not (args.open or paths or labelled):
-        raise UsageError(
-            "--alpha: names alone give no p-values; these need --shots or --corrections"
-        )
-    params = {} if args.names is None else read_names(args.names, known)
-
-    first, *more = [(name, "auto") for name in args.model or [MODEL]]
-    model = ([first, *more],) if more else first
-    pipeline = make_semobridge_pipeline(
-        *model, encoder_params={"cache": cache_folder(args)}, **params
-    )
-    here = {*map(os.path.realpath, [*paths, *files])}
-    for real, (path, label) in said.items():
-        if label and real not in here:
-            paths.append(path)
-            labels.append(label)
-    embeddings, problems = embed_readable(pipeline[0], paths, progress=True)
-    for path, problem in problems.items():
-        warn_caller(f"Skipped the shot {path}: {problem}.")
-    is_read = np.array([path not in problems for path in paths], dtype=bool)
-    shots = Shots(
-        np.array(paths, dtype=object)[is_read], np.array(labels, dtype=object)[is_read], embeddings
-    )
-    if pipeline[-1].text_encoder is None and (missing := {*known} - {*shots.labels, *labelled}):
-        models = " and ".join(model_names(pipeline))
-        raise UsageError(
-            f"--model: {models} cannot read names; give --shots of {listed(sorted(missing))}"
-        )
-    embeddings, problems = embed_readable(pipeline[0], files, progress=True)
-    given = classes, shots, corrections, clicked
-    return FolderJob(
-        pipeline, files, problems, embeddings, *given, args.alpha, not args.each_by_itself
-    )
-
-
-def cache_folder(args):
-    """The folder that keeps embeddings between runs, in the user's folder for caches. None if it
-    cannot be made.
-    """
-    if args.no_cache:
-        return None
-    try:
-        caches = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-        folder = Path(caches, "sksemobridge", "embeddings")
-        folder.mkdir(parents=True, exist_ok=True)
-    except (OSError, RuntimeError) as error:  # the latter if there is no home folder
-        say(f"Note: Embeddings are not kept for the next run: {error}.")
-        return None
-    say(f"Embeddings are kept in {str(folder)!r}.")
-    return folder
-
-
 def model_names(pipeline):
-    """Names of the models of the image encoder."""
-    return [encoder.model_name for encoder in getattr(pipeline[0], "encoders", [pipeline[0]])]
-
-
-def _read_shots(folder):
-    """Paths and labels of the images in a folder with one sub-folder for each class, and all names
-    of sub-folders.
-    """
-    with naming("--shots"):
-        below = [path for path in existing_folder(folder).iterdir() if path.is_dir()]
-    folders = [
-        path.name for path in below if path.name[0] != "." and not (path / COPIES_MARK).exists()
-    ]
-    if not folders:
-        raise UsageError(f"--shots: {folder!r} has no sub-folders, one for each class")
-    if unreadable := [name for name in folders if plain(name) != name]:
-        raise UsageError(
-            f"--shots: the name of the folder {unreadable[0]!r} is not UTF-8; give it another"
-        )
-    with warnings.catch_warnings():
-        # They are classes here.
-        warnings.filterwarnings("ignore", ".*sub-folders without images")
-        try:
-            found = load_image_folder(folder)
-        except ValueError:  # all are empty
-            return [], [], folders
-    return found.paths.tolist(), found.target_names[found.target].tolist(), folders
+    """Names of the models of the image encoder. Encoders of other packages have none."""
+    encoders = getattr(pipeline[0], "encoders", [pipeline[0]])
+    return [encoder.model_name for encoder in encoders if hasattr(encoder, "model_name")]

@@ -46,8 +46,9 @@ def predict_folder(
     Parameters
     ----------
     estimator : Pipeline
-        Fitted pipeline that begins with a `CLIPImageEncoder` and has `predict_proba`, or a search
-        over one.
+        Fitted pipeline with `predict_proba`, or a search over one. It begins with a
+        `CLIPImageEncoder`, or with another transformer from a list of paths to embeddings, where a
+        row of NaN is an image that could not be read.
     folder : str or os.PathLike
         Links to folders are followed. Hidden files and folders (with a leading dot) are left out,
         and so are the copies of `sksemobridge label --sort-into`.
@@ -88,6 +89,11 @@ def predict_folder(
     >>> table = predict_folder(pipeline, "photos")  # doctest: +SKIP
     """
     rows, _ = label_files(image_pipeline(estimator), folder, alpha=alpha, progress=progress)
+    return as_table(rows)
+
+
+def as_table(rows):
+    """Rows as a data frame of pandas, or without pandas as a `Bunch` of lists."""
     columns = {name: [row[name] for row in rows] for name in COLUMNS}
     try:
         import pandas
@@ -102,11 +108,12 @@ def image_pipeline(estimator):
     or not fitted.
     """
     estimator = best_of(estimator)
-    is_pipeline = isinstance(estimator, Pipeline) and isinstance(estimator[0], ImageEncoder)
+    is_pipeline = isinstance(estimator, Pipeline) and len(estimator) > 1
     if not is_pipeline or not hasattr(estimator, "predict_proba"):
         raise TypeError(
-            "Images need a pipeline from a CLIPImageEncoder to a classifier with predict_proba, or"
-            f" a search over one that was fitted with refit=True; got {type(estimator).__name__}."
+            "Images need a pipeline from a CLIPImageEncoder, or another transformer of paths, to a"
+            " classifier with predict_proba, or a search over one that was fitted with refit=True;"
+            f" got {type(estimator).__name__}."
         )
     check_is_fitted(estimator[1:])
     return estimator
@@ -132,8 +139,13 @@ def embed_readable(encoder, paths, *, progress):
     """Embeddings `(n, D)` of readable images, and a dict from the paths of other files to their
     problems.
     """
-    encoder = clone(encoder).set_params(progress=progress)
-    embeddings, problems = embed_rows(encoder, paths)
+    if isinstance(encoder, ImageEncoder):
+        encoder = clone(encoder).set_params(progress=progress)
+        embeddings, problems = embed_rows(encoder, paths)
+    else:
+        embeddings = encoder.transform(paths)
+        unread = np.flatnonzero(~np.isfinite(np.asarray(embeddings)).all(axis=1)).tolist()
+        problems = dict.fromkeys(unread, "the encoder could not read it")
     readable = [row for row in range(len(paths)) if row not in problems]
     # The encoder may be set to return a data frame of pandas, which has `iloc`.
     embeddings = getattr(embeddings, "iloc", embeddings)[readable]

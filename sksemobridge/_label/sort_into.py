@@ -14,7 +14,7 @@ from .._utils.files import folder_names, new_file
 from .._utils.validation import warn_caller
 from ..datasets._folder import COPIES_MARK
 from .folder_table import was_read
-from .user_tables import UsageError
+from .messages import UsageError
 
 
 def earlier_copies(photos, folder):

@@ -1,12 +1,9 @@
 """What the command says of its labels."""
 
-import os
 from dataclasses import replace
 
-from .._evaluation import share_right
 from .._utils.validation import listed
 from .folder_job import model_names
-from .folder_table import was_read
 from .user_tables import puzzling_names
 
 
@@ -14,17 +11,11 @@ def summary(job, labels, evidence):
     """Lines on how the labels came about. `evidence` are further arguments of `share_right`."""
     shots, names, lines = labels.shots, labels.classifier.class_names_, []
     has_text = names is not None
-    by_person = {*shots.real(), *labels.said}
-    has_random_shots = len(shots.labels) > len(labels.said)
-    read = [row for row in labels.rows if was_read(row)]
-    rest = [
-        row["label"] is not None and os.path.realpath(row["path"]) not in by_person for row in read
-    ]
-    if any(rest):
-        right = share_right(labels.proba()[rest], has_random_shots=has_random_shots, **evidence)
+    if (right := labels.estimate(**evidence)) is not None:
         about = f"about {right.estimate:.1%} ({right.low:.1%} to {right.high:.1%}) are right"
         lines.append(
-            f"Of the {sum(rest)} predicted labels, {about}, if every image is of these classes."
+            f"Of the {sum(labels.is_predicted())} predicted labels, {about}, if every image is of"
+            " these classes."
         )
     if has_text and (puzzling := puzzling_names(names, model_names(job.pipeline))):
         known = f"Note: Names that the model may not know ({len(puzzling)}): {listed(puzzling)}."
@@ -53,10 +44,10 @@ def summary(job, labels, evidence):
     doubtful = [
         "{path} ({label}, looks like {likely})".format(**shot) for shot in labels.doubtful_shots()
     ]
-    # Clicks are hard images, and no measure.
-    evaluation = (
-        labels.evaluation if has_random_shots else replace(labels.evaluation, accuracy=float("nan"))
-    )
+    evaluation = labels.evaluation
+    if not labels.has_random_shots:
+        # Clicks are hard images, and no measure.
+        evaluation = replace(evaluation, accuracy=float("nan"))
     lines += f"{evaluation}{': ' if doubtful else ''}{listed(doubtful)}".split("\n")
     twice = [
         f"{shots.paths[i]} ({shots.labels[i]}) and {shots.paths[j]} ({shots.labels[j]})"

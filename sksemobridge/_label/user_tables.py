@@ -4,37 +4,19 @@ import csv
 import io
 import os
 import re
-import sys
-from contextlib import contextmanager
 from pathlib import Path
 from unicodedata import normalize
 
 from .._texts.prompts import ENSEMBLE_TEMPLATES
 from .._utils.validation import as_words, warn_caller
 from ..encoders._source import architecture
+from .messages import UsageError, naming
 
 # Where a spreadsheet may begin a cell: other countries have other separators. `page.js` has the
 # same rule, also for the next line.
 _BEGIN = r"(?:^|(?<=[,;\t\r\n\"]))"
 # What begins a formula there, also after it was made safe with `'`.
 _FORMULA = r"(?='*[=+\-@\t＝＋－＠])"
-
-
-class UsageError(ValueError):
-    """What a user did wrong. The message names the argument."""
-
-
-def say(message):
-    print(message, file=sys.stderr)
-
-
-@contextmanager
-def naming(argument, *kinds):
-    """A missing file, and errors of these kinds, become a `UsageError` with the argument."""
-    try:
-        yield
-    except (FileNotFoundError, NotADirectoryError, IsADirectoryError, *kinds) as error:
-        raise UsageError(f"{argument}: {error}") from error
 
 
 def without_formulas(text):
@@ -79,11 +61,14 @@ def usual_prompts(name):
 
 
 def read_classes(text):
-    """Labels from a text with commas, or from a text file with one a line."""
-    found = text.split(",")
-    if Path(text).suffix.lower() == ".txt" or os.path.isfile(text):
+    """Labels from a text with commas, from a text file with one a line, or from a tuple."""
+    if not isinstance(text, str):
+        found = text
+    elif Path(text).suffix.lower() == ".txt" or os.path.isfile(text):
         with naming("--classes", UnicodeDecodeError):
             found = Path(text).read_text(encoding="utf-8-sig").splitlines()
+    else:
+        found = text.split(",")
     labels = {}
     for label in filter(None, map(str.strip, found)):
         labels.setdefault(_as_spoken(label), label)

@@ -167,7 +167,7 @@ WRONG = {
 @pytest.mark.parametrize(("arguments", "message"), WRONG.items())
 def test_wrong_use_is_said_before_the_work_and_has_status_2(label, monkeypatch, arguments, message):
     monkeypatch.setattr("open_clip.create_model", None)
-    monkeypatch.setattr("sksemobridge._label.command.find_spec", {"skops": "installed"}.get)
+    monkeypatch.setattr("sksemobridge._label.options.find_spec", {"skops": "installed"}.get)
     Path("there.csv").write_text("mine")
     Path("a.skops").touch()
     save(np.zeros((8, 8, 3), dtype=np.uint8), "one/bird/0.png")
@@ -282,7 +282,7 @@ sys.exit(main())
 
 
 def test_an_interrupt_in_the_first_moment_is_one_line():
-    ended = run_where("numpy", "KeyboardInterrupt", "label")
+    ended = run_where("numpy", "KeyboardInterrupt", "label", *SHOTS.split(), "--out", "a.csv")
     assert (ended.returncode, ended.stderr) == (130, "Interrupted.\n")
 
 
@@ -306,7 +306,7 @@ def test_what_is_cached_is_labelled_without_torch_also_beside_other_files(label)
 
 def test_a_fault_of_the_program_is_a_traceback_that_asks_for_a_report(label, monkeypatch):
     monkeypatch.setattr(
-        "sksemobridge._label.command.count_files", Mock(side_effect=ValueError("broadcast"))
+        "sksemobridge._label.write_files.count_files", Mock(side_effect=ValueError("broadcast"))
     )
     status, said = label(f"{SHOTS} --out a.csv")
     assert status == 4

@@ -165,7 +165,7 @@ def test_models_without_text_need_shots_of_each_class(label, monkeypatch):
             [("images", images), ("classifier", SeMoBridgeClassifier(class_names="ignore"))]
         )
 
-    monkeypatch.setattr("sksemobridge._label.folder_job.make_semobridge_pipeline", make)
+    monkeypatch.setattr("sksemobridge._label.read_folder.make_semobridge_pipeline", make)
     status, said = label(f"{SHOTS} --classes heart --out a.csv")
     assert status == 2
     assert "--model: mini cannot read names" in said

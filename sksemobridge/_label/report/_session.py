@@ -14,7 +14,8 @@ from ..._evaluation import share_right
 from ...encoders._heads import ImageReadError, read_picture
 from ..clicks import digest_of, labels_of
 from ..folder_table import NONE_OF_THESE, plain
-from ..user_tables import UsageError, as_class
+from ..messages import UsageError
+from ..user_tables import as_class
 from ._page import jpeg
 
 # The model learns again after so many clicks.

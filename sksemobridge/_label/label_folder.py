@@ -1,0 +1,140 @@
+"""The job of the command, from Python."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from .._evaluation import ShareRight, ShotEvaluation
+from .folder_table import as_table
+from .options import LabelOptions
+from .read_folder import folder_job, folder_pipeline, pipeline_of, read_given
+
+Path = str | os.PathLike[str]
+
+
+@dataclass(frozen=True, eq=False)
+class LabelledFolder:
+    """The labels of a folder, and how they came about.
+
+    Attributes
+    ----------
+    table : pandas.DataFrame, or sklearn.utils.Bunch of lists without pandas
+        One row for each file, as `predict_folder` gives it. A label by a person has the probability
+        1.
+    pipeline : SeMoBridgePipeline
+        From paths of images to predictions. It has learnt from the folder.
+    evaluation : ShotEvaluation or None
+        How good the classifier is on held-out shots. None without shots.
+    estimate : ShareRight or None
+        The share of the predicted labels that is right, with an interval that holds it nine times
+        of ten: `estimate`, `low` and `high`. None if no label is predicted.
+    """
+
+    table: Any
+    pipeline: Any
+    evaluation: ShotEvaluation | None
+    estimate: ShareRight | None
+
+
+def label_folder(
+    photos: Path,
+    *,
+    classes: Sequence[str] | str | None = None,
+    shots: Path | None = None,
+    encoder: Any = None,
+    text_encoder: Any = None,
+    model: str | Sequence[str] | None = None,
+    names: Path | None = None,
+    corrections: Path | None = None,
+    alpha: float = 0.0,
+    each_by_itself: bool = False,
+    cache: str | os.PathLike[str] | None = "memory",
+    progress: bool = False,
+) -> LabelledFolder:
+    """Label all images in a folder from names of classes, from labelled images, or from both.
+
+    This is the job of the command `sksemobridge label`, without a page. The classifier also learns
+    from the images in the folder.
+
+    Parameters
+    ----------
+    photos : str or os.PathLike
+        Folder of images, with all sub-folders.
+    classes : sequence of str, str or None, default=None
+        Names of the classes. A text has commas between them, or is the path of a `.txt` file with
+        one a line.
+    shots : str, os.PathLike or None, default=None
+        Folder of labelled images, with a sub-folder for each class. An empty one is a class that is
+        known by its name.
+    encoder : transformer or None, default=None
+        Any transformer from a list of paths to embeddings `(n, D)`, in place of `model`. A row of
+        NaN is an image that could not be read.
+    text_encoder : text encoder or None, default=None
+        Of `encoder`, such as a `PrecomputedTextEncoder`. Without one, every class needs shots.
+    model : str, sequence of str or None, default=None
+        Name of a model, or several whose embeddings lie side by side. By default a model that is
+        accurate and fast on a CPU.
+    names : str, os.PathLike or None, default=None
+        A `.csv` with label, name of the class, and optional prompts.
+    corrections : str, os.PathLike or None, default=None
+        A `.csv` with path and label. An empty label is none of the classes.
+    alpha : float, default=0.0
+        Images with a p-value of at most `alpha` get no label.
+    each_by_itself : bool, default=False
+        Do not learn from the images in the folder, so that a label does not depend on the others.
+    cache : {"memory"}, str, os.PathLike or None, default="memory"
+        Where `model` keeps embeddings, see `CLIPImageEncoder`.
+    progress : bool, default=False
+        Whether to show a progress bar.
+
+    Returns
+    -------
+    LabelledFolder
+
+    Raises
+    ------
+    ValueError
+        If a value does not fit, or neither `classes` nor `shots` are given. The message calls
+        arguments as the command does, such as `--shots`.
+    OSError
+        If a file cannot be read.
+
+    Examples
+    --------
+    >>> from sksemobridge import label_folder
+    >>> labelled = label_folder("photos", classes=["bird", "clock"])  # doctest: +SKIP
+    >>> labelled.table  # doctest: +SKIP
+    """
+    options = LabelOptions(
+        photos=os.fspath(photos),
+        classes=classes if isinstance(classes, str | None) else tuple(classes),
+        shots=_text(shots),
+        model=(model,) if isinstance(model, str) else tuple(model or ()),
+        names=_text(names),
+        corrections=_text(corrections),
+        alpha=alpha,
+        each_by_itself=each_by_itself,
+    )
+    options.check()
+    if encoder is None and text_encoder is not None:
+        raise ValueError("text_encoder goes with encoder; give both, or a model.")
+    if encoder is not None and model is not None:
+        raise ValueError("encoder is in place of model; give one of them.")
+    given = read_given(options)
+    pipeline = (
+        folder_pipeline(options.model, cache)
+        if encoder is None
+        else pipeline_of(encoder, text_encoder)
+    )
+    job = folder_job(options, given, pipeline, progress=progress)
+    labels = job.fit(given.said, evaluate=True)
+    return LabelledFolder(
+        as_table(labels.rows), labels.pipeline, labels.evaluation, labels.estimate()
+    )
+
+
+def _text(path):
+    return None if path is None else os.fspath(path)

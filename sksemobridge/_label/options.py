@@ -1,0 +1,162 @@
+"""What a user asks of a folder. Each option is declared once, with its help and what it excludes.
+
+The command makes its parser from this, and everything behind the command takes it. It imports
+nothing heavy, so that `--help` is there at once.
+"""
+
+import argparse
+import sys
+from dataclasses import MISSING, Field, dataclass, field, fields
+from importlib.util import find_spec
+from typing import Any
+
+from .messages import UsageError
+
+# Accurate and fast on a CPU.
+MODEL = "ViT-B-32-256"
+# Packages that a kind of file, or the page, needs.
+NEEDS = {
+    ".xlsx": ["pandas", "openpyxl"],
+    ".skops": ["skops"],
+    "--open": ["starlette", "uvicorn"],
+}
+TABLES = (".csv", ".xlsx")
+CLASSIFIERS = (".joblib", ".skops")
+
+
+def _option(text: str, metavar: str = "", default: Any = None, **how: Any) -> Any:
+    """A field of `LabelOptions`: its help, and what the help calls its value.
+
+    `how` are `endings` of its file, and `excludes`, names of other options.
+    """
+    return field(default=default, metadata={"help": text, "metavar": metavar, **how})
+
+
+@dataclass(frozen=True, kw_only=True)
+class LabelOptions:
+    """What a user asks of a folder, as checked by `check`."""
+
+    photos: str = _option("folder of images, with all sub-folders", "PHOTOS", MISSING)
+    out: str | None = _option("table to write (.csv, .xlsx)", "FILE", endings=TABLES)
+    shots: str | None = _option(
+        "labelled images, a sub-folder for each class; an empty one is known by its name", "FOLDER"
+    )
+    classes: str | tuple[str, ...] | None = _option(
+        'names of classes, such as "beach, port", or a .txt with one a line', "NAMES"
+    )
+    open: bool = _option(
+        "open a page in the browser where you label images, while the classifier learns from each"
+        " handful",
+        default=False,
+    )
+    labels: str | None = _option(
+        "labels that you give in the page (default with --open: OUT with .clicks.csv)",
+        "FILE",
+        endings=(".csv",),
+    )
+    corrections: str | None = _option(
+        ".csv with path and label; an empty label is none of the classes", "FILE"
+    )
+    model: tuple[str, ...] = _option(
+        f"of open_clip, mini, transformers:NAME, timm:NAME; twice: both (default: {MODEL})",
+        "NAME",
+        default=(),
+    )
+    names: str | None = _option(".csv with label, name of the class, optional prompts", "FILE")
+    alpha: float = _option(
+        "give no label to images with a p-value of at most this number: they look like none of the"
+        " classes",
+        "ALPHA",
+        default=0.0,
+    )
+    each_by_itself: bool = _option(
+        "do not learn from the images in PHOTOS, so that a label does not depend on the others",
+        default=False,
+    )
+    report: str | None = _option(
+        "write a page that shows the labels, and lets you correct them (.html)",
+        "FILE",
+        endings=(".html",),
+    )
+    sort_into: str | None = _option(
+        "copy each image into a sub-folder with the name of its label", "FOLDER"
+    )
+    save: str | None = _option(
+        "save the classifier (.skops or .joblib)", "FILE", endings=CLASSIFIERS
+    )
+    model_file: str | None = _option(
+        "classifier of an earlier --save (.joblib files of others can run any program)",
+        "FILE",
+        endings=CLASSIFIERS,
+        excludes=(
+            "shots",
+            "classes",
+            "open",
+            "labels",
+            "corrections",
+            "model",
+            "names",
+            "each_by_itself",
+        ),
+        why="its classifier is fitted already",
+    )
+    overwrite: bool = _option("overwrite the table and the page of an earlier run", default=False)
+    no_cache: bool = _option("do not keep embeddings for the next run", default=False)
+
+    def check(self) -> None:
+        """Raise a `UsageError` for values that do not fit each other, or need a missing package."""
+        if self.model_file is None and self.shots is None and self.classes is None:
+            raise UsageError("give --shots, --classes, or --model-file")
+        if not 0 <= self.alpha <= 1:
+            raise UsageError(f"--alpha: {self.alpha:g} is not between 0 and 1")
+        for option in self.given():
+            for name in option.metadata.get("excludes", ()):
+                if getattr(self, name):
+                    why = f"{flag(name)} does not go with {flag(option.name)}"
+                    raise UsageError(f"{why}: {option.metadata['why']}")
+        if self.open:
+            check_packages("--open", 'the page needs the extra "live",', "--open")
+
+    def given(self) -> list[Field[Any]]:
+        """The options that were given."""
+        return [option for option in fields(self) if getattr(self, option.name)]
+
+
+def flag(name: str) -> str:
+    """How an option is said to the command."""
+    return f"--{name.replace('_', '-')}"
+
+
+def check_packages(option: str, what: str, kind: str) -> None:
+    """Raise a `UsageError` if packages of `NEEDS` are missing."""
+    missing = [name for name in NEEDS.get(kind, []) if find_spec(name) is None]
+    if missing:
+        install = f"{sys.executable} -m pip install {' '.join(missing)}"
+        raise UsageError(f"{option}: {what} {' and '.join(missing)}: {install}")
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Make a parser read `LabelOptions`."""
+    for option in fields(LabelOptions):
+        help_text, metavar = option.metadata["help"], option.metadata["metavar"] or None
+        if option.default is MISSING:
+            parser.add_argument(option.name, metavar=metavar, help=help_text)
+        elif option.default is False:
+            parser.add_argument(flag(option.name), action="store_true", help=help_text)
+        else:
+            action = "append" if option.default == () else "store"
+            parser.add_argument(
+                flag(option.name),
+                metavar=metavar,
+                action=action,
+                default=None if action == "append" else option.default,
+                required=option.name == "out",
+                type=float if isinstance(option.default, float) else str,
+                help=help_text,
+            )
+
+
+def read_options(args: argparse.Namespace) -> LabelOptions:
+    """The options that a parser has read."""
+    values = {name: value for name, value in vars(args).items() if value is not None}
+    return LabelOptions(**values | {"model": tuple(values.get("model", ()))})

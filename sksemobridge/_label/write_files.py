@@ -1,0 +1,99 @@
+"""The files of a run: the table, the page, the classifier, and copies of the images."""
+
+import copy
+import functools
+import os
+from dataclasses import fields
+from pathlib import Path
+
+import joblib
+
+from .._utils.files import new_file
+from .clicks import digest_of
+from .folder_job import model_names
+from .folder_table import count_files, write_table
+from .messages import UsageError
+from .options import LabelOptions, check_packages, flag
+from .report._page import report
+from .sort_into import sort_into
+from .summary import summary
+
+MINI = "Note: The model mini knows drawn icons only. Its labels of photographs mean nothing."
+# What is written, and what --overwrite is for.
+OUTPUTS = ("out", "report", "save")
+OVERWRITTEN = ("out", "report")
+
+
+def check_file(name, path):
+    """Refuse a file of another kind, whose packages are missing, or in a folder that is not
+    there.
+    """
+    option = {option.name: option for option in fields(LabelOptions)}[name]
+    kind, kinds = Path(path).suffix.lower(), option.metadata["endings"]
+    if kind not in kinds:
+        raise UsageError(f"{flag(name)}: {path!r} does not end in {' or '.join(kinds)}")
+    check_packages(flag(name), f"{kind} files need", kind)
+    if not (folder := Path(path).parent).is_dir():
+        raise UsageError(f"{flag(name)}: there is no folder {str(folder)!r}")
+
+
+def check_outputs(options, clicks):
+    """Refuse files that could not be written after the work. `clicks` are `Clicks`, or None."""
+    for name in OUTPUTS:
+        if (path := getattr(options, name)) is None:
+            continue
+        check_file(name, path)
+        if not _may_replace(options, clicks, name):
+            again = ", or --overwrite" if name in OVERWRITTEN else ""
+            why = f"{path!r} exists, and nothing is overwritten; give another name{again}"
+            raise UsageError(f"{flag(name)}: {why}")
+
+
+def _may_replace(options, clicks, name):
+    """Whether there is no such file, or one that may be overwritten."""
+    path = getattr(options, name)
+    wanted = options.overwrite and name in OVERWRITTEN and os.path.isfile(path)
+    return not os.path.lexists(path) or wanted or (clicks is not None and clicks.owns(path))
+
+
+def write_files(options, clicks, job, labels, evidence=None):
+    """Write the files, and return the exit status and lines on them and on the labels.
+
+    `job` is None for `--model-file`. `evidence` are further arguments of `share_right`.
+    """
+    lines = [] if job is None else summary(job, labels, evidence or {})
+    if "mini" in model_names(labels.pipeline):
+        lines.insert(0, MINI)
+    counts, skipped = count_files(labels.rows)
+    written = [f"Skipped {row['path']}: {row['problem']}." for row in skipped]
+    page = functools.partial(report, options.report, options.photos, labels, lines)
+    for name, note, write in (
+        ("report", "Page to look at", lambda path: path.write_text(page(), "utf-8")),
+        ("save", "Classifier", lambda path: _save(labels.pipeline, path)),
+        ("out", counts, lambda path: write_table(labels.rows, path)),
+    ):
+        if (path := getattr(options, name)) is None:
+            continue
+        replace = os.path.lexists(path) and _may_replace(options, clicks, name)
+        # Another program may make it meanwhile.
+        with new_file(path, replace=replace) as unfinished:
+            write(unfinished)
+            if options.open:
+                clicks.add(path, "", digest_of(unfinished.read_bytes()))
+        written.append(f"{note}: {path}")
+    if options.sort_into is not None:
+        copied = sort_into(labels.rows, options.photos, Path(options.sort_into))
+        written.append(f"{copied} images copied into {options.sort_into!r}.")
+    return int(len(skipped) > 0), [*written, *lines]
+
+
+def _save(pipeline, path):
+    # On another machine, the folder for caches is another one.
+    caches = [name for name in pipeline.get_params() if name.endswith("__cache")]
+    pipeline = copy.deepcopy(pipeline).set_params(**dict.fromkeys(caches))
+    if path.suffix.lower() == ".joblib":
+        joblib.dump(pipeline, path)
+    else:
+        import skops.io
+
+        skops.io.dump(pipeline, path)
