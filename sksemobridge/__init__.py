@@ -8,7 +8,7 @@ How data flow:
                      or _paper/method: bridge -> training -> model (the paper's classifier)
     images without labels -> _model/typicality, unlabeled -> the linear model again; _label_next:
     which to label;
-        _strangers: images of none of the classes
+        _strangers: images of none of the classes; _suggest_names: names for what images show
     embeddings -> _model/linear -> decisions -> _base: labels and probabilities
 
 `_fitted` holds what a classifier has learnt. `_pipeline` begins with images, `_zero_shot` has no

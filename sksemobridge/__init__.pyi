@@ -9,6 +9,7 @@ from ._paper.parameters import PaperBlend, Training
 from ._pipeline import SeMoBridgePipeline, make_semobridge_pipeline
 from ._search import SemanticBridge, mean_average_precision
 from ._strangers import stranger_proba
+from ._suggest_names import suggest_names
 from ._utils.saving import trusted_types
 from ._zero_shot import ZeroShotClassifier
 from .displays import PredictionsDisplay
@@ -55,6 +56,7 @@ __all__ = [
     "mean_average_precision",
     "predict_folder",
     "stranger_proba",
+    "suggest_names",
     "to_onnx",
     "trusted_types",
 ]
