@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from scipy.stats import beta
 from sklearn.base import clone
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV
@@ -165,3 +166,38 @@ def test_answers_to_uncertain_images_correct_the_probabilities():
     rounds = [(believed[rows], labels[rows]) for rows in np.split(asked, 4)]
     before, after = share_right(believed), share_right(believed, rounds)
     assert abs(after.estimate - right) < 0.05 < abs(before.estimate - right)
+
+
+def test_a_round_of_answers_counts_half_of_the_next_one():
+    rng = np.random.default_rng(0)
+    proba, *rounds = rng.dirichlet([2, 1, 1], size=(3, 30))
+    old, new = ((p, rng.integers(0, 3, 30)) for p in rounds)
+    twice = np.vstack([old[0]] * 2), np.tile(old[1], 2)
+    together = np.vstack([old[0], new[0]]), np.append(old[1], new[1])
+    expected = share_right(proba, [together])
+    np.testing.assert_allclose(share_right(proba, [twice, new]), expected, rtol=1e-6)
+    assert share_right(proba, [old, new]).estimate != pytest.approx(expected.estimate, rel=1e-3)
+
+
+@pytest.mark.parametrize("has_random_shots", [False, True])
+def test_the_share_that_is_right_is_one_by_a_temperature_and_counts(has_random_shots):
+    """The temperature has a normal prior, and a beta distribution has nine of ten cases between
+    its ends.
+    """
+    rng = np.random.default_rng(1)
+    proba, asked = rng.dirichlet([3, 1, 1, 0.1], size=(2, 40))
+    codes = np.where(rng.random(40) < 0.8, asked.argmax(axis=1), rng.integers(0, 4, 40))
+    logs = np.linspace(-1.5, 1.5, 30001)
+    loss = logs**2 / (2 * 0.35**2)
+    for p, code in zip(asked, codes):
+        powers = p ** np.exp(logs)[:, None]
+        loss -= np.log(powers[:, code] / powers.sum(axis=1))
+    powers = proba ** np.exp(logs[loss.argmin()])
+    right = (powers / powers.sum(axis=1, keepdims=True)).max(axis=1).mean()
+    worth = 100 if has_random_shots else 40
+    n_right, n = worth * right + 9, worth + 12
+    expected = n_right / n, *beta.ppf([0.05, 0.95], n_right, n - n_right)
+    found = share_right(
+        proba, [(asked, codes)], has_random_shots=has_random_shots, n_checked=12, n_right=9
+    )
+    np.testing.assert_allclose(found, expected, atol=1e-4)

@@ -13,6 +13,7 @@ from sksemobridge import (
     label_next,
     make_semobridge_pipeline,
 )
+from sksemobridge._label_next import least_certain
 from sksemobridge.datasets import load_emoji
 
 
@@ -80,6 +81,36 @@ def test_images_between_two_classes_come_first():
     clear = texts[np.arange(60) % 3] + 0.05 * rng.normal(size=(60, 8))
     between = (texts[:3] + texts[[1, 2, 0]]) / 2 + 0.001 * rng.normal(size=(3, 8))
     assert set(label_next(classifier, np.vstack([clear, between]), 3)) == {60, 61, 62}
+
+
+def test_predicted_classes_take_turns_among_uncertain_images():
+    rng = np.random.default_rng(0)
+    p = rng.dirichlet([0.7, 0.4, 0.4], size=60)
+    two = np.sort(p, axis=1)[:, -2:]
+    margin = two[:, 1] - two[:, 0]
+    expected, left = [], sorted(np.flatnonzero(margin < 0.5), key=lambda row: margin[row])
+    while left:
+        # The least certain image of each class, and then of each again.
+        turn = [next((row for row in left if p[row].argmax() == c), None) for c in range(3)]
+        expected += sorted([row for row in turn if row is not None], key=lambda row: margin[row])
+        left = [row for row in left if row not in expected]
+    expected += sorted(np.flatnonzero(margin >= 0.5), key=lambda row: margin[row])
+    assert least_certain(p).tolist() == expected
+
+
+def test_each_third_image_is_one_that_is_uncertain_before_the_images_teach(world):
+    X, _ = world.draw(8, noise=3.0)
+    classifier = world.classifier().fit(*world.draw(1, noise=3.0))
+    taught, untaught = (
+        iter(least_certain(model.predict_proba(X)))
+        for model in (classifier.with_unlabeled(X), classifier)
+    )
+    expected = []
+    for _ in range(4):
+        expected += [next(taught), next(taught), next(untaught)]
+    expected = list(dict.fromkeys(expected))
+    assert expected[2] not in label_next(classifier.with_unlabeled(X), X, 2)
+    assert label_next(classifier, X, len(expected)).tolist() == expected
 
 
 def test_without_names_the_first_images_are_of_new_classes():

@@ -234,6 +234,7 @@ class Reference:
         groups=None,
         label_noise="auto",
         log_prior=0.0,
+        last_is_nameless=False,
     ):
         weight = np.ones(len(y)) if weight is None else weight
         seen = np.unique(y)
@@ -244,6 +245,7 @@ class Reference:
         self.T = None if texts is None else texts[seen]
         n_all = self.C if texts is None else len(texts)
         self.seen, self.unseen = seen, np.setdiff1d(np.arange(n_all), seen)
+        self.last_is_nameless = last_is_nameless
         self.shots_a_class, self.log_prior = n_shots / n_all, log_prior
         self.right = np.ones(len(self.u))
         self.beta = self.right if label_noise == 0 else self.judge_labels(label_noise)
@@ -476,6 +478,7 @@ class Reference:
         omega = n * self.w * self.beta
         omega /= np.array([(self.w * self.beta)[codes == c].sum() for c in codes])
         has_name = np.full(len(decision[1]), self.texts is not None)
+        has_name[-1] &= not self.last_is_nameless
         known = self.texts, has_name, self.tau, self.u, codes, omega
         return learn(*decision, X, *known, is_even)
 

@@ -12,16 +12,18 @@ from scipy.special import softmax
 from sksemobridge import PrecomputedTextEncoder
 from sksemobridge import SeMoBridgeClassifier as Classifier
 from sksemobridge._model import logistic
+from sksemobridge._model.near_copies import near_copies
 from sksemobridge._texts.words import text_span
 
 from .reference import Reference, nrm
+from .reference import near_copies as near_copies_of_the_page
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore:.* shots hardly count:UserWarning"),
     pytest.mark.filterwarnings("ignore:.* are near copies of others:UserWarning"),
 ]
 LOGIT_SCALE = 20.0
-NAMES = ["ant", "bee", "cat", "dog", "eel"]
+NAMES = list("abcdefghijkl")
 
 
 @dataclass
@@ -42,6 +44,7 @@ class Case:
     priors: tuple[float, ...] | str | None = None
     label_noise: float | str = "auto"
     swapped_names: bool = False
+    nameless: bool = False  # the last class is everything else
     seed: int = 0
 
     def draw(self):
@@ -52,6 +55,8 @@ class Case:
         texts = nrm(means + self.text_noise * rng.normal(size=(C, D)) + 0.5 * common[::-1])
         if self.swapped_names:
             texts[[0, 1]] = texts[[1, 0]]
+        if self.nameless:
+            texts[-1] = texts[:-1].mean(axis=0)
         words = rng.normal(size=(9, D)) + np.vstack([means, means])[:9, :].mean(axis=0)
         y = np.repeat(np.arange(C), self.counts)
         X = common + means[y] + self.noise * rng.normal(size=(len(y), D))
@@ -62,10 +67,19 @@ class Case:
             X = X + 0.05 * rng.normal(size=X.shape)
         weight = rng.uniform(0.3, 3, len(y)) if self.weighted else None
         groups = np.arange(len(y)) // self.times if self.grouped else None
-        # The last queries are unlike all classes.
-        queries = common + means[rng.integers(0, C, 40)] + self.noise * rng.normal(size=(40, D))
-        queries[30:] += 2 * rng.normal(size=(10, D))
+        # The last queries are of no class.
+        kinds = rng.choice(C, 40, p=np.arange(1, C + 1) / sum(range(C + 1)))
+        queries = common + means[kinds] + self.noise * rng.normal(size=(40, D))
+        queries[30:] = 3 * rng.normal(size=(10, D))
+        queries = np.repeat(queries, self.times, axis=0)
+        queries += (0.05 if self.times > 1 else 0) * rng.normal(size=queries.shape)
         return X.astype(self.dtype), y, texts, words, weight, groups, queries.astype(self.dtype)
+
+    def names(self):
+        """`class_names` of the classifier."""
+        names = NAMES[: len(self.counts)]
+        last = {names[-1]: None} if self.nameless else {}
+        return dict(zip(names, names)) | last if self.with_text else "ignore"
 
     def fit(self):
         """The classifier."""
@@ -79,7 +93,7 @@ class Case:
         classifier = Classifier(
             encoder if self.with_text or self.with_words else None,
             prompts="{}",
-            class_names=None if self.with_text else "ignore",
+            class_names=self.names(),
             vocabulary=vocabulary if self.with_words else None,
             priors=self.priors,
             label_noise=self.label_noise,
@@ -105,14 +119,15 @@ class Case:
             groups,
             self.label_noise,
             log_prior,
+            self.nameless,
         )
 
 
 CASES = {
-    "text, four shots": Case(),
-    "text, one shot": Case((1, 1, 1, 1, 1)),
+    "text, four shots": Case((4, 4, 4, 4, 4)),
+    "text, one shot": Case((1,) * 12),
     "text, uneven": Case((1, 2, 6, 1)),
-    "without text, four shots": Case(with_text=False),
+    "without text, four shots": Case((4, 4, 4, 4, 4), with_text=False),
     "without text, one shot": Case((1, 1, 1, 1), with_text=False),
     "without text, uneven": Case((1, 2, 2, 7), with_text=False, noise=1.5),
     "words, four shots": Case(with_text=False, with_words=True),
@@ -138,6 +153,7 @@ CASES = {
     "useless text": Case((3, 3, 3), text_noise=10.0),
     "a class with only a name": Case((3, 0, 2, 4)),
     "classes with only a name": Case((1, 0, 0, 2), relabelled={1: 0}),
+    "a class without a name": Case((3, 3, 2), nameless=True),
     "two classes": Case((3, 2)),
     "two classes without text": Case((4, 3), with_text=False),
     "one class with text": Case((3, 0)),
@@ -203,7 +219,21 @@ def test_as_installed_it_is_that_of_the_page_up_to_its_tolerance(case, reference
 def test_unlabelled_images_teach_what_the_page_says(case, reference):
     """The mixture has single precision, and its temperature a tolerance."""
     X = nrm(case.draw()[-1].astype(float))
-    coef, intercept = reference.with_unlabeled(X, is_even=case.priors is None)
+    is_even = case.priors is None and not case.nameless
+    coef, intercept = reference.with_unlabeled(X, is_even)
     expected = softmax(X @ coef.T + intercept + reference.log_prior, axis=1)
     taught = case.fit().with_unlabeled(X)
     np.testing.assert_allclose(taught.predict_proba(X), expected, rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("seed", range(30))
+def test_near_copies_are_those_of_the_page(seed):
+    """Around a common direction or none, of one class or several, for some images or all."""
+    rng = np.random.default_rng(seed)
+    codes = rng.integers(0, rng.integers(1, 5), 12)
+    u = rng.uniform(0, 2) + rng.uniform(0, 1) * rng.normal(size=(5, 64))[codes]
+    u = u + rng.normal(size=(12, 64))
+    rows = np.concatenate([np.arange(12), rng.integers(0, 12, rng.integers(1, 30))])
+    u = nrm(u[rows] + rng.uniform(0.01, 0.4) * rng.normal(size=(len(rows), 64)))
+    found, expected = near_copies(u, codes[rows]), near_copies_of_the_page(u, codes[rows])
+    np.testing.assert_array_equal(found[:, None] == found, expected[:, None] == expected)
