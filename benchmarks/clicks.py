@@ -6,7 +6,7 @@ A folder is the images of a task, at most 2,000. Labels are asked for in batches
 class, and answered rightly. After each batch, the share of the whole folder that is right is
 measured: images with a label are right, the others are predicted. Methods:
 
-- SeMoBridge: from the names alone on, taught by the folder (`with_unlabeled`), asks for
+- FewShotClassifier: from the names alone on, taught by the folder (`with_unlabeled`), asks for
   `label_next`;
 - SeMoBridge, random: the same, asks for random images;
 - SeMoBridge, no names: without the names, from a random batch on, asks for `label_next`;
@@ -35,7 +35,7 @@ from results import Results
 from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import normalize
 
-from sksemobridge import SeMoBridgeClassifier, label_next, stranger_proba
+from sksemobridge import FewShotClassifier, label_next, stranger_proba
 from sksemobridge._evaluation import share_right
 from sksemobridge._label_next import least_certain
 
@@ -45,9 +45,9 @@ LEVELS = (90, 95, 99)  # percent of the folder that is right
 SHARES = (0, 1, 2, 4, 8)  # half labels a class
 SHOWN = 16  # half labels a class in the plot
 NONE = ""  # the label of images of none of the classes
-OURS = "SeMoBridge"
-OURS_RANDOM = "SeMoBridge, random"
-NAMELESS = "SeMoBridge, no names"
+OURS = "FewShotClassifier"
+OURS_RANDOM = "FewShotClassifier, random"
+NAMELESS = "FewShotClassifier, no names"
 STRATEGIES = ("TypiClust", "CoreSet", "Badge", "ProbCover")
 METHODS = (OURS, OURS_RANDOM, NAMELESS, "LogisticRegression, random", "LogisticRegression, margin")
 METHODS += tuple(f"LogisticRegression, {name}" for name in STRATEGIES)
@@ -66,9 +66,9 @@ class Ours:
         if self.kind == "no names":
             if not labelled.any():
                 return np.full(len(labelled), self.classes[0])
-            self.model = SeMoBridgeClassifier(class_names="ignore").fit(task.X[own], task.y[own])
+            self.model = FewShotClassifier(class_names="ignore").fit(task.X[own], task.y[own])
         elif own.any():
-            self.model = SeMoBridgeClassifier(task.text_encoder, prompts=task.prompts)
+            self.model = FewShotClassifier(task.text_encoder, prompts=task.prompts)
             self.model.partial_fit(task.X[own], task.y[own], classes=self.classes)
         else:
             self.model = tasks.zero_shot(task, self.classes)

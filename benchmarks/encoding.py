@@ -29,7 +29,7 @@ from sklearn.datasets import load_sample_images
 from timing import alternate, cpu_timed, timed
 from torch.utils.flop_counter import FlopCounterMode
 
-from sksemobridge import SeMoBridgeClassifier, ZeroShotClassifier
+from sksemobridge import FewShotClassifier, ZeroShotClassifier
 from sksemobridge.datasets import load_emoji, load_vocabulary
 from sksemobridge.encoders import CLIPImageEncoder, CLIPTextEncoder, clear_model_cache
 
@@ -185,7 +185,7 @@ def precisions(device):
         embeddings = encoder.transform(emoji.images)
         zero_shot = ZeroShotClassifier(text_encoder).fit(embeddings, y).predict(embeddings)
         few_shot = (
-            SeMoBridgeClassifier(text_encoder).fit(embeddings[first], y[first]).predict(embeddings)
+            FewShotClassifier(text_encoder).fit(embeddings[first], y[first]).predict(embeddings)
         )
         return embeddings, zero_shot, few_shot
 

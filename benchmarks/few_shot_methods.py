@@ -9,15 +9,15 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import Normalizer
 
-from sksemobridge import PaperBlend, SeMoBridgeClassifier, Training
+from sksemobridge import FewShotClassifier, SeMoBridgeClassifier
 
-OURS = "SeMoBridge"
-WITHOUT_TEXT = "SeMoBridge, no text"
+OURS = "FewShotClassifier"
+WITHOUT_TEXT = "FewShotClassifier, no text"
 ZERO_SHOT = "zero-shot"
-PAPER = "SeMoBridge, paper"
-TRAINED = "SeMoBridge-T, paper"
-TUNED = "SeMoBridge, paper, tuned"
-TRAINED_TUNED = "SeMoBridge-T, paper, tuned"
+CLOSED_FORM = "SeMoBridge (closed form)"
+TRAINED = "SeMoBridge-T (trained)"
+TUNED = "SeMoBridge (closed form), tuned"
+TRAINED_TUNED = "SeMoBridge-T (trained), tuned"
 
 # The paper's numbers before its search, and what it searches by this many trials of TPE for the
 # best validation accuracy.
@@ -50,13 +50,7 @@ class AsInThePaper(ClassifierMixin, BaseEstimator):
         import optuna
 
         task = self.task
-        blend = PaperBlend(**INITIAL, atol=0.3, temperature=None)
-        solver = (
-            self.solver if self.solver == "closed_form" else Training(self.solver, device="cpu")
-        )
-        fitted = SeMoBridgeClassifier(
-            task.text_encoder, prompts=task.prompts, blend=blend, solver=solver
-        )
+        fitted = _semobridge(task, None, self.solver, **INITIAL, atol=0.3, temperature=None)
         fitted.fit(X, y)
         X_val, y_val = task.X[task.part == "val"], task.y[task.part == "val"]
         z = fitted.affinities(X_val)
@@ -83,8 +77,7 @@ class AsInThePaper(ClassifierMixin, BaseEstimator):
             ),
             n_trials=TRIALS,
         )
-        chosen = {f"blend__{name}": value for name, value in study.best_params.items()}
-        self.classifier_ = fitted.set_params(**chosen).fit(X, y)
+        self.classifier_ = fitted.set_params(**study.best_params).fit(X, y)
         self.classes_ = self.classifier_.classes_
         return self
 
@@ -96,7 +89,13 @@ class AsInThePaper(ClassifierMixin, BaseEstimator):
 
 
 def _ours(task, texts, **params):
-    return SeMoBridgeClassifier(task.text_encoder, prompts=task.prompts, **params)
+    return FewShotClassifier(task.text_encoder, prompts=task.prompts, **params)
+
+
+def _semobridge(task, texts, solver="closed_form", **params):
+    return SeMoBridgeClassifier(
+        task.text_encoder, prompts=task.prompts, solver=solver, device="cpu", **params
+    )
 
 
 def _peer(kind, task, texts):
@@ -113,10 +112,8 @@ def _logistic(task, texts):
 # `build(task, texts)` gives an estimator; `texts (C, D)` are the unit class texts.
 WITH_TEXT = {
     OURS: _ours,
-    PAPER: lambda task, texts: _ours(task, texts, blend=PaperBlend()),
-    TRAINED: lambda task, texts: _ours(
-        task, texts, blend=PaperBlend(), solver=Training(device="cpu")
-    ),
+    CLOSED_FORM: _semobridge,
+    TRAINED: partial(_semobridge, solver="lbfgs"),
     ZERO_SHOT: partial(_peer, peers.ZeroShot),
     "Tip-Adapter": partial(_peer, peers.TipAdapter),
     "CLAP-style probe": partial(_peer, peers.CLAPProbe),
@@ -124,7 +121,7 @@ WITH_TEXT = {
     "TextCoord": partial(_peer, peers.TextCoord),
 }
 WITHOUT = {
-    WITHOUT_TEXT: lambda task, texts: SeMoBridgeClassifier(class_names="ignore"),
+    WITHOUT_TEXT: lambda task, texts: FewShotClassifier(class_names="ignore"),
     "LogisticRegression": _logistic,
 }
 WITH_VALIDATION = {

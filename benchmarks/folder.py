@@ -29,7 +29,7 @@ import numpy as np
 import tasks
 from sklearn.metrics import log_loss
 
-from sksemobridge import SeMoBridgeClassifier
+from sksemobridge import FewShotClassifier
 
 MOST = 2000  # images of a pool
 FIRST_SEED = 3000
@@ -41,8 +41,8 @@ def fit(task, shots):
     if len(shots) == 0:
         return tasks.zero_shot(task)
     if task.text_encoder is None:
-        return SeMoBridgeClassifier(class_names="ignore").fit(task.X[shots], task.y[shots])
-    model = SeMoBridgeClassifier(task.text_encoder, prompts=task.prompts)
+        return FewShotClassifier(class_names="ignore").fit(task.X[shots], task.y[shots])
+    model = FewShotClassifier(task.text_encoder, prompts=task.prompts)
     return model.partial_fit(task.X[shots], task.y[shots], classes=np.unique(task.y))
 
 

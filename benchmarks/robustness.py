@@ -37,7 +37,7 @@ from sklearn.metrics import roc_auc_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import Normalizer, normalize
 
-from sksemobridge import CLIPImageEncoder, SeMoBridgeClassifier
+from sksemobridge import CLIPImageEncoder, FewShotClassifier
 from sksemobridge.datasets import load_emoji
 
 FIRST_SEED = 3000
@@ -58,7 +58,7 @@ TERMS += (("text",), ("shots",))
 def classifier(task, **params):
     """An unfitted classifier, with the texts of the task where it has some."""
     text = {"class_names": "ignore"} if task.text_encoder is None else {"prompts": task.prompts}
-    return SeMoBridgeClassifier(task.text_encoder, **text, **params)
+    return FewShotClassifier(task.text_encoder, **text, **params)
 
 
 def figures(model, task, queries, y=None):

@@ -25,7 +25,7 @@ from sklearn.linear_model import LogisticRegression
 from threadpoolctl import threadpool_limits
 from timing import alternate, timed
 
-from sksemobridge import CLIPImageEncoder, PaperBlend, SeMoBridgeClassifier, Training
+from sksemobridge import CLIPImageEncoder, FewShotClassifier, SeMoBridgeClassifier
 from sksemobridge.datasets import load_emoji
 
 SIZES = ((10, 4), (37, 8), (100, 16), (1000, 4), (1000, 16))
@@ -70,8 +70,8 @@ def stages(n_classes, shots, width):
     task = tasks.made_up(n_classes, shots, width)
     noise = np.random.default_rng(1).normal(scale=0.02, size=(N_QUERIES, width)).astype(np.float32)
     queries = task.X[np.arange(N_QUERIES) % len(task.X)] + noise
-    classifier = SeMoBridgeClassifier(task.text_encoder, prompts=task.prompts)
-    fitted = SeMoBridgeClassifier(task.text_encoder, prompts=task.prompts).fit(task.X, task.y)
+    classifier = FewShotClassifier(task.text_encoder, prompts=task.prompts)
+    fitted = FewShotClassifier(task.text_encoder, prompts=task.prompts).fit(task.X, task.y)
     return {
         "fit": lambda: classifier.fit(task.X, task.y),
         "with_unlabeled": lambda: fitted.with_unlabeled(queries[:N_POOL]),
@@ -116,9 +116,12 @@ def by_solver(sizes, width):
     for n_classes, shots in sizes:
         task = tasks.made_up(n_classes, shots, width)
         for solver, max_iter in (("lbfgs", None), ("adamw", 50)):
-            training = Training(solver, max_iter=max_iter, device="cpu")
             model = SeMoBridgeClassifier(
-                task.text_encoder, prompts=task.prompts, blend=PaperBlend(), solver=training
+                task.text_encoder,
+                prompts=task.prompts,
+                solver=solver,
+                max_iter=max_iter,
+                device="cpu",
             )
             seconds, _ = timed(model.fit, task.X, task.y)
             step = f"{1000 * seconds / model.n_iter_:.1f} ms"

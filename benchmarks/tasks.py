@@ -48,7 +48,7 @@ class Task:
     text_encoder : estimator or None
         Knows the texts of the classes; None where there are none.
     prompts : str or dict
-        As `SeMoBridgeClassifier` takes them.
+        As `FewShotClassifier` takes them.
     classes : ndarray of shape (C,) or None
         Labels in the order in which shots are drawn, sorted by default.
     part : ndarray of shape (n,) or None

@@ -17,7 +17,7 @@ import fiftyone
 import numpy as np
 from fiftyone.core.models import Model
 
-from sksemobridge import make_semobridge_pipeline
+from sksemobridge import make_few_shot_pipeline
 
 
 class FewShotModel(Model):
@@ -29,11 +29,11 @@ class FewShotModel(Model):
     @classmethod
     def from_labels(cls, dataset, field, **params):
         """Learn from the samples with a classification in `field`. `params` go to
-        `make_semobridge_pipeline`.
+        `make_few_shot_pipeline`.
         """
         labelled = dataset.exists(f"{field}.label")
         paths, labels = labelled.values(["filepath", f"{field}.label"])
-        return cls(make_semobridge_pipeline(**params).fit(paths, labels))
+        return cls(make_few_shot_pipeline(**params).fit(paths, labels))
 
     media_type = "image"
     transforms = None

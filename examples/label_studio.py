@@ -16,7 +16,7 @@ from urllib.parse import parse_qs, quote, urlsplit
 
 from PIL import Image
 
-from sksemobridge import make_semobridge_pipeline, predict_folder
+from sksemobridge import make_few_shot_pipeline, predict_folder
 from sksemobridge.datasets import load_emoji
 
 # The names in the labelling interface: <Choices name="label" toName="image"> and <Image
@@ -74,7 +74,7 @@ if __name__ == "__main__":
             Image.fromarray(picture).save(f"media/{name} {i}.png")
     shots = [picture for name in names for picture in pictures[name][:2]]
     labels = [name for name in names for _ in range(2)]
-    pipeline = make_semobridge_pipeline("mini", "bundled").fit(shots, labels)
+    pipeline = make_few_shot_pipeline("mini", "bundled").fit(shots, labels)
     tasks = to_tasks(predict_folder(pipeline, "media", progress=False), "media")
     Path("tasks.json").write_text(json.dumps(tasks))
     print(len(tasks), "tasks to import, such as", tasks[0])

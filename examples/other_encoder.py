@@ -16,7 +16,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer
 
-from sksemobridge import CLIPImageEncoder, SeMoBridgeClassifier
+from sksemobridge import CLIPImageEncoder, FewShotClassifier
 from sksemobridge.datasets import load_emoji
 
 torch.manual_seed(0)
@@ -31,7 +31,7 @@ def embed(images):
 
 # %%
 # A function can be the encoder in a pipeline. `class_names="ignore"` uses no names.
-pipeline = make_pipeline(FunctionTransformer(embed), SeMoBridgeClassifier(class_names="ignore"))
+pipeline = make_pipeline(FunctionTransformer(embed), FewShotClassifier(class_names="ignore"))
 
 emoji = load_emoji()
 labels = emoji.target_names[emoji.target]
@@ -55,7 +55,7 @@ scores = {
     )
     .fit(emoji.images[shots], labels[shots])
     .score(emoji.images[queries], labels[queries]),
-    "CLIP without text": make_pipeline(clip, SeMoBridgeClassifier(class_names="ignore"))
+    "CLIP without text": make_pipeline(clip, FewShotClassifier(class_names="ignore"))
     .fit(emoji.images[shots], labels[shots])
     .score(emoji.images[queries], labels[queries]),
 }

@@ -3,8 +3,8 @@ Calibrated probabilities, and abstaining
 ========================================
 
 Take all pictures with a probability of about 70 %. If about 70 % of these predictions are right,
-the probabilities are calibrated. Then they show which pictures a person should look at. The default
-model calibrates its probabilities on the shots.
+the probabilities are calibrated. Then they show which pictures a person should look at. Our
+classifiers calibrate their probabilities on the shots.
 """
 
 import matplotlib.pyplot as plt
@@ -14,7 +14,7 @@ from sklearn.calibration import CalibrationDisplay
 from sksemobridge import (
     CLIPImageEncoder,
     CLIPTextEncoder,
-    PaperBlend,
+    FewShotClassifier,
     SeMoBridgeClassifier,
     ZeroShotClassifier,
 )
@@ -29,13 +29,13 @@ shots = np.concatenate(
 )
 queries = np.setdiff1d(np.arange(len(labels)), shots)
 
-# %% We compare zero-shot, the score of the paper, and the default model. For each prediction we
+# %% We compare zero-shot, the score of the paper, and `FewShotClassifier`. For each prediction we
 # need two things: the probability of the predicted class, and whether it is right.
 text_encoder = CLIPTextEncoder("mini", "bundled")
 classifiers = {
     "zero-shot": ZeroShotClassifier(text_encoder),
-    "the paper's score": SeMoBridgeClassifier(text_encoder, blend=PaperBlend(temperature=None)),
-    "default": SeMoBridgeClassifier(text_encoder),
+    "SeMoBridge, as in the paper": SeMoBridgeClassifier(text_encoder, temperature=None),
+    "FewShotClassifier": FewShotClassifier(text_encoder),
 }
 confidence, right = {}, {}
 for name, classifier in classifiers.items():

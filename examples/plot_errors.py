@@ -12,7 +12,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 from sklearn.metrics import ConfusionMatrixDisplay, confusion_matrix
 
-from sksemobridge import PredictionsDisplay, make_semobridge_pipeline
+from sksemobridge import PredictionsDisplay, make_few_shot_pipeline
 from sksemobridge.datasets import load_emoji
 
 # Some labels are wrong on purpose, and `fit` warns of them.
@@ -35,7 +35,7 @@ rng = np.random.default_rng(0)
 shots = np.concatenate([rng.permutation(np.flatnonzero(labels == name))[:4] for name in NAMES])
 queries = np.setdiff1d(np.arange(len(labels)), shots)
 
-pipeline = make_semobridge_pipeline("mini", "bundled").fit(images[shots], labels[shots])
+pipeline = make_few_shot_pipeline("mini", "bundled").fit(images[shots], labels[shots])
 predicted = pipeline.predict(images[queries])
 probability = pipeline.predict_proba(images[queries]).max(axis=1)
 
@@ -70,7 +70,7 @@ PredictionsDisplay.from_estimator(
 given = labels[shots].copy()
 planted = rng.permutation(len(shots))[:5]
 given[planted] = np.roll(NAMES, 1)[np.searchsorted(NAMES, given[planted])]
-careful = make_semobridge_pipeline("mini", "bundled").fit(images[shots], given)
+careful = make_few_shot_pipeline("mini", "bundled").fit(images[shots], given)
 right = careful[-1].label_proba_
 
 figure, axes = plt.subplots(1, 8, figsize=(12, 2.4), layout="constrained")
@@ -82,7 +82,7 @@ for ax, i in zip(axes, np.argsort(right)):
 figure.suptitle("Labels that are most likely wrong")
 plt.show()
 
-trusting = make_semobridge_pipeline("mini", "bundled", label_noise=0).fit(images[shots], given)
+trusting = make_few_shot_pipeline("mini", "bundled", label_noise=0).fit(images[shots], given)
 for name, model in (("all labels trusted", trusting), ("default", careful)):
     print(
         f"{name}: {model.score(images[queries], labels[queries]):.1%} of the other pictures are"

@@ -11,7 +11,7 @@ import copy
 import matplotlib.pyplot as plt
 import numpy as np
 
-from sksemobridge import CLIPImageEncoder, CLIPTextEncoder, SeMoBridgeClassifier
+from sksemobridge import CLIPImageEncoder, CLIPTextEncoder, FewShotClassifier
 from sksemobridge.datasets import load_emoji
 
 emoji = load_emoji()
@@ -45,7 +45,7 @@ old_queries = np.concatenate([order[name][8:] for name in OLD])
 
 # %% First, a classifier for the old classes. `with_classes` returns a classifier that also knows a
 # new class by its name. `partial_fit` adds shots. The result equals that of `fit` on all shots.
-before = SeMoBridgeClassifier(CLIPTextEncoder("mini", "bundled")).fit(X[shots], labels[shots])
+before = FewShotClassifier(CLIPTextEncoder("mini", "bundled")).fit(X[shots], labels[shots])
 
 
 def stages(new):

@@ -15,7 +15,7 @@ from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.calibration import CalibrationDisplay
 from sklearn.metrics import ConfusionMatrixDisplay
 
-from sksemobridge import CLIPImageEncoder, CLIPTextEncoder, SeMoBridgeClassifier
+from sksemobridge import CLIPImageEncoder, CLIPTextEncoder, FewShotClassifier
 from sksemobridge.datasets import load_emoji
 
 NAMES = [
@@ -43,7 +43,7 @@ queries = np.concatenate([order[name][10:] for name in NAMES])
 given = np.repeat(np.arange(len(NAMES)), 10)
 wrong = rng.permutation(len(given))[:5]
 given[wrong] = (given[wrong] + rng.integers(1, len(NAMES), 5)) % len(NAMES)
-classifier = SeMoBridgeClassifier(
+classifier = FewShotClassifier(
     CLIPTextEncoder("mini", "bundled"), class_names=NAMES, store_held_out=True
 )
 classifier.fit(X[shots], given)

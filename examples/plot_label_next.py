@@ -15,7 +15,7 @@ from sklearn.preprocessing import normalize
 from sksemobridge import (
     CLIPImageEncoder,
     CLIPTextEncoder,
-    SeMoBridgeClassifier,
+    FewShotClassifier,
     ZeroShotClassifier,
     label_next,
 )
@@ -47,7 +47,7 @@ ROUNDS = 6
 def fit(known):
     if not len(known):
         return ZeroShotClassifier(text_encoder).fit(None, NAMES)
-    classifier = SeMoBridgeClassifier(text_encoder, label_noise=0).fit(X[known], labels[known])
+    classifier = FewShotClassifier(text_encoder, label_noise=0).fit(X[known], labels[known])
     return classifier.with_classes(NAMES)
 
 

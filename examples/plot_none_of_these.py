@@ -11,7 +11,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 from sklearn.metrics import roc_auc_score
 
-from sksemobridge import CLIPImageEncoder, CLIPTextEncoder, SeMoBridgeClassifier
+from sksemobridge import CLIPImageEncoder, CLIPTextEncoder, FewShotClassifier
 from sksemobridge.datasets import load_emoji
 
 KNOWN = ["bird", "clock", "clothing", "drink", "fruit", "ground vehicle", "heart", "mammal"]
@@ -25,7 +25,7 @@ is_known = np.isin(labels[queries], KNOWN)
 
 # %%
 # A classifier for eight classes gets pictures of 29 classes.
-classifier = SeMoBridgeClassifier(CLIPTextEncoder("mini", "bundled")).fit(X[shots], labels[shots])
+classifier = FewShotClassifier(CLIPTextEncoder("mini", "bundled")).fit(X[shots], labels[shots])
 scores = {
     "score_samples": classifier.score_samples(X[queries]),
     "largest probability": classifier.predict_proba(X[queries]).max(axis=1),

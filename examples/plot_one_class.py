@@ -13,7 +13,7 @@ from sklearn.metrics import PrecisionRecallDisplay, average_precision_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import Normalizer
 
-from sksemobridge import CLIPImageEncoder, CLIPTextEncoder, SeMoBridgeClassifier
+from sksemobridge import CLIPImageEncoder, CLIPTextEncoder, FewShotClassifier
 from sksemobridge.datasets import load_emoji
 
 emoji = load_emoji()
@@ -35,7 +35,9 @@ for ax, name in zip(axes, WANTED):
     y = np.where(labels == name, name, "other")
     is_wanted = y[queries] == name
     for kind, classifier in {
-        "SeMoBridge": SeMoBridgeClassifier(text_encoder, class_names={name: name, "other": None}),
+        "FewShotClassifier": FewShotClassifier(
+            text_encoder, class_names={name: name, "other": None}
+        ),
         "LogisticRegression": make_pipeline(Normalizer(), LogisticRegression()),
     }.items():
         classifier.fit(X[shots], y[shots])

@@ -20,10 +20,10 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import normalize
 
 from sksemobridge import (
-    SeMoBridgeClassifier,
+    FewShotClassifier,
     ZeroShotClassifier,
     label_next,
-    make_semobridge_pipeline,
+    make_few_shot_pipeline,
 )
 from sksemobridge._label.command import main
 from sksemobridge.datasets import load_emoji
@@ -49,7 +49,7 @@ print(f"{len(paths)} pictures of {len(names)} classes, such as {', '.join(names[
 # %% The pictures are embedded once. In each round the classifier learns from the names, from the
 # answers so far, and from all other pictures. Then `label_next` says which pictures to ask for:
 # half a label a class.
-pipeline = make_semobridge_pipeline("mini", "bundled")
+pipeline = make_few_shot_pipeline("mini", "bundled")
 text_encoder = pipeline[-1].text_encoder
 X = normalize(pipeline[:-1].transform(paths))
 batch, n_rounds = len(names) // 2, 6
@@ -58,7 +58,7 @@ batch, n_rounds = len(names) // 2, 6
 def ours(known):
     if not known.any():
         return ZeroShotClassifier(text_encoder).fit(None, names)
-    return SeMoBridgeClassifier(text_encoder).partial_fit(X[known], true[known], classes=names)
+    return FewShotClassifier(text_encoder).partial_fit(X[known], true[known], classes=names)
 
 
 # Answers to hard questions may look wrong. These are right.
@@ -87,7 +87,7 @@ print(f"LogisticRegression needs {n_labels} labels for that")
 
 figure, axes = plt.subplots(figsize=(6, 3.5), layout="constrained")
 for label, shares, first in (
-    ("SeMoBridge", right, 0),
+    ("FewShotClassifier", right, 0),
     ("LogisticRegression", right_of_regression, 1),
 ):
     axes.plot(

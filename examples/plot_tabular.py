@@ -19,7 +19,7 @@ from sklearn.model_selection import StratifiedShuffleSplit, cross_val_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from sksemobridge import CLIPImageEncoder, CLIPTextEncoder, SeMoBridgeClassifier
+from sksemobridge import CLIPImageEncoder, CLIPTextEncoder, FewShotClassifier
 from sksemobridge.datasets import load_emoji
 
 # %%
@@ -61,7 +61,7 @@ weight = (StandardScaler(), ["log_weight"])
 by_weight = make_pipeline(make_column_transformer(weight), LogisticRegression())
 by_picture = make_pipeline(
     make_column_transformer(image),
-    SeMoBridgeClassifier(CLIPTextEncoder("mini", "bundled"), class_names=sorted(GRAMS)),
+    FewShotClassifier(CLIPTextEncoder("mini", "bundled"), class_names=sorted(GRAMS)),
 )
 ways = {
     "weight alone": by_weight,

@@ -12,7 +12,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 from sklearn.semi_supervised import SelfTrainingClassifier
 
-from sksemobridge import CLIPImageEncoder, CLIPTextEncoder, SeMoBridgeClassifier, ZeroShotClassifier
+from sksemobridge import CLIPImageEncoder, CLIPTextEncoder, FewShotClassifier, ZeroShotClassifier
 from sksemobridge.datasets import load_emoji
 
 # Certain predictions of self-training are shots, and some emoji are nearly the same.
@@ -43,7 +43,7 @@ def self_training(shots, pool):
     """For comparison: scikit-learn's self-training uses confident predictions as labels, and fits
     again.
     """
-    classifier = SeMoBridgeClassifier(text_encoder, class_names=emoji.target_names.tolist())
+    classifier = FewShotClassifier(text_encoder, class_names=emoji.target_names.tolist())
     y = np.concatenate([emoji.target[shots], np.full(len(pool), -1)])
     return SelfTrainingClassifier(classifier, threshold=0.9).fit(
         X[np.concatenate([shots, pool])], y
@@ -60,7 +60,7 @@ for i, k in enumerate(SHOTS):
         if k == 0:
             classifier = ZeroShotClassifier(text_encoder).fit(None, emoji.target_names)
         else:
-            classifier = SeMoBridgeClassifier(text_encoder).fit(X[shots], labels[shots])
+            classifier = FewShotClassifier(text_encoder).fit(X[shots], labels[shots])
             accuracy["self-training"][i, seed] = self_training(shots, pool).score(
                 X[test], emoji.target[test]
             )

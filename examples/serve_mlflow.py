@@ -18,7 +18,7 @@ import numpy as np
 from fastapi.testclient import TestClient
 from mlflow.pyfunc.scoring_server import init as make_server
 
-from sksemobridge import CLIPImageEncoder, CLIPTextEncoder, SeMoBridgeClassifier, trusted_types
+from sksemobridge import CLIPImageEncoder, CLIPTextEncoder, FewShotClassifier, trusted_types
 from sksemobridge.datasets import load_emoji
 
 logging.getLogger("mlflow").setLevel(logging.ERROR)
@@ -28,7 +28,7 @@ logging.getLogger("mlflow").setLevel(logging.ERROR)
 emoji = load_emoji()
 labels = emoji.target_names[emoji.target]
 embeddings = CLIPImageEncoder("mini", pretrained="bundled").transform(emoji.images[::4])
-classifier = SeMoBridgeClassifier(CLIPTextEncoder("mini", pretrained="bundled")).fit(
+classifier = FewShotClassifier(CLIPTextEncoder("mini", pretrained="bundled")).fit(
     embeddings, labels[::4]
 )
 

@@ -83,13 +83,13 @@ def measure(way, path, pictures, started):
 def main():
     import joblib
 
-    from sksemobridge import make_semobridge_pipeline, to_onnx
+    from sksemobridge import make_few_shot_pipeline, to_onnx
     from sksemobridge.datasets import load_emoji
 
     emoji = load_emoji()
     labels = emoji.target_names[emoji.target]
     shots = np.concatenate([np.flatnonzero(labels == name)[:4] for name in emoji.target_names])
-    pipeline = make_semobridge_pipeline("mini", "bundled").fit(emoji.images[shots], labels[shots])
+    pipeline = make_few_shot_pipeline("mini", "bundled").fit(emoji.images[shots], labels[shots])
     to_onnx(pipeline, "pipeline.onnx")
     joblib.dump(pipeline, "pipeline.joblib")
     np.save("pictures.npy", np.delete(emoji.images, shots, axis=0))

@@ -2,17 +2,25 @@
 
 How data flow:
 
-    images -> encoders/ -> embeddings class names -> _texts/: prompts, encode, words -> class texts
-    labels, weights, groups -> _model/shots, near_copies _classifier: fit -> _model/method -> fit:
-    label_noise, class_means -> discriminant -> logistic -> model
-                     or _paper/method: bridge -> training -> model (the paper's classifier)
-    images without labels -> _model/typicality, unlabeled -> the linear model again; _label_next:
-    which to label;
-        _strangers: images of none of the classes; _suggest_names: names for what images show
-    embeddings -> _model/linear -> decisions -> _base: labels and probabilities
+    images                  -> encoders/ -> embeddings
+    class names             -> _texts/: prompts, encode, words -> class texts
+    labels, weights, groups -> _model/shots, near_copies
 
-`_fitted` holds what a classifier has learnt. `_pipeline` begins with images, `_zero_shot` has no
-shots, `_search/` finds images and texts, `_evaluation` says how good a classifier is. `_label/`
+    _shot_classifier reads them, and fits
+    _few_shot_classifier:    _model/method -> fit: label_noise, class_means -> discriminant
+                             -> logistic -> model
+    _semobridge_classifier:  _semobridge/bridge -> training -> bridged_classes: score, held_out,
+                             numbers
+
+    images without labels   -> _model/typicality, unlabeled -> the linear model again
+                            -> _label_next: which to label
+                            -> _strangers: images of none of the classes
+                            -> _suggest_names: names for what images show
+    embeddings              -> _model/linear or _semobridge/score -> decisions
+                            -> _base: labels and probabilities
+
+`_fitted` holds what the classifiers have learnt. `_pipeline` begins with images, `_zero_shot` has
+no shots, `_search/` finds images and texts, `_evaluation` says how good a classifier is. `_label/`
 labels folders: `command` is what users run and `label_folder` what they call, `options` is what
 they ask, `read_folder` reads, `folder_job` learns, `folder_table` labels, `write_files` writes, and
 `report/` makes the pages. `_onnx` writes fitted models, `displays` draws, `distributed/` runs on

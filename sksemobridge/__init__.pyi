@@ -1,13 +1,17 @@
 from . import datasets
-from ._classifier import SeMoBridgeClassifier
 from ._evaluation import ShotEvaluation, evaluate_shots
+from ._few_shot_classifier import FewShotClassifier
 from ._label.folder_table import predict_folder
 from ._label.label_folder import LabelledFolder, label_folder
 from ._label_next import label_next
 from ._onnx import to_onnx
-from ._paper.parameters import PaperBlend, Training
-from ._pipeline import SeMoBridgePipeline, make_semobridge_pipeline
+from ._pipeline import (
+    SeMoBridgePipeline,
+    make_few_shot_pipeline,
+    make_semobridge_pipeline,
+)
 from ._search import SemanticBridge, mean_average_precision
+from ._semobridge_classifier import SeMoBridgeClassifier
 from ._strangers import stranger_proba
 from ._suggest_names import suggest_names
 from ._utils.saving import trusted_types
@@ -31,6 +35,7 @@ __version__: str
 __all__ = [
     "CLIPImageEncoder",
     "CLIPTextEncoder",
+    "FewShotClassifier",
     "ImageReadError",
     "JoinedImageEncoder",
     "JoinedTextEncoder",
@@ -38,20 +43,19 @@ __all__ = [
     "ModelLoadError",
     "NoProjectionError",
     "NoTextError",
-    "PaperBlend",
     "PrecomputedTextEncoder",
     "PredictionsDisplay",
     "SeMoBridgeClassifier",
     "SeMoBridgePipeline",
     "SemanticBridge",
     "ShotEvaluation",
-    "Training",
     "ZeroShotClassifier",
     "clear_model_cache",
     "datasets",
     "evaluate_shots",
     "label_folder",
     "label_next",
+    "make_few_shot_pipeline",
     "make_semobridge_pipeline",
     "mean_average_precision",
     "predict_folder",

@@ -11,26 +11,15 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.base import ClassifierMixin
 from sklearn.utils.validation import check_is_fitted
 
-from ._model.linear import Linear
 from ._texts.encode import embed_classes
 from ._utils.array_api import apply_in_blocks, log_softmax, namespace, softmax, to_numpy
 from ._utils.saving import KEPT, SavedEstimator
-from ._utils.sklearn import offered_if
 from ._utils.threads import one_thread, threads_for
 from ._utils.validation import validate_embeddings, validate_training_embeddings
 
 # Two embeddings of one text by one model have at least this cosine, in any precision and on any
 # device.
 SAME_TEXT = 0.99
-
-
-def require_linear(classifier):
-    """True if a classifier is linear, or will be after `fit`. Else an AttributeError."""
-    if not classifier._is_linear():
-        raise AttributeError(
-            'This needs blend="auto": the paper\'s classifier does not hold out shots.'
-        )
-    return True
 
 
 class EmbeddingClassifier(ClassifierMixin, SavedEstimator):
@@ -69,22 +58,6 @@ class EmbeddingClassifier(ClassifierMixin, SavedEstimator):
         return self._apply(
             X, lambda logits: logits[:, 1] - logits[:, 0] if logits.shape[1] == 2 else logits
         )
-
-    @offered_if(require_linear)
-    def with_unlabeled(self, X: ArrayLike) -> Self:
-        """Return a fitted classifier that has also learnt from unlabelled images. They replace
-        those of an earlier call.
-
-        Parameters
-        ----------
-        X : array-like of shape (n, D)
-            Image embeddings, if possible of all classes. Near copies, such as frames of a film,
-            count once.
-        """
-        check_is_fitted(self)
-        embeddings = validate_training_embeddings(self, X, reset=False)
-        with threads_for(embeddings.size * len(self.classes_)):
-            return self._clone_with(self._fitted.with_unlabeled(embeddings))
 
     def _apply(self, X, finish):
         return self._compute(X, lambda X: apply_in_blocks(self._decision_, X, finish))
@@ -128,10 +101,6 @@ class EmbeddingClassifier(ClassifierMixin, SavedEstimator):
             else dict(zip(self.classes_.tolist(), self.class_names_))
         )
 
-    def _is_linear(self):
-        """Whether the classifier is linear, or will be after `fit`."""
-        return True
-
     def _set_fitted(self, fitted):
         # Not every fit has all attributes.
         for name in [name for name in vars(self) if name.endswith("_") and name not in KEPT]:
@@ -143,5 +112,31 @@ class EmbeddingClassifier(ClassifierMixin, SavedEstimator):
         self.class_names_ = np.array(prompts.names, dtype=object) if has_text else None
         self.prompts_ = prompts.prompts if has_text else None
         self._decision_ = fitted.decision  # the final "_" keeps it out of files
-        if isinstance(self._decision_, Linear):
-            self.coef_, self.intercept_ = self._decision_.coef_and_intercept()
+
+
+class LinearClassifier(EmbeddingClassifier):
+    """A classifier whose decision is linear in unit embeddings, and that can learn from unlabelled
+    images.
+    """
+
+    coef_: NDArray[Any]
+    intercept_: NDArray[Any]
+
+    def with_unlabeled(self, X: ArrayLike) -> Self:
+        """Return a fitted classifier that has also learnt from unlabelled images. They replace
+        those of an earlier call.
+
+        Parameters
+        ----------
+        X : array-like of shape (n, D)
+            Image embeddings, if possible of all classes. Near copies, such as frames of a film,
+            count once.
+        """
+        check_is_fitted(self)
+        embeddings = validate_training_embeddings(self, X, reset=False)
+        with threads_for(embeddings.size * len(self.classes_)):
+            return self._clone_with(self._fitted.with_unlabeled(embeddings))
+
+    def _set_fitted(self, fitted):
+        super()._set_fitted(fitted)
+        self.coef_, self.intercept_ = self._decision_.coef_and_intercept()

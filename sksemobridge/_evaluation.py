@@ -15,7 +15,7 @@ from sklearn.base import clone
 from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import column_or_1d
 
-from ._classifier import SeMoBridgeClassifier
+from ._few_shot_classifier import FewShotClassifier
 from ._utils.array_api import l2_normalize, to_numpy
 from ._utils.sklearn import best_of
 from ._utils.validation import listed, validate_embeddings
@@ -57,7 +57,7 @@ class ShotEvaluation:
         Share of held-out shots with the right prediction, by the classifier and by the names alone.
         NaN if it cannot be measured.
     held_out_proba, label_proba : ndarrays of shape (n, C) and (n,)
-        See `SeMoBridgeClassifier`.
+        See `FewShotClassifier`.
     doubtful : ndarray of int
         Rows of the shots whose label is more likely wrong than right. The most doubtful come first.
     duplicates : ndarray of shape (k, 2), int
@@ -102,28 +102,28 @@ def evaluate_shots(
 
     Parameters
     ----------
-    estimator : SeMoBridgeClassifier, Pipeline that ends in one, or a search over one
-        It must have `blend="auto"`. A copy of it is fitted.
+    estimator : FewShotClassifier, Pipeline that ends in one, or a search over one
+        A copy of it is fitted.
     X, y, groups
         Shots and labels, as for `fit` of the estimator.
 
     Examples
     --------
-    >>> from sksemobridge import evaluate_shots, make_semobridge_pipeline
+    >>> from sksemobridge import evaluate_shots, make_few_shot_pipeline
     >>> from sksemobridge.datasets import load_emoji
     >>> emoji = load_emoji()
     >>> images, labels = emoji.images[:60:3], emoji.target_names[emoji.target[:60:3]]
-    >>> print(evaluate_shots(make_semobridge_pipeline("mini", "bundled"), images, labels))
+    >>> print(evaluate_shots(make_few_shot_pipeline("mini", "bundled"), images, labels))
     20 shots of 3 classes: arrow 7, bird 8, building 5
     Held-out shots predicted right: 20 of 20, 100.0% (names alone 100.0%)
     0 shots with a doubtful label
     """
     estimator = best_of(estimator)
     classifier = estimator[-1] if isinstance(estimator, Pipeline) else estimator
-    if not isinstance(classifier, SeMoBridgeClassifier) or not hasattr(classifier, "p_values"):
+    if not isinstance(classifier, FewShotClassifier):
         raise TypeError(
-            'evaluate_shots needs a SeMoBridgeClassifier with blend="auto", a pipeline that ends'
-            f" in one, or a fitted search over one; got {estimator!r:.200}. For others use"
+            "evaluate_shots needs a FewShotClassifier, a pipeline that ends in one, or a fitted"
+            f" search over one; got {estimator!r:.200}. For others use"
             " sklearn.model_selection.cross_val_predict."
         )
     if isinstance(estimator, Pipeline) and len(estimator) > 1:

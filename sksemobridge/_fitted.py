@@ -1,29 +1,82 @@
-"""The fitted state of the classifier, also for other classes and after unlabelled images."""
+"""The fitted states of the classifiers that learn from shots, also for other classes and after
+unlabelled images.
+"""
+
+from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Self
 
 import numpy as np
 
 from ._model.fit import weights_of_images
+from ._model.linear import Linear
 from ._model.model import Model
 from ._model.shots import ShotMemory
 from ._model.unlabeled import LEAST_P_VALUE, Known, sorted_sample, terms_with_unlabeled
-from ._paper.model import PaperModel
+from ._semobridge.bridged_classes import BridgedClasses
 from ._texts.prompts import ClassPrompts
 from ._utils.array_api import astype
 
 
 @dataclass(frozen=True, eq=False)
 class FittedState:
-    """The result of `fit`, and what `partial_fit` needs, for `C` classes and `m` pooled shots."""
+    """What each result of `fit` has, and `partial_fit` needs, for `C` classes."""
 
     classes: np.ndarray  # sorted labels
-    model: Model | PaperModel  # without the prior, which `decision` adds
     memory: ShotMemory
     text_embeddings: np.ndarray | None  # `T_c (C, D)`
     class_prompts: ClassPrompts
     # added to the decision, `(C,)`; None if all classes are equally frequent
     log_prior: np.ndarray | None
+
+    @property
+    def dtype(self):
+        """The precision of the shots."""
+        return self.memory.shots.X.dtype
+
+    def for_classes(
+        self,
+        classes: np.ndarray,
+        indices: np.ndarray,
+        class_prompts: ClassPrompts,
+        texts: np.ndarray | None,
+        log_prior: np.ndarray | None,
+    ) -> Self:
+        """The state for other classes: those at `indices (K,)`, and new ones at each -1. `texts`
+        are the `T_c` of all.
+        """
+        return replace(
+            self,
+            classes=classes,
+            memory=self.memory.for_classes(indices),
+            text_embeddings=texts,
+            class_prompts=class_prompts,
+            log_prior=log_prior,
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class SeMoBridgeState(FittedState):
+    """What `SeMoBridgeClassifier` has learnt."""
+
+    bridged: BridgedClasses  # without the prior, which `decision` adds
+
+    @property
+    def decision(self) -> BridgedClasses:
+        """The decision in the precision of the shots."""
+        return astype(replace(self.bridged, log_prior=self.log_prior), self.dtype)
+
+    def for_classes(self, classes, indices, class_prompts, texts, log_prior):
+        state = super().for_classes(classes, indices, class_prompts, texts, log_prior)
+        return replace(state, bridged=self.bridged.for_classes(indices, texts))
+
+
+@dataclass(frozen=True, eq=False)
+class FewShotState(FittedState):
+    """What `FewShotClassifier` has learnt, from `m` pooled shots."""
+
+    model: Model  # without the prior, which `decision` adds
     right: np.ndarray  # probability that the label of each shot is right `(m,)`
     belief: np.ndarray  # how much each shot counts `(m,)`
     # `(m, C)`, each by a model without the shot and the prior
@@ -32,9 +85,9 @@ class FittedState:
     before_unlabeled: Model | None = None
 
     @property
-    def decision(self):
-        """The decision in the precision of the shots: a `Linear`, or a `PaperModel`."""
-        return astype(self.model.decision(self.log_prior), self.memory.shots.X.dtype)
+    def decision(self) -> Linear:
+        """The decision in the precision of the shots."""
+        return astype(self.model.decision(self.log_prior), self.dtype)
 
     @property
     def labelled_model(self):
@@ -76,21 +129,16 @@ class FittedState:
         return Known(texts, has_text, self.labelled_model.trust, images.u, images.codes, weight)
 
     def for_classes(self, classes, indices, class_prompts, texts, log_prior):
-        """The state for other classes: those at `indices (K,)`, and new ones at each -1. `texts`
-        are the `T_c` of all.
-        """
         kept = np.isin(self.memory.shots.codes, indices)
-        return FittedState(
-            classes=classes,
+        state = super().for_classes(classes, indices, class_prompts, texts, log_prior)
+        before = self.before_unlabeled
+        return replace(
+            state,
             model=self.model.for_classes(indices, texts),
-            memory=self.memory.for_classes(indices),
-            text_embeddings=texts,
-            class_prompts=class_prompts,
-            log_prior=log_prior,
             right=self.right[kept],
             belief=self.belief[kept],
-            before_unlabeled=self.before_unlabeled
-            and self.before_unlabeled.for_classes(indices, texts),
+            held_out_logits=None,
+            before_unlabeled=before and before.for_classes(indices, texts),
         )
 
     def with_prior(self, logits):

@@ -13,7 +13,7 @@ from sklearn.pipeline import Pipeline
 from sklearn.utils import check_scalar
 from sklearn.utils.validation import check_is_fitted
 
-from ._base import EmbeddingClassifier
+from ._base import EmbeddingClassifier, LinearClassifier
 from ._model.shots import SAME_EMBEDDING, evenly_spaced
 from ._utils.array_api import l2_normalize, to_numpy
 from ._utils.validation import validate_embeddings
@@ -33,14 +33,16 @@ def label_next(estimator: Any, X: ArrayLike, n_images: int = 20) -> NDArray[np.i
 
     A copy of the classifier first learns from all images (`with_unlabeled`). Then the images come
     first whose two most probable classes are nearly as probable, and the predicted classes take
-    turns. Each third image is such an image before the others taught the copy. A classifier that
-    knows no names first needs an image of each class. So while it has few labels, the most typical
-    image of each large cluster without a label comes first.
+    turns. Each third image is such an image before the others taught the copy. A
+    `SeMoBridgeClassifier` is not taught. A classifier that knows no names first needs an image of
+    each class. So while it has few labels, the most typical image of each large cluster without a
+    label comes first.
 
     Parameters
     ----------
     estimator : object
-        Fitted `SeMoBridgeClassifier` or `ZeroShotClassifier`, or a pipeline that ends in one.
+        Fitted `FewShotClassifier`, `SeMoBridgeClassifier` or `ZeroShotClassifier`, or a pipeline
+        that ends in one.
     X : array-like of shape (n, D)
         Embeddings of the images, or what the pipeline takes. They may include images that have a
         label.
@@ -79,10 +81,10 @@ def images_to_label(estimator, X, n_images=20, taught_by=()):
     check_scalar(n_images, "n_images", Integral, min_val=0)
     is_pipeline = isinstance(estimator, Pipeline)
     classifier = estimator[-1] if is_pipeline else estimator
-    if not isinstance(classifier, EmbeddingClassifier) or not hasattr(classifier, "with_unlabeled"):
+    if not isinstance(classifier, EmbeddingClassifier):
         raise TypeError(
-            "label_next takes a SeMoBridgeClassifier with blend='auto', a ZeroShotClassifier, or a"
-            f" pipeline that ends in one, and not {type(classifier).__name__}."
+            "label_next takes a FewShotClassifier, a SeMoBridgeClassifier, a ZeroShotClassifier, or"
+            f" a pipeline that ends in one, and not {type(classifier).__name__}."
         )
     check_is_fitted(classifier)
     embeddings = estimator[:-1].transform(X) if is_pipeline else X
@@ -96,7 +98,9 @@ def images_to_label(estimator, X, n_images=20, taught_by=()):
     order = []
     if classifier.text_embeddings_ is None and len(shots) < LEAST_LABELS * len(classifier.classes_):
         order += rows[_typical_of_clusters(u[rows], shots, n_images)].tolist()
-    if len(order) < n_images:
+    if len(order) < n_images and not isinstance(classifier, LinearClassifier):
+        order += rows[least_certain(classifier.predict_proba(embeddings[rows]))].tolist()
+    elif len(order) < n_images:
         # What the images teach may confirm an error. So each third image is uncertain without it.
         is_taught = np.array_equal(rows, taught_by)
         taught = classifier if is_taught else classifier.with_unlabeled(embeddings[rows])

@@ -10,7 +10,11 @@ import numpy as np
 from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import check_is_fitted
 
-from ._classifier import SeMoBridgeClassifier
+from ._few_shot_classifier import FewShotClassifier
+from ._model.linear import Linear
+from ._semobridge.bridged_classes import BridgedClasses
+from ._semobridge.score import terms_of_score
+from ._semobridge_classifier import SeMoBridgeClassifier
 from ._utils import __version__
 from ._utils.files import new_file
 from ._zero_shot import ZeroShotClassifier
@@ -19,13 +23,6 @@ from .encoders import CLIPImageEncoder
 # Operators and files as onnxruntime reads them since 1.16 (2023).
 OPSET = 18
 IR_VERSION = 9
-# A division by the largest value comes first, so that no square leaves the range of floats.
-OPERATORS = """
-    sizes = Abs(embeddings)  largest = ReduceMax(sizes, columns)  scale = Max(largest, tiny)
-    scaled = Div(embeddings, scale)  norm = ReduceL2(scaled, columns)  length = Max(norm, tiny)
-    unit = Div(scaled, length)
-    logits = Gemm(unit, weights, offsets)  probabilities = Softmax<axis = 1>(logits)
-"""
 
 
 def to_onnx(estimator: Any, path: str | os.PathLike[str]) -> None:
@@ -34,7 +31,7 @@ def to_onnx(estimator: Any, path: str | os.PathLike[str]) -> None:
 
     Parameters
     ----------
-    estimator : SeMoBridgeClassifier, ZeroShotClassifier or Pipeline
+    estimator : FewShotClassifier, SeMoBridgeClassifier, ZeroShotClassifier or Pipeline
         Fitted estimator. A pipeline of `CLIPImageEncoder` and a classifier becomes one model, with
         the image tower.
     path : str or os.PathLike
@@ -43,7 +40,7 @@ def to_onnx(estimator: Any, path: str | os.PathLike[str]) -> None:
     Raises
     ------
     TypeError
-        If the estimator is none of these, or is the paper's classifier, which is not linear.
+        If the estimator is none of these.
     OSError
         If the file cannot be written. What was there before stays.
 
@@ -60,15 +57,14 @@ def to_onnx(estimator: Any, path: str | os.PathLike[str]) -> None:
         [step for _, step in estimator.steps] if isinstance(estimator, Pipeline) else [estimator]
     )
     *encoders, classifier = steps
-    is_ours = type(classifier) in (SeMoBridgeClassifier, ZeroShotClassifier)
+    ours = FewShotClassifier, SeMoBridgeClassifier, ZeroShotClassifier
+    is_ours = type(classifier) in ours
     if not is_ours or [type(encoder) for encoder in encoders] not in ([], [CLIPImageEncoder]):
         names = ", ".join(type(step).__name__ for step in steps)
         raise TypeError(
             f"to_onnx takes our classifiers, alone or after CLIPImageEncoder, not {names}."
         )
     check_is_fitted(classifier)
-    if not hasattr(classifier, "coef_"):
-        raise TypeError("to_onnx takes no classifier of the paper: it is not linear.")
     model, metadata = _head(classifier), {"sksemobridge": __version__}
     metadata["classes"] = json.dumps(classifier.classes_.tolist(), default=str)
     if encoders:
@@ -87,23 +83,91 @@ def _head(classifier):
     import onnx
 
     n_classes, decision = len(classifier.classes_), classifier._fitted.decision
+    logits = _linear_logits if isinstance(decision, Linear) else _bridged_logits
+    operators, constants = logits(decision)
     model = onnx.parser.parse_model(
         f'<ir_version: {IR_VERSION}, opset_import: ["" : {OPSET}], producer_name: "sksemobridge"> '
         f"sksemobridge (float[n, {classifier.n_features_in_}] embeddings) "
-        f"=> (float[n, {n_classes}] logits, float[n, {n_classes}] probabilities) {{ {OPERATORS} }}"
+        f"=> (float[n, {n_classes}] logits, float[n, {n_classes}] probabilities) {{"
+        f" {_unit('embeddings', 'unit')} {operators}"
+        " probabilities = Softmax<axis = 1>(logits) }"
     )
-    constants = {
-        "weights": decision.weights.T.astype(np.float32),
-        "offsets": decision.offsets.astype(np.float32),
-        "tiny": np.array([np.finfo(np.float32).smallest_normal]),
-        "columns": np.array([1]),
-    }
+    constants |= {"tiny": np.array([np.finfo(np.float32).smallest_normal])}
+    constants = {name: np.asarray(array, dtype=np.float32) for name, array in constants.items()}
+    constants["columns"] = np.array([1])
     for name, array in constants.items():
         model.graph.initializer.append(
             onnx.numpy_helper.from_array(np.ascontiguousarray(array), name)
         )
     onnx.checker.check_model(model, full_check=True)
     return model
+
+
+def _unit(rows, result):
+    """Operators that divide rows by their lengths. A division by the largest value comes first, so
+    that no square leaves the range of floats.
+    """
+    return (
+        f"{result}_sizes = Abs({rows}) {result}_largest = ReduceMax({result}_sizes, columns)"
+        f" {result}_scale = Max({result}_largest, tiny)"
+        f" {result}_scaled = Div({rows}, {result}_scale)"
+        f" {result}_norm = ReduceL2({result}_scaled, columns)"
+        f" {result}_length = Max({result}_norm, tiny)"
+        f" {result} = Div({result}_scaled, {result}_length)"
+    )
+
+
+def _linear_logits(decision: Linear):
+    """Operators from `unit` to `logits`, and their constants."""
+    constants = {"weights": decision.weights.T, "offsets": decision.offsets}
+    return "logits = Gemm(unit, weights, offsets)", constants
+
+
+def _bridged_logits(decision: BridgedClasses):
+    """Operators from `embeddings` and `unit` to `logits`, and their constants."""
+    bridge = decision.bridge
+    names = {"z2": ("unit", decision.prototypes), "z3": ("bridged", decision.image_means)}
+    if decision.text_embeddings is not None:
+        names["z1"] = "unit", decision.text_embeddings
+    constants = {"inverse": bridge.matrix, "factor": decision.temperature}
+    # Without a bias, the bridge does not depend on the length of a row.
+    operators, joint = ["inputs = Identity(unit)"], "eos"
+    if bridge.projection_bias is not None:
+        operators = ["inputs = Sub(embeddings, projection_bias)"]
+        constants["projection_bias"] = bridge.projection_bias
+    operators += ["texts = MatMul(inputs, inverse)", _unit("texts", "eos")]
+    if bridge.projection is not None:
+        operators.append("joint = MatMul(eos, projection)")
+        constants["projection"], joint = bridge.projection, "joint"
+    if bridge.projection_bias is not None:
+        operators.append("long = Mul(joint, length) moved = Add(long, projection_bias)")
+        constants["length"], joint = bridge.text_length, "moved"
+    operators.append(_unit(joint, "bridged"))
+    terms = []
+    for name, sharpness, offset in terms_of_score(names, decision.numbers, decision.divergence):
+        rows, columns = names[name]
+        operators.append(
+            f"{name} = MatMul({rows}, columns_{name}) {name}_steep = Mul({name}, sharpness_{name})"
+            f" {name}_term = Add({name}_steep, offset_{name})"
+        )
+        constants |= {
+            f"columns_{name}": columns.T,
+            f"sharpness_{name}": sharpness,
+            f"offset_{name}": offset - sharpness,
+        }
+        terms.append(f"{name}_term")
+    operators.append(f"top = Max({', '.join(terms)})")
+    operators += [
+        f"{term}_below = Sub({term}, top) {term}_exp = Exp({term}_below)" for term in terms
+    ]
+    operators.append(f"total = Sum({', '.join(f'{term}_exp' for term in terms)})")
+    operators.append("log_total = Log(total) score = Add(top, log_total)")
+    if decision.log_prior is None:
+        operators.append("logits = Mul(score, factor)")
+    else:
+        operators.append("even = Mul(score, factor) logits = Add(even, log_prior)")
+        constants["log_prior"] = decision.log_prior
+    return " ".join(operators), constants
 
 
 def _image_tower(loaded):

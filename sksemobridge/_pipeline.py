@@ -10,7 +10,8 @@ from typing import Any, Self
 from numpy.typing import ArrayLike, NDArray
 from sklearn.pipeline import Pipeline
 
-from ._classifier import SeMoBridgeClassifier
+from ._few_shot_classifier import FewShotClassifier
+from ._semobridge_classifier import SeMoBridgeClassifier
 from ._utils.sklearn import Method, offered_if
 from .encoders import CLIPImageEncoder, CLIPTextEncoder, JoinedImageEncoder, JoinedTextEncoder
 
@@ -23,8 +24,8 @@ class SeMoBridgePipeline(Pipeline):
     """From images to predictions in one estimator: scikit-learn's `Pipeline`, with the methods of
     the classifier.
 
-    `make_semobridge_pipeline` makes such a pipeline. The first steps embed images and learn
-    nothing. The last step is a classifier such as `SeMoBridgeClassifier`.
+    `make_semobridge_pipeline` and `make_few_shot_pipeline` make such pipelines. The first steps
+    embed images and learn nothing. The last step is a classifier such as `SeMoBridgeClassifier`.
 
     Parameters
     ----------
@@ -34,15 +35,15 @@ class SeMoBridgePipeline(Pipeline):
     Attributes
     ----------
     held_out_proba_, label_proba_
-        See `SeMoBridgeClassifier`.
+        See `FewShotClassifier`.
 
     Examples
     --------
-    >>> from sksemobridge import make_semobridge_pipeline
+    >>> from sksemobridge import make_few_shot_pipeline
     >>> from sksemobridge.datasets import load_emoji
     >>> emoji = load_emoji()
     >>> images, labels = emoji.images, emoji.target_names[emoji.target]
-    >>> pipeline = make_semobridge_pipeline("mini", "bundled").fit(images[:60:4], labels[:60:4])
+    >>> pipeline = make_few_shot_pipeline("mini", "bundled").fit(images[:60:4], labels[:60:4])
     >>> pipeline.partial_fit(images[60:120:4], labels[60:120:4]).classes_.tolist()
     ['arrow', 'bird', 'building', 'celebration', 'clock']
     >>> pipeline.with_classes(["bird", "rainbow"]).classes_.tolist()
@@ -53,31 +54,31 @@ class SeMoBridgePipeline(Pipeline):
     def partial_fit(
         self, X: ArrayLike, y: ArrayLike, classes: ArrayLike | None = None, **params: Any
     ) -> Self:
-        """Add images `X` as shots, also of new classes; see `SeMoBridgeClassifier.partial_fit`."""
+        """Add images `X` as shots, also of new classes; see `FewShotClassifier.partial_fit`."""
         self[-1].partial_fit(self[:-1].transform(X), y, classes=classes, **params)
         return self
 
     @_last_step_can("with_classes")
     def with_classes(self, classes: ArrayLike) -> Self:
-        """Return a fitted pipeline with other classes; see `SeMoBridgeClassifier.with_classes`."""
+        """Return a fitted pipeline with other classes; see `FewShotClassifier.with_classes`."""
         return self._with_classifier(self[-1].with_classes(classes))
 
     @_last_step_can("with_unlabeled")
     def with_unlabeled(self, X: ArrayLike) -> Self:
         """Return a fitted pipeline that has also learnt from unlabelled images `X`; see
-        `SeMoBridgeClassifier`.
+        `FewShotClassifier`.
         """
         return self._with_classifier(self[-1].with_unlabeled(self[:-1].transform(X)))
 
     @_last_step_can("p_values")
     def p_values(self, X: ArrayLike) -> NDArray[Any]:
-        """Return a p-value of each image of `X`; see `SeMoBridgeClassifier.p_values`."""
+        """Return a p-value of each image of `X`; see `FewShotClassifier.p_values`."""
         return self[-1].p_values(self[:-1].transform(X))
 
     held_out_proba_ = property(
-        lambda self: self[-1].held_out_proba_, doc="See `SeMoBridgeClassifier`."
+        lambda self: self[-1].held_out_proba_, doc="See `FewShotClassifier`."
     )
-    label_proba_ = property(lambda self: self[-1].label_proba_, doc="See `SeMoBridgeClassifier`.")
+    label_proba_ = property(lambda self: self[-1].label_proba_, doc="See `FewShotClassifier`.")
 
     def _with_classifier(self, classifier):
         steps = [*copy.deepcopy(self.steps[:-1]), (self.steps[-1][0], classifier)]
@@ -85,6 +86,62 @@ class SeMoBridgePipeline(Pipeline):
 
 
 def make_semobridge_pipeline(
+    model_name: str = "ViT-B-16",
+    pretrained: str | os.PathLike[str] | None = "openai",
+    *,
+    encoder_params: Mapping[str, Any] | None = None,
+    **classifier_params: Any,
+) -> SeMoBridgePipeline:
+    """Make a pipeline of an image encoder and the classifier of the SeMoBridge paper, with one CLIP
+    model for images and texts.
+
+    Parameters
+    ----------
+    model_name, pretrained : str
+        See `CLIPImageEncoder`. The bridge needs one model with texts and a text projection.
+    encoder_params : dict or None, default=None
+        More parameters of `CLIPImageEncoder`. `device`, `precision` and `cache` also hold for the
+        texts.
+    **classifier_params
+        Parameters of `SeMoBridgeClassifier`, without `text_encoder`.
+
+    Returns
+    -------
+    SeMoBridgePipeline
+        Its steps are `"clipimageencoder"` and `"semobridgeclassifier"`.
+
+    Raises
+    ------
+    ValueError
+        If there are several models, or the model is of images only.
+
+    Examples
+    --------
+    >>> from sksemobridge import make_semobridge_pipeline
+    >>> pipeline = make_semobridge_pipeline("mini", "bundled", solver="lbfgs")
+    >>> list(pipeline.named_steps)
+    ['clipimageencoder', 'semobridgeclassifier']
+    """
+    if not isinstance(model_name, str):
+        raise ValueError(
+            "Several models have no text projection in common, which the bridge needs. Give one"
+            " model, or use make_few_shot_pipeline."
+        )
+    images, texts = _encoders(model_name, pretrained, **(encoder_params or {}))
+    if not texts.has_text_:
+        raise ValueError(
+            f"{model_name} is a model of images only, and the bridge needs the projection of its"
+            " texts. Use make_few_shot_pipeline, or a model with texts."
+        )
+    return SeMoBridgePipeline(
+        [
+            ("clipimageencoder", images),
+            ("semobridgeclassifier", SeMoBridgeClassifier(texts, **classifier_params)),
+        ]
+    )
+
+
+def make_few_shot_pipeline(
     model_name: str | Sequence[Any] = "ViT-B-16",
     pretrained: str | os.PathLike[str] | None = "openai",
     *,
@@ -103,22 +160,22 @@ def make_semobridge_pipeline(
         More parameters of `CLIPImageEncoder`, for all models or for each. `device`, `precision` and
         `cache` also hold for the texts.
     **classifier_params
-        Parameters of `SeMoBridgeClassifier`, without `text_encoder`.
+        Parameters of `FewShotClassifier`, without `text_encoder`.
 
     Returns
     -------
     SeMoBridgePipeline
         Its steps are `"clipimageencoder"`, or `"joinedimageencoder"` for several models, and
-        `"semobridgeclassifier"`. If no model has texts, the classifier has no text encoder, and
+        `"fewshotclassifier"`. If no model has texts, the classifier has no text encoder, and
         labels are no words (`class_names="ignore"`).
 
     Examples
     --------
-    >>> from sksemobridge import make_semobridge_pipeline
-    >>> pipeline = make_semobridge_pipeline("mini", "bundled", prompts="a picture of a {}.")
+    >>> from sksemobridge import make_few_shot_pipeline
+    >>> pipeline = make_few_shot_pipeline("mini", "bundled", prompts="a picture of a {}.")
     >>> list(pipeline.named_steps)
-    ['clipimageencoder', 'semobridgeclassifier']
-    >>> pipeline = make_semobridge_pipeline([("ViT-B-32", "openai"), ("RN50", "openai")])
+    ['clipimageencoder', 'fewshotclassifier']
+    >>> pipeline = make_few_shot_pipeline([("ViT-B-32", "openai"), ("RN50", "openai")])
     """
     is_one = isinstance(model_name, str)
     models = [(model_name, pretrained)] if is_one else list(model_name)
@@ -130,20 +187,22 @@ def make_semobridge_pipeline(
             f"encoder_params has {len(encoder_params)} items for {len(models)} models; give one"
             " dict for each, or one for all."
         )
-    images = [CLIPImageEncoder(*model, **params) for model, params in zip(models, encoder_params)]
-    texts = [
-        CLIPTextEncoder(
-            *model, device=encoder.device, precision=encoder.precision, cache=encoder.cache
-        )
-        for model, encoder in zip(models, images)
-    ]
+    pairs = [_encoders(*model, **params) for model, params in zip(models, encoder_params)]
+    images, texts = map(list, zip(*pairs))
     text_encoder = None
     if any(encoder.has_text_ for encoder in texts):
         text_encoder = texts[0] if is_one else JoinedTextEncoder(texts)
     else:
         classifier_params = {"class_names": "ignore"} | classifier_params
-    classifier = SeMoBridgeClassifier(text_encoder, **classifier_params)
+    classifier = FewShotClassifier(text_encoder, **classifier_params)
     encoder = images[0] if is_one else JoinedImageEncoder(images)
     return SeMoBridgePipeline(
-        [(type(encoder).__name__.lower(), encoder), ("semobridgeclassifier", classifier)]
+        [(type(encoder).__name__.lower(), encoder), ("fewshotclassifier", classifier)]
     )
+
+
+def _encoders(model_name, pretrained, **params):
+    """The image encoder and the text encoder of a model."""
+    images = CLIPImageEncoder(model_name, pretrained, **params)
+    shared = {name: getattr(images, name) for name in ("device", "precision", "cache")}
+    return images, CLIPTextEncoder(model_name, pretrained, **shared)

@@ -32,7 +32,7 @@ def stranger_proba(classifier: Any, X: ArrayLike, strangers: ArrayLike) -> NDArr
 
     Parameters
     ----------
-    classifier : SeMoBridgeClassifier or ZeroShotClassifier
+    classifier : FewShotClassifier or ZeroShotClassifier
         Fitted, with names.
     X : array-like of shape (n, D)
         Embeddings of all images at hand, if possible also those of shots and strangers.

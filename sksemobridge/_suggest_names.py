@@ -87,8 +87,8 @@ def suggest_names(
         (`datasets.load_vocabulary`). The first call embeds them: with a bar of progress, if it
         takes more than two seconds. The encoder remembers them, with its `cache` also on the disk.
     known : object or None, default=None
-        A fitted `SeMoBridgeClassifier` or `ZeroShotClassifier` with names. Then its classes are
-        not suggested, but what they do not explain.
+        A fitted classifier of this package with names. Then its classes are not suggested, but
+        what they do not explain.
     n_names : int, default=30
         How many names to return.
 
@@ -186,8 +186,7 @@ def _read_known(known):
         return set(), None
     if not isinstance(known, EmbeddingClassifier):
         raise TypeError(
-            "known must be a fitted SeMoBridgeClassifier or ZeroShotClassifier, and not"
-            f" {type(known).__name__}."
+            f"known must be a fitted classifier of this package, and not {type(known).__name__}."
         )
     check_is_fitted(known)
     if known.text_embeddings_ is None:

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from ._base import EmbeddingClassifier
+from ._base import LinearClassifier
 from ._model.linear import Linear
 from ._model.unlabeled import Known, sorted_sample, terms_with_unlabeled, typical_of_names
 from ._texts.encode import embed_classes, read_logit_scale
@@ -26,7 +26,7 @@ from ._utils.validation import (
 )
 
 
-class ZeroShotClassifier(EmbeddingClassifier):
+class ZeroShotClassifier(LinearClassifier):
     """Classify image embeddings by the names of the classes alone.
 
     Probabilities are `softmax(logit_scale * normalize(X) @ text_embeddings_.T)`.
@@ -34,13 +34,13 @@ class ZeroShotClassifier(EmbeddingClassifier):
     Parameters
     ----------
     text_encoder, prompts, class_names
-        See `SeMoBridgeClassifier`. The text encoder is required.
+        See `FewShotClassifier`. The text encoder is required.
 
     Attributes
     ----------
     coef_, intercept_, classes_, text_embeddings_, class_names_, prompts_, n_features_in_,
     feature_names_in_
-        See `SeMoBridgeClassifier`. `intercept_` is zero before `with_unlabeled`.
+        See `FewShotClassifier`. `intercept_` is zero before `with_unlabeled`.
 
     Examples
     --------

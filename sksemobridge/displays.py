@@ -46,11 +46,11 @@ class PredictionsDisplay:
 
     Examples
     --------
-    >>> from sksemobridge import PredictionsDisplay, make_semobridge_pipeline
+    >>> from sksemobridge import PredictionsDisplay, make_few_shot_pipeline
     >>> from sksemobridge.datasets import load_emoji
     >>> emoji = load_emoji()
     >>> images, labels = emoji.images[:60:4], emoji.target_names[emoji.target[:60:4]]
-    >>> pipeline = make_semobridge_pipeline("mini", "bundled").fit(images, labels)
+    >>> pipeline = make_few_shot_pipeline("mini", "bundled").fit(images, labels)
     >>> shots = {"shots": images, "y_shots": labels}
     >>> display = PredictionsDisplay.from_estimator(pipeline, emoji.images[1:5], **shots)
     >>> display.axes_.shape

@@ -14,10 +14,9 @@ from threadpoolctl import threadpool_info, threadpool_limits
 os.environ.setdefault("SCIPY_ARRAY_API", "1")
 
 from sksemobridge import (  # noqa: E402
-    PaperBlend,
+    FewShotClassifier,
     PrecomputedTextEncoder,
     SeMoBridgeClassifier,
-    Training,
     ZeroShotClassifier,
 )
 from sksemobridge._label.command import main  # noqa: E402
@@ -57,9 +56,9 @@ class World:
     def texts(self):
         return [TEMPLATE.format(name) for name in self.names]
 
-    def classifier(self, **params):
-        """A few-shot classifier that knows the texts."""
-        return SeMoBridgeClassifier(self.text_encoder(), prompts=TEMPLATE, **params)
+    def classifier(self, kind=FewShotClassifier, **params):
+        """A classifier that knows the texts, and learns from shots."""
+        return kind(self.text_encoder(), prompts=TEMPLATE, **params)
 
     def zero_shot(self, **params):
         return ZeroShotClassifier(self.text_encoder(), prompts=TEMPLATE, **params)
@@ -96,17 +95,16 @@ def any_world(request):
     return World(**request.param)
 
 
-@pytest.fixture(params=["auto", PaperBlend()], ids=["auto", "paper"])
-def blend(request):
+@pytest.fixture(params=[FewShotClassifier, SeMoBridgeClassifier])
+def kind(request):
     return request.param
 
 
 def every_model(test):
-    """A test of the default model and of the paper's, in closed form and trained, by `params` of
-    the classifier.
-    """
-    trained = {"blend": PaperBlend(), "solver": Training(max_iter=5)}
-    models = {"auto": {}, "paper": {"blend": PaperBlend()}, "trained": trained}
+    """A test of both classifiers, and of a trained bridge, by `params` of `World.classifier`."""
+    closed_form = {"kind": SeMoBridgeClassifier}
+    trained = closed_form | {"solver": "lbfgs", "max_iter": 5}
+    models = {"few shots": {}, "closed form": closed_form, "trained": trained}
     test = pytest.mark.filterwarnings("ignore:The bridge did not converge")(test)
     return pytest.mark.parametrize("params", models.values(), ids=models)(test)
 

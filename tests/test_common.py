@@ -15,11 +15,10 @@ from sklearn.utils.validation import check_is_fitted
 from sksemobridge import (
     CLIPImageEncoder,
     CLIPTextEncoder,
-    PaperBlend,
+    FewShotClassifier,
     PrecomputedTextEncoder,
     SemanticBridge,
     SeMoBridgeClassifier,
-    Training,
 )
 
 from .conftest import World, arrays_of
@@ -54,15 +53,12 @@ PREDICT = ("predict", "predict_proba", "predict_log_proba", "decision_function")
 def embedding_cases():
     few_shot = (*PREDICT, "affinities")
     plain, biased = World(), World(bias=True, dtype=np.float32)
-    for name, world in {"closed_form": plain, "lbfgs": plain, "adamw": biased}.items():
-        solver = name if name == "closed_form" else Training(name, max_iter=5)
-        yield (
-            f"paper, {name}",
-            Case(world.classifier(blend=PaperBlend(), solver=solver), *world.draw(4), few_shot),
-        )
+    for solver, world in {"closed_form": plain, "lbfgs": plain, "adamw": biased}.items():
+        classifier = world.classifier(SeMoBridgeClassifier, solver=solver, max_iter=5)
+        yield solver, Case(classifier, *world.draw(4), few_shot)
     X, y = plain.draw(4)
     yield (
-        "default",
+        "few shots",
         Case(plain.classifier(priors="shots"), X, y, (*few_shot, "score_samples", "p_values")),
     )
     yield "zero-shot", Case(plain.zero_shot(), X, y, PREDICT)
@@ -156,7 +152,7 @@ def test_rows_do_not_depend_on_their_order_or_company(case):
 @every_embedding_case
 def test_a_fit_shares_no_memory_with_its_input(case):
     estimator, n = clone(case.estimator), len(case.X)
-    is_few_shot = isinstance(estimator, SeMoBridgeClassifier)
+    is_few_shot = isinstance(estimator, (FewShotClassifier, SeMoBridgeClassifier))
     row_values = {"sample_weight": np.ones(n), "groups": np.arange(n)} if is_few_shot else {}
     estimator.fit(case.X, case.y, **row_values)
     inputs = [case.X, *row_values.values(), *arrays_of(estimator.text_encoder)]

@@ -9,7 +9,7 @@ from matplotlib.colors import to_rgba
 from sklearn.metrics.pairwise import cosine_similarity
 from sklearn.model_selection import GridSearchCV
 
-from sksemobridge import PredictionsDisplay, make_semobridge_pipeline
+from sksemobridge import PredictionsDisplay, make_few_shot_pipeline
 from sksemobridge.datasets import load_emoji
 
 from .encoder_helpers import some_emoji
@@ -28,7 +28,7 @@ def _closed_figures():
 def pictures():
     """Shots and queries of three classes, and a pipeline fitted on the shots."""
     images, labels = some_emoji(("clock", "fruit", "mammal"), 8)
-    pipeline = make_semobridge_pipeline("mini", "bundled").fit(images[::2], labels[::2])
+    pipeline = make_few_shot_pipeline("mini", "bundled").fit(images[::2], labels[::2])
     shots = {"shots": images[::2], "y_shots": labels[::2]}
     return SimpleNamespace(
         queries=images[1::2], y_queries=labels[1::2], pipeline=pipeline, shots=shots
@@ -70,7 +70,7 @@ def test_wrong_predictions_are_red_and_say_what_is_right(pictures):
 def test_a_search_is_drawn_as_its_best_pipeline_few_shots_only_once_and_large_pictures_small(
     pictures,
 ):
-    search = GridSearchCV(pictures.pipeline, {"semobridgeclassifier__vocabulary": [None]}, cv=2)
+    search = GridSearchCV(pictures.pipeline, {"fewshotclassifier__vocabulary": [None]}, cv=2)
     search.fit(*pictures.shots.values())
     few = {name: part[:2] for name, part in pictures.shots.items()}
     large = np.kron(pictures.queries[0], np.ones((8, 4, 1), np.uint8))
@@ -99,5 +99,5 @@ def test_predictions_that_do_not_fit_together_are_refused(change, message):
 
 
 def test_only_a_pipeline_is_taken(pictures):
-    with pytest.raises(TypeError, match="must be a Pipeline from images, not SeMoBridgeClassifier"):
+    with pytest.raises(TypeError, match="must be a Pipeline from images, not FewShotClassifier"):
         PredictionsDisplay.from_estimator(pictures.pipeline[-1], pictures.queries)

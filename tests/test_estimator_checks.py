@@ -3,16 +3,15 @@
 import pytest
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
-from sksemobridge import PaperBlend, SemanticBridge, SeMoBridgeClassifier, Training
+from sksemobridge import FewShotClassifier, SemanticBridge, SeMoBridgeClassifier
 
 CONFIGURATIONS = [
+    FewShotClassifier(),
+    FewShotClassifier(priors="shots", store_held_out=True),
     SeMoBridgeClassifier(),
-    SeMoBridgeClassifier(priors="shots", store_held_out=True),
-    SeMoBridgeClassifier(
-        blend=PaperBlend(5.0, 7.0, 3.0, lambda2=0.9, lambda3=0.1, temperature=None)
-    ),
-    SeMoBridgeClassifier(blend=PaperBlend(), solver=Training(max_iter=2)),
-    SeMoBridgeClassifier(blend=PaperBlend(), solver=Training("adamw", max_iter=10)),
+    SeMoBridgeClassifier(beta=7.0, gamma=3.0, lambda2=0.9, lambda3=0.1, temperature=None),
+    SeMoBridgeClassifier(solver="lbfgs", max_iter=2, priors="shots"),
+    SeMoBridgeClassifier(solver="adamw", max_iter=10),
     SemanticBridge(),
     SemanticBridge(normalize=False),
 ]

@@ -8,23 +8,23 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV
 
 from sksemobridge import (
-    PaperBlend,
+    FewShotClassifier,
     SeMoBridgeClassifier,
     ZeroShotClassifier,
     evaluate_shots,
-    make_semobridge_pipeline,
+    make_few_shot_pipeline,
 )
 from sksemobridge._evaluation import share_right
 
 from .encoder_helpers import some_emoji
 
 CLASSES = ("bird", "clock", "fruit", "heart", "mammal", "media button", "person at work")
-UNNAMED = SeMoBridgeClassifier(class_names="ignore")
+UNNAMED = FewShotClassifier(class_names="ignore")
 
 
 @pytest.fixture(scope="module")
 def pipeline():
-    return make_semobridge_pipeline("mini", "bundled")
+    return make_few_shot_pipeline("mini", "bundled")
 
 
 @pytest.fixture(scope="module")
@@ -85,7 +85,7 @@ def test_pictures_that_are_there_twice_are_named(embedded):
 
 def test_an_expected_share_of_wrong_labels_is_kept(pipeline, embedded):
     X, y = embedded
-    classifier = SeMoBridgeClassifier(pipeline[-1].text_encoder, label_noise=0.2)
+    classifier = FewShotClassifier(pipeline[-1].text_encoder, label_noise=0.2)
     expected = classifier.fit(X, y).label_proba_
     np.testing.assert_array_equal(evaluate_shots(classifier, X, y).label_proba, expected)
 
@@ -134,10 +134,11 @@ def test_a_search_is_evaluated(pipeline, embedded):
 
 @pytest.mark.parametrize(
     "estimator",
-    [LogisticRegression(), SeMoBridgeClassifier(blend=PaperBlend()), ZeroShotClassifier(None)],
+    [LogisticRegression(), SeMoBridgeClassifier(), ZeroShotClassifier(None)],
 )
 def test_other_classifiers_are_refused(estimator, embedded):
-    with pytest.raises(TypeError, match="evaluate_shots needs a SeMoBridgeClassifier"):
+    message = "evaluate_shots needs a FewShotClassifier.*cross_val_predict"
+    with pytest.raises(TypeError, match=message):
         evaluate_shots(estimator, *embedded)
 
 

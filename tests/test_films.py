@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from sksemobridge import CLIPImageEncoder, make_semobridge_pipeline, predict_folder
+from sksemobridge import CLIPImageEncoder, make_few_shot_pipeline, predict_folder
 from sksemobridge.datasets import load_emoji
 
 from .conftest import peak_memory
@@ -123,7 +123,7 @@ def test_a_picture_that_cannot_be_read_leaves_nothing_in_memory(tmp_path):
 
 def test_the_table_says_why_the_model_cannot_take_a_picture(tmp_path):
     images = load_emoji().images[:2]
-    pipeline = make_semobridge_pipeline("mini", "bundled").fit(images, ["a", "b"])
+    pipeline = make_few_shot_pipeline("mini", "bundled").fit(images, ["a", "b"])
     Image.new("RGB", (60_000, 1)).save(tmp_path / "narrow.png")
     Image.fromarray(images[0]).save(tmp_path / "whole.png")
     table = predict_folder(pipeline, tmp_path, progress=False)

@@ -6,12 +6,12 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer
 
 from sksemobridge import (
-    PaperBlend,
+    FewShotClassifier,
     PrecomputedTextEncoder,
     SeMoBridgeClassifier,
     ZeroShotClassifier,
     label_next,
-    make_semobridge_pipeline,
+    make_few_shot_pipeline,
 )
 from sksemobridge._label_next import least_certain
 from sksemobridge.datasets import load_emoji
@@ -31,7 +31,7 @@ def case(request, world):
     fitted = {
         "names alone": lambda: world.zero_shot().fit(shots, labels),
         "names and shots": lambda: world.classifier().fit(shots, labels),
-        "no names": lambda: SeMoBridgeClassifier(class_names="ignore").fit(shots, labels),
+        "no names": lambda: FewShotClassifier(class_names="ignore").fit(shots, labels),
     }
     return fitted[request.param](), X
 
@@ -116,16 +116,23 @@ def test_each_third_image_is_one_that_is_uncertain_before_the_images_teach(world
 def test_without_names_the_first_images_are_of_new_classes():
     X, y = groups_of_images()
     shots = np.flatnonzero(y < 2)[[0, 20]]
-    classifier = SeMoBridgeClassifier(class_names="ignore").fit(X[shots], y[shots])
+    classifier = FewShotClassifier(class_names="ignore").fit(X[shots], y[shots])
     assert sorted(y[label_next(classifier, X, 4)]) == [2, 3, 4, 5]
     # Also if only the shots, or only the images, are in single precision.
     assert sorted(y[label_next(classifier, X.astype(np.float32), 4)]) == [2, 3, 4, 5]
 
 
+def test_the_classifier_of_the_paper_is_asked_as_it_is(world):
+    (shots, y), X = world.draw(2), world.draw(20)[0]
+    classifier = world.classifier(SeMoBridgeClassifier).fit(shots, y)
+    expected = least_certain(classifier.predict_proba(X))
+    np.testing.assert_array_equal(label_next(classifier, X, 40), expected[:40])
+
+
 def test_a_pipeline_takes_images():
     emoji = load_emoji()
     images, labels = emoji.images[:90:2], emoji.target_names[emoji.target[:90:2]]
-    pipeline = make_semobridge_pipeline("mini", "bundled").fit(images[::9], labels[::9])
+    pipeline = make_few_shot_pipeline("mini", "bundled").fit(images[::9], labels[::9])
     rows = label_next(pipeline, images, 4)
     embeddings = pipeline[:-1].transform(images)
     np.testing.assert_array_equal(label_next(pipeline[-1], embeddings, 4), rows)
@@ -136,8 +143,6 @@ def test_a_pipeline_takes_images():
 
 def test_wrong_arguments_are_named(world):
     X, y = world.draw(4)
-    with pytest.raises(TypeError, match="PaperBlend|blend='auto'"):
-        label_next(world.classifier(blend=PaperBlend()).fit(X, y), X)
     with pytest.raises(TypeError, match="label_next takes"):
         label_next(make_pipeline(FunctionTransformer()).fit(X), X)
     classifier = world.classifier().fit(X, y)

@@ -14,7 +14,7 @@ from sklearn.preprocessing import StandardScaler
 from sksemobridge import (
     CLIPImageEncoder,
     CLIPTextEncoder,
-    PaperBlend,
+    FewShotClassifier,
     SeMoBridgeClassifier,
     ZeroShotClassifier,
     to_onnx,
@@ -57,7 +57,7 @@ def test_a_classifier(settings, tmp_path):
     images, y = some_emoji(NAMES, 12)
     X, is_shot = CLIPImageEncoder("mini", "bundled").transform(images), np.arange(len(y)) % 3 == 0
     text_encoder = CLIPTextEncoder("mini", "bundled")
-    classifier = SeMoBridgeClassifier(**{"text_encoder": text_encoder, **settings}).fit(
+    classifier = FewShotClassifier(**{"text_encoder": text_encoder, **settings}).fit(
         X[is_shot], y[is_shot]
     )
     assert_same(classifier, X, tmp_path)
@@ -66,10 +66,30 @@ def test_a_classifier(settings, tmp_path):
     assert_same(ZeroShotClassifier(text_encoder).fit(None, NAMES), X, tmp_path)
 
 
+@pytest.mark.filterwarnings("ignore:The bridge did not converge")
+@pytest.mark.parametrize(
+    "params",
+    [
+        {},
+        {"solver": "lbfgs", "max_iter": 5},
+        {"priors": "shots", "lambda3": 0},
+        {"class_names": "ignore"},
+        {"text_encoder": None, "class_names": "ignore"},
+    ],
+    ids=str,
+)
+def test_the_bridge(any_world, params, tmp_path):
+    X, y = any_world.draw(3)
+    X = X.astype(np.float32)
+    classifier = any_world.classifier(SeMoBridgeClassifier).set_params(**params).fit(X, y)
+    assert_same(classifier, X, tmp_path)
+    assert_same(classifier.with_classes(["cat", "dog"]), X, tmp_path)
+
+
 def test_rows_of_any_length_and_number(world, tmp_path):
     X, y = world.draw(3)
     days = np.array(["2024-01-01", "2024-01-02"], dtype="datetime64[D]")[(y == "cat").astype(int)]
-    classifier = SeMoBridgeClassifier().fit(X, days)
+    classifier = FewShotClassifier().fit(X, days)
     X = (X * np.logspace(-30, 30, len(X))[:, None]).astype(np.float32)
     X[0] = 0
     assert_same(classifier, X, tmp_path)
@@ -91,7 +111,7 @@ def assert_same_from_pixels(pipeline, images, path):
 @pytest.mark.parametrize("architecture", TOWERS)
 def test_every_kind_of_image_tower(architecture, tmp_path):
     name = write_model(tmp_path / "model", small_config(architecture))
-    images, classifier = some_pictures(7, size=(43, 57)), SeMoBridgeClassifier(class_names="ignore")
+    images, classifier = some_pictures(7, size=(43, 57)), FewShotClassifier(class_names="ignore")
     pipeline = make_pipeline(CLIPImageEncoder(name), classifier).fit(images, list("aabbaba"))
     fast_attention = torch.backends.mha.get_fastpath_enabled()
     assert_same_from_pixels(pipeline, images, tmp_path / "pipeline.onnx")
@@ -103,20 +123,16 @@ def test_every_kind_of_image_tower(architecture, tmp_path):
     [
         (LogisticRegression(), "not LogisticRegression"),
         (
-            make_pipeline(StandardScaler(), SeMoBridgeClassifier()),
-            "StandardScaler, SeMoBridgeClassifier",
+            make_pipeline(StandardScaler(), FewShotClassifier()),
+            "StandardScaler, FewShotClassifier",
         ),
         (
             make_pipeline(CLIPImageEncoder(), LogisticRegression()),
             "not CLIPImageEncoder, LogisticR",
         ),
-        (SeMoBridgeClassifier(), "not fitted"),
-        (
-            SeMoBridgeClassifier(blend=PaperBlend()).fit(np.eye(2), [0, 1]),
-            "no classifier of the paper",
-        ),
+        (FewShotClassifier(), "not fitted"),
     ],
-    ids=["foreign", "steps", "foreign step", "not fitted", "paper"],
+    ids=["foreign", "steps", "foreign step", "not fitted"],
 )
 def test_what_cannot_be_written_is_an_error(estimator, message, tmp_path):
     with pytest.raises((TypeError, ValueError), match=message):

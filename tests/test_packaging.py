@@ -19,13 +19,13 @@ def test_importing_loads_neither_torch_nor_ray():
     program = """
 import sys
 import sksemobridge
-sksemobridge.SeMoBridgeClassifier, sksemobridge.CLIPImageEncoder
+sksemobridge.FewShotClassifier, sksemobridge.CLIPImageEncoder
 assert not {"torch", "ray", "matplotlib"} & set(sys.modules)
 """
     subprocess.run([sys.executable, "-c", program], cwd=ROOT, check=True)
 
 
-def test_the_changelog_and_the_citation_are_of_this_version():
+def test_the_newest_release_of_the_changelog_and_the_citation_is_this_version():
     citation, changelog, project = (
         (ROOT / name).read_text(encoding="utf-8")
         for name in ("CITATION.cff", "CHANGELOG.md", "pyproject.toml")
@@ -79,13 +79,13 @@ USE = """
 from typing import Any, assert_type
 
 from numpy.typing import NDArray
-from sksemobridge import CLIPImageEncoder, SeMoBridgeClassifier
-from sksemobridge import SeMoBridgePipeline, make_semobridge_pipeline
+from sksemobridge import CLIPImageEncoder, FewShotClassifier
+from sksemobridge import SeMoBridgeClassifier, SeMoBridgePipeline, make_few_shot_pipeline
 
 X = assert_type(CLIPImageEncoder().fit().transform(["a.jpg"]), NDArray[Any])
-classifier = assert_type(SeMoBridgeClassifier().fit(X, ["a"]), SeMoBridgeClassifier)
+classifier = assert_type(FewShotClassifier().fit(X, ["a"]), FewShotClassifier)
 assert_type(classifier.partial_fit(X, ["b"]).with_unlabeled(X).p_values(X), NDArray[Any])
-pipeline = assert_type(make_semobridge_pipeline(), SeMoBridgePipeline)
+pipeline = assert_type(make_few_shot_pipeline(), SeMoBridgePipeline)
 assert_type(pipeline.with_classes(["a"]).p_values(["a.jpg"]), NDArray[Any])
 SeMoBridgeClassifier(solver="newton")  # type: ignore[arg-type]
 """

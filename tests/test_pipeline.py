@@ -8,7 +8,7 @@ from sklearn.base import clone
 from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
 
-from sksemobridge import PaperBlend, SeMoBridgePipeline, make_semobridge_pipeline
+from sksemobridge import SeMoBridgePipeline, make_few_shot_pipeline, make_semobridge_pipeline
 
 from .encoder_helpers import some_emoji
 
@@ -22,7 +22,7 @@ def pictures():
 
 
 def pipeline_of(**params):
-    return make_semobridge_pipeline("mini", "bundled", **params)
+    return make_few_shot_pipeline("mini", "bundled", **params)
 
 
 def test_shots_and_classes_can_come_later(pictures):
@@ -71,7 +71,7 @@ def test_what_the_classifier_knows_is_read_from_the_pipeline(pictures):
     for method in ("p_values", "score_samples"):
         expected = getattr(pipeline[-1], method)(embeddings)
         np.testing.assert_array_equal(getattr(pipeline, method)(pictures[0]), expected)
-    assert not hasattr(pipeline_of(blend=PaperBlend()), "p_values")
+    assert not hasattr(make_semobridge_pipeline("mini", "bundled"), "p_values")
     assert pipeline.held_out_proba_ is pipeline[-1].held_out_proba_
     assert pipeline.label_proba_ is pipeline[-1].label_proba_
     assert not hasattr(pipeline_of().fit(*pictures), "held_out_proba_")

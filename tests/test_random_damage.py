@@ -15,7 +15,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from sksemobridge import CLIPImageEncoder, PrecomputedTextEncoder, SeMoBridgeClassifier
+from sksemobridge import CLIPImageEncoder, FewShotClassifier, PrecomputedTextEncoder
 
 FACTOR = int(os.environ.get("SKSEMOBRIDGE_DAMAGE", "1"))
 TODAY = datetime.date.today().toordinal() if FACTOR > 1 else 0
@@ -97,8 +97,8 @@ def test_few_shots_of_any_length_and_weight_are_learnt_in_two_calls_as_in_one(se
         texts = {f"class {c}": mean + rng.normal(size=width) for c, mean in enumerate(means)}
         text = PrecomputedTextEncoder.from_joint(texts)
         params |= {"text_encoder": text, "class_names": dict(enumerate(texts))}
-    whole = SeMoBridgeClassifier(**params).fit(X, codes, weight)
-    parts, order = SeMoBridgeClassifier(**params), rng.permutation(len(codes))
+    whole = FewShotClassifier(**params).fit(X, codes, weight)
+    parts, order = FewShotClassifier(**params), rng.permutation(len(codes))
     for rows in np.array_split(order, min(2, len(order))):
         parts.partial_fit(X[rows], codes[rows], sample_weight=weight[rows])
     pool = X[rng.integers(0, len(X), rng.choice([1, 2, 5, 200]))]

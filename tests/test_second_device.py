@@ -84,11 +84,11 @@ def test_texts_are_embedded_as_on_the_cpu():
 @needs(
     "array-api-compat", "1.15", "makes constants in a way that GPUs take and this device does not"
 )
-def test_probabilities_stay_on_the_device(blend, make_world):
+def test_probabilities_stay_on_the_device(kind, make_world):
     world = make_world(bias=True, dtype=np.float32)
     X, y = world.draw(4)
     queries = world.draw(6)[0]
-    classifier = world.classifier(blend=blend).fit(X, y)
+    classifier = world.classifier(kind).fit(X, y)
     with sklearn.config_context(array_api_dispatch=True):
         probabilities = classifier.predict_proba(torch.from_numpy(queries).to(NAME))
     assert probabilities.device.type == NAME

@@ -5,8 +5,8 @@ import pytest
 from sklearn.metrics import roc_auc_score
 
 from sksemobridge import (
+    FewShotClassifier,
     PrecomputedTextEncoder,
-    SeMoBridgeClassifier,
     ZeroShotClassifier,
     stranger_proba,
 )
@@ -38,7 +38,7 @@ def test_one_example_of_each_kind_tells_the_strangers():
 def test_shots_of_the_classes_count(world):
     X, kind, names = own_and_strange()
     shots = np.arange(3) * 60
-    classifier = SeMoBridgeClassifier(names.text_encoder, prompts="{}").fit(X[shots], list("abc"))
+    classifier = FewShotClassifier(names.text_encoder, prompts="{}").fit(X[shots], list("abc"))
     p = stranger_proba(classifier, X, X[180:182])
     assert p[shots].max() < 0.5
     assert np.mean(p[kind < 3] > 0.5) < 0.05
@@ -58,6 +58,6 @@ def test_what_is_missing_is_named(world):
     X, kind, classifier = own_and_strange(n=5)
     with pytest.raises(ValueError, match="at least|minimum of 1"):
         stranger_proba(classifier, X, X[:0])
-    plain = SeMoBridgeClassifier(class_names="ignore").fit(X[:10], kind[:10])
+    plain = FewShotClassifier(class_names="ignore").fit(X[:10], kind[:10])
     with pytest.raises(ValueError, match="needs a classifier with names"):
         stranger_proba(plain, X, X[-1:])

@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sksemobridge import (
+    FewShotClassifier,
     PrecomputedTextEncoder,
-    SeMoBridgeClassifier,
     ZeroShotClassifier,
     suggest_names,
 )
@@ -112,7 +112,7 @@ def known(request, encoder, folder):
     params = {"prompts": "a {}", "class_names": names}
     if request.param == "names alone":
         return ZeroShotClassifier(encoder, **params).fit(None, labels[few])
-    return SeMoBridgeClassifier(encoder, **params).fit(X[few][:9], labels[few][:9])
+    return FewShotClassifier(encoder, **params).fit(X[few][:9], labels[few][:9])
 
 
 def test_with_known_classes_the_others_come_first(encoder, folder, known):
@@ -138,7 +138,7 @@ def test_synonyms_of_known_classes_are_last(folder, texts):
 def test_a_class_without_a_name_explains_nothing(encoder, folder):
     X, word = folder
     few, names = np.isin(word, [3, 20]), {3: "thing 3", 20: None}
-    known = SeMoBridgeClassifier(encoder, prompts="a {}", class_names=names)
+    known = FewShotClassifier(encoder, prompts="a {}", class_names=names)
     known.fit(X[few][:9], word[few][:9])
     suggestions = suggest_names(X, encoder, vocabulary=WORDS, known=known)
     assert names_of(suggestions)[:3] == ["thing 7", "thing 20", "thing 31"]
@@ -175,7 +175,7 @@ def test_wrong_arguments_are_named(encoder, folder, known):
         suggest_names(np.where(np.arange(len(X))[:, None] == 1, np.nan, X), encoder)
     with pytest.raises(ValueError, match="features"):
         suggest_names(X[:, 1:], encoder, vocabulary=WORDS)
-    unnamed = SeMoBridgeClassifier().fit(X, word)
+    unnamed = FewShotClassifier().fit(X, word)
     with pytest.raises(ValueError, match="classifier with names"):
         suggest_names(X, encoder, vocabulary=WORDS, known=unnamed)
     with pytest.raises(TypeError, match="known must be"):

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from sksemobridge import make_semobridge_pipeline
+from sksemobridge import make_few_shot_pipeline
 from sksemobridge.datasets import load_emoji, load_image_folder
 
 # Arguments of the command.
@@ -42,7 +42,7 @@ def fill(folder):
 def fitted_to_shots(pipeline=None):
     """The pipeline, or the default one, fitted to `shots`."""
     pipeline, folder = (
-        pipeline or make_semobridge_pipeline("mini", "bundled"),
+        pipeline or make_few_shot_pipeline("mini", "bundled"),
         load_image_folder("shots"),
     )
     return pipeline.fit(folder.paths, folder.target_names[folder.target])

@@ -69,7 +69,7 @@ def predict_folder(
             The two most probable classes, and their probabilities. They are missing if the file
             cannot be read.
         p_value : float
-            See `SeMoBridgeClassifier.p_values`. NaN if the classifier has none.
+            See `FewShotClassifier.p_values`. NaN if the classifier has none.
         problem : str
             Why there is no label, or empty. If it is `"none of these"`, the runner-up is the most
             probable class.
@@ -81,10 +81,10 @@ def predict_folder(
 
     Examples
     --------
-    >>> from sksemobridge import make_semobridge_pipeline, predict_folder
+    >>> from sksemobridge import make_few_shot_pipeline, predict_folder
     >>> from sksemobridge.datasets import load_emoji
     >>> emoji = load_emoji()
-    >>> pipeline = make_semobridge_pipeline("mini", "bundled")
+    >>> pipeline = make_few_shot_pipeline("mini", "bundled")
     >>> pipeline = pipeline.fit(emoji.images[::5], emoji.target_names[emoji.target[::5]])
     >>> table = predict_folder(pipeline, "photos")  # doctest: +SKIP
     """

@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from .._classifier import SeMoBridgeClassifier
-from .._pipeline import SeMoBridgePipeline, make_semobridge_pipeline
+from .._few_shot_classifier import FewShotClassifier
+from .._pipeline import SeMoBridgePipeline, make_few_shot_pipeline
 from .._utils.validation import listed, warn_caller
 from ..datasets import load_image_folder
 from ..datasets._folder import COPIES_MARK, existing_folder, list_files
@@ -86,7 +86,7 @@ def folder_pipeline(models, cache):
     """The pipeline of these models, or of the usual one, before it is fitted."""
     first, *more = [(name, "auto") for name in models or [MODEL]]
     model = ([first, *more],) if more else first
-    return make_semobridge_pipeline(*model, encoder_params={"cache": cache})
+    return make_few_shot_pipeline(*model, encoder_params={"cache": cache})
 
 
 def pipeline_of(encoder, text_encoder):
@@ -94,7 +94,7 @@ def pipeline_of(encoder, text_encoder):
     words.
     """
     params = {"class_names": "ignore"} if text_encoder is None else {}
-    classifier = SeMoBridgeClassifier(text_encoder, **params)
+    classifier = FewShotClassifier(text_encoder, **params)
     return SeMoBridgePipeline([("encoder", encoder), ("classifier", classifier)])
 
 

@@ -42,9 +42,9 @@ class Model:
         """The terms of the decision for queries `X (n, D)`, each of shape (n, C)."""
         return {name: term(X) for name, term in self.terms_with(log_prior).items()}
 
-    def attributes(self):
-        """Fitted attributes of the classifier that only this model has, without the final `_`."""
-        return {"blend": self.scales | {"trust": self.trust}}
+    def blend(self):
+        """How much text and shots weigh: `blend_` of the classifier."""
+        return self.scales | {"trust": self.trust}
 
     def parts(self):
         """The `z_k` of `typicality`, each a `Linear`."""

@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from .._paper.bridge import Bridge
+from .._semobridge.bridge import Bridge
 from .._texts.encode import read_projection
 from .._texts.words import RESOLUTION, word_span
 from .._utils.array_api import astype, constants_like, in_blocks, l2_normalize, namespace

@@ -41,7 +41,7 @@ class ClassPrompts:
 
 def describe_classes(classes, text_encoder, prompts, class_names, known_names):
     """`ClassPrompts` of sorted labels. `prompts` and `class_names` are those of
-    `SeMoBridgeClassifier`.
+    `FewShotClassifier`.
 
     `known_names` are those of earlier calls, by label. It warns if two classes have the same
     prompts.

@@ -9,6 +9,16 @@ from sklearn.base import BaseEstimator, clone
 from . import __version__
 from .validation import warn_caller
 
+# The classes of files that version 0.1 saved. Such a file is read until its classifier is met, and
+# its module says what to do.
+OF_0_1 = (
+    "sksemobridge._classifier.SeMoBridgeClassifier",
+    "sksemobridge._fitted.FittedState",
+    "sksemobridge._paper.bridge.Bridge",
+    "sksemobridge._paper.model.PaperModel",
+    "sksemobridge._paper.parameters.PaperBlend",
+    "sksemobridge._paper.parameters.Training",
+)
 # These fitted attributes are saved. All others that end in "_" are computed from `_fitted`.
 KEPT = ("n_features_in_", "feature_names_in_")
 
@@ -21,12 +31,13 @@ def trusted_types() -> list[str]:
     Returns
     -------
     list of str
-        Sorted names of the public estimators, and of the classes in their fitted states.
+        Sorted names of the public estimators, and of the classes in their fitted states. Those of
+        version 0.1 are among them, so that loading such a file says what became of it.
 
     Examples
     --------
     >>> from sksemobridge import trusted_types
-    >>> "sksemobridge._classifier.SeMoBridgeClassifier" in trusted_types()
+    >>> "sksemobridge._few_shot_classifier.FewShotClassifier" in trusted_types()
     True
     """
     found: set[type] = set()
@@ -41,7 +52,7 @@ def trusted_types() -> list[str]:
         if is_ours and kind not in found:
             found.add(kind)
             waiting += get_type_hints(kind).values()
-    return sorted(f"{kind.__module__}.{kind.__qualname__}" for kind in found)
+    return sorted({*OF_0_1, *(f"{kind.__module__}.{kind.__qualname__}" for kind in found)})
 
 
 class SavedEstimator(BaseEstimator):

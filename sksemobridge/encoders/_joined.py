@@ -160,8 +160,8 @@ class JoinedTextEncoder(_Joined, TextEncoder):
 
     def _refuse(self, what):
         raise NoProjectionError(
-            f"Several models together have no {what}. PaperBlend and the bridge from texts to"
-            " images need one model."
+            f"Several models together have no {what}. SeMoBridgeClassifier and the bridge from"
+            " texts to images need one model."
         )
 
     projection_ = property(lambda self: self._refuse("projection_"))

@@ -73,8 +73,8 @@ class PrecomputedTextEncoder(TextEncoder):
         """Make an encoder from a text embedding of each class name, in the joint space of images
         and texts.
 
-        The default classifier needs no more. `PaperBlend`, and `SemanticBridge` without words, also
-        need the projection `W`. They take the identity instead.
+        `FewShotClassifier` needs no more. `SeMoBridgeClassifier`, and `SemanticBridge` without
+        words, also need the projection `W`. They take the identity instead.
 
         Parameters
         ----------

@@ -42,7 +42,7 @@ def test_labels_come_in_batches_of_half_a_label_a_class_and_labelled_images_are_
         for level, printed in zip((90, 95, 99), page.split(f"| task | {method} |")[1].split("|")):
             assert int(printed) == labels[right >= level].min()
     assert frame.error.notna().equals((frame.method == clicks.OURS) & (frame.labels < 72))
-    assert "| SeMoBridge | held, % | " in page
+    assert "| FewShotClassifier | held, % | " in page
     # Names alone begin far above chance.
     start = frame[frame.labels == 0].set_index("method").right
     assert start[clicks.OURS] > 50 > start["LogisticRegression, margin"]

@@ -45,8 +45,8 @@ def test_every_method_is_measured_on_tasks_with_and_without_texts(run, tmp_path)
     assert rows.accuracy.between(0, 1).all()
     assert (rows.queries == 18 - 3 * rows.shots).all()
     with_text, without = page.split("## Tasks without class texts")
-    assert "| SeMoBridge minus |" in with_text
-    assert "| SeMoBridge, no text minus |" in without
+    assert "| FewShotClassifier minus |" in with_text
+    assert "| FewShotClassifier, no text minus |" in without
     # One row in each of four tables, in that of times, and in that of the task.
     assert with_text.count("| Tip-Adapter |") == 6
     assert "Tip-Adapter" not in without

@@ -111,8 +111,8 @@ def test_a_data_set_of_the_paper_is_compared_with_its_accuracies(tmp_path, make,
     ]
     methods = [
         "--methods",
-        "SeMoBridge",
-        "SeMoBridge, paper",
+        "FewShotClassifier",
+        "SeMoBridge (closed form)",
         "--results",
         str(tmp_path / "rows.csv"),
     ]

@@ -15,7 +15,7 @@ from sklearn.base import clone
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 
-from sksemobridge import SeMoBridgeClassifier
+from sksemobridge import FewShotClassifier
 from sksemobridge._utils.lru import LRUCache
 from sksemobridge.encoders import (
     CLIPImageEncoder,
@@ -38,9 +38,9 @@ def test_a_search_in_several_processes_gives_what_one_gives_and_a_second_run_emb
     paths, tmp_path, passes
 ):
     pipeline = make_pipeline(
-        CLIPImageEncoder(**MINI), SeMoBridgeClassifier(CLIPTextEncoder(**MINI), vocabulary=None)
+        CLIPImageEncoder(**MINI), FewShotClassifier(CLIPTextEncoder(**MINI), vocabulary=None)
     )
-    grid = {"semobridgeclassifier__prompts": ["a picture of a {}.", "auto"]}
+    grid = {"fewshotclassifier__prompts": ["a picture of a {}.", "auto"]}
     y, scores = np.resize(["apple", "car", "tree"], len(paths)), []
     for n_jobs in (1, 1, 2):
         pipeline.set_params(
@@ -69,7 +69,7 @@ def encoded(on_pass):
 @pytest.fixture
 def forget(monkeypatch):
     """Call this to forget texts, as a new process would."""
-    return lambda: monkeypatch.setattr(_text_encoder, "_known", LRUCache(max_size=100))
+    return lambda: monkeypatch.setattr(_text_encoder, "_known", LRUCache(max_items=100))
 
 
 TEXTS = ["a red apple", "a green tree", "a red apple", "a house"]

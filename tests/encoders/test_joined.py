@@ -9,12 +9,12 @@ from PIL import Image
 from sklearn.base import clone
 
 from sksemobridge import (
-    PaperBlend,
+    FewShotClassifier,
     PrecomputedTextEncoder,
     SemanticBridge,
     SeMoBridgeClassifier,
     ZeroShotClassifier,
-    make_semobridge_pipeline,
+    make_few_shot_pipeline,
     predict_folder,
     to_onnx,
     trusted_types,
@@ -54,7 +54,7 @@ def other(tmp_path_factory):
 
 @pytest.fixture
 def pipeline(other):
-    return make_semobridge_pipeline([MINI, (other, None)], encoder_params={"precision": "fp32"})
+    return make_few_shot_pipeline([MINI, (other, None)], encoder_params={"precision": "fp32"})
 
 
 @pytest.fixture(scope="module")
@@ -84,7 +84,7 @@ def test_logits_of_names_are_the_mean_of_those_of_the_models_with_texts(other, i
         X = CLIPImageEncoder(*model, precision="fp32").transform(pictures)
         expected = expected + classifier.decision_function(X) / 2
     for members in (models, [*models, (image_only, None)]):
-        pipeline = make_semobridge_pipeline(members, encoder_params={"precision": "fp32"})
+        pipeline = make_few_shot_pipeline(members, encoder_params={"precision": "fp32"})
         X = pipeline[0].transform(pictures)
         logits = ZeroShotClassifier(pipeline[1].text_encoder).fit(None, NAMES).decision_function(X)
         assert_allclose(logits, expected, rtol=1e-4, atol=1e-4)
@@ -119,7 +119,7 @@ def test_precomputed_texts_of_several_models_are_joined_by_class_name():
     joined = JoinedTextEncoder(members)
     logits = ZeroShotClassifier(joined).fit(None, NAMES).decision_function(np.hstack(parts))
     assert_allclose(logits, np.mean(expected, axis=0))
-    SeMoBridgeClassifier(joined).fit(np.hstack(parts)[:3], NAMES)
+    FewShotClassifier(joined).fit(np.hstack(parts)[:3], NAMES)
 
 
 def test_all_that_a_pipeline_does_works(pipeline, shots, tmp_path):
@@ -158,7 +158,7 @@ def test_each_model_has_its_own_entries_in_a_cache(other, tmp_path, passes):
     params = {"cache": tmp_path / "cache", "precision": "fp32"}
     CLIPImageEncoder(*MINI, **params).transform(paths)
     assert sum(passes) == 3
-    joined = make_semobridge_pipeline([MINI, (other, None)], encoder_params=params)[0]
+    joined = make_few_shot_pipeline([MINI, (other, None)], encoder_params=params)[0]
     X = joined.transform(paths)
     # Only the new model embeds.
     assert sum(passes) == 6
@@ -181,7 +181,7 @@ def test_an_image_that_cannot_be_read_is_bad_for_all(pipeline):
 
 
 def test_parameters_are_of_all_models_or_of_one(other):
-    pipeline = make_semobridge_pipeline(
+    pipeline = make_few_shot_pipeline(
         [MINI, (other, None)], encoder_params=[{"batch_size": 3}, {"batch_size": 5}]
     )
     assert [encoder.batch_size for encoder in pipeline[0].encoders] == [3, 5]
@@ -191,7 +191,7 @@ def test_parameters_are_of_all_models_or_of_one(other):
     with pytest.raises(ValueError, match="Invalid parameter 'nothing'"):
         copied.set_params(joinedimageencoder__nothing=1)
     with pytest.raises(ValueError, match="1 items for 2 models"):
-        make_semobridge_pipeline([MINI, MINI], encoder_params=[{}])
+        make_few_shot_pipeline([MINI, MINI], encoder_params=[{}])
 
 
 def test_what_needs_one_tower_is_refused(pipeline, shots):
@@ -200,7 +200,7 @@ def test_what_needs_one_tower_is_refused(pipeline, shots):
         lambda: encoder.encode(["a"]),
         lambda: encoder.projection_,
         lambda: encoder.image_projection_,
-        lambda: clone(pipeline).set_params(semobridgeclassifier__blend=PaperBlend()).fit(*shots),
+        lambda: SeMoBridgeClassifier(encoder).fit(pipeline[0].transform(shots[0]), shots[1]),
         lambda: SemanticBridge(encoder, direction="text_to_image", vocabulary=None).fit(
             np.eye(160)
         ),
@@ -211,7 +211,7 @@ def test_what_needs_one_tower_is_refused(pipeline, shots):
 
 @pytest.mark.filterwarnings("ignore:.* shots are near copies")
 def test_an_image_model_alone_has_no_texts_and_says_so(image_only, shots):
-    pipeline = make_semobridge_pipeline(image_only)
+    pipeline = make_few_shot_pipeline(image_only)
     assert pipeline[-1].text_encoder is None
     assert pipeline.fit(*shots).predict_proba(shots[0]).shape == (8, 2)
     encoder = CLIPTextEncoder(image_only, None)
@@ -224,7 +224,7 @@ def test_an_image_model_alone_has_no_texts_and_says_so(image_only, shots):
                 NoTextError, match="embeds images only, so names of classes say nothing"
             ):
                 use(text_encoder)
-    joined = make_semobridge_pipeline([image_only, image_only])
+    joined = make_few_shot_pipeline([image_only, image_only])
     assert joined[-1].text_encoder is None
     assert joined.fit(*shots).predict_proba(shots[0]).shape == (8, 2)
 

@@ -20,12 +20,12 @@ from ..encoder_helpers import n_cached, small_config, some_pictures, write_model
 
 RUN = """
 import sys
-from sksemobridge import make_semobridge_pipeline
+from sksemobridge import make_few_shot_pipeline
 from sksemobridge.datasets import load_image_folder
 
 shots = load_image_folder(sys.argv[1])
 params = {"encoder_params": {"cache": sys.argv[2]}, "prompts": "a {}."}
-pipeline = make_semobridge_pipeline("mini", "bundled", **params)
+pipeline = make_few_shot_pipeline("mini", "bundled", **params)
 pipeline.fit(shots.paths, shots.target_names[shots.target])
 print(pipeline.predict_proba(shots.paths).tolist(), "torch" in sys.modules)
 """
@@ -37,7 +37,7 @@ def forget(monkeypatch):
 
     def forget():
         clear_model_cache()
-        monkeypatch.setattr(_text_encoder, "_known", LRUCache(max_size=100))
+        monkeypatch.setattr(_text_encoder, "_known", LRUCache(max_items=100))
 
     return forget
 
@@ -59,8 +59,8 @@ def test_a_run_whose_embeddings_are_all_cached_does_without_torch(tmp_path):
 
 def test_making_a_pipeline_imports_no_package_of_models():
     code = (
-        "import sys; from sksemobridge import make_semobridge_pipeline\n"
-        "make_semobridge_pipeline([('ViT-B-32', 'openai'), ('RN50', 'auto'), 'timm:resnet18'])\n"
+        "import sys; from sksemobridge import make_few_shot_pipeline\n"
+        "make_few_shot_pipeline([('ViT-B-32', 'openai'), ('RN50', 'auto'), 'timm:resnet18'])\n"
         "sys.exit(', '.join({'torch', 'open_clip', 'timm'} & set(sys.modules)) or None)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)

@@ -19,7 +19,7 @@ import torch
 from PIL import Image
 from sklearn.base import clone
 
-from sksemobridge import SeMoBridgeClassifier
+from sksemobridge import FewShotClassifier
 from sksemobridge.encoders import (
     CLIPImageEncoder,
     CLIPTextEncoder,
@@ -334,7 +334,7 @@ def test_image_and_text_encoder_share_one_model_whatever_else_is_in_its_folder(t
     (tmp_path / "model" / "notes.txt").write_text("very good")
     encoder.set_params(cache=tmp_path / "model").transform(pictures)
     os.utime(tmp_path / "model" / "open_clip_config.json")
-    SeMoBridgeClassifier(CLIPTextEncoder(name), vocabulary=None).fit(X, ["cat", "dog"])
+    FewShotClassifier(CLIPTextEncoder(name), vocabulary=None).fit(X, ["cat", "dog"])
     assert len(loads) == 1
 
 

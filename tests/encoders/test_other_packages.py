@@ -8,7 +8,7 @@ import torch
 from numpy.testing import assert_allclose
 from PIL import Image
 
-from sksemobridge import make_semobridge_pipeline
+from sksemobridge import make_few_shot_pipeline
 from sksemobridge.encoders import CLIPImageEncoder, CLIPTextEncoder, ModelLoadError, NoTextError
 
 from ..encoder_helpers import some_pictures
@@ -172,11 +172,11 @@ def test_a_model_of_images_only_has_the_embeddings_of_transformers(transformers,
     expected = torch.nn.functional.normalize(expected).numpy()
     got = CLIPImageEncoder(name, precision="fp32", normalize=True).transform(PICTURES)
     assert (got * expected).sum(axis=1).min() > 0.999
-    pipeline = make_semobridge_pipeline(name).fit(PICTURES, list("aabba"))
+    pipeline = make_few_shot_pipeline(name).fit(PICTURES, list("aabba"))
     assert pipeline[-1].text_encoder is None
     with pytest.raises(NoTextError, match="embeds images only"):
         CLIPTextEncoder(name).transform(["a cat"])
-    joined = make_semobridge_pipeline([("mini", "bundled"), name]).fit(
+    joined = make_few_shot_pipeline([("mini", "bundled"), name]).fit(
         PICTURES, ["cat"] * 2 + ["dog"] * 3
     )
     assert joined.predict(PICTURES).shape == (5,)

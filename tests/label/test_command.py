@@ -19,7 +19,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 
 import sksemobridge
-from sksemobridge import CLIPImageEncoder, make_semobridge_pipeline, predict_folder
+from sksemobridge import CLIPImageEncoder, make_few_shot_pipeline, predict_folder
 from sksemobridge._label.clicks import Clicks, digest_of
 from sksemobridge._label.command import main
 from sksemobridge.datasets._folder import COPIES_MARK
@@ -123,7 +123,7 @@ def test_a_copy_that_was_not_finished_has_another_name(label, monkeypatch):
 def test_labels_do_not_lead_out_of_the_folder(label):
     os.makedirs("in")
     photos, labels = [f"photos/{name}.png" for name in CLASSES], ["../../out", "..", "a/b"]
-    joblib.dump(make_semobridge_pipeline("mini", "bundled").fit(photos, labels), "model.joblib")
+    joblib.dump(make_few_shot_pipeline("mini", "bundled").fit(photos, labels), "model.joblib")
     label("photos --model-file model.joblib --out a.csv --sort-into in/sorted")
     assert {*copies_in("in/sorted").values()} == {"_.._out", "_", "a_b"}
     assert not Path("out").exists()

@@ -8,10 +8,10 @@ import numpy as np
 
 from sksemobridge import (
     CLIPImageEncoder,
-    SeMoBridgeClassifier,
+    FewShotClassifier,
     SeMoBridgePipeline,
     label_next,
-    make_semobridge_pipeline,
+    make_few_shot_pipeline,
 )
 from sksemobridge._label.folder_job import FolderJob, Shots
 from sksemobridge.datasets import load_emoji
@@ -126,7 +126,7 @@ def test_a_correction_is_for_all_links_to_its_file(label):
 
 def job_of_60_emoji(own):
     """A job of 12 pictures of each of five kinds, of which `own` are classes; their kinds."""
-    emoji, pipeline = load_emoji(), make_semobridge_pipeline("mini", "bundled")
+    emoji, pipeline = load_emoji(), make_few_shot_pipeline("mini", "bundled")
     kinds = emoji.target_names[emoji.target]
     wanted = ["clock", "heart", "bird", "building", "mammal"]
     rows = np.concatenate([np.flatnonzero(kinds == kind)[:12] for kind in wanted])
@@ -140,7 +140,7 @@ def test_what_to_label_next_is_found_without_teaching_again(monkeypatch):
     job, kinds = job_of_60_emoji(["clock", "heart", "bird", "building", "mammal"])
     learnt = job.fit({os.path.realpath(path): (path, kinds[0]) for path in job.paths[:2]})
     expected = label_next(learnt.classifier, job.embeddings).tolist()
-    monkeypatch.setattr(SeMoBridgeClassifier, "with_unlabeled", None)
+    monkeypatch.setattr(FewShotClassifier, "with_unlabeled", None)
     assert learnt.to_label()[:20] == expected
 
 
@@ -162,10 +162,10 @@ def test_models_without_text_need_shots_of_each_class(label, monkeypatch):
     def make(*_, encoder_params, **params):
         images = CLIPImageEncoder("mini", "bundled", **encoder_params)
         return SeMoBridgePipeline(
-            [("images", images), ("classifier", SeMoBridgeClassifier(class_names="ignore"))]
+            [("images", images), ("classifier", FewShotClassifier(class_names="ignore"))]
         )
 
-    monkeypatch.setattr("sksemobridge._label.read_folder.make_semobridge_pipeline", make)
+    monkeypatch.setattr("sksemobridge._label.read_folder.make_few_shot_pipeline", make)
     status, said = label(f"{SHOTS} --classes heart --out a.csv")
     assert status == 2
     assert "--model: mini cannot read names" in said

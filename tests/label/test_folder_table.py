@@ -14,7 +14,7 @@ from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from sksemobridge import CLIPImageEncoder, make_semobridge_pipeline, predict_folder
+from sksemobridge import CLIPImageEncoder, make_few_shot_pipeline, predict_folder
 from sksemobridge._label.folder_table import WRITERS, label_files, write_table
 
 from ..user_folder import COLUMNS, cells_of, fitted_to_shots
@@ -100,7 +100,7 @@ def test_names_that_are_no_text_cost_no_row(pipeline):
 
 
 def test_one_class_has_no_runner_up(place):
-    one = make_semobridge_pipeline("mini", "bundled").fit(["photos/bird.png"], ["bird"])
+    one = make_few_shot_pipeline("mini", "bundled").fit(["photos/bird.png"], ["bird"])
     table = predict_folder(one, "shots/bird", progress=False)
     assert table["label"].tolist() == ["bird"] * 4
     assert table["runner_up"].isna().all()

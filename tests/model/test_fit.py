@@ -7,8 +7,8 @@ from sklearn.metrics import log_loss
 from sksemobridge import (
     CLIPImageEncoder,
     CLIPTextEncoder,
+    FewShotClassifier,
     PrecomputedTextEncoder,
-    SeMoBridgeClassifier,
     ZeroShotClassifier,
 )
 from sksemobridge._model import fit
@@ -21,11 +21,11 @@ from ..conftest import TEMPLATE
 def with_texts(world, texts):
     """A classifier to which the classes were named by these texts `(5, d)`."""
     encoder = PrecomputedTextEncoder(world.texts, texts, world.projection, logit_scale=20.0)
-    return SeMoBridgeClassifier(encoder, prompts=TEMPLATE)
+    return FewShotClassifier(encoder, prompts=TEMPLATE)
 
 
 def score_without_text(world, X, y, queries, truth):
-    return SeMoBridgeClassifier().fit(X, world.codes(y)).score(queries, world.codes(truth))
+    return FewShotClassifier().fit(X, world.codes(y)).score(queries, world.codes(truth))
 
 
 @pytest.mark.parametrize("same_texts", [False, True])
@@ -47,7 +47,7 @@ def test_labels_may_be_called_otherwise_in_spaces_of_any_rank(rank, width, most,
     scores = []
     for names in (np.arange(7), np.array([3, 6, 1, 0, 5, 2, 4])):
         prompts = {name: [f"thing {c}"] for c, name in enumerate(names.tolist())}
-        classifier = SeMoBridgeClassifier(encoder, prompts=prompts).fit(X, names[y])
+        classifier = FewShotClassifier(encoder, prompts=prompts).fit(X, names[y])
         scores.append(classifier.decision_function(queries)[:, names])
     np.testing.assert_allclose(*scores, rtol=1e-6, atol=1e-6)
 
@@ -66,7 +66,7 @@ def test_shots_gain_on_zero_shot():
             [rng.permutation(np.flatnonzero(y == c))[:8] for c in emoji.target_names]
         )
         queries = np.setdiff1d(np.arange(len(y)), shots)
-        models = SeMoBridgeClassifier(text_encoder), ZeroShotClassifier(text_encoder)
+        models = FewShotClassifier(text_encoder), ZeroShotClassifier(text_encoder)
         fitted = [model.fit(X[shots], y[shots]) for model in models]
         few_shot, zero_shot = (model.score(X[queries], y[queries]) for model in fitted)
         gains.append(few_shot - zero_shot)
@@ -158,7 +158,7 @@ def test_very_uneven_shots_without_text(make_world):
         kept = truth < 3
         for counts, into in (([1, 1, 500, 0, 0], losses), ([1, 1, 1, 0, 0], even)):
             X, y = world.draw(counts)
-            model = SeMoBridgeClassifier().fit(X, world.codes(y))
+            model = FewShotClassifier().fit(X, world.codes(y))
             into.append(log_loss(truth[kept], model.predict_proba(queries[kept])))
     assert np.mean(losses) < max(1.0, 1.5 * np.mean(even))
 
@@ -196,7 +196,7 @@ def test_names_of_one_embedding_teach_nothing(world):
     rng = np.random.default_rng(0)
     names, y = [f"{c:02}" for c in range(23)], np.append(np.arange(23), [3, 7])
     encoder = PrecomputedTextEncoder(names, np.ones((23, 8)), np.eye(8))
-    classifier = SeMoBridgeClassifier(encoder, prompts="{}").fit(
+    classifier = FewShotClassifier(encoder, prompts="{}").fit(
         rng.normal(size=(25, 8)), np.array(names)[y]
     )
     assert classifier.blend_["trust"] == 0
@@ -211,7 +211,7 @@ def test_single_shots_of_few_classes_are_trusted_less():
 def test_held_out_probabilities_depend_neither_on_lengths_nor_on_the_order_of_features(world):
     X, y = world.draw(8, noise=4.0)
     rng = np.random.default_rng(0)
-    classifier = SeMoBridgeClassifier(class_names="ignore", store_held_out=True)
+    classifier = FewShotClassifier(class_names="ignore", store_held_out=True)
     expected = classifier.fit(X, y).held_out_proba_
     scaled = X * rng.uniform(0.5, 2, size=(len(X), 1))
     for changed in (scaled, X[:, rng.permutation(X.shape[1])]):
@@ -226,7 +226,7 @@ def test_names_that_mean_nothing_do_not_change_how_certain_single_shots_are():
     X, nothing = rng.normal(size=(2, 30, 48))
     y = np.array([f"class {c:02d}" for c in range(30)])
     encoder = PrecomputedTextEncoder.from_joint(dict(zip(y.tolist(), nothing)))
-    named = SeMoBridgeClassifier(encoder, prompts="{}").fit(X, y)
-    ignored = SeMoBridgeClassifier(class_names="ignore").fit(X, y)
+    named = FewShotClassifier(encoder, prompts="{}").fit(X, y)
+    ignored = FewShotClassifier(class_names="ignore").fit(X, y)
     assert named.blend_["trust"] < 0.01
     assert named.blend_["shots"] == pytest.approx(ignored.blend_["shots"], rel=0.05)

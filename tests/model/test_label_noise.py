@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import log_loss
 
-from sksemobridge import PrecomputedTextEncoder, SeMoBridgeClassifier
+from sksemobridge import FewShotClassifier, PrecomputedTextEncoder
 
 pytestmark = pytest.mark.filterwarnings("ignore:.* shots hardly count:UserWarning")
 
@@ -66,8 +66,8 @@ def test_a_pair_whose_name_means_nothing_is_judged_as_without_names():
     truth = np.where(np.arange(40) == 0, 1, labels)
     X, y = means[truth] + rng.normal(size=(40, 48)), np.array([f"class {c:02d}" for c in labels])
     encoder = PrecomputedTextEncoder.from_joint(dict(zip(np.unique(y).tolist(), nothing)))
-    named = SeMoBridgeClassifier(encoder, prompts="{}").fit(X, y)
-    ignored = SeMoBridgeClassifier(class_names="ignore").fit(X, y)
+    named = FewShotClassifier(encoder, prompts="{}").fit(X, y)
+    ignored = FewShotClassifier(class_names="ignore").fit(X, y)
     assert named.blend_["trust"] < 0.01
     np.testing.assert_allclose(named.label_proba_, ignored.label_proba_, atol=0.2)
 
@@ -86,7 +86,7 @@ def test_labels_of_classes_that_look_alike_are_found():
         np.array(names)[np.where(wrong, truth ^ 1, truth)],
     )
     encoder = PrecomputedTextEncoder(names, means, np.eye(64))
-    right = SeMoBridgeClassifier(encoder, prompts="{}").fit(X, y).label_proba_
+    right = FewShotClassifier(encoder, prompts="{}").fit(X, y).label_proba_
     assert right[wrong].max() < 0.5 < right[~wrong].min()
 
 
@@ -129,7 +129,7 @@ def test_a_minority_of_a_class_is_not_thrown_away():
         [f"class {c:02}" for c in range(12)],
     )
     encoder = PrecomputedTextEncoder(names, kinds[0], np.eye(64))
-    classifier = SeMoBridgeClassifier(encoder, prompts="{}").fit(
+    classifier = FewShotClassifier(encoder, prompts="{}").fit(
         X, np.array(names)[y], groups=np.arange(192)
     )
     assert classifier.label_proba_[kind == 1].min() > 0.5

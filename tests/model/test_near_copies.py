@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from sklearn.preprocessing import normalize
 
-from sksemobridge import CLIPImageEncoder, CLIPTextEncoder, SeMoBridgeClassifier
+from sksemobridge import CLIPImageEncoder, CLIPTextEncoder, FewShotClassifier
 from sksemobridge._model.near_copies import near_copies
 from sksemobridge.datasets import load_emoji
 
@@ -114,9 +114,9 @@ def test_rows_with_groups_do_not_keep_others_from_being_searched():
     X, y = copied(u, 5), np.repeat(codes, 5)
     rows = np.arange(len(y))
     with pytest.warns(UserWarning, match="near copies of others.*count as 12 images"):
-        expected = SeMoBridgeClassifier(class_names="ignore").fit(X, y)
+        expected = FewShotClassifier(class_names="ignore").fit(X, y)
     grouped = np.repeat(np.arange(len(u)), 5)
-    classifier = SeMoBridgeClassifier(class_names="ignore")
+    classifier = FewShotClassifier(class_names="ignore")
     with pytest.warns(UserWarning, match="near copies"):
         classifier.partial_fit(X[:30], y[:30])
     with pytest.warns(UserWarning, match="30 of 60 shots are near copies.*count as 6 images"):
@@ -146,18 +146,18 @@ def shots():
 
 def test_copies_of_shots_are_as_the_shots_with_groups_and_a_warning_says_so(shots):
     X, y, queries = shots
-    grouped = SeMoBridgeClassifier(CLIPTextEncoder("mini", "bundled")).fit(
+    grouped = FewShotClassifier(CLIPTextEncoder("mini", "bundled")).fit(
         X, y, groups=np.arange(30) // 5
     )
     warning = "30 of 30 shots are near copies of others.*count as 6 images.*groups"
     with pytest.warns(UserWarning, match=warning):
-        found = SeMoBridgeClassifier(CLIPTextEncoder("mini", "bundled")).fit(X, y)
+        found = FewShotClassifier(CLIPTextEncoder("mini", "bundled")).fit(X, y)
     np.testing.assert_allclose(
         found.predict_proba(queries), grouped.predict_proba(queries), atol=1e-6
     )
     one = [*range(5), *range(5, 30, 5)]
     with pytest.warns(UserWarning, match=r"5 of 10 shots .* count as 1 image\."):
-        SeMoBridgeClassifier(class_names="ignore").fit(X[one], y[one])
+        FewShotClassifier(class_names="ignore").fit(X[one], y[one])
     with pytest.warns(UserWarning, match="near copies"):
         assert found.with_classes(found.classes_[:4]).partial_fit(X, y).blend_ == pytest.approx(
             found.blend_
@@ -168,9 +168,9 @@ def test_order_of_rows_and_calls_does_not_matter(shots):
     X, y, queries = shots
     order = np.random.default_rng(0).permutation(len(y))
     with warnings.catch_warnings(action="ignore"):
-        expected = SeMoBridgeClassifier(class_names="ignore").fit(X, y).predict_proba(queries)
-        shuffled = SeMoBridgeClassifier(class_names="ignore").fit(X[order], y[order])
-        parts = SeMoBridgeClassifier(class_names="ignore")
+        expected = FewShotClassifier(class_names="ignore").fit(X, y).predict_proba(queries)
+        shuffled = FewShotClassifier(class_names="ignore").fit(X[order], y[order])
+        parts = FewShotClassifier(class_names="ignore")
         for rows in np.array_split(order, 4):
             parts.partial_fit(X[rows], y[rows])
     np.testing.assert_allclose(shuffled.predict_proba(queries), expected, rtol=1e-6)

@@ -9,8 +9,8 @@ import pytest
 from scipy.optimize import minimize
 from scipy.special import softmax
 
+from sksemobridge import FewShotClassifier as Classifier
 from sksemobridge import PrecomputedTextEncoder
-from sksemobridge import SeMoBridgeClassifier as Classifier
 from sksemobridge._model import logistic
 from sksemobridge._model.near_copies import near_copies
 from sksemobridge._texts.words import text_span

@@ -6,14 +6,14 @@ import numpy as np
 import pytest
 from sklearn.metrics import roc_auc_score
 
-from sksemobridge import SeMoBridgeClassifier
+from sksemobridge import FewShotClassifier
 
 
 def fitted(world, per_class, with_text=True):
     X, y = world.draw(per_class)
     if with_text:
         return world.classifier().fit(X, y)
-    return SeMoBridgeClassifier(class_names="ignore").fit(X, y)
+    return FewShotClassifier(class_names="ignore").fit(X, y)
 
 
 @pytest.mark.parametrize(
@@ -50,7 +50,7 @@ def test_without_text_images_around_another_point_are_strangers():
         points = np.eye(32)[0] + 0.1 * rng.normal(size=(2, 1, 32))
         means = points + 0.05 * rng.normal(size=(2, 5, 32))
         X = means[:, :, None] + 0.05 * rng.normal(size=(2, 5, 22, 32))
-        classifier = SeMoBridgeClassifier(class_names="ignore")
+        classifier = FewShotClassifier(class_names="ignore")
         classifier.fit(X[0, :, :2].reshape(-1, 32), np.repeat(range(5), 2))
         scores = classifier.score_samples(X[:, :, 2:].reshape(-1, 32))
         assert roc_auc_score(np.repeat([1, 0], 100), scores) > 0.98
@@ -109,7 +109,7 @@ def test_single_precision_is_enough_beside_a_large_constant_feature():
     X = np.insert(means[y] + rng.normal(size=(230, 32)), 0, 1000.0, axis=1).astype(np.float32)
     shots = np.arange(230) % 46 < 6
     single, double = (
-        SeMoBridgeClassifier(class_names="ignore").fit(Z[shots], y[shots]).p_values(Z[~shots])
+        FewShotClassifier(class_names="ignore").fit(Z[shots], y[shots]).p_values(Z[~shots])
         for Z in (X, X.astype(float))
     )
     np.testing.assert_array_equal(single, double)

@@ -6,7 +6,7 @@ from scipy.special import softmax
 from scipy.stats import entropy
 from sklearn.metrics import log_loss
 
-from sksemobridge import PrecomputedTextEncoder, SeMoBridgeClassifier
+from sksemobridge import FewShotClassifier, PrecomputedTextEncoder
 from sksemobridge._model.unlabeled import (
     Known,
     class_offsets,
@@ -27,7 +27,7 @@ def fitted(world, kind, per_class=1):
     X, y = world.draw(per_class)
     classifiers = {
         "text": world.classifier(),
-        "no text": SeMoBridgeClassifier(class_names="ignore"),
+        "no text": FewShotClassifier(class_names="ignore"),
         "words": world.classifier(class_names="ignore", vocabulary=world.texts),
         "zero-shot": world.zero_shot(),
     }
@@ -115,7 +115,7 @@ def test_thousands_of_images_between_two_classes_do_no_harm():
     shots = np.isin(np.arange(200) % 100, range(4))
     rng = np.random.default_rng(0)
     between = rng.choice(u[:100], 3000) + rng.choice(u[100:], 3000)
-    classifier = SeMoBridgeClassifier().fit(u[shots], codes[shots])
+    classifier = FewShotClassifier().fit(u[shots], codes[shots])
     assert harm(classifier, between, u[~shots], codes[~shots]) < 0.02
 
 
@@ -290,7 +290,7 @@ def test_names_that_all_say_the_same_predict_nothing():
     texts = rng.normal(size=20) * rng.uniform(1, 2, size=(4, 1))
     encoder = PrecomputedTextEncoder([f"thing {c}" for c in range(4)], texts, np.eye(20))
     prompts = {c: [f"thing {c}"] for c in range(4)}
-    classifier = SeMoBridgeClassifier(encoder, prompts=prompts)
+    classifier = FewShotClassifier(encoder, prompts=prompts)
     classifier.partial_fit(X, y, classes=np.arange(4))
     probabilities = classifier.with_unlabeled(queries).predict_proba(queries)
     np.testing.assert_allclose(probabilities[:, 2], probabilities[:, 3], atol=1e-9)

@@ -11,7 +11,7 @@ from sklearn.base import clone
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import normalize as nrm
 
-from sksemobridge import CLIPImageEncoder, CLIPTextEncoder, SemanticBridge, SeMoBridgeClassifier
+from sksemobridge import CLIPImageEncoder, CLIPTextEncoder, FewShotClassifier, SemanticBridge
 
 from ..conftest import World
 from ..encoder_helpers import some_pictures
@@ -107,7 +107,7 @@ def test_an_encoder_that_lacks_what_the_direction_needs_is_named(direction):
 def test_between_an_encoder_and_a_classifier_in_data_frames(library):
     pictures, y, text = some_pictures(8), ["apple", "tree"] * 4, CLIPTextEncoder("mini", "bundled")
     images, bridge = CLIPImageEncoder("mini", "bundled"), SemanticBridge(text)
-    classifier = SeMoBridgeClassifier(text)
+    classifier = FewShotClassifier(text)
     expected = (
         make_pipeline(images, bridge, clone(classifier)).fit(pictures, y).predict_proba(pictures)
     )

@@ -7,7 +7,7 @@ import pytest
 from sklearn.preprocessing import normalize
 
 from sksemobridge import (
-    PaperBlend,
+    FewShotClassifier,
     PrecomputedTextEncoder,
     SeMoBridgeClassifier,
     ZeroShotClassifier,
@@ -18,8 +18,8 @@ from ..conftest import TEMPLATE
 
 def classifiers(text_encoder):
     return [
+        FewShotClassifier(text_encoder, prompts=TEMPLATE),
         SeMoBridgeClassifier(text_encoder, prompts=TEMPLATE),
-        SeMoBridgeClassifier(text_encoder, prompts=TEMPLATE, blend=PaperBlend()),
         ZeroShotClassifier(text_encoder, prompts=TEMPLATE),
     ]
 
@@ -100,7 +100,7 @@ def test_rows_of_a_text_encoder_are_checked(world, change, message):
 def test_the_projection_and_the_scale_are_checked(world, attributes, message):
     encoder = own_encoder(world.text_encoder(), **attributes)
     with pytest.raises(ValueError, match=message):
-        SeMoBridgeClassifier(encoder, prompts=TEMPLATE, blend=PaperBlend()).fit(*world.draw(2))
+        SeMoBridgeClassifier(encoder, prompts=TEMPLATE).fit(*world.draw(2))
 
 
 # Class texts that were projected elsewhere
@@ -117,12 +117,12 @@ def test_projected_texts_are_found_by_the_name_of_the_class(world, prompts):
         zero_shot.text_embeddings_, world.zero_shot().fit(X, y).text_embeddings_
     )
     assert zero_shot.prompts_ == [[name] for name in world.names]
-    few_shot = SeMoBridgeClassifier(encoder, prompts=prompts).fit(X, np.char.replace(y, " ", "_"))
+    few_shot = FewShotClassifier(encoder, prompts=prompts).fit(X, np.char.replace(y, " ", "_"))
     np.testing.assert_allclose(few_shot.text_embeddings_, zero_shot.text_embeddings_)
-    numbered = SeMoBridgeClassifier(encoder, class_names=world.names).fit(X, world.codes(y))
+    numbered = FewShotClassifier(encoder, class_names=world.names).fit(X, world.codes(y))
     np.testing.assert_allclose(numbered.predict_proba(X), few_shot.predict_proba(X))
-    paper = SeMoBridgeClassifier(encoder, blend=PaperBlend()).fit(X, y)
-    np.testing.assert_array_equal(paper.bridge_, np.eye(X.shape[1]))
+    semobridge = SeMoBridgeClassifier(encoder).fit(X, y)
+    np.testing.assert_array_equal(semobridge.bridge_, np.eye(X.shape[1]))
 
 
 def test_a_class_with_several_texts_has_the_mean_of_their_directions(world):

@@ -9,7 +9,7 @@ from sklearn.ensemble import VotingClassifier
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import cross_val_predict
 
-from sksemobridge import CLIPTextEncoder, PrecomputedTextEncoder, SeMoBridgeClassifier
+from sksemobridge import CLIPTextEncoder, FewShotClassifier, PrecomputedTextEncoder
 from sksemobridge._texts.prompts import build_prompts, name_classes
 
 from ..conftest import TEMPLATE, World, every_model
@@ -100,8 +100,8 @@ def test_if_a_tool_numbers_the_labels_the_error_names_the_cure(params):
     with pytest.raises(
         ValueError, match=r"numbered them, pass the sorted names .* class_names=\[\.\.\.\]"
     ):
-        cross_val_predict(SeMoBridgeClassifier(encoder, **params), X, y, method="predict_proba")
-    cured = SeMoBridgeClassifier(encoder, **(params | {"class_names": ["cat", "dog"]}))
+        cross_val_predict(FewShotClassifier(encoder, **params), X, y, method="predict_proba")
+    cured = FewShotClassifier(encoder, **(params | {"class_names": ["cat", "dog"]}))
     assert cross_val_predict(cured, X, y, method="predict_proba").shape == (20, 2)
 
 
@@ -242,9 +242,7 @@ def test_a_class_without_text_is_known_by_its_shots(world, params):
 def test_everything_else_has_no_text_that_misleads():
     text_encoder = CLIPTextEncoder("mini", "bundled")
     X, y = text_encoder.transform(["a heart", "a clock"]), ["heart", "rest"]
-    fitted = SeMoBridgeClassifier(text_encoder, class_names={"heart": "heart", "rest": None}).fit(
-        X, y
-    )
+    fitted = FewShotClassifier(text_encoder, class_names={"heart": "heart", "rest": None}).fit(X, y)
     assert fitted.class_names_.tolist() == ["heart", None]
     assert fitted.text_embeddings_[0] @ fitted.text_embeddings_[1] < 0.99
 

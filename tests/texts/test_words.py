@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.preprocessing import normalize
 
-from sksemobridge import SeMoBridgeClassifier
+from sksemobridge import FewShotClassifier
 from sksemobridge._texts.words import text_span
 
 
@@ -61,7 +61,7 @@ def test_vocabularies_of_other_things_are_refused(world, vocabulary):
 def test_words_need_an_encoder_of_the_width_of_the_images(world, make_world):
     X, y = world.draw(2)
     with pytest.raises(ValueError, match="no text_encoder that could embed it"):
-        SeMoBridgeClassifier(vocabulary=["a dog", "a cat"]).fit(X, world.codes(y))
+        FewShotClassifier(vocabulary=["a dog", "a cat"]).fit(X, world.codes(y))
     other = make_world(width=20)
     with pytest.raises(
         ValueError, match="X has 16 features, but the text encoder's embeddings have 20"

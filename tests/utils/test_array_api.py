@@ -10,7 +10,7 @@ import torch
 from sklearn.base import clone
 from torch.overrides import TorchFunctionMode
 
-from sksemobridge import PaperBlend, SemanticBridge, SeMoBridgeClassifier
+from sksemobridge import FewShotClassifier, SemanticBridge, SeMoBridgeClassifier
 from sksemobridge._utils import array_api
 
 # What makes an array of each library on a device.
@@ -30,13 +30,13 @@ def move(request):
 
 
 def classifiers(world, X, y):
-    """Fitted classifiers: both blends, trained, with and without text, with a class that has no
+    """Fitted classifiers: both kinds, trained, with and without text, with a class that has no
     shots, of two classes.
     """
     seen, codes, two = y != "dog", world.codes(y), np.isin(y, ["cat", "dog"])
-    yield world.classifier(blend=PaperBlend(), solver="lbfgs").fit(X, y)
+    yield world.classifier(SeMoBridgeClassifier, solver="lbfgs").fit(X, y)
     yield world.classifier(priors="shots").fit(X[seen], y[seen]).with_classes(world.names)
-    yield SeMoBridgeClassifier().fit(X, codes).with_unlabeled(X)
+    yield FewShotClassifier().fit(X, codes).with_unlabeled(X)
     yield world.zero_shot().fit(X, y)
     yield world.classifier().fit(X[two], y[two])
 
@@ -61,7 +61,7 @@ def test_results_follow_the_queries(any_world, move):
         labels = classifier.predict(given)
         assert isinstance(labels, np.ndarray)
         assert (labels == classifier.predict(queries)).all()
-        if isinstance(classifier, SeMoBridgeClassifier):
+        if isinstance(classifier, FewShotClassifier):
             expected = classifier.affinities(queries)
             for name, z in classifier.affinities(given).items():
                 assert_like(z, given, expected[name])

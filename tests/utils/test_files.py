@@ -29,14 +29,14 @@ def open_without_proc(file, *args, **kwargs):
 
 builtins.open = open_without_proc
 
-from sksemobridge import CLIPImageEncoder, SeMoBridgeClassifier
+from sksemobridge import CLIPImageEncoder, FewShotClassifier
 from sksemobridge.datasets import load_emoji
 
 emoji = load_emoji()
 images, y = emoji.images[::24], emoji.target[::24]
 encoder = CLIPImageEncoder("mini", "bundled", cache=sys.argv[1])
 X = encoder.transform(images)
-print(len(SeMoBridgeClassifier(class_names="ignore").fit(X, y).predict_proba(X)), "predicted")
+print(len(FewShotClassifier(class_names="ignore").fit(X, y).predict_proba(X)), "predicted")
 """
 
 

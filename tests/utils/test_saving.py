@@ -5,22 +5,27 @@ import pickle
 import subprocess
 import sys
 from importlib import import_module
+from pathlib import Path
 
 import joblib
 import numpy as np
 import pytest
 import skops.io
 import skops.io.exceptions
+from sklearn.base import clone
+from sklearn.pipeline import make_pipeline
 
 from sksemobridge import (
+    CLIPImageEncoder,
     CLIPTextEncoder,
-    PaperBlend,
+    FewShotClassifier,
     SemanticBridge,
+    SeMoBridgeClassifier,
     ZeroShotClassifier,
     __version__,
-    make_semobridge_pipeline,
     trusted_types,
 )
+from sksemobridge._utils.saving import OF_0_1
 from sksemobridge.datasets import load_emoji
 
 from ..conftest import arrays_of
@@ -29,9 +34,12 @@ from ..encoder_helpers import some_emoji
 pytestmark = pytest.mark.filterwarnings("ignore:There are names of classes")
 
 CONFIGURATIONS = {
-    "default": {},
-    "paper": {"blend": PaperBlend()},
-    "without text": {"text_encoder": None},
+    "few shots": FewShotClassifier(CLIPTextEncoder("mini", "bundled")),
+    "without text": FewShotClassifier(),
+    "closed form": SeMoBridgeClassifier(CLIPTextEncoder("mini", "bundled")),
+    "trained": SeMoBridgeClassifier(
+        CLIPTextEncoder("mini", "bundled"), solver="lbfgs", max_iter=30, tol=1e-2
+    ),
 }
 
 
@@ -45,12 +53,11 @@ def emoji():
 @pytest.fixture(scope="module")
 def all_fitted(emoji):
     """A fitted pipeline over the bundled model for each configuration."""
-    pipelines = {}
-    for name, changes in CONFIGURATIONS.items():
-        params = {f"semobridgeclassifier__{key}": value for key, value in changes.items()}
-        pipelines[name] = make_semobridge_pipeline("mini", "bundled").set_params(**params)
-        pipelines[name].fit(*emoji)
-    return pipelines
+    encoder = CLIPImageEncoder("mini", "bundled")
+    return {
+        name: make_pipeline(encoder, clone(classifier)).fit(*emoji)
+        for name, classifier in CONFIGURATIONS.items()
+    }
 
 
 @pytest.fixture(params=CONFIGURATIONS)
@@ -87,7 +94,7 @@ def test_a_loaded_classifier_predicts_the_same_and_all_that_it_holds_is_trusted(
 
 def test_other_estimators_are_the_same_after_loading(all_fitted, emoji, world):
     images, labels = emoji
-    pipeline = all_fitted["default"]
+    pipeline = all_fitted["few shots"]
     X = pipeline[:-1].transform(images)
     zero_shot = ZeroShotClassifier(CLIPTextEncoder("mini", "bundled")).fit(X, labels)
     others = [zero_shot, zero_shot.with_unlabeled(X), pipeline[-1].with_unlabeled(X[::2])]
@@ -102,7 +109,7 @@ def test_other_estimators_are_the_same_after_loading(all_fitted, emoji, world):
 
 
 def test_prediction_needs_no_torch(all_fitted, emoji, tmp_path):
-    X = all_fitted["paper"][:-1].transform(emoji[0])
+    X = all_fitted["trained"][:-1].transform(emoji[0])
     np.save(tmp_path / "X.npy", X)
     joblib.dump(all_fitted, tmp_path / "pipelines.joblib")
     script = """
@@ -138,7 +145,19 @@ def test_another_version_warns(world):
 
 
 def test_trusted_types_are_classes_that_this_package_defines():
-    for name in trusted_types():
+    for name in set(trusted_types()) - set(OF_0_1):
         module, _, kind = name.rpartition(".")
         assert getattr(import_module(module), kind).__module__ == module
         assert module.startswith("sksemobridge.")
+
+
+FILES_OF_0_1 = Path(__file__).parents[1] / "data"
+
+
+@pytest.mark.parametrize("name", ["paper", "pipeline"])
+def test_a_classifier_of_0_1_is_refused_with_its_new_name(name):
+    message = "saved by sksemobridge 0.1, .* is now called FewShotClassifier"
+    with pytest.raises(ImportError, match=message):
+        joblib.load(FILES_OF_0_1 / f"{name}_0_1.joblib")
+    with pytest.raises(ImportError, match=message):
+        skops.io.load(FILES_OF_0_1 / f"{name}_0_1.skops", trusted=trusted_types())

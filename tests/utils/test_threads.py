@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from threadpoolctl import threadpool_info
 
-from sksemobridge import SeMoBridgeClassifier
+from sksemobridge import FewShotClassifier
 from sksemobridge._model import logistic
 from sksemobridge._utils import threads
 from sksemobridge._utils.threads import in_parallel, one_thread, threads_for
@@ -93,6 +93,6 @@ def test_a_fit_has_one_thread_of_blas(blas_threads, monkeypatch):
 
     monkeypatch.setattr(logistic, "minimize", recorded)
     X = np.random.default_rng(0).normal(size=(12, 8))
-    SeMoBridgeClassifier().fit(X, np.arange(12) % 3)
+    FewShotClassifier().fit(X, np.arange(12) % 3)
     assert seen[0] == {1}
     assert blas_threads() == {2}

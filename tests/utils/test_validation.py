@@ -9,9 +9,9 @@ from PIL import Image
 
 from sksemobridge import (
     CLIPTextEncoder,
+    FewShotClassifier,
     PrecomputedTextEncoder,
     SemanticBridge,
-    SeMoBridgeClassifier,
     ZeroShotClassifier,
     mean_average_precision,
 )
@@ -37,7 +37,7 @@ TEXTS = PrecomputedTextEncoder.from_joint(dict(zip("012", embeddings(3))))
 def test_rows_that_are_not_finite_or_masked_are_named(bad, message):
     X, y = embeddings(15), np.arange(15) % 3
     nothing_masked = np.ma.array(X, mask=False)
-    classifier = SeMoBridgeClassifier().fit(nothing_masked, y)
+    classifier = FewShotClassifier().fit(nothing_masked, y)
     np.testing.assert_array_equal(
         classifier.predict_proba(nothing_masked), classifier.predict_proba(X)
     )
@@ -51,9 +51,9 @@ def test_rows_that_are_not_finite_or_masked_are_named(bad, message):
 @pytest.mark.parametrize(
     "learn",
     [
-        lambda X, y: SeMoBridgeClassifier().fit(X, y),
-        lambda X, y: SeMoBridgeClassifier().fit(X[5:], y[5:]).partial_fit(X, y),
-        lambda X, y: SeMoBridgeClassifier().fit(X[5:], y[5:]).with_unlabeled(X),
+        lambda X, y: FewShotClassifier().fit(X, y),
+        lambda X, y: FewShotClassifier().fit(X[5:], y[5:]).partial_fit(X, y),
+        lambda X, y: FewShotClassifier().fit(X[5:], y[5:]).with_unlabeled(X),
         lambda X, y: ZeroShotClassifier(TEXTS).fit(X, y.astype(str)),
         lambda X, y: SemanticBridge().fit(X),
     ],
@@ -67,7 +67,7 @@ def test_a_warning_names_rows_of_zeros_that_are_learnt_from(learn):
 
 
 def test_the_decision_of_a_row_of_zeros_is_the_intercept():
-    classifier = SeMoBridgeClassifier().fit(embeddings(15), np.arange(15) % 3)
+    classifier = FewShotClassifier().fit(embeddings(15), np.arange(15) % 3)
     np.testing.assert_allclose(
         classifier.decision_function(np.zeros((1, 6)))[0], classifier.intercept_
     )
@@ -86,7 +86,7 @@ def test_for_images_in_place_of_embeddings_the_error_says_to_embed_them(images):
     with pytest.raises(
         (TypeError, ValueError), match="If X holds images or their paths, embed them first"
     ):
-        SeMoBridgeClassifier().fit(images, [0, 1])
+        FewShotClassifier().fit(images, [0, 1])
 
 
 def test_tensors_of_any_kind_are_embeddings(world):
@@ -98,7 +98,7 @@ def test_tensors_of_any_kind_are_embeddings(world):
         torch.tensor(part, requires_grad=True) for part in (world.eos, world.projection)
     )
     text = PrecomputedTextEncoder(world.texts, eos, projection)
-    classifier = SeMoBridgeClassifier(text, prompts=TEMPLATE).fit(X, y)
+    classifier = FewShotClassifier(text, prompts=TEMPLATE).fit(X, y)
     expected = classifier.predict_proba(X.float().detach().numpy())
     np.testing.assert_array_equal(classifier.predict_proba(X), expected)
     assert mean_average_precision(X, X.float(), y, y) == 1
@@ -107,7 +107,7 @@ def test_tensors_of_any_kind_are_embeddings(world):
 @pytest.mark.parametrize(
     "given", [embeddings(3), dict(zip("abc", embeddings(3))), CLIPTextEncoder, "ViT-B-16"], ids=type
 )
-@pytest.mark.parametrize("kind", [SeMoBridgeClassifier, ZeroShotClassifier, SemanticBridge])
+@pytest.mark.parametrize("kind", [FewShotClassifier, ZeroShotClassifier, SemanticBridge])
 def test_what_is_no_text_encoder_is_refused(kind, given):
     with pytest.raises(ValueError, match="must (be an object that )?offer.* CLIPTextEncoder"):
         kind(given).fit(embeddings(12), np.repeat(list("abc"), 4))
@@ -115,9 +115,7 @@ def test_what_is_no_text_encoder_is_refused(kind, given):
 
 def test_integers_of_several_types_are_one_kind_of_labels_unless_they_would_change():
     X, labels = embeddings(20), np.arange(10) + 100
-    classifier = (
-        SeMoBridgeClassifier().fit(X[:10], labels.astype(np.int8)).partial_fit(X[10:], labels)
-    )
+    classifier = FewShotClassifier().fit(X[:10], labels.astype(np.int8)).partial_fit(X[10:], labels)
     np.testing.assert_array_equal(classifier.classes_, labels)
     for other, message in (
         (np.uint64, "with and without sign, which NumPy would round"),
@@ -140,7 +138,7 @@ def test_integers_of_several_types_are_one_kind_of_labels_unless_they_would_chan
 )
 def test_labels_that_are_missing_or_mixed_are_named(labels, message):
     X, y = embeddings(3), [1, 2, 3]
-    classifier = SeMoBridgeClassifier().fit(X, y)
+    classifier = FewShotClassifier().fit(X, y)
     for name, call in (
         ("y", lambda: classifier.fit(X, labels)),
         ("groups", lambda: classifier.fit(X, y, groups=labels)),
@@ -166,4 +164,4 @@ def test_labels_that_are_missing_or_mixed_are_named(labels, message):
 )
 def test_groups_and_weights_that_do_not_fit_are_named(of_rows, message):
     with pytest.raises(ValueError, match=message):
-        SeMoBridgeClassifier().fit(embeddings(4), [0, 0, 1, 1], **of_rows)
+        FewShotClassifier().fit(embeddings(4), [0, 0, 1, 1], **of_rows)

@@ -7,17 +7,23 @@ import pytest
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.metrics import log_loss
 
-from sksemobridge._paper.model import fit_paper
-from sksemobridge._paper.parameters import PaperBlend, Training
+from sksemobridge._semobridge.bridged_classes import bridge_classes
+from sksemobridge._semobridge.score import Numbers
+from sksemobridge._semobridge.training import TrainingOptions
 from sksemobridge._utils.array_api import apply_in_blocks, softmax
 
 from .worlds import ClassTexts, draw, make_shots, make_texts
 
-TRAININGS = [None, Training(device="cpu"), Training("adamw", max_iter=20, device="cpu")]
+TRAININGS = [
+    None,
+    TrainingOptions(device="cpu"),
+    TrainingOptions("adamw", max_iter=20, device="cpu"),
+]
 
 
-def fit(texts, X, codes, *, group=None, blend=None, training=None):
-    return fit_paper(make_shots(X, codes, group), texts, blend or PaperBlend(), training)
+def fit(texts, X, codes, *, group=None, **options):
+    given = {name: options.pop(name) for name in Numbers._fields if name in options}
+    return bridge_classes(make_shots(X, codes, group), texts, given, **options)
 
 
 def decision(model, X):
@@ -66,7 +72,7 @@ def test_single_classes_and_texts_that_are_all_the_same_have_finite_scores():
 def test_training_that_ends_early_warns():
     texts = make_texts()
     with pytest.warns(ConvergenceWarning, match="did not converge in 12 iterations"):
-        fit(texts, *draw(texts, 3), training=Training(max_iter=12, device="cpu"))
+        fit(texts, *draw(texts, 3), training=TrainingOptions(max_iter=12, device="cpu"))
 
 
 @pytest.mark.parametrize(("texts", "lambda1"), [(ClassTexts(), 1.0), (make_texts(), 0.0)])
@@ -75,7 +81,9 @@ def test_some_weight_that_is_used_is_above_zero(texts, lambda1):
         fit(
             texts,
             *draw(make_texts(), 1),
-            blend=PaperBlend(lambda1=lambda1, lambda2=0.0, lambda3=0.0),
+            lambda1=lambda1,
+            lambda2=0.0,
+            lambda3=0.0,
         )
 
 
@@ -85,8 +93,7 @@ def test_some_weight_that_is_used_is_above_zero(texts, lambda1):
 def test_a_temperature_changes_probabilities_alone():
     texts = make_texts()
     (X, codes), (queries, labels) = draw(texts, 3, noise=0.3), draw(texts, 40, noise=0.3, seed=2)
-    blends = (PaperBlend(temperature=temperature) for temperature in (None, "auto", 5.0))
-    plain, auto, hot = (fit(texts, X, codes, blend=blend) for blend in blends)
+    plain, auto, hot = (fit(texts, X, codes, temperature=value) for value in (1.0, None, 5.0))
     expected = decision(plain, queries)
     np.testing.assert_allclose(decision(hot, queries), 5 * expected)
     np.testing.assert_allclose(decision(auto, queries), auto.temperature * expected)
@@ -119,5 +126,5 @@ def test_a_sample_of_the_shots_is_enough_for_the_temperature(monkeypatch):
     texts = make_texts()
     X, codes = draw(texts, 60, noise=0.3)
     expected = fit(texts, X, codes).temperature
-    monkeypatch.setattr("sksemobridge._paper.model.MOST_SCORES", 500)
+    monkeypatch.setattr("sksemobridge._semobridge.held_out.MOST_COSINES", 500)
     assert fit(texts, X, codes).temperature == pytest.approx(expected, rel=0.5)

@@ -2,7 +2,10 @@
 faster L-BFGS.
 """
 
-from typing import NamedTuple
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, NamedTuple
 
 import numpy as np
 from scipy import linalg
@@ -28,6 +31,28 @@ PRECONDITIONING = 0.5
 # Unit of the class bias, relative to that of the bridge. Queries have no class bias, so they lose
 # what it learns. It chooses among the minima, too.
 BIAS_SCALE = 0.25
+
+
+@dataclass(frozen=True)
+class TrainingOptions:
+    """How the bridge is trained. The fields are parameters of `SeMoBridgeClassifier`."""
+
+    solver: Literal["lbfgs", "adamw"] = "lbfgs"
+    class_bias: bool = True
+    lambda_it: float = 0.5
+    lambda_c: float = 0.1
+    lambda_b: float = 0.1
+    max_iter: int | None = None
+    learning_rate: float = 1.5e-4
+    weight_decay: float = 0.01
+    tol: float = 1e-6
+    device: str = "auto"
+    verbose: int | bool = 0
+
+    @property
+    def most_iterations(self) -> int:
+        """`max_iter`, or its value for None."""
+        return self.max_iter or {"adamw": 5000, "lbfgs": 1000}[self.solver]
 
 
 class TrainedBridge(NamedTuple):
@@ -56,16 +81,14 @@ def train_bridge(X, codes, share, bridge, training, texts, *, dtype=np.float32):
 
     def report(value):
         if not np.isfinite(value):
-            remedy = (
-                "Lower learning_rate, or rescale" if training.optimizer == "adamw" else "Rescale"
-            )
+            remedy = "Lower learning_rate, or rescale" if training.solver == "adamw" else "Rescale"
             raise FloatingPointError(f"The training loss is {value}. {remedy} the embeddings.")
         curve.append(value)
         bar.update()
         bar.set_postfix(loss=f"{value:.5f}", refresh=False)
 
     options = {
-        "desc": f"bridge ({training.optimizer})",
+        "desc": f"bridge ({training.solver})",
         "unit": "it",
         "disable": not training.verbose,
     }
@@ -73,7 +96,7 @@ def train_bridge(X, codes, share, bridge, training, texts, *, dtype=np.float32):
         threads_for(len(X) * bridge.matrix.size),
         tqdm(total=training.most_iterations, **options) as bar,
     ):
-        optimize = _adamw if training.optimizer == "adamw" else _lbfgs
+        optimize = _adamw if training.solver == "adamw" else _lbfgs
         return optimize(loss, bridge.inputs(X), bridge.matrix, bias, report, curve)
 
 

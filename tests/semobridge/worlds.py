@@ -4,7 +4,7 @@ import numpy as np
 from sklearn.preprocessing import normalize
 
 from sksemobridge._model.shots import Shots
-from sksemobridge._paper.bridge import Bridge
+from sksemobridge._semobridge.bridge import Bridge
 from sksemobridge._texts.encode import ClassTexts, read_texts
 
 from ..conftest import World

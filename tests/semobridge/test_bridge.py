@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from sksemobridge._paper.bridge import Bridge
+from sksemobridge._semobridge.bridge import Bridge
 
 
 @pytest.mark.parametrize("atol", ["auto", 0.0])

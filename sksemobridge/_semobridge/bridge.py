@@ -18,7 +18,7 @@ from .._utils.validation import warn_caller
 # it keeps most directions.
 AUTO_CUTOFF = 0.7
 
-# A search over the parameters of `PaperBlend` needs the same decomposition in every fit.
+# A search over the numbers of the score needs the same decomposition in every fit.
 _decompositions = LRUCache(max_size=4)
 
 

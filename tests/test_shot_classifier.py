@@ -1,4 +1,4 @@
-"""The few-shot classifier: a linear model, its parameters, and how much shots count."""
+"""What both classifiers that learn from shots do: parameters, and how much shots count."""
 
 import pickle
 
@@ -10,106 +10,31 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.special import softmax
 from sklearn.base import clone
-from sklearn.linear_model import LogisticRegression
-from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import FunctionTransformer, normalize
+from sklearn.preprocessing import FunctionTransformer
 
-from sksemobridge import PaperBlend, SeMoBridgeClassifier, Training
-from sksemobridge._model import fit
+from sksemobridge import FewShotClassifier, SeMoBridgeClassifier
 
 from .conftest import World, every_model, peak_memory
 from .versions import needs_sklearn
 
 
-def fitted_in_every_way(world, X, y):
-    """Linear classifiers, by name: with text, words or neither, after unlabelled images, over other
-    classes.
-    """
-    unlabeled = world.draw(8)[0]
-    codes = world.codes(y)
-    text = world.classifier().fit(X, y)
-    words = world.classifier(class_names="ignore", vocabulary=world.texts).fit(X, codes)
-    none = SeMoBridgeClassifier().fit(X, codes)
-    prior = world.classifier(priors="shots").fit(X, y)
-    zero = world.zero_shot().fit(X, y)
-    models = {"text": text, "words": words, "none": none, "priors": prior, "zero-shot": zero}
-    models |= {
-        f"{name}, unlabelled": model.with_unlabeled(unlabeled) for name, model in models.items()
-    }
-    if 1 < len(text.classes_) < len(world.names):
-        models["other classes"] = text.with_classes([*text.classes_[1:], "hot dog"])
-    return models
-
-
-# What it computes
-
-
-@pytest.mark.parametrize(
-    "counts", [[3, 0, 0, 0, 0], [3, 2, 0, 0, 0], [1, 2, 3, 0, 0]], ids=[1, 2, 3]
-)
-@pytest.mark.parametrize("config", [{}, {"dtype": np.float32}], ids=["float64", "float32"])
-def test_it_is_a_linear_model_of_unit_embeddings(make_world, counts, config):
-    world = make_world(**config)
-    X, y = world.draw(counts)
-    queries, _ = world.draw(6)
-    rtol = 1e-4 if X.dtype == np.float32 else 1e-9
-    for name, model in fitted_in_every_way(world, X, y).items():
-        n_classes, decision = len(model.classes_), model.decision_function(queries)
-        expected = normalize(queries) @ model.coef_.T + model.intercept_
-        close = {"atol": rtol * (np.abs(expected).max() + 1), "err_msg": name}
-        np.testing.assert_allclose(
-            decision, expected[:, 0] if n_classes == 2 else expected, **close
-        )
-        assert decision.dtype == X.dtype
-        if n_classes > 1:
-            linear = LogisticRegression().fit(np.eye(n_classes), model.classes_)
-            assert model.coef_.shape == (len(linear.coef_), X.shape[1])
-            assert model.intercept_.shape == linear.intercept_.shape
-            assert decision.ndim == linear.decision_function(np.eye(n_classes)).ndim
-        if isinstance(model, SeMoBridgeClassifier):
-            total = sum(model.affinities(queries).values())
-            expected = total[:, 1] - total[:, 0] if n_classes == 2 else total
-            np.testing.assert_allclose(decision, expected, **close)
-            assert model.coef_.dtype == model.intercept_.dtype == X.dtype
-
-
-def test_the_terms_have_plain_names(world):
-    X, y = world.draw(3)
-    models = fitted_in_every_way(world, X, y)
-    for name, extra in {
-        "text": {"text"},
-        "words": set(),
-        "none": set(),
-        "priors": {"text", "prior"},
-    }.items():
-        assert set(models[name].affinities(X)) == {"shots", "correction"} | extra
-    assert set(models["text"].blend_) == {"text", "shots", "trust"}
-
-
-def test_learns_from_shots(any_world, blend):
+def test_learns_from_shots(any_world, kind):
     X, y = any_world.draw(4)
     queries, truth = any_world.draw(40)
-    classifier = any_world.classifier(blend=blend).fit(X, y)
+    classifier = any_world.classifier(kind).fit(X, y)
     assert classifier.score(queries, truth) > 0.8
     assert classifier.classes_.tolist() == any_world.names
     assert classifier.text_embeddings_.shape == (5, X.shape[1])
     assert (
         classifier.text_embeddings_.dtype == classifier.decision_function(queries).dtype == X.dtype
     )
-    if blend != "auto":
-        assert classifier.prototypes_.shape == classifier.image_means_.shape == (5, X.shape[1])
-        assert classifier.bridge_.shape == (X.shape[1], any_world.projection.shape[0])
-        assert classifier.class_bias_ is None
-        assert classifier.n_iter_ == 1
-        assert 0 < classifier.rank_ <= min(any_world.projection.shape)
-        assert classifier.temperature_ > 0
 
 
 @pytest.mark.parametrize("dtype", [np.float64, np.float32])
-def test_probabilities_are_the_softmax_of_the_decision(world, blend, dtype):
+def test_probabilities_are_the_softmax_of_the_decision(world, kind, dtype):
     X, y = world.draw(3)
-    classifier = world.classifier(blend=blend).fit(X.astype(dtype), y)
+    classifier = world.classifier(kind).fit(X.astype(dtype), y)
     for queries in (X, X.astype(np.float32), X.astype(np.float16), X.tolist()):
         probability, decision = (
             classifier.predict_proba(queries),
@@ -127,9 +52,9 @@ def test_probabilities_are_the_softmax_of_the_decision(world, blend, dtype):
 @pytest.mark.parametrize(
     "counts", [[3, 0, 0, 0, 0], [1, 0, 0, 0, 0], [1, 1, 0, 0, 0], [2, 1, 0, 0, 0], [1, 1, 1, 1, 1]]
 )
-def test_few_classes_and_few_shots(world, blend, counts, with_text):
+def test_few_classes_and_few_shots(world, kind, counts, with_text):
     X, y = world.draw(counts)
-    classifier = (world.classifier if with_text else SeMoBridgeClassifier)(blend=blend)
+    classifier = world.classifier(kind) if with_text else kind()
     labels = y if with_text else world.codes(y)
     classifier.fit(X, labels)
     assert np.isfinite(classifier.decision_function(X)).all()
@@ -141,10 +66,10 @@ def test_few_classes_and_few_shots(world, blend, counts, with_text):
 @pytest.mark.parametrize(
     ("dtype", "factors"), [(np.float32, [1e-30, 1e25]), (np.float64, [1e-290, 1e200])]
 )
-def test_embeddings_of_any_length(world, blend, dtype, factors):
+def test_embeddings_of_any_length(world, kind, dtype, factors):
     X, y = world.draw(3)
     X = X.astype(dtype)
-    classifier = world.classifier(blend=blend).fit(X, y)
+    classifier = world.classifier(kind).fit(X, y)
     for factor in factors:
         scaled = classifier.predict_proba(X * dtype(factor))
         np.testing.assert_allclose(scaled, classifier.predict_proba(X), rtol=1e-3, atol=1e-6)
@@ -152,18 +77,11 @@ def test_embeddings_of_any_length(world, blend, dtype, factors):
     assert np.isfinite(classifier.predict_proba(X)).all()
 
 
-def test_shots_that_are_all_the_same_picture_stay_finite(world):
-    X, y = world.draw(4)
-    constant = world.classifier().fit(np.tile(X[:1], (len(X), 1)), y)
-    assert max(constant.blend_.values()) < 1e4
-    assert np.isfinite(constant.predict_proba(X)).all()
-
-
 @pytest.mark.parametrize("method", ["predict", "predict_proba"])
-def test_memory_does_not_grow_with_the_queries(make_world, blend, method):
+def test_memory_does_not_grow_with_the_queries(make_world, kind, method):
     world = make_world(d=64, width=64, dtype=np.float32)
     X, y = world.draw(4)
-    ask = getattr(world.classifier(blend=blend).fit(X, y), method)
+    ask = getattr(world.classifier(kind).fit(X, y), method)
 
     def extra(n):
         queries = np.resize(X, (n, 64))
@@ -173,90 +91,12 @@ def test_memory_does_not_grow_with_the_queries(make_world, blend, method):
     assert extra(8 * block) < 1.1 * extra(3 * block)
 
 
-def test_memory_of_a_fit_is_linear_in_the_classes(monkeypatch):
-    monkeypatch.setattr(fit, "MOST_VALUES", 2**16)
-
-    def peak(n_classes):
-        X = np.random.default_rng(0).normal(size=(2 * n_classes, 16))
-        return peak_memory(lambda: SeMoBridgeClassifier().fit(X, np.tile(np.arange(n_classes), 2)))
-
-    assert peak(3000) < 2.5 * peak(1500)
-
-
-# The paper's classifier
-
-
-def test_a_solver_by_name_is_training_with_its_defaults(world):
-    X, y = world.draw(3)
-    by_name, by_object = (
-        world.classifier(blend=PaperBlend(), solver=solver).fit(X, y)
-        for solver in ("lbfgs", Training("lbfgs"))
-    )
-    np.testing.assert_array_equal(by_name.predict_proba(X), by_object.predict_proba(X))
-    assert len(by_name.loss_curve_) >= by_name.n_iter_ > 1
-    assert by_name.class_bias_.shape == (5, world.projection.shape[0])
-
-
-def test_a_refit_with_another_blend_has_its_attributes_and_methods_alone(world):
-    X, y = world.draw(3)
-    default, paper = (
-        set(vars(world.classifier(blend=blend).fit(X, y))) for blend in ("auto", PaperBlend())
-    )
-    classifier = world.classifier().fit(X, y).set_params(blend=PaperBlend()).fit(X, y)
-    assert set(vars(classifier)) == paper
-    for method in ("with_unlabeled", "score_samples", "p_values"):
-        with pytest.raises(AttributeError, match=method):
-            getattr(classifier, method)(X)
-        assert not hasattr(clone(classifier).fit(X, y).set_params(blend="auto"), method)
-    classifier.set_params(blend="auto").fit(X, y).p_values(X)
-    assert set(vars(classifier)) == default
-
-
-def test_lengths_that_differ_much_matter_to_the_paper_and_a_warning_says_so(world):
-    X, y = world.draw(4)
-    paper = world.classifier(blend=PaperBlend())
-    expected = paper.fit(X, y).image_means_
-    np.testing.assert_allclose(paper.fit(7 * X, y).image_means_, expected)
-    longer = X * np.where(np.arange(len(X)) % 4, 1, 10)[:, None]
-    with pytest.warns(UserWarning, match="rows of X have lengths .* longer rows count more"):
-        paper.fit(longer, y)
-    assert np.abs(paper.image_means_ - expected).max() > 1e-3
-    by_default = world.classifier().fit(X, y).predict_proba(X)
-    np.testing.assert_allclose(
-        world.classifier().fit(longer, y).predict_proba(X), by_default, rtol=1e-6
-    )
-
-
 # Parameters
-
-
-def test_there_are_at_most_nine_parameters():
-    assert len(SeMoBridgeClassifier().get_params(deep=False)) <= 9
-
-
-@pytest.mark.filterwarnings("ignore:The bridge did not converge")
-def test_a_search_reaches_inside(world):
-    X, y = world.draw(4)
-    grid = {
-        "blend__alpha": [1.0, 6.0],
-        "solver__lambda_c": [0.0, 0.1],
-        "text_encoder__logit_scale": [20.0],
-    }
-    classifier = world.classifier(blend=PaperBlend(), solver=Training(max_iter=5, device="cpu"))
-    search = GridSearchCV(classifier, grid, cv=2).fit(X, y)
-    assert set(search.best_params_) == set(grid)
 
 
 @pytest.mark.parametrize(
     ("params", "message"),
     [
-        ({"solver": "lbfgs"}, r"solver='lbfgs' trains the bridge .* blend=PaperBlend\(\)"),
-        ({"solver": Training()}, r"solver=Training\(\) trains the bridge"),
-        ({"blend": PaperBlend(), "store_held_out": True}, 'store_held_out needs blend="auto"'),
-        ({"blend": PaperBlend(), "vocabulary": ["a cat"]}, 'vocabulary needs blend="auto"'),
-        ({"blend": PaperBlend(), "label_noise": 0.1}, 'label_noise needs blend="auto"'),
-        ({"blend": PaperBlend(), "solver": Training("sgd")}, "'optimizer' parameter of Training"),
-        ({"blend": PaperBlend(), "solver": Training(device="cuda:99")}, "device='cuda:99'"),
         ({"text_encoder": "ViT-B-16"}, "text_encoder"),
         ({"priors": [0.5, 0.5]}, "priors must be 5 positive"),
         ({"priors": [1, 1, 1, 1, np.nan]}, "priors must be 5 positive"),
@@ -266,13 +106,13 @@ def test_a_search_reaches_inside(world):
         ),
     ],
 )
-def test_parameters_that_do_not_go_together_are_refused(world, params, message):
+def test_parameters_that_do_not_go_together_are_refused(world, kind, params, message):
     with pytest.raises(ValueError, match=message):
-        world.classifier().set_params(**params).fit(*world.draw(2))
+        world.classifier(kind).set_params(**params).fit(*world.draw(2))
 
 
 @pytest.mark.parametrize("counts", [[4, 2, 2, 1, 3], [4, 2, 0, 0, 0]])
-def test_priors_are_added_to_the_logits(world, blend, counts):
+def test_priors_are_added_to_the_logits(world, kind, counts):
     X, y = world.draw(counts)
     n_classes = np.count_nonzero(counts)
     priors = np.arange(1.0, n_classes + 1)
@@ -282,8 +122,8 @@ def test_priors_are_added_to_the_logits(world, blend, counts):
         return log_proba - log_proba[:, :1]
 
     def shift(priors):
-        without = log_odds(world.classifier(blend=blend).fit(X, y))
-        return log_odds(world.classifier(blend=blend, priors=priors).fit(X, y)) - without
+        without = log_odds(world.classifier(kind).fit(X, y))
+        return log_odds(world.classifier(kind, priors=priors).fit(X, y)) - without
 
     expected = np.log(priors / priors[0])
     np.testing.assert_allclose(shift(priors), np.tile(expected, (len(X), 1)), atol=1e-9)
@@ -314,7 +154,8 @@ def test_priors_of_other_classes(world, priors):
 # Shots
 
 
-TRAINED = {"blend": PaperBlend(), "solver": Training(max_iter=5)}
+CLOSED_FORM = {"kind": SeMoBridgeClassifier}
+TRAINED = CLOSED_FORM | {"solver": "lbfgs", "max_iter": 5}
 quiet = pytest.mark.filterwarnings("ignore:The rows of X have lengths|The bridge did not converge")
 
 
@@ -322,7 +163,7 @@ quiet = pytest.mark.filterwarnings("ignore:The rows of X have lengths|The bridge
 def problems(draw):
     world = World(seed=draw(st.integers(0, 1000)), bias=draw(st.booleans()))
     X, y = world.draw(draw(st.lists(st.integers(1, 5), min_size=5, max_size=5)))
-    params = draw(st.sampled_from([{}, {"blend": PaperBlend()}, TRAINED, {"label_noise": 0}]))
+    params = draw(st.sampled_from([{}, CLOSED_FORM, TRAINED, {"label_noise": 0}]))
     return world, world.classifier(**params), X, y
 
 
@@ -371,11 +212,15 @@ def test_only_fitted_arrays_have_the_precision_of_the_shots(world, params):
     single = X.astype(np.float32)
     double = single.astype(np.float64)
     by_single, by_double = (world.classifier(**params).fit(shots, y) for shots in (single, double))
-    for name in ("text_embeddings_", "prototypes_" if params else "coef_"):
+    is_bridged = isinstance(by_single, SeMoBridgeClassifier)
+    for name in ("text_embeddings_", "prototypes_" if is_bridged else "coef_"):
         actual, expected = getattr(by_single, name), getattr(by_double, name)
         assert (actual.dtype, expected.dtype) == (np.float32, np.float64)
         np.testing.assert_allclose(actual, expected, rtol=1e-5, atol=1e-6 * np.abs(expected).max())
-    assert by_single.blend_ == by_double.blend_
+    if is_bridged:
+        assert by_single.temperature_ == pytest.approx(by_double.temperature_, rel=1e-9)
+    else:
+        assert by_single.blend_ == by_double.blend_
     for queries in (single, double):
         assert by_single.decision_function(queries).dtype == queries.dtype
     half = X.astype(np.float16)
@@ -388,8 +233,8 @@ def test_only_fitted_arrays_have_the_precision_of_the_shots(world, params):
 def test_names_without_a_text_encoder_warn_once_in_the_code_of_the_caller(world):
     X, y = world.draw(2)
     for classifier, labels in (
-        (SeMoBridgeClassifier(), y),
-        (SeMoBridgeClassifier(class_names=world.names), world.codes(y)),
+        (FewShotClassifier(), y),
+        (FewShotClassifier(class_names=world.names), world.codes(y)),
     ):
         with pytest.warns(UserWarning, match="no text_encoder") as caught:
             classifier.fit(X, labels)

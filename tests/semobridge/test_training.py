@@ -7,8 +7,12 @@ import pytest
 import torch
 from torch.nn.functional import cross_entropy, normalize
 
-from sksemobridge._paper.parameters import Training
-from sksemobridge._paper.training import WARM_UP_STEPS, BridgeLoss, train_bridge
+from sksemobridge._semobridge.training import (
+    WARM_UP_STEPS,
+    BridgeLoss,
+    TrainingOptions,
+    train_bridge,
+)
 
 from .worlds import make_problem
 
@@ -21,8 +25,8 @@ def solver(request):
 
 
 def train(problem, optimizer="lbfgs", *, dtype=np.float64, **params):
-    """`train_bridge` on the CPU and in float64; `params` are those of `Training`."""
-    training = Training(optimizer, **{"device": "cpu"} | params)
+    """`train_bridge` on the CPU and in float64; `params` are those of `TrainingOptions`."""
+    training = TrainingOptions(optimizer, **{"device": "cpu"} | params)
     return train_bridge(**problem, training=training, dtype=dtype)
 
 
@@ -102,7 +106,7 @@ def test_the_loss_is_that_of_the_paper_word_by_word(identity, bias, text):
     expected = reference_loss(problem, *theirs)
     expected.backward()
 
-    loss = BridgeLoss(**problem, training=Training(device="cpu"), dtype=np.float64)
+    loss = BridgeLoss(**problem, training=TrainingOptions(device="cpu"), dtype=np.float64)
     value = loss(loss.to_tensor(problem["bridge"].inputs(problem["X"])), *ours)
     value.backward()
     assert value.item() == pytest.approx(expected.item(), rel=1e-12)

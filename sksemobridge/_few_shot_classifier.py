@@ -1,0 +1,230 @@
+"""The few-shot classifier over CLIP image embeddings: a linear model."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from numbers import Real
+from typing import Any, Literal, Self
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from ._base import LinearClassifier
+from ._fitted import FewShotState
+from ._model.method import fit_shots, join_copies
+from ._shot_classifier import ShotClassifier, number_classes_with_shots
+from ._utils.array_api import softmax
+from ._utils.sklearn import Interval, StrOptions, checks_parameters
+
+
+class FewShotClassifier(ShotClassifier, LinearClassifier):
+    """Classify CLIP image embeddings, after a fit to a few labelled images (shots) and the names of
+    the classes.
+
+    The classifier is linear: the decision is `normalize(X) @ coef_.T + intercept_`. A row of zeros
+    has no direction: `fit` warns of it, and its decision is `intercept_`. The guide explains
+    parameters and formulas: https://github.com/sksemobridge/sksemobridge/tree/main/docs
+
+    Parameters
+    ----------
+    text_encoder : object or None, default=None
+        `CLIPTextEncoder`, or another object with `transform` and `logit_scale_`. Its model must be
+        that of the images.
+    prompts : "auto", str, list of str or mapping, default="auto"
+        Templates with `{}` for the name, or a mapping from labels or names to lists of whole
+        prompts.
+    class_names : mapping, sequence, "ignore" or None, default=None
+        A mapping from labels to names (None: no text), or a list of names in the order of the
+        sorted labels. By default the label is the name, and `_` is read as a space. `"ignore"` uses
+        no names.
+    vocabulary : "auto", sequence of str or None, default="auto"
+        Words that help if classes have no names. `"auto"` is a bundled list.
+    priors : array-like of shape (C,), "shots" or None, default=None
+        Probability of each class, in the order of `classes_`. `"shots"` takes the shares of the
+        shots. None: equal.
+    label_noise : "auto" or float, default="auto"
+        Share of wrong labels. `"auto"` estimates it, and 0 trusts all labels.
+    store_held_out : bool, default=False
+        Whether `fit` keeps `held_out_proba_`. It then takes up to three times as long.
+
+    Attributes
+    ----------
+    classes_, n_features_in_, feature_names_in_
+        Sorted labels `(C,)`, the width `D` of the embeddings, and the names of the columns of `X`,
+        if any.
+    coef_, intercept_ : ndarrays of shape (C, D) and (C,), or (1, D) and (1,) for two classes
+        As in scikit-learn's `LogisticRegression`.
+    text_embeddings_, class_names_, prompts_
+        Unit text embeddings `(C, D)`, names and prompts of the classes. None without text.
+    blend_ : dict
+        The scales `"text"` and `"shots"`, and `"trust"`, the probability that the texts help.
+    held_out_proba_, label_proba_ : ndarrays of shape (n, C) and (n,)
+        For each shot: its probabilities by a model without it (NaN if it was not left out), and the
+        probability that its label is right (one if this cannot be judged).
+
+    See Also
+    --------
+    SeMoBridgeClassifier : The method of the SeMoBridge paper.
+    ZeroShotClassifier : Classifies by names alone.
+
+    Examples
+    --------
+    >>> from sksemobridge import PrecomputedTextEncoder, FewShotClassifier
+    >>> texts = {"cat": [1.0, 0.0, 0.2], "dog": [0.0, 1.0, 0.2]}
+    >>> encoder = PrecomputedTextEncoder.from_joint(texts)
+    >>> X = [[0.9, 0.2, 0.3], [0.8, 0.1, 0.0], [0.1, 0.7, 0.2], [0.3, 0.9, 0.1]]
+    >>> y = ["cat", "cat", "dog", "dog"]
+    >>> classifier = FewShotClassifier(encoder, prompts="{}").fit(X, y)
+    >>> classifier.predict([[0.2, 0.8, 0.0]]).tolist()
+    ['dog']
+    """
+
+    _parameter_constraints = {
+        "text_encoder": "no_validation",  # by check_text_encoder
+        "prompts": [str, Mapping, "array-like"],
+        "class_names": [Mapping, StrOptions({"ignore"}), "array-like", None],
+        "vocabulary": [StrOptions({"auto"}), "array-like", None],
+        "priors": ["array-like", StrOptions({"shots"}), None],
+        "label_noise": [StrOptions({"auto"}), Interval(Real, 0, 1, closed="left")],
+        "store_held_out": ["boolean"],
+    }
+
+    _reads_projection = False
+    _fitted: FewShotState
+
+    def __init__(
+        self,
+        text_encoder: Any = None,
+        *,
+        prompts: str | Sequence[str] | Mapping[Any, str | Sequence[str]] = "auto",
+        class_names: Mapping[Any, str | None] | Sequence[str] | str | None = None,
+        vocabulary: str | Sequence[str] | None = "auto",
+        priors: ArrayLike | Literal["shots"] | None = None,
+        label_noise: float | Literal["auto"] = "auto",
+        store_held_out: bool = False,
+    ) -> None:
+        self.text_encoder = text_encoder
+        self.prompts = prompts
+        self.class_names = class_names
+        self.vocabulary = vocabulary
+        self.priors = priors
+        self.label_noise = label_noise
+        self.store_held_out = store_held_out
+
+    @checks_parameters
+    def fit(
+        self,
+        X: ArrayLike,
+        y: ArrayLike,
+        sample_weight: ArrayLike | None = None,
+        groups: ArrayLike | None = None,
+    ) -> Self:
+        """Learn from labelled shots.
+
+        Parameters
+        ----------
+        X : array-like of shape (n, D)
+            Image embeddings, of any length. The result has the precision of
+            `X`.
+        y : array-like of shape (n,)
+            Labels. Each class may have any number of shots.
+        sample_weight : array-like of shape (n,) or None, default=None
+            Weight of each shot within its class. Rows of weight zero are dropped.
+        groups : array-like of shape (n,) or None, default=None
+            Equal values mark copies of one image, which count as one image. By default near copies
+            are found, with a warning. `range(n)` says that there are none.
+
+        Raises
+        ------
+        ValueError, FloatingPointError
+            If the input or two parameters do not fit each other, or if training diverges.
+        """
+        return self._learn(X, y, None, sample_weight, groups, earlier=None)
+
+    @checks_parameters
+    def partial_fit(
+        self,
+        X: ArrayLike,
+        y: ArrayLike,
+        classes: ArrayLike | None = None,
+        sample_weight: ArrayLike | None = None,
+        groups: ArrayLike | None = None,
+    ) -> Self:
+        """Add shots, also of new classes. The result is that of `fit` on all shots together.
+
+        Parameters
+        ----------
+        X, y, sample_weight, groups
+            See `fit`. Equal `groups` in several calls also mark copies of one image.
+        classes : array-like or None, default=None
+            Labels of more classes. Classes without shots need text.
+        """
+        earlier = self._fitted if self.__sklearn_is_fitted__() else None
+        return self._learn(X, y, classes, sample_weight, groups, earlier)
+
+    def _join_copies(self, memory):
+        return join_copies(memory)
+
+    def _fit_state(self, read, texts):
+        # The method gets the classes with shots. Others have only a name.
+        known = number_classes_with_shots(read.memory.grouped_shots, texts, len(read.classes))
+        fit = fit_shots(
+            known.shots,
+            known.texts,
+            read.classes[known.classes],
+            self.text_encoder,
+            self.vocabulary,
+            self.label_noise,
+            self.store_held_out,
+        )
+        model, held_out_logits = fit.model, fit.held_out_logits
+        if len(known.classes) < len(read.classes):
+            model = model.for_classes(known.number, texts.embeddings)
+            if held_out_logits is not None:
+                held_out_logits = np.full((len(fit.right), len(read.classes)), -np.inf)
+                held_out_logits[:, known.classes] = fit.held_out_logits
+        return FewShotState(
+            **vars(read),
+            model=model,
+            right=fit.right,
+            belief=fit.belief,
+            held_out_logits=held_out_logits,
+        )
+
+    def _set_fitted(self, fitted):
+        super()._set_fitted(fitted)
+        self.blend_ = fitted.model.blend()
+        if fitted.held_out_logits is not None:
+            self.held_out_proba_ = fitted.for_rows(
+                softmax(fitted.with_prior(fitted.held_out_logits))
+            )
+        if self.label_noise != 0:
+            self.label_proba_ = fitted.for_rows(fitted.right)
+
+    def score_samples(self, X: ArrayLike) -> NDArray[Any]:
+        """Return how typical each row of `X (n, D)` is of the classes, shape (n,). A higher score
+        is more typical.
+
+        It is the sum of the largest decision (without the correction) and the largest cosines to
+        class means and texts, each divided by its standard deviation over the held-out shots.
+        `with_unlabeled` changes nothing.
+        """
+        return self._compute(X, lambda X: self._fitted.labelled_model.typicality_scores(X))
+
+    def p_values(self, X: ArrayLike) -> NDArray[Any]:
+        """Return a conformal p-value of each row of `X (n, D)`, shape (n,). It is low for images of
+        none of the classes.
+
+        It is the share of held-out shots that are not more typical than the image. At most about
+        `alpha` of the images of the classes have a p-value of at most `alpha`. If no shot can be
+        left out, all values are one.
+        """
+        return self._compute(X, lambda X: self._fitted.labelled_model.p_values(X))
+
+    def affinities(self, X: ArrayLike) -> dict[str, NDArray[Any]]:
+        """Return the terms of the decision for `X (n, D)`, a dict of arrays of shape (n, C).
+
+        These are `"shots"` and `"correction"`, with text also `"text"`, and with `priors` also
+        `"prior"`. Their sum is the decision.
+        """
+        return self._compute(X, lambda X: self._fitted.model.affinities(X, self._fitted.log_prior))

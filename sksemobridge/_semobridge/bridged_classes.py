@@ -1,0 +1,165 @@
+"""The classes as the paper knows them: from shots and texts to three cosines (affinities), and to
+the logarithm of their score.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from sklearn.exceptions import ConvergenceWarning
+
+from .._model.class_means import fit_slope
+from .._model.shots import Shots, sum_rows, weight_in_class
+from .._texts.encode import ClassTexts
+from .._utils.array_api import constants_like, l2_normalize
+from .._utils.validation import warn_caller
+from .bridge import Bridge
+from .held_out import held_out_cosines
+from .numbers import DEFAULTS, estimate_numbers
+from .score import Numbers, class_divergence, log_score, terms_of_score
+from .training import TrainedBridge, TrainingOptions, train_bridge
+
+
+@dataclass(frozen=True, eq=False)
+class BridgedClasses:
+    """The arrays that predictions need, with one row for each class."""
+
+    bridge: Bridge
+    text_embeddings: np.ndarray | None  # `T_c (C, D)`
+    prototypes: np.ndarray  # `P_c (C, D)`, the bridged shots
+    image_means: np.ndarray  # `F_c (C, D)`, the means of the shots
+    class_bias: np.ndarray | None  # `(C, d)`
+    divergence: np.ndarray  # `KL_c (C,)`
+    numbers: Numbers
+    rank: int  # number of directions that the bridge keeps in closed form
+    loss_curve: list | None  # None in closed form
+    n_iter: int
+    temperature: float = 1.0
+    log_prior: np.ndarray | None = None  # added to the decision, `(C,)`
+
+    @property
+    def is_trained(self) -> bool:
+        """Whether the bridge was trained on the shots."""
+        return self.loss_curve is not None
+
+    def affinities(self, X: Any) -> dict[str, Any]:
+        """The cosines of queries `X (n, D)` and classes, a dict of arrays of shape (n, C)."""
+        return constants_like(X, self).cosines(X)
+
+    def decide(self, X: Any) -> Any:
+        """The decision of queries that have the precision and the device of these arrays:
+        `temperature * log(score) + log_prior`, shape (n, C).
+        """
+        score = log_score(self.cosines(X), self.numbers, self.divergence)
+        decision = self.temperature * score
+        return decision if self.log_prior is None else decision + self.log_prior
+
+    def cosines(self, X: Any) -> dict[str, Any]:
+        """`z1 = nrm(q) . T_c` (if there is text), `z2 = nrm(q) . P_c` and `z3 = bridge(q) . F_c` of
+        such queries.
+        """
+        queries = l2_normalize(X)
+        z1 = {} if self.text_embeddings is None else {"z1": queries @ self.text_embeddings.T}
+        return z1 | {
+            "z2": queries @ self.prototypes.T,
+            "z3": self.bridge.apply(X) @ self.image_means.T,
+        }
+
+    def guesses(self, texts: np.ndarray) -> list[np.ndarray]:
+        """Prototypes and image means that texts `(K, D)` predict, not scaled to unit length."""
+        known = self.text_embeddings
+        assert known is not None
+        return [
+            rows.mean(axis=0) + fit_slope(known, rows) * (texts - known.mean(axis=0))
+            for rows in (self.prototypes, self.image_means)
+        ]
+
+    def for_classes(self, indices: np.ndarray, texts: np.ndarray | None) -> BridgedClasses:
+        """Other classes: those at `indices (K,)`. -1 is a class without shots.
+
+        `texts (K, D)` are the `T_c` of these classes, or None without text.
+        """
+        # -1 takes the last row here. It is replaced below, or refused.
+        prototypes, image_means = self.prototypes[indices], self.image_means[indices]
+        new = indices < 0
+        if texts is not None and new.any():
+            prototypes[new], image_means[new] = map(l2_normalize, self.guesses(texts[new]))
+        class_bias = self.class_bias
+        if class_bias is not None:
+            class_bias = np.where(new[:, None], 0.0, class_bias[indices])
+        return replace(
+            self,
+            text_embeddings=texts,
+            prototypes=prototypes,
+            image_means=image_means,
+            class_bias=class_bias,
+            divergence=class_divergence(image_means, texts),
+        )
+
+
+def bridge_classes(
+    shots: Shots,
+    texts: ClassTexts,
+    given: Mapping[str, float],
+    *,
+    atol: float | str = "auto",
+    temperature: float | None = None,
+    training: TrainingOptions | None = None,
+) -> BridgedClasses:
+    """`BridgedClasses` of `Shots` and `ClassTexts`. Each class has a shot.
+
+    Numbers of the score that are not `given`, and a `temperature` of None, are estimated. Without
+    `training`, the bridge is in closed form. Without a projection, it is the identity.
+    """
+    X, codes = np.asarray(shots.X, dtype=np.float64), shots.codes
+    share, n_classes = weight_in_class(codes, shots.weight), codes[-1] + 1
+    # 1. The bridge, in closed form or trained.
+    if texts.projection is None:
+        bridge = Bridge.identity(X.shape[1])
+    else:
+        bridge = Bridge.closed_form(
+            texts.projection, texts.projection_bias, texts.text_length, atol
+        )
+    rank = bridge.basis.shape[1]
+    trained = TrainedBridge(bridge.matrix, None, None, 1)
+    if training is not None:
+        trained = train_bridge(X, codes, share, bridge, training, texts)
+        bridge = replace(bridge, matrix=trained.bridge, basis=None)
+    if not trained.converged:
+        message = (
+            f"The bridge did not converge in {trained.n_iter} iterations. Increase max_iter or tol."
+        )
+        warn_caller(message, ConvergenceWarning)
+    # 2. The means of the shots, and those of the bridged shots.
+    class_bias = trained.class_bias
+    eos = bridge.eos(X, None if class_bias is None else class_bias[codes])
+    image_means = l2_normalize(sum_rows(X, share, codes, n_classes))
+    result = BridgedClasses(
+        bridge=bridge,
+        text_embeddings=texts.embeddings,
+        prototypes=l2_normalize(bridge.joint(sum_rows(eos, share, codes, n_classes))),
+        image_means=image_means,
+        class_bias=class_bias,
+        divergence=class_divergence(image_means, texts.embeddings),
+        numbers=DEFAULTS._replace(**given),
+        rank=rank,
+        loss_curve=trained.loss_curve,
+        n_iter=trained.n_iter,
+    )
+    cosines = ("z2", "z3") if texts.embeddings is None else ("z1", "z2", "z3")
+    if not list(terms_of_score(cosines, result.numbers, result.divergence)):
+        raise ValueError(
+            "lambda1 (without text unused), lambda2 and lambda3 are zero: set one of them above"
+            " zero."
+        )
+    # 3. The numbers of the score and its temperature.
+    held_out = held_out_cosines(result, shots, eos)
+    numbers, temperature = estimate_numbers(
+        given, held_out, result.divergence, texts.logit_scale, temperature, result.is_trained
+    )
+    if texts.embeddings is None:
+        numbers = numbers._replace(alpha=None, lambda1=None)
+    return replace(result, numbers=numbers, temperature=temperature)

@@ -1,0 +1,73 @@
+"""The score of the paper: three cosines of a query and a class, and seven numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from .._utils.array_api import namespace, softmax
+
+# `eps` of the paper's class weights.
+EPS = 1e-6
+
+
+class Numbers(NamedTuple):
+    """The seven numbers of `log_score`. Without text, `alpha` and `lambda1` are None."""
+
+    alpha: float | None
+    beta: float
+    gamma: float
+    lambda1: float | None
+    lambda2: float
+    lambda3: float
+    smoothness: float
+
+
+# Where the search of the paper starts.
+START = Numbers(
+    alpha=1.0, beta=1.0, gamma=1.0, lambda1=0.5, lambda2=0.5, lambda3=0.5, smoothness=0.01
+)
+
+
+def log_score(cosines: Mapping[str, Any], numbers: Numbers, divergence: Any) -> Any:
+    """The logarithm of the score `(n, C)`.
+
+    `score_c = l1 exp(-alpha (1 - z1)) + [l2 exp(-beta (1 - z2)) + l3 exp(-gamma (1 - z3))] w_c`
+    with `w_c = exp(smoothness * KL_c)`, for cosines `"z1"` (if there is text), `"z2"` and `"z3"`,
+    each `(n, C)`, and `KL_c`, the `divergence (C,)`.
+    """
+    terms = [
+        offset - sharpness * (1 - cosines[name])
+        for name, sharpness, offset in terms_of_score(cosines, numbers, divergence)
+    ]
+    xp = namespace(terms[0])
+    stacked = xp.stack(terms)
+    top = xp.max(stacked, axis=0)
+    return top + xp.log(xp.sum(xp.exp(stacked - top), axis=0))
+
+
+def terms_of_score(
+    names: Any, numbers: Numbers, divergence: Any
+) -> Iterator[tuple[str, float, Any]]:
+    """`(name, sharpness, offset)` of each term `exp(offset - sharpness * (1 - z))` of the score,
+    for the cosines with these names. Terms of weight zero are left out.
+    """
+    log_weight = numbers.smoothness * divergence
+    for name, sharpness, weight, offset in (
+        ("z1", numbers.alpha, numbers.lambda1, 0.0),
+        ("z2", numbers.beta, numbers.lambda2, log_weight),
+        ("z3", numbers.gamma, numbers.lambda3, log_weight),
+    ):
+        if name in names and weight is not None and sharpness is not None and weight > 0:
+            yield name, sharpness, offset + float(np.log(weight))
+
+
+def class_divergence(image_means: np.ndarray, texts: np.ndarray | None) -> np.ndarray:
+    """`KL_c = log2((1 + eps) / (p_cc + eps))` of the paper, with `p = softmax_rows(F @ T.T)`. Zero
+    without text. (C,)
+    """
+    if texts is None:
+        return np.zeros(len(image_means))
+    return np.log2((1 + EPS) / (np.diag(softmax(image_means @ texts.T)) + EPS))

@@ -1,0 +1,355 @@
+"""The classifier of the SeMoBridge paper."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from numbers import Integral, Real
+from typing import Any, Literal, Self
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from ._fitted import SeMoBridgeState
+from ._semobridge.bridged_classes import bridge_classes
+from ._semobridge.score import Numbers
+from ._semobridge.training import TrainingOptions
+from ._shot_classifier import ShotClassifier, number_classes_with_shots
+from ._utils.array_api import astype
+from ._utils.sklearn import Interval, StrOptions, checks_parameters
+from ._utils.validation import warn_caller
+
+# Rows of one model differ less than this factor in their lengths.
+MOST_LENGTHS = 3.0
+
+NOT_NEGATIVE = Interval(Real, 0, None, closed="left")
+POSITIVE = Interval(Real, 0, None, closed="neither")
+AUTO = StrOptions({"auto"})
+
+
+class SeMoBridgeClassifier(ShotClassifier):
+    """Classify CLIP image embeddings by the method of the SeMoBridge paper (arXiv 2509.26036).
+
+    A bridge maps images to where the texts of CLIP are. It is computed in closed form from the text
+    projection of the model, or trained on the labelled images (shots). The score of a class sums
+    three terms, each of a cosine with the query:
+
+    `score_c = lambda1 exp(-alpha (1 - z1))
+    + [lambda2 exp(-beta (1 - z2)) + lambda3 exp(-gamma (1 - z3))] w_c`.
+
+    `z1` compares the query with the text of class `c`, `z2` the query with the bridged shots, and
+    `z3` the bridged query with the shots. `w_c = exp(smoothness * KL_c)` is larger if the text fits
+    the shots less. https://github.com/sksemobridge/sksemobridge/blob/main/docs/paper.md has more,
+    and the arguments with which results are those of the published code.
+
+    Parameters
+    ----------
+    text_encoder : object or None, default=None
+        `CLIPTextEncoder`, or another object with `transform`, `encode`, `projection_` and
+        `logit_scale_`, such as `PrecomputedTextEncoder`. Its model must be that of the images.
+        Without it the bridge starts as the identity, and there is no `z1`.
+    prompts : "auto", str, list of str or mapping, default="auto"
+        Templates with `{}` for the name, or a mapping from labels or names to lists of whole
+        prompts.
+    class_names : mapping, sequence, "ignore" or None, default=None
+        A mapping from labels to names (None: no text), or a list of names in the order of the
+        sorted labels. By default the label is the name, and `_` is read as a space. `"ignore"` uses
+        no names.
+    solver : {"closed_form", "lbfgs", "adamw"}, default="closed_form"
+        How the bridge is computed. `"closed_form"` needs no training. `"adamw"` is the training of
+        the paper, step for step (SeMoBridge-T). `"lbfgs"` minimises the same loss, many times
+        faster.
+    alpha, beta, gamma : float or "auto", default="auto"
+        Sharpness of the three terms.
+    lambda1, lambda2, lambda3 : float or "auto", default="auto"
+        Weights of the three terms. At least one of them must be above zero.
+    smoothness : float or "auto", default="auto"
+        Strength of the class weights.
+    atol : float or "auto", default="auto"
+        Singular values of the text projection up to `atol` count as zero. `"auto"` is 0.7 times
+        their median. The paper uses 0.3.
+    temperature : float, "auto" or None, default="auto"
+        Factor of the logarithm of the score, which changes no predictions. `"auto"` estimates it
+        from the shots. None is 1, as in the paper.
+    class_bias : bool, default=True
+        Whether training learns a bias for each class, which is added only to its shots.
+    lambda_it, lambda_c, lambda_b : float, default=0.5, 0.1, 0.1
+        Weights of the training loss: images against texts, consistency of the shots, and bias.
+    max_iter : int or None, default=None
+        Number of steps. None is 5,000 for `"adamw"`, as in the paper, and at most 1,000 for
+        `"lbfgs"`.
+    learning_rate, weight_decay : float, default=1.5e-4, 0.01
+        For `"adamw"`. The learning rate is reached after 500 steps.
+    tol : float, default=1e-6
+        `"lbfgs"` stops if the relative decrease of the loss, averaged over ten iterations, is below
+        `tol / 2`.
+    priors : array-like of shape (C,), "shots" or None, default=None
+        Probability of each class, in the order of `classes_`. `"shots"` takes the shares of the
+        shots. None: equal.
+    device : str, default="auto"
+        Torch device of the training. `"auto"` is a CUDA GPU if there is one, else the CPU.
+    verbose : int, default=0
+        Whether training shows a progress bar.
+
+    Attributes
+    ----------
+    classes_, n_features_in_, feature_names_in_
+        Sorted labels `(C,)`, the width `D` of the embeddings, and the names of the columns of `X`,
+        if any.
+    text_embeddings_, class_names_, prompts_
+        Unit text embeddings `(C, D)`, names and prompts of the classes. None without text.
+    alpha_, beta_, gamma_, lambda1_, lambda2_, lambda3_, smoothness_ : float
+        The numbers of the score. `alpha_` and `lambda1_` are None without text.
+    temperature_ : float
+        Factor of the logarithm of the score.
+    bridge_ : ndarray of shape (D, d)
+        `W+`, in closed form or trained. `d` is the width of the texts before the projection.
+    rank_ : int
+        Number of directions that the closed form keeps.
+    prototypes_, image_means_ : ndarrays of shape (C, D)
+        `P_c`, the unit means of the bridged shots, and `F_c`, those of the shots.
+    class_bias_ : ndarray of shape (C, d) or None
+        Trained bias of each class.
+    loss_curve_ : list of float or None
+        Loss of each training step. None in closed form.
+    n_iter_ : int
+        Number of training steps, or 1 in closed form.
+
+    See Also
+    --------
+    FewShotClassifier : A linear model of this package, for few shots without validation data.
+    ZeroShotClassifier : Classifies by names alone.
+
+    Notes
+    -----
+    Longer rows count more in the class means. `fit` warns if the lengths of its rows differ by more
+    than a factor of three.
+
+    References
+    ----------
+    Timmermann, Lee and Lee, "SeMoBridge: Semantic Modality Bridge for Efficient Few-Shot Adaptation
+    of CLIP", ICLR 2026, arXiv 2509.26036.
+
+    Examples
+    --------
+    >>> from sksemobridge import CLIPImageEncoder, CLIPTextEncoder, SeMoBridgeClassifier
+    >>> from sksemobridge.datasets import load_emoji
+    >>> emoji = load_emoji()
+    >>> X = CLIPImageEncoder("mini", "bundled").transform(emoji.images[:90])
+    >>> y = emoji.target_names[emoji.target[:90]]
+    >>> classifier = SeMoBridgeClassifier(CLIPTextEncoder("mini", "bundled")).fit(X[::3], y[::3])
+    >>> classifier.predict(X[1:2]).tolist()
+    ['arrow']
+    >>> classifier.affinities(X[1:2])["z3"].shape
+    (1, 4)
+    """
+
+    _parameter_constraints = {
+        "text_encoder": "no_validation",  # by check_text_encoder
+        "prompts": [str, Mapping, "array-like"],
+        "class_names": [Mapping, StrOptions({"ignore"}), "array-like", None],
+        "solver": [StrOptions({"closed_form", "lbfgs", "adamw"})],
+        **dict.fromkeys(
+            ["alpha", "beta", "gamma", "lambda1", "lambda2", "lambda3"], [AUTO, NOT_NEGATIVE]
+        ),
+        "smoothness": [AUTO, Interval(Real, None, None, closed="neither")],
+        "atol": [AUTO, NOT_NEGATIVE],
+        "temperature": [AUTO, POSITIVE, None],
+        "class_bias": ["boolean"],
+        "lambda_it": [Interval(Real, 0, 1, closed="both")],
+        **dict.fromkeys(["lambda_c", "lambda_b", "weight_decay", "tol"], [NOT_NEGATIVE]),
+        "max_iter": [Interval(Integral, 1, None, closed="left"), None],
+        "learning_rate": [POSITIVE],
+        "priors": ["array-like", StrOptions({"shots"}), None],
+        "device": [str],
+        "verbose": ["verbose"],
+    }
+
+    _reads_projection = True
+    _fitted: SeMoBridgeState
+
+    def __init__(
+        self,
+        text_encoder: Any = None,
+        *,
+        prompts: str | Sequence[str] | Mapping[Any, str | Sequence[str]] = "auto",
+        class_names: Mapping[Any, str | None] | Sequence[str] | str | None = None,
+        solver: Literal["closed_form", "lbfgs", "adamw"] = "closed_form",
+        alpha: float | Literal["auto"] = "auto",
+        beta: float | Literal["auto"] = "auto",
+        gamma: float | Literal["auto"] = "auto",
+        lambda1: float | Literal["auto"] = "auto",
+        lambda2: float | Literal["auto"] = "auto",
+        lambda3: float | Literal["auto"] = "auto",
+        smoothness: float | Literal["auto"] = "auto",
+        atol: float | Literal["auto"] = "auto",
+        temperature: float | Literal["auto"] | None = "auto",
+        class_bias: bool = True,
+        lambda_it: float = 0.5,
+        lambda_c: float = 0.1,
+        lambda_b: float = 0.1,
+        max_iter: int | None = None,
+        learning_rate: float = 1.5e-4,
+        weight_decay: float = 0.01,
+        tol: float = 1e-6,
+        priors: ArrayLike | Literal["shots"] | None = None,
+        device: str = "auto",
+        verbose: int = 0,
+    ) -> None:
+        self.text_encoder = text_encoder
+        self.prompts = prompts
+        self.class_names = class_names
+        self.solver = solver
+        self.alpha = alpha
+        self.beta = beta
+        self.gamma = gamma
+        self.lambda1 = lambda1
+        self.lambda2 = lambda2
+        self.lambda3 = lambda3
+        self.smoothness = smoothness
+        self.atol = atol
+        self.temperature = temperature
+        self.class_bias = class_bias
+        self.lambda_it = lambda_it
+        self.lambda_c = lambda_c
+        self.lambda_b = lambda_b
+        self.max_iter = max_iter
+        self.learning_rate = learning_rate
+        self.weight_decay = weight_decay
+        self.tol = tol
+        self.priors = priors
+        self.device = device
+        self.verbose = verbose
+
+    @checks_parameters
+    def fit(
+        self,
+        X: ArrayLike,
+        y: ArrayLike,
+        sample_weight: ArrayLike | None = None,
+        groups: ArrayLike | None = None,
+    ) -> Self:
+        """Learn from labelled shots.
+
+        Parameters
+        ----------
+        X : array-like of shape (n, D)
+            Image embeddings as the image encoder gives them. The result has their precision.
+        y : array-like of shape (n,)
+            Labels. Each class may have any number of shots.
+        sample_weight : array-like of shape (n,) or None, default=None
+            Weight of each shot within its class. Rows of weight zero are dropped.
+        groups : array-like of shape (n,) or None, default=None
+            Equal values mark copies of one image (augmentations). They are held out together where
+            the shots estimate numbers or the temperature.
+
+        Returns
+        -------
+        SeMoBridgeClassifier
+            This estimator, fitted.
+
+        Raises
+        ------
+        ValueError
+            If the input or two parameters do not fit each other.
+        FloatingPointError
+            If training diverges.
+        """
+        return self._learn(X, y, None, sample_weight, groups, earlier=None)
+
+    @checks_parameters
+    def partial_fit(
+        self,
+        X: ArrayLike,
+        y: ArrayLike,
+        classes: ArrayLike | None = None,
+        sample_weight: ArrayLike | None = None,
+        groups: ArrayLike | None = None,
+    ) -> Self:
+        """Add shots, also of new classes. The result is that of `fit` on all shots together.
+
+        Parameters
+        ----------
+        X, y, sample_weight, groups
+            See `fit`. Equal `groups` in several calls also mark copies of one image.
+        classes : array-like or None, default=None
+            Labels of more classes. Classes without shots need text.
+
+        Returns
+        -------
+        SeMoBridgeClassifier
+            This estimator, fitted.
+        """
+        earlier = self._fitted if self.__sklearn_is_fitted__() else None
+        return self._learn(X, y, classes, sample_weight, groups, earlier)
+
+    def affinities(self, X: ArrayLike) -> dict[str, NDArray[Any]]:
+        """Return the three cosines of the score.
+
+        Parameters
+        ----------
+        X : array-like of shape (n, D)
+            Image embeddings.
+
+        Returns
+        -------
+        dict of arrays of shape (n, C)
+            `"z1"`: the query and the text of the class (only with text). `"z2"`: the query and the
+            bridged shots. `"z3"`: the bridged query and the shots.
+        """
+        return self._compute(X, lambda X: self._fitted.bridged.affinities(X))
+
+    def _fit_state(self, read, texts):
+        shots, temperature = read.memory.shots, self.temperature
+        _warn_of_lengths(shots.X)
+        known = number_classes_with_shots(shots, texts, len(read.classes))
+        bridged = bridge_classes(
+            known.shots,
+            known.texts.take(slice(len(known.classes))),
+            {
+                name: float(value)
+                for name in Numbers._fields
+                if (value := getattr(self, name)) != "auto"
+            },
+            atol=self.atol,
+            temperature=None if temperature == "auto" else float(temperature or 1.0),
+            training=self._training(),
+        )
+        bridged = astype(bridged, shots.X.dtype)
+        if len(known.classes) < len(read.classes):
+            bridged = bridged.for_classes(known.number, texts.embeddings)
+        return SeMoBridgeState(**vars(read), bridged=bridged)
+
+    def _training(self):
+        """`TrainingOptions`, or None in closed form."""
+        if self.solver == "closed_form":
+            return None
+        fields = TrainingOptions.__dataclass_fields__
+        return TrainingOptions(**{name: getattr(self, name) for name in fields})
+
+    def _set_fitted(self, fitted):
+        super()._set_fitted(fitted)
+        bridged = fitted.bridged
+        for name, value in bridged.numbers._asdict().items():
+            setattr(self, f"{name}_", value)
+        self.bridge_ = bridged.bridge.matrix
+        self.rank_ = bridged.rank
+        self.prototypes_ = bridged.prototypes
+        self.image_means_ = bridged.image_means
+        self.class_bias_ = bridged.class_bias
+        self.temperature_ = bridged.temperature
+        self.loss_curve_ = bridged.loss_curve
+        self.n_iter_ = bridged.n_iter
+
+
+def _warn_of_lengths(X):
+    """Warn if rows differ so much in their lengths that some count much more than others."""
+    lengths = np.linalg.norm(X[X.any(axis=1)].astype(np.float64), axis=1)
+    if lengths.max(initial=0) > MOST_LENGTHS * lengths.min(initial=np.inf):
+        warn_caller(
+            f"The rows of X have lengths from {lengths.min():.3g} to {lengths.max():.3g}. In the"
+            " method of the paper, longer rows count more.",
+            advice=(
+                "Embed all images with one model, or divide each row by its length:"
+                " sklearn.preprocessing.normalize(X)."
+            ),
+        )

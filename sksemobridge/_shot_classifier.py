@@ -1,0 +1,194 @@
+"""What the classifiers that learn from shots share: they read labelled shots and the names of the
+classes, add shots, and change to other classes.
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any, Literal, NamedTuple, Self
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from sklearn.utils.validation import check_is_fitted, validate_data
+
+from ._base import EmbeddingClassifier
+from ._fitted import FittedState, require_shots
+from ._model.class_means import effective_numbers
+from ._model.shots import Rows, ShotMemory, Shots
+from ._texts.encode import ClassTexts, read_texts
+from ._texts.prompts import ClassPrompts, describe_classes, is_sequence
+from ._utils.validation import (
+    check_text_encoder,
+    positions,
+    require_width,
+    validate_classes,
+    validate_groups,
+    validate_labels,
+    validate_priors,
+    validate_training_embeddings,
+    validate_weights,
+    warn_caller,
+)
+
+
+class ShotClassifier(EmbeddingClassifier):
+    """A classifier that learns from shots, and from the names of their classes if it has a text
+    encoder. A subclass says in `_fit_state` what it learns.
+    """
+
+    # Whether the model needs what the text encoder has before its projection.
+    _reads_projection: bool
+    _fitted: FittedState
+
+    text_encoder: Any
+    prompts: str | Sequence[str] | Mapping[Any, str | Sequence[str]]
+    class_names: Mapping[Any, str | None] | Sequence[str] | str | None
+    priors: ArrayLike | Literal["shots"] | None
+
+    @abstractmethod
+    def _fit_state(self, read: FittedState, texts: ClassTexts, **options: Any) -> Any:
+        """The fitted state. `read` is what was read of it, `texts` has the order of its classes,
+        and `options` are those of `_learn`.
+        """
+
+    def _join_copies(self, memory: ShotMemory) -> ShotMemory:
+        """The memory, in which some shots may have become copies of one image."""
+        return memory
+
+    def _learn(self, X, y, classes, sample_weight, groups, earlier, **options):
+        """`fit`, or `partial_fit` after an `earlier` state. If it fails, the estimator does not
+        change.
+        """
+        # 1. Input: rows with a weight, and the sorted labels of all classes.
+        rows = self._read(X, y, sample_weight, groups, reset=earlier is None)
+        classes = validate_classes(classes, earlier and earlier.classes, rows.labels)
+        # 2. Texts: from labels to names to prompts to one unit embedding `T_c` of each class.
+        class_prompts = self._describe(classes, {} if earlier is None else self._known_names())
+        texts = read_texts(self.text_encoder, class_prompts.prompts, self._reads_projection)
+        for part in (texts.embeddings, texts.projection):
+            if part is not None:
+                require_width(rows.embeddings.shape[1], part.shape[1])
+        # 3. Shots: equal rows become one shot. Near copies may count as one image.
+        memory = ShotMemory()
+        if earlier is not None:
+            memory = earlier.memory.for_classes(positions(earlier.classes, classes))
+        memory = memory.add(rows, np.searchsorted(classes, rows.labels.astype(classes.dtype)))
+        require_shots(classes, memory.shots.codes, class_prompts)
+        memory = self._join_copies(memory)
+        # 4. State: what predictions and later calls need. Texts have the precision of the shots.
+        read = FittedState(
+            classes=classes,
+            memory=memory,
+            text_embeddings=texts.embeddings
+            if texts.embeddings is None
+            else texts.embeddings.astype(memory.shots.X.dtype),
+            class_prompts=class_prompts,
+            log_prior=self._log_prior(memory, len(classes)),
+        )
+        state = self._fit_state(read, texts, **options)
+        if earlier is None:
+            validate_data(self, X, skip_check_array=True)
+        self._set_fitted(state)
+        return self
+
+    def _read(self, X, y, sample_weight, groups, reset):
+        """The checked input as `Rows`."""
+        if self.text_encoder is not None:
+            check_text_encoder(self)
+        embeddings = validate_training_embeddings(self, X, reset=reset)
+        labels = validate_labels(y, len(embeddings))
+        weight = validate_weights(sample_weight, len(embeddings))
+        return Rows(
+            embeddings, labels, weight, validate_groups(groups, len(embeddings))
+        ).with_weight()
+
+    def _describe(self, classes, known_names):
+        """`ClassPrompts` of the classes."""
+        without_texts = ClassPrompts([None] * len(classes), [None] * len(classes))
+        if isinstance(self.class_names, str) and self.class_names == "ignore":
+            return without_texts
+        if self.text_encoder is None:
+            if self.class_names is not None or any(isinstance(label, str) for label in classes):
+                warn_caller(
+                    "There are names of classes but no text_encoder, so the names are not used."
+                    " Pass text_encoder=CLIPTextEncoder(...) of the model that embedded the images"
+                    " to use them."
+                )
+            return without_texts
+        return describe_classes(
+            classes, self.text_encoder, self.prompts, self.class_names, known_names
+        )
+
+    def _log_prior(self, memory, n_classes):
+        """Logarithms of `priors`. A class without shots counts as if it had one."""
+        if self.priors is None:
+            return None
+        if not isinstance(self.priors, str):
+            return validate_priors(self.priors, n_classes)
+        images = memory.grouped_shots.images()
+        seen, codes = np.unique(images.codes, return_inverse=True)
+        counts = np.ones(n_classes)
+        counts[seen], _ = effective_numbers(codes, images.weight, 1.0)
+        return np.log(counts / counts.sum())
+
+    def with_classes(self, classes: ArrayLike) -> Self:
+        """Return a fitted classifier with other classes: fewer of them, or new ones that have only
+        a name.
+
+        Parameters
+        ----------
+        classes : array-like of shape (C,)
+            Labels. New classes need the text encoder of `fit`, and a name if `class_names` is
+            given.
+
+        Returns
+        -------
+        estimator
+            A new classifier over these classes, sorted in its `classes_`.
+
+        Raises
+        ------
+        ValueError
+            If a new class has no text, or none of the classes has shots.
+        """
+        check_is_fitted(self)
+        fitted = self._fitted
+        wanted = validate_classes(classes)
+        indices = positions(fitted.classes, wanted)
+        class_prompts, texts = self._with_new_texts(wanted, indices)
+        memory = fitted.memory.for_classes(indices)
+        require_shots(wanted, memory.shots.codes, class_prompts)
+        # A list of names, and priors, have the order of the old classes.
+        params: dict[str, Any] = {}
+        if texts is not None and is_sequence(self.class_names):
+            params["class_names"] = class_prompts.names
+        log_prior = fitted.log_prior
+        if log_prior is not None and isinstance(self.priors, str):
+            log_prior = self._log_prior(memory, len(wanted))
+        elif log_prior is not None:
+            # A new class counts as frequent as the other classes are on average.
+            prior = np.where(indices < 0, np.exp(log_prior).mean(), np.exp(log_prior)[indices])
+            params["priors"] = prior / prior.sum()
+            log_prior = np.log(params["priors"])
+        state = fitted.for_classes(wanted, indices, class_prompts, texts, log_prior)
+        return self._clone_with(state, **params)
+
+
+class ClassesWithShots(NamedTuple):
+    """Shots and texts, with the classes that have shots numbered from zero and the others last."""
+
+    shots: Shots
+    texts: ClassTexts
+    classes: NDArray[np.intp]  # index of each class with shots
+    number: NDArray[np.intp]  # for each class its new number, or -1 for one without shots
+
+
+def number_classes_with_shots(shots: Shots, texts: ClassTexts, n_classes: int) -> ClassesWithShots:
+    """`ClassesWithShots` of `Shots` of `n_classes` classes."""
+    with_shots, codes = np.unique(shots.codes, return_inverse=True)
+    number = np.full(n_classes, -1)
+    number[with_shots] = np.arange(len(with_shots))
+    texts = texts.take(np.append(with_shots, np.flatnonzero(number < 0)))
+    return ClassesWithShots(replace(shots, codes=codes), texts, with_shots, number)

@@ -1,0 +1,102 @@
+"""The few-shot classifier: a linear model of unit embeddings."""
+
+import numpy as np
+import pytest
+from sklearn.linear_model import LogisticRegression
+from sklearn.preprocessing import normalize
+
+from sksemobridge import FewShotClassifier
+from sksemobridge._model import fit
+
+from .conftest import peak_memory
+
+
+def fitted_in_every_way(world, X, y):
+    """Linear classifiers, by name: with text, words or neither, after unlabelled images, over other
+    classes.
+    """
+    unlabeled = world.draw(8)[0]
+    codes = world.codes(y)
+    text = world.classifier().fit(X, y)
+    words = world.classifier(class_names="ignore", vocabulary=world.texts).fit(X, codes)
+    none = FewShotClassifier().fit(X, codes)
+    prior = world.classifier(priors="shots").fit(X, y)
+    zero = world.zero_shot().fit(X, y)
+    models = {"text": text, "words": words, "none": none, "priors": prior, "zero-shot": zero}
+    models |= {
+        f"{name}, unlabelled": model.with_unlabeled(unlabeled) for name, model in models.items()
+    }
+    if 1 < len(text.classes_) < len(world.names):
+        models["other classes"] = text.with_classes([*text.classes_[1:], "hot dog"])
+    return models
+
+
+@pytest.mark.parametrize(
+    "counts", [[3, 0, 0, 0, 0], [3, 2, 0, 0, 0], [1, 2, 3, 0, 0]], ids=[1, 2, 3]
+)
+@pytest.mark.parametrize("config", [{}, {"dtype": np.float32}], ids=["float64", "float32"])
+def test_it_is_a_linear_model_of_unit_embeddings(make_world, counts, config):
+    world = make_world(**config)
+    X, y = world.draw(counts)
+    queries, _ = world.draw(6)
+    rtol = 1e-4 if X.dtype == np.float32 else 1e-9
+    for name, model in fitted_in_every_way(world, X, y).items():
+        n_classes, decision = len(model.classes_), model.decision_function(queries)
+        expected = normalize(queries) @ model.coef_.T + model.intercept_
+        close = {"atol": rtol * (np.abs(expected).max() + 1), "err_msg": name}
+        np.testing.assert_allclose(
+            decision, expected[:, 0] if n_classes == 2 else expected, **close
+        )
+        assert decision.dtype == X.dtype
+        if n_classes > 1:
+            linear = LogisticRegression().fit(np.eye(n_classes), model.classes_)
+            assert model.coef_.shape == (len(linear.coef_), X.shape[1])
+            assert model.intercept_.shape == linear.intercept_.shape
+            assert decision.ndim == linear.decision_function(np.eye(n_classes)).ndim
+        if isinstance(model, FewShotClassifier):
+            total = sum(model.affinities(queries).values())
+            expected = total[:, 1] - total[:, 0] if n_classes == 2 else total
+            np.testing.assert_allclose(decision, expected, **close)
+            assert model.coef_.dtype == model.intercept_.dtype == X.dtype
+
+
+def test_the_terms_have_plain_names(world):
+    X, y = world.draw(3)
+    models = fitted_in_every_way(world, X, y)
+    for name, extra in {
+        "text": {"text"},
+        "words": set(),
+        "none": set(),
+        "priors": {"text", "prior"},
+    }.items():
+        assert set(models[name].affinities(X)) == {"shots", "correction"} | extra
+    assert set(models["text"].blend_) == {"text", "shots", "trust"}
+
+
+def test_shots_that_are_all_the_same_picture_stay_finite(world):
+    X, y = world.draw(4)
+    constant = world.classifier().fit(np.tile(X[:1], (len(X), 1)), y)
+    assert max(constant.blend_.values()) < 1e4
+    assert np.isfinite(constant.predict_proba(X)).all()
+
+
+def test_memory_of_a_fit_is_linear_in_the_classes(monkeypatch):
+    monkeypatch.setattr(fit, "MOST_VALUES", 2**16)
+
+    def peak(n_classes):
+        X = np.random.default_rng(0).normal(size=(2 * n_classes, 16))
+        return peak_memory(lambda: FewShotClassifier().fit(X, np.tile(np.arange(n_classes), 2)))
+
+    assert peak(3000) < 2.5 * peak(1500)
+
+
+def test_lengths_of_rows_do_not_matter(world):
+    X, y = world.draw(4)
+    longer = X * np.where(np.arange(len(X)) % 4, 1, 10)[:, None]
+    expected = world.classifier().fit(X, y).predict_proba(X)
+    actual = world.classifier().fit(longer, y).predict_proba(X)
+    np.testing.assert_allclose(actual, expected, rtol=1e-6)
+
+
+def test_there_are_at_most_seven_parameters():
+    assert len(FewShotClassifier().get_params(deep=False)) <= 7
