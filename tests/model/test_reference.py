@@ -174,15 +174,18 @@ def reference(case):
     return case.reference()
 
 
-@pytest.fixture
-def exact(monkeypatch):
-    """The regression ends only at its minimum."""
+def minimum(*args, options, **kwargs):
+    """`minimize`, which ends only at the minimum."""
+    options = {"ftol": 1e-14, "gtol": 1e-9, "maxiter": 10**5, "maxfun": 10**6, "maxcor": 50}
+    return minimize(*args, options=options, **kwargs)
 
-    def minimum(*args, options, **kwargs):
-        options = {"ftol": 1e-14, "gtol": 1e-9, "maxiter": 10**5, "maxfun": 10**6, "maxcor": 50}
-        return minimize(*args, options=options, **kwargs)
 
-    monkeypatch.setattr(logistic, "minimize", minimum)
+@pytest.fixture(scope="module")
+def exact(case):
+    """The classifier, whose regression ends only at its minimum."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(logistic, "minimize", minimum)
+        return case.fit()
 
 
 def assert_close(actual, expected, tolerance=1e-6):
@@ -191,39 +194,45 @@ def assert_close(actual, expected, tolerance=1e-6):
     np.testing.assert_allclose(actual, expected, rtol=0, atol=tolerance * max(largest, 1))
 
 
-@pytest.mark.usefixtures("exact")
-def test_the_default_model_is_that_of_the_page(case, reference):
-    classifier, queries = case.fit(), case.draw()[-1]
+def test_labels_are_judged_as_the_page_says(case, exact, reference):
+    if case.label_noise != 0:
+        assert_close(exact.label_proba_, reference.label_proba)
+
+
+def test_the_default_model_is_that_of_the_page(exact, reference):
     coef, intercept = reference.coef, reference.intercept
     if len(intercept) == 2:
         coef, intercept = coef[1:] - coef[:1], intercept[1:] - intercept[:1]
-    if case.label_noise != 0:
-        assert_close(classifier.label_proba_, reference.label_proba)
-    assert_close(classifier.blend_["trust"], reference.tau)
-    assert_close(
-        [classifier.blend_[name] for name in ("text", "shots")[-len(reference.s) :]], reference.s
-    )
-    assert_close(classifier.coef_, coef)
-    assert_close(classifier.intercept_, intercept)
-    assert_close(classifier.held_out_proba_, reference.held_out_proba)
-    assert_close(classifier.p_values(queries), reference.p_values(queries.astype(float)))
+    scales = [exact.blend_[name] for name in ("text", "shots")[-len(reference.s) :]]
+    assert_close(exact.blend_["trust"], reference.tau)
+    assert_close(scales, reference.s)
+    assert_close(exact.coef_, coef)
+    assert_close(exact.intercept_, intercept)
+
+
+def test_held_out_probabilities_are_those_of_the_page(exact, reference):
+    assert_close(exact.held_out_proba_, reference.held_out_proba)
+
+
+def test_p_values_are_those_of_the_page(case, exact, reference):
+    queries = case.draw()[-1]
+    assert_close(exact.p_values(queries), reference.p_values(queries.astype(float)))
+
+
+def test_unlabelled_images_teach_what_the_page_says(case, exact, reference):
+    """The mixture has single precision, and its temperature a tolerance."""
+    X = nrm(case.draw()[-1].astype(float))
+    is_even = case.priors is None and not case.nameless
+    coef, intercept = reference.with_unlabeled(X, is_even)
+    expected = softmax(X @ coef.T + intercept + reference.log_prior, axis=1)
+    taught = exact.with_unlabeled(X)
+    np.testing.assert_allclose(taught.predict_proba(X), expected, rtol=0, atol=1e-5)
 
 
 def test_as_installed_it_is_that_of_the_page_up_to_its_tolerance(case, reference):
     X = nrm(case.draw()[-1].astype(float))
     expected = softmax(X @ reference.coef.T + reference.intercept, axis=1)
     np.testing.assert_allclose(case.fit().predict_proba(X), expected, rtol=0, atol=2e-4)
-
-
-@pytest.mark.usefixtures("exact")
-def test_unlabelled_images_teach_what_the_page_says(case, reference):
-    """The mixture has single precision, and its temperature a tolerance."""
-    X = nrm(case.draw()[-1].astype(float))
-    is_even = case.priors is None and not case.nameless
-    coef, intercept = reference.with_unlabeled(X, is_even)
-    expected = softmax(X @ coef.T + intercept + reference.log_prior, axis=1)
-    taught = case.fit().with_unlabeled(X)
-    np.testing.assert_allclose(taught.predict_proba(X), expected, rtol=0, atol=1e-5)
 
 
 @pytest.mark.parametrize("seed", range(30))
