@@ -49,6 +49,8 @@ SHOTS_SCALE = 0.04
 SHOTS_SCALE_OF_ONE = 0.072
 # The same with words, where features are not divided by their standard deviations.
 SHOTS_SCALE_OF_ONE_WITH_WORDS = 0.056
+# For the default scale of the texts, the names count as this many labels.
+WORTH_OF_NAMES = 2.0
 # Largest number of held-out values (12 MB). If there are more, evenly spaced images are held out.
 MOST_VALUES = 3 * 2**19
 
@@ -210,7 +212,8 @@ def gather_evidence(u, codes, weight, held_rows, texts, logit_scale, words, beli
     # 4. One covariance, and 5. the discriminant, for queries and for held-out images.
     discriminant = fit_discriminant(classes, trust, has_words=words is not None)
     terms["shots"] = discriminant.held_out(held_rows)
-    defaults = default_scales(classes.counts, trust, text_scale, words is not None)
+    believed = np.sum(belief) / (len(belief) + WORTH_OF_NAMES)
+    defaults = default_scales(classes.counts, trust, text_scale, words is not None, believed)
     return Evidence(classes, discriminant, trust, held_rows, in_regression, omega, terms, defaults)
 
 
@@ -225,8 +228,11 @@ def texts_alone(u, codes, omega, texts, logit_scale):
     return cosines, scale, trust * (n_distinct - 1) / (len(texts) - 1) if len(texts) > 1 else trust
 
 
-def default_scales(counts, trust, text_scale, has_words):
-    """The default scales `s0_k` of the terms, for classes with `counts (C,)` images."""
+def default_scales(counts, trust, text_scale, has_words, believed=1.0):
+    """The default scales `s0_k` of the terms, for classes with `counts (C,)` images.
+
+    `believed` says how much labels tell beside names, 0 to 1.
+    """
     # If the labels of a class are doubtful, it may count as less than one image.
     counts = np.maximum(counts, 1.0)
     # the harmonic mean is near that of small classes
@@ -235,10 +241,10 @@ def default_scales(counts, trust, text_scale, has_words):
     with_text = SHOTS_SCALE * np.sqrt(fewest / n)
     single_shots = SHOTS_SCALE_OF_ONE_WITH_WORDS if has_words else SHOTS_SCALE_OF_ONE
     without_text = max(single_shots * np.sqrt(np.log(len(counts))) / n**2, SHOTS_SCALE)
-    # Names are worth one image more than the shots of a class: 2/3 of the scale that fits them
-    # alone for one shot, 1/2 for many. (1/2 for one costs a point with wrong labels: `python
-    # benchmarks/robustness.py labels --rates 0.2 --tasks FILE.npz ...`.)
-    text = max(trust, np.finfo(float).tiny) * text_scale * (fewest + 1) / (2 * fewest + 1)
+    # Of many labels that are believed, half of the scale that fits the names alone. If some are
+    # wrong, a half costs a point (`python benchmarks/robustness.py labels --rates 0.2 --tasks
+    # FILE.npz ...`).
+    text = max(trust, np.finfo(float).tiny) * text_scale * (1 - believed / 2)
     return {"text": text, "shots": trust * with_text + (1 - trust) * without_text}
 
 

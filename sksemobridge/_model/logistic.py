@@ -21,6 +21,15 @@ from .shots import ROUNDING
 WIDTH = 0.35  # a scale is right up to a factor of exp(0.35)
 TEXT_ODDS = 10.0  # prior odds that texts help: CLIP knows most words that are names
 LEAST_GAIN = 0.15  # if texts help, the loss is below that of guessing by at least this part
+# Share of wrong labels that the text scale and the trust expect among few images, so that one wrong
+# label does not refute all names.
+WRONG = 0.1
+# With this many images they expect half of it. A constant share costs 6 points of accuracy if half
+# of the names are swapped.
+WORTH_OF_WRONG = 10.0
+# Least share of the mean square length that the prior of the correction takes to be in the span.
+# Random shots have 0.006 to 0.05 there. Uncertain images are alike in it, and have 0 to 0.02.
+LEAST_IN_SPAN = 0.1
 TOL = 1e-8  # the optimisation ends if the loss decreases by less than this part
 
 
@@ -35,6 +44,7 @@ class Problem:
     features: np.ndarray  # `(n, r)`. Their coefficients are independent (`features_of`)
     deviations: np.ndarray  # standard deviations of the priors of the coefficients `(r,)`
     width: float = WIDTH  # of the prior of `log s`
+    wrong: float = 0.0  # expected share of wrong labels. Those are any class, by its share
 
     def at(self, rows):
         """The problem of some of the images."""
@@ -68,6 +78,7 @@ def fit_regression(problem):
     log_shares = np.log(np.maximum(counts, np.finfo(float).tiny) / max(counts.sum(), ROUNDING))
     each, deviations = np.arange(n), problem.deviations[:, None]
     log_defaults = np.log([problem.defaults[name] for name in names])
+    log_wrong = np.log(problem.wrong) + log_shares[codes] if problem.wrong else -np.inf
 
     def unpack(x):
         return np.exp(log_defaults + width * x[:k]), deviations * x[k:].reshape(-1, n_classes)
@@ -80,9 +91,12 @@ def fit_regression(problem):
         true = logits[each, codes]
         np.exp(logits, out=logits)
         sums = logits.sum(axis=1)
-        loss = weight @ (np.log(sums) - true) + 0.5 * (x @ x)
-        logits *= (weight / sums)[:, None]
-        logits[each, codes] -= weight
+        log_right = np.log1p(-problem.wrong) + true - np.log(sums)
+        log_label = np.logaddexp(log_right, log_wrong)
+        loss = -(weight @ log_label) + 0.5 * (x @ x)
+        pull = weight * np.exp(log_right - log_label)  # a label that is wrong pulls nothing
+        logits *= (pull / sums)[:, None]
+        logits[each, codes] -= pull
         scale_gradient = width * scales * [np.vdot(logits, z) for z in values]
         coefficient_gradient = (deviations * (features.T @ logits)).ravel()
         return float(loss), x + np.concatenate([scale_gradient, coefficient_gradient])
@@ -129,7 +143,10 @@ def fit_text(cosines, codes, weight, logit_scale):
     """
     nothing = np.zeros((len(codes), 0)), np.zeros(0)
     # The scale of another model's texts may be off by more than one that fits them.
-    problem = Problem({"text": cosines}, codes, weight, {"text": logit_scale}, *nothing, width=1.0)
+    wrong = WRONG * WORTH_OF_WRONG / (WORTH_OF_WRONG + len(codes))
+    problem = Problem(
+        {"text": cosines}, codes, weight, {"text": logit_scale}, *nothing, width=1.0, wrong=wrong
+    )
     fitted = fit_regression(problem)
     loss_of_guessing = -weight @ fitted.log_shares[codes]
     trust = expit(np.log(TEXT_ODDS) + (1 - LEAST_GAIN) * loss_of_guessing - fitted.loss)
@@ -142,10 +159,12 @@ def features_of(v, span=None, extra=0.0):
 
     So the correction has independent coefficients, and is `A' = back @ coefficients`.
     `Q = I / l^2 + extra V V' / l_V^2`. `V (D, r)` is the span, and the mean square lengths are
-    `l^2` of the rows, and `l_V^2` of their parts in the span.
+    `l^2` of the rows, and `l_V^2` of their parts in the span, which is at least a part of `l^2`.
     """
-    whole = 1 / _mean_square(v)
-    within = whole if span is None else whole + extra / _mean_square(v @ span)
+    length = _mean_square(v)
+    whole = within = 1 / length
+    if span is not None:
+        within = whole + extra / max(_mean_square(v @ span), LEAST_IN_SPAN * length)
 
     def times_root(rows):
         """`rows` times the square root of `Q`."""

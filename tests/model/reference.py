@@ -86,7 +86,7 @@ def gaussian(u, y, w, beta, T, tau, words):
     r = np.array([sigma[i] @ u[i] for i in rows])
     m, slope, mhat, V, guess = r.mean(axis=0), 0.0, np.zeros((C, D)), np.zeros((D, 0)), (4.0, 4.0)
     if T is not None:
-        slope = tau * slope_of(T, r - m, np.ones(C))
+        slope = tau * (n.sum() * slope_of(T, r - m, np.ones(C)) + 3.5) / (n.sum() + 10)
         mhat, V, guess = slope * (T - T.mean(axis=0)), span(T), (2**tau * 4 ** (1 - tau), 4.0)
     elif words is not None:
         V, guess = words, (2.0, 12.0)
@@ -161,7 +161,7 @@ def gaussian(u, y, w, beta, T, tau, words):
 def slope_of(T, means, weight):
     centred = T - T.mean(axis=0)
     squares = weight @ np.sum(centred**2, axis=1)
-    return weight @ np.sum(centred * means, axis=1) / squares if squares > 1e-9 else 0.0
+    return max(weight @ np.sum(centred * means, axis=1) / squares, 0) if squares > 1e-9 else 0.0
 
 
 def deviation(values):
@@ -177,9 +177,9 @@ def span(T):
 # Steps 1 and 6
 
 
-def regress(terms, y, omega, defaults, C, v=None, Q=None, sigma=0.0, width=0.35):
+def regress(terms, y, omega, defaults, C, v=None, Q=None, sigma=0.0, width=0.35, wrong=0.0):
     """Scales, `b (C,)`, `A (C, D)`, the loss, and `log pi`. Without `v`, there is no `A`; without
-    defaults of two terms, no `b`.
+    defaults of two terms, no `b`. The share `wrong` of the labels is any class.
     """
     K, D = len(terms), 0 if v is None or sigma == 0 else v.shape[1]
     B = 0 if width == 1 else C
@@ -198,13 +198,15 @@ def regress(terms, y, omega, defaults, C, v=None, Q=None, sigma=0.0, width=0.35)
         """The loss and its gradient, where `A = x root'` has `|x|^2 = A' Q^-1 A / sigma^2`."""
         s, b, A = parts(x)
         logits = sum(s[k] * terms[k] for k in range(K)) + b + log_pi + (v @ A.T if D else 0)
-        slopes = omega[:, None] * (softmax(logits, axis=1) - np.eye(C)[y])
+        log_right = np.log(1 - wrong) + logits[rows, y] - logsumexp(logits, axis=1)
+        log_label = np.logaddexp(log_right, np.log(wrong) + log_pi[y]) if wrong else log_right
+        slopes = softmax(logits, axis=1) - np.eye(C)[y]
+        slopes *= (omega * np.exp(log_right - log_label))[:, None]
         gradient = [width * s[k] * np.sum(slopes * terms[k]) for k in range(K)]
         gradient = np.concatenate(
             [gradient, slopes.sum(axis=0)[:B], (slopes.T @ v @ root).ravel() if D else []]
         )
-        lost = omega @ (logsumexp(logits, axis=1) - logits[rows, y])
-        return lost + x @ x / 2, gradient + x
+        return x @ x / 2 - omega @ log_label, gradient + x
 
     options = {"ftol": 1e-14, "gtol": 1e-10, "maxiter": 10**5, "maxfun": 10**6, "maxcor": 50}
     best = minimize(loss, np.zeros(K + B + C * D), jac=True, method="L-BFGS-B", options=options)
@@ -214,7 +216,8 @@ def regress(terms, y, omega, defaults, C, v=None, Q=None, sigma=0.0, width=0.35)
 def trust_in(u, y, omega, T, logit_scale):
     """Step 1: the scale of the cosines, and `tau`."""
     cosines, C = u @ T.T, len(T)
-    s, _, _, loss, log_pi = regress([cosines], y, omega, np.array([logit_scale]), C, width=1)
+    default, wrong = np.array([logit_scale]), 0.1 * 10 / (10 + len(y))
+    s, _, _, loss, log_pi = regress([cosines], y, omega, default, C, width=1, wrong=wrong)
     guessing = -omega @ log_pi[y]
     distinct = (len(np.unique(T.round(6), axis=0)) - 1) / (C - 1) if C > 1 else 1.0
     return s[0], distinct * expit(np.log(10) + 0.85 * guessing - loss)
@@ -273,7 +276,7 @@ class Reference:
         s_z += (1 - tau) * max(single * np.sqrt(np.log(C)) / n_mean**2, 0.04)
         terms, defaults, used = [z], [s_z], ~self.alone[H]
         if self.T is not None:
-            s_T = max(tau, 1e-300) * text_scale * (n_small + 1) / (2 * n_small + 1)
+            s_T = max(tau, 1e-300) * text_scale * (1 - beta.sum() / (len(beta) + 2) / 2)
             terms, defaults, used = [u[H] @ self.T.T, z], [s_T, s_z], np.full(len(H), True)
         informs = omega * np.where(self.alone[H], tau, 1.0)
         problem = [t[used] for t in terms], y[H][used], informs[used], np.array(defaults), C
@@ -378,7 +381,9 @@ class Reference:
         v = u[H[used]] - g.m
         Q = np.eye(u.shape[1]) / max(np.sum(v**2), 1e-28) * len(v)
         if g.V.any() and self.T is not None:
-            within = np.mean(np.sum((v @ g.V) ** 2, axis=1))
+            within = max(
+                np.mean(np.sum((v @ g.V) ** 2, axis=1)), 0.1 * np.mean(np.sum(v**2, axis=1))
+            )
             Q += tau * (1 + 1 / n_mean) * g.V @ g.V.T / within
         sigma = np.sqrt(1 + (2 * tau - 1) / n_mean) if used.any() else 0.0
         self.problem, self.prior = problem, (v, Q, sigma)

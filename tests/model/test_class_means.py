@@ -80,6 +80,20 @@ def test_words_shrink_what_they_do_not_describe_more():
     assert kept[0, 0] > kept[0, 5]
 
 
+def test_the_slope_is_never_negative_and_that_of_few_images_is_mostly_guessed():
+    rng = np.random.default_rng(0)
+    texts = normalize(rng.normal(size=(3, 12)))
+    assert fit_slope(texts, -texts) == 0
+    codes = np.arange(3)
+    # All images are between the names.
+    between = np.tile(normalize(texts.mean(axis=0)[None]), (3, 1))
+    for n_copies, least, most in ((1, 0.25, 0.3), (100, 0.0, 0.02)):
+        fit = class_means(
+            np.tile(between, (n_copies, 1)), np.tile(codes, n_copies), texts=texts, trust=1.0
+        )
+        assert least < fit.slope < most
+
+
 def test_the_slope_is_that_of_a_regression_and_texts_that_are_the_same_have_none():
     rng = np.random.default_rng(0)
     texts = rng.normal(size=(5, 8))

@@ -10,6 +10,7 @@ from sksemobridge import (
     FewShotClassifier,
     PrecomputedTextEncoder,
     ZeroShotClassifier,
+    label_next,
 )
 from sksemobridge._model import fit
 from sksemobridge._model.fit import default_scales, held_out_images
@@ -206,6 +207,31 @@ def test_single_shots_of_few_classes_are_trusted_less():
     """The largest of a few errors is smaller, so the same scale would be too certain."""
     few, many = (default_scales(np.ones(n), 0.0, 1.0, False)["shots"] for n in (3, 100))
     assert few < 0.6 * many
+
+
+def test_names_weigh_more_beside_few_labels_and_beside_doubtful_ones():
+    counts = np.ones(5)
+    few, doubtful, many = (
+        default_scales(counts, 1.0, 1.0, False, believed)["text"] for believed in (0.5, 0.8, 1.0)
+    )
+    assert few > doubtful > many == 0.5
+
+
+def test_one_wrong_label_among_few_does_not_outweigh_the_names(make_world):
+    """The most uncertain images say little of the names, and one label of three is wrong."""
+    right, one_wrong = [], []
+    for seed in range(6):
+        world = make_world(seed)
+        X, y = world.draw(40)
+        names = ZeroShotClassifier(world.classifier().text_encoder, prompts=TEMPLATE)
+        names.fit(None, world.names)
+        rows = label_next(names, X, 3)
+        labels = y[rows].copy()
+        for scores in (right, one_wrong):
+            fitted = world.classifier().partial_fit(X[rows], labels, classes=world.names)
+            scores.append(fitted.score(X, y))
+            labels[0] = next(name for name in world.names if name != labels[0])
+    assert np.mean(right) - np.mean(one_wrong) < 0.03
 
 
 def test_held_out_probabilities_depend_neither_on_lengths_nor_on_the_order_of_features(world):

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 from scipy.optimize import minimize
-from scipy.special import log_softmax
+from scipy.special import log_softmax, softmax
 
 from sksemobridge._model.logistic import (
     TEXT_ODDS,
@@ -29,19 +29,22 @@ def some_problem(n=30):
     return terms, codes, rng.uniform(0.5, 1.5, n), features
 
 
-def test_the_mode_is_the_minimum_of_its_objective():
+@pytest.mark.parametrize("wrong", [0.0, 0.1])
+def test_the_mode_is_the_minimum_of_its_objective(wrong):
     terms, codes, weight, features = some_problem()
     sampled = np.bincount(codes, weights=weight) / weight.sum()
 
     def objective(scales, coefficients):
         logits = sum(scales[name] * z for name, z in terms.items()) + np.log(sampled)
         logits = logits + features @ coefficients
-        loss = -weight @ log_softmax(logits, axis=1)[np.arange(30), codes]
+        right = softmax(logits, axis=1)[np.arange(30), codes]
+        loss = -weight @ np.log((1 - wrong) * right + wrong * sampled[codes])
         for name, default in DEFAULTS.items():
             loss += 0.5 * (np.log(scales[name] / default) / WIDTH) ** 2
         return loss + 0.5 * np.square(coefficients / DEVIATIONS[:, None]).sum()
 
-    mode = fit_regression(Problem(terms, codes, weight, DEFAULTS, features, DEVIATIONS))
+    problem = Problem(terms, codes, weight, DEFAULTS, features, DEVIATIONS, wrong=wrong)
+    mode = fit_regression(problem)
     least = objective(mode.scales, mode.coefficients)
     assert mode.loss == pytest.approx(least)
     rng = np.random.default_rng(1)
@@ -120,6 +123,26 @@ def test_texts_help_as_far_as_they_tell_their_class(n_classes, own, noise, least
     cosines += noise * np.random.default_rng(0).normal(size=cosines.shape)
     _, trust = fit_text(cosines, codes, np.ones(len(codes)), 100.0)
     assert least <= trust <= most
+
+
+def test_one_wrong_label_of_few_does_not_refute_the_names():
+    cosines = np.full((3, 5), 0.1) + 0.2 * np.eye(5)[[0, 1, 1]]
+    scale, trust = fit_text(cosines, np.array([0, 1, 2]), np.ones(3), 100.0)
+    assert scale > 20
+    assert trust > 0.7
+    # If all of many are, they are refuted.
+    cosines, codes = np.tile(cosines, (20, 1)), np.tile([1, 0, 2], 20)
+    assert fit_text(cosines, codes, np.ones(60), 100.0)[1] < 0.1
+
+
+def test_images_that_are_alike_in_the_span_do_not_widen_the_prior_there():
+    rng = np.random.default_rng(0)
+    v, basis = rng.normal(size=(5, 12)), np.linalg.qr(rng.normal(size=(12, 3)))[0]
+    v -= 0.999 * (v @ basis) @ basis.T
+    features, _ = features_of(v, basis, 2.0)
+    mean_square, inside = np.mean(np.square(v).sum(axis=1)), v @ basis
+    expected = (v @ v.T + 2 * inside @ inside.T / 0.1) / mean_square
+    np.testing.assert_allclose(features @ features.T, expected, atol=1e-8)
 
 
 @pytest.mark.parametrize("n", [5, 30])
