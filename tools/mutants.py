@@ -56,12 +56,6 @@ NAMED = [
     ("_strangers.py", "cosines[cosines > 1 - 1e-9] = np.nan", "pass"),
     ("_label_next.py", "np.insert(first, positions, third)", "first"),
     ("_zero_shot.py", "X = X[typical_of_names(by_names(X))]", "pass"),
-    ("_label/folder_job.py", "is_open & (strangers < 0.5)", "is_open"),
-    (
-        "_label/report/_session.py",
-        "number is not None and number not in self.checked and",
-        "number is not None and",
-    ),
 ]
 
 COMPARISONS = {
