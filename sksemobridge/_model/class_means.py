@@ -3,8 +3,9 @@
 `u` are unit embeddings of images, and `T_c` those of class texts. The model is Gaussian and has two
 levels:
 
-    u = m + mu_c + noise (images vary around the mean of their class) mu_c = mhat_c + deviation,
-    mhat_c = slope (T_c - mean T) (class means vary around predictions from names)
+    u = m + mu_c + noise                  images vary around the mean of their class
+    mu_c = mhat_c + deviation             class means vary around predictions from names,
+    mhat_c = slope (T_c - mean T)
 
 The `n_c` images of a class have the mean `r_c`, and move the estimate of `mu_c` from the prediction
 towards it: `mu_c = mhat_c + n_c / (n_c + kappa) (r_c - m - mhat_c)`. So a name counts as
