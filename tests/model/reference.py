@@ -488,6 +488,24 @@ class Reference:
         return learn(*decision, X, *known, is_even)
 
 
+def fits_names(level):
+    """Which images the names fit, by `log sum_c exp f_ic` of names alone."""
+    N, (low, high), variance, part = len(level), np.quantile(level, [0.2, 0.8]), level.var(), 0.5
+
+    def density(mean, variance):
+        return np.exp(-((level - mean) ** 2) / (2 * variance)) / np.sqrt(2 * np.pi * variance)
+
+    one = np.log(density(level.mean(), variance)).sum()
+    for _ in range(2000):
+        of_low, of_high = part * density(low, variance), (1 - part) * density(high, variance)
+        z = of_low / (of_low + of_high)
+        part, low, high = z.mean(), np.average(level, weights=z), np.average(level, weights=1 - z)
+        variance = np.mean(z * (level - low) ** 2 + (1 - z) * (level - high) ** 2)
+    two = np.log(of_low + of_high).sum()
+    are_two = -2 * two + 4 * np.log(N) < -2 * one + 2 * np.log(N)
+    return z < 0.5 if are_two and part <= 0.75 else np.full(N, True)
+
+
 def learn(coef, intercept, X, T, has_name, tau, shots, codes, omega, is_even=True):
     """What images `X` without labels make of a linear model, given names and shots."""
     joined = near_copies(nrm(X), (nrm(X) @ coef.T + intercept).argmax(axis=1))

@@ -7,15 +7,15 @@ from dataclasses import dataclass, field
 import numpy as np
 import pytest
 from scipy.optimize import minimize
-from scipy.special import softmax
+from scipy.special import logsumexp, softmax
 
 from sksemobridge import FewShotClassifier as Classifier
-from sksemobridge import PrecomputedTextEncoder
+from sksemobridge import PrecomputedTextEncoder, ZeroShotClassifier
 from sksemobridge._model import logistic
 from sksemobridge._model.near_copies import near_copies
 from sksemobridge._texts.words import text_span
 
-from .reference import Reference, nrm
+from .reference import Reference, fits_names, learn, nrm
 from .reference import near_copies as near_copies_of_the_page
 
 pytestmark = [
@@ -226,6 +226,24 @@ def test_unlabelled_images_teach_what_the_page_says(case, exact, reference):
     coef, intercept = reference.with_unlabeled(X, is_even)
     expected = softmax(X @ coef.T + intercept + reference.log_prior, axis=1)
     taught = exact.with_unlabeled(X)
+    np.testing.assert_allclose(taught.predict_proba(X), expected, rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize(("n_strangers", "n_kept"), [(0, 80), (40, 40), (70, 80)])
+def test_names_alone_learn_what_the_page_says(n_strangers, n_kept):
+    """The first images are unlike all names."""
+    rng = np.random.default_rng(0)
+    texts = nrm(rng.normal(size=(4, 12)) + 2)
+    X = texts[rng.choice(4, 80, p=[0.1, 0.2, 0.3, 0.4])] + 0.15 * rng.normal(size=(80, 12))
+    X[:n_strangers] += np.linspace(-1, 0.2, 12)
+    X = nrm(X)
+    encoder = PrecomputedTextEncoder.from_joint(dict(zip(NAMES, texts)), logit_scale=LOGIT_SCALE)
+    taught = ZeroShotClassifier(encoder, prompts="{}").fit(None, NAMES[:4]).with_unlabeled(X)
+    kept = fits_names(logsumexp(LOGIT_SCALE * X @ texts.T, axis=1))
+    assert kept.sum() == n_kept
+    known = texts, np.full(4, True), 1.0, np.zeros((0, 12)), np.zeros(0, int), np.zeros(0)
+    coef, intercept = learn(LOGIT_SCALE * texts, np.zeros(4), X[kept], *known)
+    expected = softmax(X @ coef.T + intercept, axis=1)
     np.testing.assert_allclose(taught.predict_proba(X), expected, rtol=0, atol=1e-5)
 
 
