@@ -1,4 +1,5 @@
 from . import datasets
+from ._bursts import proba_by_group
 from ._evaluation import ShotEvaluation, evaluate_shots
 from ._few_shot_classifier import FewShotClassifier
 from ._label.folder_table import predict_folder
@@ -10,6 +11,8 @@ from ._pipeline import (
     make_few_shot_pipeline,
     make_semobridge_pipeline,
 )
+from ._review_next import review_next
+from ._running_mean import running_mean
 from ._search import SemanticBridge, mean_average_precision
 from ._semobridge_classifier import SeMoBridgeClassifier
 from ._strangers import stranger_proba
@@ -59,6 +62,9 @@ __all__ = [
     "make_semobridge_pipeline",
     "mean_average_precision",
     "predict_folder",
+    "proba_by_group",
+    "review_next",
+    "running_mean",
     "stranger_proba",
     "suggest_names",
     "to_onnx",

@@ -79,20 +79,9 @@ def images_to_label(estimator, X, n_images=20, taught_by=()):
     taught by them again.
     """
     check_scalar(n_images, "n_images", Integral, min_val=0)
-    is_pipeline = isinstance(estimator, Pipeline)
-    classifier = estimator[-1] if is_pipeline else estimator
-    if not isinstance(classifier, EmbeddingClassifier):
-        raise TypeError(
-            "label_next takes a FewShotClassifier, a SeMoBridgeClassifier, a ZeroShotClassifier, or"
-            f" a pipeline that ends in one, and not {type(classifier).__name__}."
-        )
-    check_is_fitted(classifier)
-    embeddings = estimator[:-1].transform(X) if is_pipeline else X
-    embeddings = to_numpy(validate_embeddings(classifier, embeddings, reset=False))
+    classifier, embeddings = read_estimator(estimator, X, "label_next")
     u, shots = l2_normalize(embeddings), shot_directions(classifier)
-    rows = np.arange(len(u))
-    if len(shots):
-        rows = rows[pairwise_distances_argmin_min(u, shots)[1] > SAME_EMBEDDING]
+    rows = np.flatnonzero(~are_shots(u, shots))
     if not len(rows) or not n_images:
         return rows[:0]
     order = []
@@ -119,6 +108,20 @@ def images_to_label(estimator, X, n_images=20, taught_by=()):
     return np.array(chosen, dtype=np.intp)
 
 
+def read_estimator(estimator, X, function):
+    """The classifier of an estimator that a `function` takes, and the embeddings of `X`."""
+    is_pipeline = isinstance(estimator, Pipeline)
+    classifier = estimator[-1] if is_pipeline else estimator
+    if not isinstance(classifier, EmbeddingClassifier):
+        raise TypeError(
+            f"{function} takes a FewShotClassifier, a SeMoBridgeClassifier, a ZeroShotClassifier,"
+            f" or a pipeline that ends in one, and not {type(classifier).__name__}."
+        )
+    check_is_fitted(classifier)
+    embeddings = estimator[:-1].transform(X) if is_pipeline else X
+    return classifier, to_numpy(validate_embeddings(classifier, embeddings, reset=False))
+
+
 def least_certain(p):
     """Rows of the probabilities `p (n, C)` in the order in which to label them."""
     best = -np.sort(-np.column_stack([p, np.zeros(len(p))]), axis=1)
@@ -137,6 +140,13 @@ def shot_directions(classifier):
     return (
         np.zeros((0, classifier.n_features_in_)) if memory is None else l2_normalize(memory.shots.X)
     )
+
+
+def are_shots(u, shots):
+    """Whether each of the unit embeddings `u (n, D)` is one of the `shots (m, D)`."""
+    if not len(u) or not len(shots):
+        return np.zeros(len(u), dtype=bool)
+    return pairwise_distances_argmin_min(u, shots)[1] <= SAME_EMBEDDING
 
 
 def _typical_of_clusters(u, shots, n_images):

@@ -125,6 +125,16 @@ def as_labels(values, name):
     """Labels or groups as a flat array. Missing values, and text together with other values, are
     errors.
     """
+    array, is_missing = _flat_with_missing(values, name)
+    if is_missing.any():
+        rows = np.flatnonzero(is_missing)[:10].tolist()
+        raise ValueError(f"Input {name} contains NaN or None in rows {rows}; drop or fill them.")
+    return array
+
+
+def _flat_with_missing(values, name):
+    """Labels or groups as a flat array, and which are missing `(n,)`."""
+    given = values
     values = to_numpy(values)
     refuse_masked(values, name)
     # In a list with text, NumPy would turn numbers into text.
@@ -132,18 +142,14 @@ def as_labels(values, name):
         isinstance(values, (list, tuple)) and len({isinstance(value, str) for value in values}) > 1
     )
     array = np.asarray(values, dtype=object if is_mixed else None)
-    is_object = array.dtype.kind == "O"
-    is_missing = (
-        np.array([*map(_is_missing, array.ravel())], dtype=bool) if is_object else array != array
-    )
-    if is_missing.any():
-        rows = np.flatnonzero(is_missing)[:10].tolist()
-        raise ValueError(f"Input {name} contains NaN or None in rows {rows}; drop or fill them.")
-    if is_object and len({isinstance(value, str) for value in array.ravel()}) > 1:
-        raise ValueError(f"The values in {name} mix text and other values; use one kind.")
     if array.ndim == 0 or array.size != len(array):
-        raise ValueError(f"{name} must be a flat list of labels; got {values!r:.200}.")
-    return column_or_1d(array, warn=True)
+        raise ValueError(f"{name} must be a flat list of labels; got {given!r:.200}.")
+    array = column_or_1d(array, warn=True)
+    is_object = array.dtype.kind == "O"
+    is_missing = np.array([*map(_is_missing, array)], dtype=bool) if is_object else array != array
+    if is_object and len({isinstance(value, str) for value in array[~is_missing]}) > 1:
+        raise ValueError(f"The values in {name} mix text and other values; use one kind.")
+    return array, is_missing
 
 
 def _is_missing(value):
@@ -209,6 +215,20 @@ def validate_groups(groups, n_rows):
         groups = as_labels(groups, "groups")
         check_consistent_length(np.empty(n_rows), groups)
     return groups
+
+
+def group_codes(groups, n_rows):
+    """The number of the group of each row `(n_rows,)`. A row whose group is missing (None or NaN)
+    is a group by itself, and without `groups` every row is.
+    """
+    if groups is None:
+        return np.arange(n_rows)
+    values, is_missing = _flat_with_missing(groups, "groups")
+    check_consistent_length(np.empty(n_rows), values)
+    codes = np.empty(n_rows, dtype=np.intp)
+    known, codes[~is_missing] = np.unique(values[~is_missing], return_inverse=True)
+    codes[is_missing] = len(known) + np.arange(is_missing.sum())
+    return codes
 
 
 def validate_weights(sample_weight, n_rows):
