@@ -2,7 +2,10 @@
 
 import numpy as np
 import pytest
+from scipy.special import logsumexp
+from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
+from sklearn.preprocessing import normalize
 
 from sksemobridge import (
     FewShotClassifier,
@@ -10,6 +13,7 @@ from sksemobridge import (
     ZeroShotClassifier,
     stranger_proba,
 )
+from sksemobridge._model.unlabeled import typical_of_names
 
 
 def own_and_strange(seed=0, n=60, width=64):
@@ -42,6 +46,35 @@ def test_shots_of_the_classes_count(world):
     p = stranger_proba(classifier, X, X[180:182])
     assert p[shots].max() < 0.5
     assert np.mean(p[kind < 3] > 0.5) < 0.05
+
+
+@pytest.mark.parametrize("n_strangers", [1, 3])
+def test_it_is_a_regression_of_three_features(n_strangers):
+    """An example is not its own neighbour, and shots and strangers count the same in total."""
+    X, _, names = own_and_strange(n=12, width=8)
+    shots, strangers = X[[0, 1, 13]], X[40 : 40 + n_strangers]
+    classifier = FewShotClassifier(names.text_encoder, prompts="{}").fit(shots, list("aab"))
+    u, texts = normalize(X), classifier.text_embeddings_
+
+    def nearest(rows, examples):
+        cosines = [[v @ w for w in normalize(examples) if v @ w < 1 - 1e-9] for v in rows]
+        median = np.median([max(row) for row in cosines if row] or [0.0])
+        return [max(row, default=median) for row in cosines]
+
+    rows = np.vstack([u, normalize(shots), normalize(strangers)])
+    levels = logsumexp(100 * rows @ texts.T, axis=1)
+    features = np.column_stack([levels, nearest(rows, shots), nearest(rows, strangers)])
+    of_images = features[: len(X)]
+    features = (features - of_images.mean(axis=0)) / of_images.std(axis=0)
+    is_strange = np.concatenate([~typical_of_names(100 * u @ texts.T), [False] * 3])
+    is_strange = np.append(is_strange, [True] * n_strangers)
+    # All images that nobody labelled together count as one.
+    weight = np.append(np.full(len(X), 1 / len(X)), np.ones(3 + n_strangers))
+    for kind in (False, True):
+        weight[is_strange == kind] *= (4 + n_strangers) / 2 / weight[is_strange == kind].sum()
+    regression = LogisticRegression(max_iter=1000).fit(features, is_strange, weight)
+    expected = regression.predict_proba(features[: len(X)])[:, 1]
+    np.testing.assert_allclose(stranger_proba(classifier, X, strangers), expected, atol=1e-4)
 
 
 def test_lengths_and_order_change_nothing():
