@@ -25,12 +25,14 @@ def images_of(X, y, weight, groups):
     number of shots.
     """
     unit, n = nrm(X), len(y)
-    shot = chains(
+    same = [
         [
-            [y[i] == y[j] and np.linalg.norm(unit[i] - unit[j]) <= 1e-5 for j in range(n)]
-            for i in range(n)
+            y[i] == y[j] and np.linalg.norm(X[i] - X[j]) <= 1e-5 * np.linalg.norm(X[j])
+            for j in range(n)
         ]
-    )
+        for i in range(n)
+    ]
+    shot = chains(same)
     if groups is None:
         first = np.unique(shot, return_index=True)[1]
         copies = near_copies(unit[first], y[first])[shot]
@@ -439,7 +441,7 @@ class Reference:
         return result
 
     def score(self, parts, units):
-        factors = [1, 0.5, 1] if self.T is not None else [1, 1]
+        factors = [1, 0.5, self.tau > 0] if self.T is not None else [1, 1]
         return sum(x / d * part for x, d, part in zip(factors, units, parts))
 
     def p_values(self, X):

@@ -38,12 +38,15 @@ class Case:
     text_noise: float = 0.7
     weighted: bool = False
     times: int = 1  # nearly equal images beside each other
-    grouped: bool = False  # by these
+    apart: float = 0.05  # how far these are
+    groups_of: int = 0  # so many rows, where zero is without groups
+    stretched: bool = False  # half of the rows are twice as long
     relabelled: dict[int, int] = field(default_factory=dict)  # other classes of some rows
     dtype: type = np.float64
     priors: tuple[float, ...] | str | None = None
     label_noise: float | str = "auto"
     swapped_names: bool = False
+    same_texts: bool = False
     nameless: bool = False  # the last class is everything else
     seed: int = 0
 
@@ -55,6 +58,8 @@ class Case:
         texts = nrm(means + self.text_noise * rng.normal(size=(C, D)) + 0.5 * common[::-1])
         if self.swapped_names:
             texts[[0, 1]] = texts[[1, 0]]
+        if self.same_texts:
+            texts[:] = texts[0]
         if self.nameless:
             texts[-1] = texts[:-1].mean(axis=0)
         words = rng.normal(size=(9, D)) + np.vstack([means, means])[:9, :].mean(axis=0)
@@ -64,15 +69,17 @@ class Case:
             y[row] = other
         if self.times > 1:
             X, y = np.repeat(X, self.times, axis=0), np.repeat(y, self.times)
-            X = X + 0.05 * rng.normal(size=X.shape)
+            X = X + self.apart * rng.normal(size=X.shape)
+        if self.stretched:
+            X[::2] *= 2
         weight = rng.uniform(0.3, 3, len(y)) if self.weighted else None
-        groups = np.arange(len(y)) // self.times if self.grouped else None
+        groups = np.arange(len(y)) // self.groups_of if self.groups_of else None
         # The last queries are of no class.
         kinds = rng.choice(C, 40, p=np.arange(1, C + 1) / sum(range(C + 1)))
         queries = common + means[kinds] + self.noise * rng.normal(size=(40, D))
         queries[30:] = 3 * rng.normal(size=(10, D))
         queries = np.repeat(queries, self.times, axis=0)
-        queries += (0.05 if self.times > 1 else 0) * rng.normal(size=queries.shape)
+        queries += (self.apart if self.times > 1 else 0) * rng.normal(size=queries.shape)
         return X.astype(self.dtype), y, texts, words, weight, groups, queries.astype(self.dtype)
 
     def names(self):
@@ -136,9 +143,13 @@ CASES = {
     "more images than features": Case((9, 8, 9), width=6, noise=1.5),
     "weights": Case((3, 1, 4, 2), weighted=True),
     "weights without text": Case((3, 1, 4, 2), weighted=True, with_text=False),
-    "groups": Case((3, 2, 1, 3), times=2, grouped=True),
-    "groups with weights": Case((3, 2, 2), times=3, grouped=True, weighted=True),
-    "a group with two labels": Case((3, 3, 3), times=2, grouped=True, relabelled={1: 2}),
+    "groups": Case((3, 2, 1, 3), times=2, groups_of=2),
+    "groups with weights": Case((3, 2, 2), times=3, groups_of=3, weighted=True),
+    "a group with two labels": Case((3, 3, 3), times=2, groups_of=2, relabelled={1: 2}),
+    "equal rows": Case((3, 2, 2), times=3, apart=1e-7, weighted=True),
+    "equal rows of two lengths": Case((3, 2, 2), times=2, apart=1e-7, stretched=True),
+    "equal rows in groups": Case((3, 2, 4), times=2, apart=1e-7, groups_of=3, weighted=True),
+    "rows that hardly differ": Case((3, 2, 2), times=2, apart=1e-4),
     "near copies": Case((2, 3, 2, 3), width=64, times=3),
     "a wrong label": Case((4, 4, 4, 4), relabelled={0: 1}, noise=0.5),
     "wrong labels": Case((5, 5, 5, 5), relabelled={0: 1, 6: 2, 11: 3}, noise=0.4),
@@ -151,6 +162,8 @@ CASES = {
     "swapped names": Case((4, 4, 4, 4), swapped_names=True),
     "labels are trusted": Case((2, 3, 2), relabelled={0: 1}, label_noise=0),
     "useless text": Case((3, 3, 3), text_noise=10.0),
+    "useless text, one shot": Case((1, 1, 1, 1), text_noise=10.0),
+    "texts that are the same": Case((3, 2, 1), same_texts=True),
     "a class with only a name": Case((3, 0, 2, 4)),
     "classes with only a name": Case((1, 0, 0, 2), relabelled={1: 0}),
     "a class without a name": Case((3, 3, 2), nameless=True),
