@@ -17,10 +17,19 @@ from .._texts.encode import ClassTexts
 from .._utils.array_api import constants_like, l2_normalize
 from .._utils.validation import warn_caller
 from .bridge import Bridge
-from .held_out import held_out_cosines
-from .numbers import DEFAULTS, estimate_numbers
-from .score import Numbers, class_divergence, log_score, terms_of_score
-from .training import TrainedBridge, TrainingOptions, train_bridge
+from .held_out import hold_out, images_of_class
+from .number_search import search_numbers
+from .numbers import Calibration, calibrate, calibrate_trained, typical_of
+from .score import (
+    START,
+    LabelledCosines,
+    Numbers,
+    class_divergence,
+    log_score,
+)
+from .training import TrainingOptions
+from .training_cache import trained_bridge
+from .validation_images import Validation
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,10 +42,10 @@ class BridgedClasses:
     image_means: np.ndarray  # `F_c (C, D)`, the means of the shots
     class_bias: np.ndarray | None  # `(C, d)`
     divergence: np.ndarray  # `KL_c (C,)`
-    numbers: Numbers
     rank: int  # number of directions that the bridge keeps in closed form
     loss_curve: list | None  # None in closed form
     n_iter: int
+    numbers: Numbers = START
     temperature: float = 1.0
     log_prior: np.ndarray | None = None  # added to the decision, `(C,)`
 
@@ -103,19 +112,28 @@ class BridgedClasses:
 def bridge_classes(
     shots: Shots,
     texts: ClassTexts,
-    given: Mapping[str, float],
+    given: Mapping[str, Any],
     *,
     atol: float | str = "auto",
     temperature: float | None = None,
     training: TrainingOptions | None = None,
+    validation: Validation | None = None,
 ) -> BridgedClasses:
     """`BridgedClasses` of `Shots` and `ClassTexts`. Each class has a shot.
 
-    Numbers of the score that are not `given`, and a `temperature` of None, are estimated. Without
-    `training`, the bridge is in closed form. Without a projection, it is the identity.
+    Numbers of the score that are not `given`, and a `temperature` of None, are searched on
+    `validation` images, or else estimated from the shots. Without `training`, the bridge is in
+    closed form. Without a projection, it is the identity.
     """
     X, codes = np.asarray(shots.X, dtype=np.float64), shots.codes
-    share, n_classes = weight_in_class(codes, shots.weight), codes[-1] + 1
+    given = (
+        dict(given) if texts.embeddings is not None else {**given, "alpha": None, "lambda1": None}
+    )
+    if not any(given.get(name, 1.0) for name in ("lambda1", "lambda2", "lambda3")):
+        raise ValueError(
+            "lambda1 (without text unused), lambda2 and lambda3 are zero: set one of them above"
+            " zero."
+        )
     # 1. The bridge, in closed form or trained.
     if texts.projection is None:
         bridge = Bridge.identity(X.shape[1])
@@ -123,43 +141,70 @@ def bridge_classes(
         bridge = Bridge.closed_form(
             texts.projection, texts.projection_bias, texts.text_length, atol
         )
-    rank = bridge.basis.shape[1]
-    trained = TrainedBridge(bridge.matrix, None, None, 1)
-    if training is not None:
-        trained = train_bridge(X, codes, share, bridge, training, texts)
-        bridge = replace(bridge, matrix=trained.bridge, basis=None)
+    eos = bridge.eos(X)
+
+    def classes_of(kept: np.ndarray) -> BridgedClasses:
+        """In closed form, of the shots of a mask `(n,)`."""
+        return _classes_of_shots(bridge, X[kept], eos[kept], codes[kept], shots.weight[kept], texts)
+
+    if training is None:
+        result = classes_of(np.ones(len(codes), dtype=bool))
+    else:
+        result = _trained_classes(bridge, X, shots, texts, training, validation)
+    # 2. The numbers of the score and its temperature.
+    calibration = _calibrate(result, classes_of, X, shots, texts, given, temperature, validation)
+    return replace(result, **calibration._asdict())
+
+
+def _trained_classes(closed, X, shots, texts, training, validation):
+    """`BridgedClasses` of a bridge that is trained, from the one in closed form."""
+    codes, share = shots.codes, weight_in_class(shots.codes, shots.weight)
+    trained = trained_bridge(X, codes, share, closed, training, texts, validation)
     if not trained.converged:
         message = (
             f"The bridge did not converge in {trained.n_iter} iterations. Increase max_iter or tol."
         )
         warn_caller(message, ConvergenceWarning)
-    # 2. The means of the shots, and those of the bridged shots.
-    class_bias = trained.class_bias
-    eos = bridge.eos(X, None if class_bias is None else class_bias[codes])
+    bridge = replace(closed, matrix=trained.bridge, basis=None)
+    bias = trained.class_bias
+    eos = bridge.eos(X, None if bias is None else bias[codes])
+    return replace(
+        _classes_of_shots(bridge, X, eos, codes, shots.weight, texts),
+        class_bias=bias,
+        rank=closed.basis.shape[1],
+        loss_curve=list(trained.loss_curve),
+        n_iter=trained.n_iter,
+    )
+
+
+def _classes_of_shots(bridge, X, eos, codes, weight, texts):
+    """`BridgedClasses` of shots `X (n, D)`, whose bridged texts are `eos (n, d)`."""
+    share, n_classes = weight_in_class(codes, weight), codes[-1] + 1
     image_means = l2_normalize(sum_rows(X, share, codes, n_classes))
-    result = BridgedClasses(
+    return BridgedClasses(
         bridge=bridge,
         text_embeddings=texts.embeddings,
         prototypes=l2_normalize(bridge.joint(sum_rows(eos, share, codes, n_classes))),
         image_means=image_means,
-        class_bias=class_bias,
+        class_bias=None,
         divergence=class_divergence(image_means, texts.embeddings),
-        numbers=DEFAULTS._replace(**given),
-        rank=rank,
-        loss_curve=trained.loss_curve,
-        n_iter=trained.n_iter,
+        rank=0 if bridge.basis is None else bridge.basis.shape[1],
+        loss_curve=None,
+        n_iter=1,
     )
-    cosines = ("z2", "z3") if texts.embeddings is None else ("z1", "z2", "z3")
-    if not list(terms_of_score(cosines, result.numbers, result.divergence)):
-        raise ValueError(
-            "lambda1 (without text unused), lambda2 and lambda3 are zero: set one of them above"
-            " zero."
-        )
-    # 3. The numbers of the score and its temperature.
-    held_out = held_out_cosines(result, shots, eos)
-    numbers, temperature = estimate_numbers(
-        given, held_out, result.divergence, texts.logit_scale, temperature, result.is_trained
-    )
-    if texts.embeddings is None:
-        numbers = numbers._replace(alpha=None, lambda1=None)
-    return replace(result, numbers=numbers, temperature=temperature)
+
+
+def _calibrate(classes, closed_form_of, X, shots, texts, given, temperature, validation):
+    """The `Calibration` of `classes` by validation images, or else by the shots."""
+    if validation is not None:
+        X_val, codes, weight = validation.thinned(len(classes.prototypes))
+        images = LabelledCosines(classes.cosines(X_val), codes, weight, classes.divergence)
+        return search_numbers(given, images, texts.logit_scale, temperature)
+    if temperature is not None and len(given) == len(Numbers._fields):
+        return Calibration(Numbers(**given), temperature)
+    held_out, count = hold_out(closed_form_of, shots), images_of_class(shots.images())
+    if not classes.is_trained:
+        return calibrate(given, held_out, count, texts.logit_scale, temperature)
+    seen = LabelledCosines(classes.cosines(X), shots.codes, shots.weight, classes.divergence)
+    typical = typical_of(seen)
+    return calibrate_trained(given, held_out, count, texts.logit_scale, temperature, typical)

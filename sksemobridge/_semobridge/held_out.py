@@ -1,63 +1,109 @@
-"""Cosines of the shots to their classes, each without its own image."""
+"""Cosines of the shots to classes that are made of other shots."""
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from .._model.shots import Shots, sum_rows, weight_in_class
+from .._model.class_means import effective_numbers
+from .._model.shots import Images, Shots, evenly_spaced, weight_in_class
 from .._utils.array_api import l2_normalize
+from .score import LabelledCosines
 
+if TYPE_CHECKING:
+    from .bridged_classes import BridgedClasses
+
+# Largest number of folds. With eight, at most a quarter of the images of a class is left out where
+# there are more than eight of them, and one where there are fewer.
+MOST_FOLDS = 8
 # Largest number of cosines of one kind. More do not change what is estimated from them.
-MOST_COSINES = 2**22
+MOST_COSINES = 2**19
 
 
 class HeldOut(NamedTuple):
-    """Cosines of `k` shots to all classes. In the column of its own class, a shot is compared with
-    the class without its image.
+    """Cosines of shots to all classes, each in a fold of which the shot is left out.
+
+    In a fold all classes of several images leave out some, so that all are known equally well. If a
+    shot were left out of its own class only, the other classes would be nearer.
     """
 
-    cosines: dict[str, np.ndarray]  # `"z1"` (if there is text), `"z2"` and `"z3"`, each `(k, C)`
-    codes: np.ndarray  # own class `(k,)`
-    weight: np.ndarray  # `(k,)`; in a class, the weights of all shots sum to its number of images
-    counts: np.ndarray  # images of each class `(C,)`
+    shots: LabelledCosines  # in a class, the weights of all shots sum to its number of images
+    n_images: float  # mean number of images of a class in a fold
+    reach: float  # mean cosine of a shot and its own bridge, which limits `"z3"`
     # All classes have one image. Then predictions from the names replace the classes without it.
     is_single: bool
 
 
-def held_out_cosines(scores, shots: Shots, eos: np.ndarray) -> HeldOut:
-    """`HeldOut` of `Scores` of `Shots`, whose bridged texts are `eos (n, d)`.
-
-    Classes of one image are left out, unless there are no others. `scores` with a trained bridge
-    have seen the shots, so these are not held out.
+def images_of_class(images: Images, kept: np.ndarray | None = None) -> float:
+    """The effective number of images of a class, as the mean over the classes. `kept (m,)` is a
+    mask of images.
     """
-    share, images = weight_in_class(shots.codes, shots.weight), shots.images()
-    image, counts = images.image_of_shot, np.bincount(images.codes)
-    n_images = counts[shots.codes]
-    is_single = bool(n_images.max() == 1)
-    rows = np.flatnonzero((n_images > 1) | is_single)
-    rows = rows[:: -(-len(rows) * len(scores.prototypes) // MOST_COSINES)]
-    codes, X = shots.codes[rows], np.asarray(shots.X, dtype=np.float64)
-    cosines, weight = scores.cosines(X[rows]), (share * n_images)[rows]
-    if scores.is_trained:
-        return HeldOut(cosines, codes, weight, counts, is_single)
+    kept = np.ones(len(images.codes), dtype=bool) if kept is None else kept
+    codes = np.unique(images.codes[kept], return_inverse=True)[1]
+    return float(effective_numbers(codes, images.weight[kept], 1.0)[0].mean())
 
-    def without(values):
-        """For each row, the mean of its class without its image."""
-        class_sums = sum_rows(values, share, shots.codes, len(scores.prototypes))
-        image_sums = sum_rows(values, share, image, len(images.codes))
-        image_share = np.bincount(image, weights=share)[image[rows], None]
-        return (class_sums[codes] - image_sums[image[rows]]) / (1 - image_share)
 
-    if not is_single:
-        prototypes = l2_normalize(scores.bridge.joint(without(eos)))
-        image_means = l2_normalize(without(X))
-    elif scores.text_embeddings is not None:
-        prototypes, image_means = scores.guesses(scores.text_embeddings[codes])
+def hold_out(classes_of: Callable[[np.ndarray], BridgedClasses], shots: Shots) -> HeldOut:
+    """`HeldOut` of `Shots`. `classes_of(kept)` makes the classes of the shots of a mask `(n,)`.
+
+    The only image of a class is never left out, unless all classes have one image.
+    """
+    images = shots.images()
+    counts = np.bincount(images.codes)
+    is_single = bool(counts.max() == 1)
+    fold = _folds(images, counts, is_single)
+    fold_of_shot = fold[images.image_of_shot]
+    rows = np.flatnonzero(fold_of_shot >= 0)
+    rows = rows[evenly_spaced(len(rows), max(MOST_COSINES // len(counts), 1))]
+    X, codes = np.asarray(shots.X[rows], dtype=np.float64), shots.codes[rows]
+    cosines: dict[str, np.ndarray] = {}
+    divergence, count, reach = np.empty((len(rows), len(counts))), *np.empty((2, len(rows)))
+    for number in range(fold.max() + 1):
+        tested = fold_of_shot[rows] == number
+        is_left_out = (fold == number) & (not is_single)
+        classes = classes_of(~is_left_out[images.image_of_shot])
+        of_fold = classes.cosines(X[tested])
+        if is_single:
+            _predict_own(of_fold, classes, X, codes)
+        for name, values in of_fold.items():
+            cosines.setdefault(name, np.empty_like(divergence))[tested] = values
+        divergence[tested] = classes.divergence
+        count[tested] = images_of_class(images, ~is_left_out)
+        reach[tested] = np.vecdot(l2_normalize(X[tested]), classes.bridge.apply(X[tested]))
+    weight = (weight_in_class(shots.codes, shots.weight) * counts[shots.codes])[rows]
+    return HeldOut(
+        LabelledCosines(cosines, codes, weight, divergence),
+        n_images=float(np.average(count, weights=weight)),
+        reach=float(np.average(reach, weights=weight)),
+        is_single=is_single,
+    )
+
+
+def _folds(images: Images, counts: np.ndarray, is_single: bool) -> np.ndarray:
+    """The fold in which each image is left out, or -1. The folds of a class are equally large, as
+    far as possible.
+    """
+    if is_single:
+        return np.zeros(len(images.codes), dtype=int)
+    # Any order is good that depends on content, but not on the length and order of the rows.
+    means = np.stack([images.u[images.codes == code].mean(axis=0) for code in range(len(counts))])
+    order = np.lexsort((images.u @ means.mean(axis=0), images.codes))
+    first = np.cumsum(counts) - counts
+    place = np.empty(len(order), dtype=int)
+    place[order] = np.arange(len(order)) - first[images.codes[order]]
+    return np.where(counts[images.codes] > 1, place % min(counts.max(), MOST_FOLDS), -1)
+
+
+def _predict_own(cosines, classes, X, codes):
+    """Replace the cosines to the own class by those to a class that is predicted from its name, or
+    without text to the mean of all classes.
+    """
+    if classes.text_embeddings is not None:
+        prototypes, image_means = classes.guesses(classes.text_embeddings[codes])
     else:
-        prototypes, image_means = scores.prototypes.mean(axis=0), scores.image_means.mean(axis=0)
-    own = np.arange(len(rows)), codes
-    cosines["z2"][own] = np.vecdot(l2_normalize(X[rows]), prototypes)
-    cosines["z3"][own] = np.vecdot(scores.bridge.apply(X[rows]), image_means)
-    return HeldOut(cosines, codes, weight, counts, is_single)
+        prototypes, image_means = classes.prototypes.mean(axis=0), classes.image_means.mean(axis=0)
+    own = np.arange(len(codes)), codes
+    cosines["z2"][own] = np.vecdot(l2_normalize(X), l2_normalize(prototypes))
+    cosines["z3"][own] = np.vecdot(classes.bridge.apply(X), l2_normalize(image_means))

@@ -31,12 +31,21 @@ START = Numbers(
 )
 
 
+class LabelledCosines(NamedTuple):
+    """Cosines of `n` images whose classes are known."""
+
+    cosines: Mapping[str, np.ndarray]  # `"z1"` (if there is text), `"z2"` and `"z3"`, each `(n, C)`
+    codes: np.ndarray  # own class of each image `(n,)`
+    weight: np.ndarray  # `(n,)`; an image counts one
+    divergence: np.ndarray  # `KL_c (C,)`, or that for each image `(n, C)`
+
+
 def log_score(cosines: Mapping[str, Any], numbers: Numbers, divergence: Any) -> Any:
     """The logarithm of the score `(n, C)`.
 
     `score_c = l1 exp(-alpha (1 - z1)) + [l2 exp(-beta (1 - z2)) + l3 exp(-gamma (1 - z3))] w_c`
     with `w_c = exp(smoothness * KL_c)`, for cosines `"z1"` (if there is text), `"z2"` and `"z3"`,
-    each `(n, C)`, and `KL_c`, the `divergence (C,)`.
+    each `(n, C)`, and `KL_c`, the `divergence (C,)` (or `(n, C)`).
     """
     terms = [
         offset - sharpness * (1 - cosines[name])

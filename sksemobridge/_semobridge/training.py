@@ -13,6 +13,7 @@ from scipy.optimize import minimize
 
 from .._utils.array_api import l2_normalize, map_arrays, resolve_device
 from .._utils.threads import threads_for
+from .validation_images import StepAccuracy
 
 # The warm-up of the paper: the learning rate of the first step, and the number of steps in which it
 # rises linearly.
@@ -66,12 +67,12 @@ class TrainedBridge(NamedTuple):
     converged: bool = True
 
 
-def train_bridge(X, codes, share, bridge, training, texts, *, dtype=np.float32):
+def train_bridge(X, codes, share, bridge, training, texts, validation=None, *, dtype=np.float32):
     """Train the bridge, and a bias for each class, on labelled shots `X (n, D)` of the classes
     `codes (n,)`.
 
     `share (n,)`, the weight of each shot, sums to one in each class. Training starts at `bridge`,
-    the closed form.
+    the closed form. With `Validation` images, AdamW returns its best step, as in the paper.
     """
     from tqdm import tqdm
 
@@ -96,8 +97,13 @@ def train_bridge(X, codes, share, bridge, training, texts, *, dtype=np.float32):
         threads_for(len(X) * bridge.matrix.size),
         tqdm(total=training.most_iterations, **options) as bar,
     ):
-        optimize = _adamw if training.solver == "adamw" else _lbfgs
-        return optimize(loss, bridge.inputs(X), bridge.matrix, bias, report, curve)
+        arguments = loss, bridge.inputs(X), bridge.matrix, bias, report, curve
+        if training.solver == "lbfgs":
+            return _lbfgs(*arguments)
+        if validation is None:
+            return _adamw(*arguments)
+        accuracy = StepAccuracy(loss, (X, codes, share), bridge, texts, validation)
+        return _adamw(*arguments, accuracy)
 
 
 class BridgeLoss:
@@ -129,7 +135,7 @@ class BridgeLoss:
         self._shots = self.to_tensor(texts.logit_scale * l2_normalize(X))
         if self.has_text:
             self._texts = [self.to_tensor(texts.embeddings), self.to_tensor(texts.eos_directions)]
-        self._joint = map_arrays(bridge, self.to_tensor).joint
+        self.joint = map_arrays(bridge, self.to_tensor).joint
 
     def to_tensor(self, values):
         """Values as a tensor with the precision and the device of the loss."""
@@ -140,23 +146,17 @@ class BridgeLoss:
         `offset (n, d)` of `v`.
         """
         torch, training = self._torch, self.training
-        v = inputs @ bridge + offset
-        if bias is not None:
-            v = v + bias.index_select(0, self._codes)
-        e = self._unit(v)
-        mean = e.new_zeros((self.n_classes, e.shape[1]))  # G
-        mean = mean.index_add(0, self._codes, self._share * e)
-        prototypes = self._unit(self._joint(mean))  # P
+        e, mean, prototypes = self.prototypes(inputs, bridge, bias, offset)
         img, cons = (
             self._cross_entropy(rows @ prototypes.T, self._codes) @ self._shares
-            for rows in (self._shots, self._unit(self._joint(e)))
+            for rows in (self._shots, self.unit(self.joint(e)))
         )
         loss = training.lambda_it * img + training.lambda_c * cons
         if self.has_text:
             classes = torch.arange(self.n_classes, device=self._device)
             txtp, txte = (
                 self._cross_entropy(rows @ text.T, classes).mean()
-                for rows, text in zip((prototypes, self._unit(mean)), self._texts)
+                for rows, text in zip((prototypes, self.unit(mean)), self._texts)
             )
             loss = loss + (1 - training.lambda_it) * (txtp + txte) / 2
         if bias is not None:
@@ -165,17 +165,29 @@ class BridgeLoss:
             )
         return loss
 
+    def prototypes(self, inputs, bridge, bias=None, offset=0.0):
+        """The `e_i (n, d)`, `G_c (C, d)` and `P_c (C, D)`."""
+        v = inputs @ bridge + offset
+        if bias is not None:
+            v = v + bias.index_select(0, self._codes)
+        e = self.unit(v)
+        mean = e.new_zeros((self.n_classes, e.shape[1]))
+        mean = mean.index_add(0, self._codes, self._share * e)
+        return e, mean, self.unit(self.joint(mean))
+
     def _cross_entropy(self, logits, codes):
         return self._torch.nn.functional.cross_entropy(logits, codes, reduction="none").double()
 
-    def _unit(self, x):
+    def unit(self, x):
         """`nrm(x)`. Rows of zeros stay zero, and have no gradient."""
         length = self._torch.linalg.vector_norm(x, dim=1, keepdim=True)
         return x / self._torch.where(length > 0, length, np.inf)
 
 
-def _adamw(loss, inputs, bridge, bias, report, curve):
-    """AdamW with the recipe of the paper."""
+def _adamw(loss, inputs, bridge, bias, report, curve, accuracy=None):
+    """AdamW with the recipe of the paper. With an `accuracy (StepAccuracy)` the result is the best
+    step, the first of equal ones.
+    """
     import torch
 
     training = loss.training
@@ -183,6 +195,7 @@ def _adamw(loss, inputs, bridge, bias, report, curve):
     parameters = [
         loss.to_tensor(part).requires_grad_() for part in (bridge, bias) if part is not None
     ]
+    best, kept = -np.inf, None
     optimizer = torch.optim.AdamW(parameters, weight_decay=training.weight_decay)
     for step in range(training.most_iterations):
         value = loss(inputs, *parameters)
@@ -194,9 +207,12 @@ def _adamw(loss, inputs, bridge, bias, report, curve):
         optimizer.zero_grad()
         value.backward()
         optimizer.step()
-    bridge, *bias = (
-        parameter.detach().cpu().numpy().astype(np.float64) for parameter in parameters
-    )
+        if accuracy is not None:
+            with torch.no_grad():
+                step_accuracy = accuracy(loss.prototypes(inputs, *parameters)[-1], parameters[0])
+            if step_accuracy > best:
+                best, kept = step_accuracy, [part.detach().clone() for part in parameters]
+    bridge, *bias = (part.detach().cpu().numpy().astype(np.float64) for part in kept or parameters)
     return TrainedBridge(bridge, bias[0] if bias else None, curve, len(curve))
 
 

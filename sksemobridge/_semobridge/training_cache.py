@@ -1,0 +1,59 @@
+"""Trained bridges of this process, by content. In a search, candidates that differ only in the
+numbers of the score have the same bridge in each fold.
+"""
+
+from __future__ import annotations
+
+from dataclasses import astuple, replace
+from typing import Any
+
+import numpy as np
+
+from .._texts.encode import ClassTexts
+from .._utils.lru import LRUCache, content_key
+from .bridge import Bridge
+from .training import TrainedBridge, TrainingOptions, train_bridge
+from .validation_images import Validation
+
+# Bytes of all bridges that are kept: 256 MB. A search goes through all folds for each candidate, so
+# all of them have to fit. One of ViT-B/16 with 100 classes takes 2.5 MB, so these are 100 folds.
+MOST_BYTES = 2**28
+
+_trained = LRUCache(max_size=MOST_BYTES, size_of=lambda trained: _bytes(trained))
+
+
+def trained_bridge(
+    X: np.ndarray,
+    codes: np.ndarray,
+    share: np.ndarray,
+    bridge: Bridge,
+    options: TrainingOptions,
+    texts: ClassTexts,
+    validation: Validation | None = None,
+) -> TrainedBridge:
+    """The result of `train_bridge`, which is computed once for equal content. Its arrays are
+    read-only.
+    """
+    parts = X, codes, share, *vars(bridge).values(), *vars(texts).values(), *(validation or ())
+    key = (astuple(replace(options, verbose=0)), *map(_key, parts))
+
+    def train() -> TrainedBridge:
+        trained = train_bridge(X, codes, share, bridge, options, texts, validation)
+        for part in (trained.bridge, trained.class_bias):
+            if part is not None:
+                part.flags.writeable = False
+        return trained
+
+    return _trained.get(key, train)
+
+
+def _key(part: Any) -> Any:
+    return content_key(part) if isinstance(part, np.ndarray) else part
+
+
+def _bytes(trained: TrainedBridge) -> int:
+    """Bytes of the arrays. The loss curve has a Python number of 32 bytes for each step."""
+    parts = trained.bridge, trained.class_bias
+    return sum(part.nbytes for part in parts if part is not None) + 32 * len(
+        trained.loss_curve or ()
+    )

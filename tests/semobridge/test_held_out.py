@@ -1,0 +1,71 @@
+"""Shots that are held out."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from sksemobridge._semobridge.held_out import MOST_FOLDS, hold_out
+
+from .test_bridged_classes import fit
+from .worlds import ClassTexts, draw, make_shots, make_texts
+
+
+def folds_of(shots):
+    """The `HeldOut`, and the shots that are left out in each fold."""
+    texts, left_out = make_texts(), []
+
+    def classes_of(kept):
+        left_out.append(np.flatnonzero(~kept))
+        return fit(texts, shots.X[kept], shots.codes[kept])
+
+    return hold_out(classes_of, shots), left_out
+
+
+def test_each_shot_is_left_out_once_and_every_class_in_each_fold():
+    shots = make_shots(*draw(make_texts(), 3))
+    held_out, left_out = folds_of(shots)
+    assert len(left_out) == 3
+    assert sorted(np.concatenate(left_out)) == list(range(15))
+    for rows in left_out:
+        assert shots.codes[rows].tolist() == [0, 1, 2, 3, 4]
+    assert held_out.n_images == 2
+    assert held_out.shots.weight.sum() == 15
+
+
+def test_many_shots_have_few_folds_and_the_only_one_of_a_class_stays():
+    shots = make_shots(*draw(make_texts(), [1, 2, 20, 20, 20]))
+    held_out, left_out = folds_of(shots)
+    assert len(left_out) == MOST_FOLDS
+    assert not np.isin(0, np.concatenate(left_out))
+    assert not np.isin(0, held_out.shots.codes)
+
+
+def test_copies_of_an_image_are_left_out_together():
+    X, codes = draw(make_texts(), 4)
+    shots = make_shots(X, codes)
+    shots = replace(shots, group=np.arange(20) // 2)
+    held_out, left_out = folds_of(shots)
+    assert len(left_out) == 2
+    for rows in left_out:
+        assert len(set(shots.group[rows])) == 5
+    assert held_out.n_images == 1
+
+
+def test_single_shots_are_compared_with_what_their_names_predict():
+    shots = make_shots(*draw(make_texts(), 1))
+    held_out, left_out = folds_of(shots)
+    assert held_out.is_single
+    assert [len(rows) for rows in left_out] == [0]
+    own = held_out.shots.cosines["z2"][np.arange(5), held_out.shots.codes]
+    assert (own < 0.99).all()
+
+
+def test_a_bridge_that_cuts_directions_limits_the_reach():
+    shots = make_shots(*draw(make_texts(), 2))
+
+    def reach(texts):
+        return hold_out(lambda kept: fit(texts, shots.X[kept], shots.codes[kept]), shots).reach
+
+    assert reach(ClassTexts()) == pytest.approx(1.0)
+    assert reach(make_texts()) < 0.99

@@ -1,0 +1,159 @@
+"""The numbers of the score that are "auto", and the temperature."""
+
+import numpy as np
+import pytest
+
+from sksemobridge._semobridge.bridged_classes import bridge_classes
+from sksemobridge._semobridge.held_out import HeldOut
+from sksemobridge._semobridge.numbers import (
+    ALPHA,
+    BETA,
+    LAMBDA1,
+    RATIO,
+    Typical,
+    automatic_numbers,
+    default_temperature,
+    estimate_ratio,
+    fit_temperature,
+)
+from sksemobridge._semobridge.score import (
+    LabelledCosines,
+    Numbers,
+    log_score,
+)
+from sksemobridge._utils.array_api import softmax
+
+from .worlds import ClassTexts, draw, make_shots, make_texts
+
+TYPICAL = Typical({"z1": 0.3, "z2": 0.7, "z3": 0.7}, divergence=5.0)
+
+
+def slope(name, numbers, typical=TYPICAL, step=1e-6):
+    """How steeply the score rises with one cosine, at the typical ones."""
+
+    def score(shift):
+        cosines = {z: np.array([[v + shift * (z == name)]]) for z, v in typical.cosines.items()}
+        return np.exp(log_score(cosines, numbers, np.array([typical.divergence]))).item()
+
+    return (score(step) - score(-step)) / (2 * step)
+
+
+def fit(X, codes, *, texts=None, weight=None, **given):
+    shots = make_shots(X, codes)
+    if weight is not None:
+        shots = type(shots)(shots.X, shots.codes, np.asarray(weight, dtype=float), shots.group)
+    return bridge_classes(shots, make_texts() if texts is None else texts, given)
+
+
+@pytest.mark.parametrize("count", [1, 4, 16])
+@pytest.mark.parametrize("given", [{}, {"alpha": 6.0}, {"beta": 3.0}, {"smoothness": 0.7}])
+def test_the_ratio_of_the_slopes_is_proportional_to_the_number_of_shots(count, given):
+    numbers = automatic_numbers(given, 0.1, count, TYPICAL, reach=1.0)
+    assert slope("z2", numbers) / slope("z1", numbers) == pytest.approx(0.1 * count, rel=1e-4)
+
+
+def test_the_smoothness_closes_a_share_of_the_gap_of_a_class():
+    numbers = automatic_numbers({}, 0.1, 6.0, TYPICAL, reach=1.0)
+    near, far = (
+        log_score({"z1": z, "z2": z, "z3": z}, numbers, np.array([divergence]))
+        for z, divergence in ((np.array([[0.3]]), 5.0), (np.array([[0.3]]), 5.1))
+    )
+    assert far > near
+    # 6 shots close half of 0.7 of it, and KL_c is in bits.
+    gain = slope("z1", numbers) * 0.35 * np.log(2)
+    second = numbers.lambda2 * np.exp(5 * numbers.smoothness - 0.3 * numbers.beta)
+    assert numbers.smoothness * second == pytest.approx(gain)
+
+
+def test_given_numbers_stay_and_the_others_are_estimated_beside_them():
+    X, codes = draw(make_texts(), 3)
+    given = {"alpha": 4.0, "lambda3": 0.0}
+    numbers = fit(X, codes, **given).numbers
+    assert (numbers.alpha, numbers.lambda3) == (4.0, 0.0)
+    assert (numbers.beta, numbers.lambda1) == (BETA, LAMBDA1)
+    assert numbers.lambda2 > 0
+    every = Numbers(1.0, 2.0, 3.0, 0.4, 0.5, 0.6, 0.7)
+    assert fit(X, codes, **every._asdict()).numbers == every
+
+
+def test_one_shot_of_each_class_leaves_the_prior():
+    texts = make_texts()
+    first, second = (fit(*draw(texts, 1, seed=seed)).numbers for seed in (1, 2))
+    assert first.smoothness == second.smoothness
+    assert (first.alpha, first.beta) == (ALPHA, BETA)
+    # The weights depend on the shots only by their cosines.
+    assert first.lambda2 == pytest.approx(second.lambda2, rel=0.1)
+
+
+def test_shots_that_say_more_than_the_names_weigh_more():
+    texts = make_texts()
+    codes = np.repeat(np.arange(5), 6)
+    rng = np.random.default_rng(0)
+    centres = rng.normal(size=(5, texts.embeddings.shape[1]))
+    near_names = draw(texts, 6, noise=0.6)[0]
+    near_each_other = centres[codes] + 0.3 * rng.normal(size=near_names.shape)
+    by_names, by_shots = (fit(X, codes).numbers for X in (near_names, near_each_other))
+    assert by_shots.lambda2 > 5 * by_names.lambda2
+
+
+@pytest.mark.parametrize("scale", [0.5, 3.0])
+def test_order_and_length_of_the_rows_do_not_matter(scale):
+    texts = make_texts()
+    X, codes = draw(texts, [1, 2, 3, 4, 5], noise=0.4)
+    expected = fit(X, codes)
+    order = np.random.default_rng(0).permutation(len(X))
+    for found in (fit(X[order], codes[order]), fit(scale * X, codes)):
+        np.testing.assert_allclose(found.numbers, expected.numbers)
+        assert found.temperature == pytest.approx(expected.temperature)
+
+
+def test_the_order_of_the_classes_does_not_matter():
+    texts = make_texts()
+    X, codes = draw(texts, 3, noise=0.4)
+    order = np.array([3, 0, 4, 1, 2])
+    other = fit(X, np.argsort(order)[codes], texts=texts.take(order))
+    np.testing.assert_allclose(other.numbers, fit(X, codes).numbers)
+
+
+def test_a_weight_of_a_class_changes_nothing_and_a_light_shot_hardly_counts():
+    X, codes = draw(make_texts(), 3, noise=0.4)
+    expected = fit(X, codes).numbers
+    np.testing.assert_allclose(fit(X, codes, weight=7 * np.ones(15)).numbers, expected)
+    weight = np.where(np.arange(15) % 3 == 2, 1e-6, 1.0)
+    light = fit(X, codes, weight=weight).numbers
+    two = fit(X[np.arange(15) % 3 < 2], codes[np.arange(15) % 3 < 2]).numbers
+    assert light.smoothness == pytest.approx(two.smoothness, rel=0.5)
+
+
+def test_without_text_the_terms_of_the_shots_are_equal():
+    numbers = fit(*draw(make_texts(), 3), texts=ClassTexts()).numbers
+    assert (numbers.alpha, numbers.lambda1) == (None, None)
+    assert (numbers.lambda2, numbers.beta) == (numbers.lambda3, numbers.gamma)
+    assert numbers.smoothness == 0
+
+
+@pytest.mark.parametrize("given", [{"alpha": 0.0}, {"beta": 0.0}, {"gamma": 0.0}, {"lambda1": 0.0}])
+@pytest.mark.parametrize("per_class", [1, 3])
+def test_a_term_that_is_flat_or_left_out_gives_finite_numbers(given, per_class):
+    found = fit(*draw(make_texts(), per_class), **given)
+    assert np.isfinite(found.numbers).all()
+    assert np.isfinite(found.temperature)
+
+
+def test_the_temperature_is_that_of_the_most_probable_labels():
+    rng = np.random.default_rng(0)
+    z = rng.uniform(0, 1, size=(4000, 3))
+    numbers = Numbers(1.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0)
+    proba = softmax(30 * z)
+    codes = (rng.uniform(size=(4000, 1)) < proba.cumsum(axis=1)).argmax(axis=1)
+    images = LabelledCosines({"z1": z, "z2": z, "z3": z}, codes, np.ones(4000), np.zeros(3))
+    factor, _ = fit_temperature(numbers, images, logit_scale=20.0)
+    typical = Typical({"z1": 0.5, "z2": 0.5, "z3": 0.5}, 0.0)
+    assert factor * default_temperature(numbers, typical, 20.0) == pytest.approx(30, rel=0.1)
+
+
+def test_a_ratio_without_held_out_images_is_that_of_the_prior():
+    z = np.ones((3, 3)) / 2
+    images = LabelledCosines({"z1": z, "z2": z, "z3": z}, np.arange(3), np.ones(3), np.zeros(3))
+    single = HeldOut(images, n_images=1.0, reach=1.0, is_single=True)
+    assert estimate_ratio({}, single, 100.0) == RATIO

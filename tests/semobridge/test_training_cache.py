@@ -1,0 +1,71 @@
+"""A bridge is trained once for equal content."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from sksemobridge._semobridge import training_cache
+from sksemobridge._semobridge.training import TrainingOptions
+from sksemobridge._semobridge.training_cache import trained_bridge
+from sksemobridge._utils.lru import LRUCache
+
+from .worlds import make_problem
+
+OPTIONS = TrainingOptions(max_iter=3, device="cpu")
+
+
+@pytest.fixture
+def trainings(monkeypatch):
+    """A list that grows with each training, and an empty cache."""
+    calls, train = [], training_cache.train_bridge
+
+    def counted(*arguments):
+        calls.append(arguments)
+        return train(*arguments)
+
+    monkeypatch.setattr(training_cache, "train_bridge", counted)
+    monkeypatch.setattr(
+        training_cache,
+        "_trained",
+        LRUCache(max_size=training_cache.MOST_BYTES, size_of=training_cache._bytes),
+    )
+    return calls
+
+
+def test_equal_content_is_trained_once(trainings):
+    first, second = make_problem(), make_problem()
+    results = [
+        trained_bridge(options=options, **problem)
+        for problem, options in ((first, OPTIONS), (second, replace(OPTIONS, verbose=0)))
+    ]
+    assert len(trainings) == 1
+    assert results[0] is results[1]
+    assert not results[0].bridge.flags.writeable
+
+
+@pytest.mark.parametrize("name", ["X", "share", "bridge", "texts", "options"])
+def test_whatever_trains_the_bridge_trains_another(trainings, name):
+    problem = make_problem() | {"options": OPTIONS}
+    trained_bridge(**problem)
+    changed = {
+        "X": 1.01 * problem["X"],
+        "share": np.where(problem["share"] == 0.25, [0.1, 0.4] * 6 + [0.2], problem["share"]),
+        "bridge": replace(problem["bridge"], text_length=3.0),
+        "texts": replace(problem["texts"], logit_scale=21.0),
+        "options": replace(OPTIONS, lambda_c=0.2),
+    }
+    trained_bridge(**problem | {name: changed[name]})
+    assert len(trainings) == 2
+
+
+def test_the_bytes_of_all_bridges_are_bounded(trainings, monkeypatch):
+    problem = make_problem()
+    size = training_cache._bytes(trained_bridge(options=OPTIONS, **problem))
+    small = LRUCache(max_size=2 * size, size_of=training_cache._bytes)
+    monkeypatch.setattr(training_cache, "_trained", small)
+    options = [replace(OPTIONS, lambda_c=value) for value in (0.1, 0.2, 0.3)]
+    trainings.clear()
+    for each in (*options, options[2], options[1], options[0]):
+        trained_bridge(options=each, **problem)
+    assert len(trainings) == 4
