@@ -537,7 +537,8 @@ def learn(coef, intercept, X, T, has_name, tau, shots, codes, omega, is_even=Tru
         without[best] = (sums[best] - z[i, best] * v[i]) / rest
         values = g(v[i], without, var)
         agree += values[best] > max(np.delete(values, best), default=-np.inf)
-    s = (0.04 * tau + 0.07 * (1 - tau)) * (agree / N) ** 2 / (1 + n_mean / 2) * N**2 / (N**2 + C**2)
+    s = (0.04 * tau + 0.07 * (1 - tau)) * (agree / N) ** 2 / (1 + n_mean / 2)
+    s *= N**2 / (N**2 + max(C, 40) ** 2)
 
     # Hard shots, and offsets.
     h, offsets = 1.0, np.zeros(C)
@@ -554,7 +555,7 @@ def learn(coef, intercept, X, T, has_name, tau, shots, codes, omega, is_even=Tru
         believed = uneven**4 / (uneven**4 + 0.15**4)
         offsets = believed * np.log((C * mean + 0.4) / 1.4)
         offsets -= (1 - believed) * 1.5 / (1 + (KL / 0.3) ** 2) * np.log(C * mean)
-        offsets *= tau * N**2 / (N**2 + (2 * C) ** 2)
+        offsets *= tau * N**2 / (N**2 + max(2 * C, 40) ** 2)
 
     # Expectation maximisation.
     kappa, predicted = 10 * tau * (1 + n_mean / 2) * has_name, np.zeros(mu.shape)

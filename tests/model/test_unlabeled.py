@@ -130,6 +130,18 @@ def test_one_image_changes_little(world, kind, n_copies):
     np.testing.assert_allclose(after, before, atol=0.1 * before.std(axis=1).mean())
 
 
+@pytest.mark.parametrize(
+    ("n", "least", "most"), [(1, 0, 0.03), (2, 0, 0.03), (5, 0, 0.03), (300, 0.03, 1)]
+)
+def test_a_few_images_of_two_classes_teach_hardly_anything(n, least, most):
+    changes = []
+    for seed in range(8):
+        logits, u, known = random_problem(seed, 300, n_classes=2, width=16)
+        _, change = learn_unlabeled(logits[:n], u[:n], known)
+        changes.append(np.abs(np.diff(change(u))).mean() / np.abs(np.diff(logits)).mean())
+    assert least <= np.max(changes) < most
+
+
 def test_what_one_image_teaches_does_not_depend_on_the_order_of_classes():
     logits, u, known = random_problem(n=1)
     logits.sort(axis=1)
