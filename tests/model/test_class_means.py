@@ -22,64 +22,6 @@ def small_task(width=12, counts=(4, 2, 1, 3), seed=0):
     return u, codes, rng.uniform(0.5, 2, len(codes)), texts
 
 
-def own_share(fit):
-    """How much of each class's deviation from its name is kept, on the whole."""
-    deviation = fit.image_means - fit.centre - fit.predicted
-    return np.linalg.norm(fit.leaning_means - fit.predicted, axis=1) / np.linalg.norm(
-        deviation, axis=1
-    )
-
-
-def test_many_images_outweigh_the_name_and_one_does_not():
-    rng = np.random.default_rng(0)
-    texts = normalize(rng.normal(size=(6, 20)))
-    codes = np.repeat(np.arange(6), [1, 400, 400, 400, 400, 400])
-    u = normalize(texts[codes] + 0.3 * rng.normal(size=(len(codes), 20)))
-    share = own_share(class_means(u, codes, texts=texts, trust=1.0))
-    assert share[0] < 0.5 < 0.9 < share[1:].min()
-
-
-def test_names_predict_as_much_as_texts_help():
-    u, codes, weight, texts = small_task()
-    whole, half, none = (
-        class_means(u, codes, weight, texts, trust=trust) for trust in (1.0, 0.5, 0.0)
-    )
-    np.testing.assert_allclose(half.predicted, whole.predicted / 2)
-    np.testing.assert_allclose(half.slope, whole.slope / 2)
-    assert np.abs(whole.predicted).max() > 0.01
-    assert not none.predicted.any()
-
-
-def test_classes_that_names_predict_well_lean_more():
-    rng = np.random.default_rng(0)
-    texts = normalize(rng.normal(size=(20, 40)))
-    codes = np.repeat(np.arange(20), 4)
-
-    def share(deviation):
-        means = texts + deviation * rng.normal(size=texts.shape)
-        u = normalize(means[codes] + 0.2 * rng.normal(size=(80, 40)))
-        return own_share(class_means(u, codes, texts=texts, trust=1.0)).mean()
-
-    assert share(0.01) < 0.4 < 0.7 < share(0.4)
-
-
-def test_without_text_classes_lean_on_their_centre():
-    u, codes, weight, _ = small_task()
-    fit = class_means(u, codes, weight)
-    np.testing.assert_array_equal(fit.predicted, 0)
-    expected = (fit.counts / (fit.counts + fit.kappa[-1]))[:, None] * (fit.image_means - fit.centre)
-    np.testing.assert_allclose(fit.leaning_means, expected)
-
-
-def test_words_shrink_what_they_do_not_describe_more():
-    u, codes, weight, _ = small_task(counts=(1, 1, 1, 1))
-    words = np.eye(12)[:, :4]
-    fit = class_means(u, codes, weight, words=words)
-    kept = fit.leaning_means / (fit.image_means - fit.centre)
-    assert np.ptp(kept[:, :4]) < 1e-9 > np.ptp(kept[:, 4:])
-    assert kept[0, 0] > kept[0, 5]
-
-
 def test_the_slope_is_never_negative_and_that_of_few_images_is_mostly_guessed():
     rng = np.random.default_rng(0)
     texts = normalize(rng.normal(size=(3, 12)))

@@ -96,12 +96,3 @@ def test_the_covariance_is_shrunk_in_features_that_are_scaled_by_what_is_known_o
     shrunk = kept * covariance + (1 - kept) * np.trace(covariance) / 30 * np.eye(30)
     expected = np.linalg.inv(np.diag(root) @ shrunk @ np.diag(root))
     np.testing.assert_allclose(precision.times(np.eye(30)), expected, rtol=1e-6, atol=1e-8)
-
-
-def test_words_say_more_of_variances_than_one_image_of_each_class():
-    u, codes, _, _ = small_task(20, (1, 1, 1))
-    classes = class_means(u, codes, words=np.eye(20)[:, :5])
-    fits = (fit_discriminant(classes, 0.0, words) for words in (False, True))
-    root, root_with_words = (fit.gaussian.precision.root for fit in fits)
-    assert np.ptp(root) > 0
-    np.testing.assert_array_equal(root_with_words, 1)

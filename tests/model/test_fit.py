@@ -87,16 +87,6 @@ def test_texts_that_mislead_or_do_not_differ_do_no_harm(world, change, per_class
     assert misled.score(queries, truth) > score_without_text(world, X, y, queries, truth) - 0.1
 
 
-@pytest.mark.parametrize("tell_apart", [False, True])
-def test_with_one_image_of_each_class_only_texts_that_help_allow_a_correction(world, tell_apart):
-    X, y = world.draw(1, noise=3.0)
-    classifier = with_texts(world, world.eos if tell_apart else np.tile(world.eos[:1], (5, 1))).fit(
-        X, y
-    )
-    correction = classifier.affinities(world.draw(40)[0])["correction"]
-    assert (np.ptp(correction, axis=0).max() > 1e-6) == tell_apart
-
-
 def test_half_of_the_names_swapped_end_near_no_names(make_world):
     harms = []
     for seed in range(8):
@@ -201,12 +191,6 @@ def test_names_of_one_embedding_teach_nothing(world):
         rng.normal(size=(25, 8)), np.array(names)[y]
     )
     assert classifier.blend_["trust"] == 0
-
-
-def test_single_shots_of_few_classes_are_trusted_less():
-    """The largest of a few errors is smaller, so the same scale would be too certain."""
-    few, many = (default_scales(np.ones(n), 0.0, 1.0, False)["shots"] for n in (3, 100))
-    assert few < 0.6 * many
 
 
 def test_names_weigh_more_beside_few_labels_and_beside_doubtful_ones():

@@ -36,15 +36,6 @@ def test_wrong_labels_are_found_and_count_less(world, mislabelled, with_text):
     assert not hasattr(trusting, "label_proba_")
 
 
-def test_a_share_is_taken_as_given(world, mislabelled):
-    X, y, _ = mislabelled
-    small, large = (
-        world.classifier(label_noise=share).fit(X, y).label_proba_ for share in (0.01, 0.5)
-    )
-    assert (large <= small).all()
-    assert (large < small).any()
-
-
 def test_an_only_shot_is_judged_by_its_name_and_a_pair_without_names_with_care(world):
     X, y = world.draw(1)
     swapped = y.copy()
