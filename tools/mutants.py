@@ -55,6 +55,7 @@ NAMED = [
     ("_evaluation.py", "DECAY**age * ", ""),
     ("_strangers.py", "cosines[cosines > 1 - 1e-9] = np.nan", "pass"),
     ("_label_next.py", "np.insert(first, positions, third)", "first"),
+    ("_semobridge/numbers.py", "np.sqrt(factor) if held_out.is_single else factor", "factor"),
     ("_zero_shot.py", "X = X[typical_of_names(by_names(X))]", "pass"),
 ]
 

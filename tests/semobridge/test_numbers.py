@@ -12,9 +12,11 @@ from sksemobridge._semobridge.numbers import (
     RATIO,
     Typical,
     automatic_numbers,
+    calibrate,
     default_temperature,
     estimate_ratio,
     fit_temperature,
+    typical_of,
 )
 from sksemobridge._semobridge.score import (
     LabelledCosines,
@@ -157,3 +159,18 @@ def test_a_ratio_without_held_out_images_is_that_of_the_prior():
     images = LabelledCosines({"z1": z, "z2": z, "z3": z}, np.arange(3), np.ones(3), np.zeros(3))
     single = HeldOut(images, n_images=1.0, reach=1.0, is_single=True)
     assert estimate_ratio({}, single, 100.0) == RATIO
+
+
+@pytest.mark.parametrize("is_single", [False, True])
+def test_the_temperature_of_single_shots_is_half_way_to_its_default(is_single):
+    """Predictions from the names say less than images."""
+    rng = np.random.default_rng(0)
+    cosines = {name: rng.uniform(0, 1, size=(12, 3)) for name in ("z1", "z2", "z3")}
+    images = LabelledCosines(cosines, np.arange(12) % 3, np.ones(12), np.zeros(3))
+    given = Numbers(1.0, 2.0, 3.0, 0.4, 0.5, 0.6, 0.7)
+    held_out = HeldOut(images, n_images=3.0, reach=1.0, is_single=is_single)
+    found = calibrate(given._asdict(), held_out, 4.0, 20.0, None)
+    factor, _ = fit_temperature(given, images, 20.0)
+    default = default_temperature(given, typical_of(images), 20.0)
+    assert factor < 0.5
+    assert found.temperature == pytest.approx(default * factor ** (0.5 if is_single else 1))
