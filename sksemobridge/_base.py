@@ -15,7 +15,7 @@ from ._texts.encode import embed_classes
 from ._utils.array_api import apply_in_blocks, log_softmax, namespace, softmax, to_numpy
 from ._utils.saving import KEPT, SavedEstimator
 from ._utils.threads import one_thread, threads_for
-from ._utils.validation import validate_embeddings, validate_training_embeddings
+from ._utils.validation import group_codes, validate_embeddings, validate_training_embeddings
 
 # Two embeddings of one text by one model have at least this cosine, in any precision and on any
 # device.
@@ -122,7 +122,7 @@ class LinearClassifier(EmbeddingClassifier):
     coef_: NDArray[Any]
     intercept_: NDArray[Any]
 
-    def with_unlabeled(self, X: ArrayLike) -> Self:
+    def with_unlabeled(self, X: ArrayLike, groups: ArrayLike | None = None) -> Self:
         """Return a fitted classifier that has also learnt from unlabelled images. They replace
         those of an earlier call.
 
@@ -131,11 +131,15 @@ class LinearClassifier(EmbeddingClassifier):
         X : array-like of shape (n, D)
             Image embeddings, if possible of all classes. Near copies, such as frames of a film,
             count once.
+        groups : array-like of shape (n,) or None, default=None
+            Equal values mark images of one burst, which together count as one image. An image with
+            None or NaN is a burst by itself.
         """
         check_is_fitted(self)
         embeddings = validate_training_embeddings(self, X, reset=False)
+        codes = group_codes(groups, len(embeddings))
         with threads_for(embeddings.size * len(self.classes_)):
-            return self._clone_with(self._fitted.with_unlabeled(embeddings))
+            return self._clone_with(self._fitted.with_unlabeled(embeddings, codes))
 
     def _set_fitted(self, fitted):
         super()._set_fitted(fitted)

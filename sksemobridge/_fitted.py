@@ -94,19 +94,21 @@ class FewShotState(FittedState):
         """The model before unlabelled images."""
         return self.before_unlabeled or self.model
 
-    def with_unlabeled(self, X):
-        """The state after learning from unlabelled images `X (n, D)`. They replace earlier ones."""
+    def with_unlabeled(self, X, groups=None):
+        """The state after learning from unlabelled images `X (n, D)`. They replace earlier ones.
+        The images of one of the `groups (n,)` are a burst.
+        """
         model = self.labelled_model
         terms, scales = model.terms, model.scales
-        X = sorted_sample(X, len(self.classes))
+        pool = sorted_sample(X, len(self.classes), groups)
         # An image of none of the classes would count for the nearest class. With more shots, fewer
         # of the others look unusual.
         n_shots = max(len(self.belief) / len(self.classes), 1.0)
-        X = X[model.p_values(X) > LEAST_P_VALUE / np.sqrt(n_shots)]
-        if len(X):
+        pool = pool.take(model.p_values(pool.X) > LEAST_P_VALUE / np.sqrt(n_shots))
+        if len(pool.X):
             # A class without text may be "everything else".
             is_even = self.log_prior is None and None not in self.class_prompts.names
-            terms, factor = terms_with_unlabeled(terms, X, self._known(), is_even)
+            terms, factor = terms_with_unlabeled(terms, pool, self._known(), is_even)
             # Classes that come later get the same scales.
             scales = {name: factor * scale for name, scale in scales.items()}
         return replace(

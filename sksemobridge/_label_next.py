@@ -14,9 +14,10 @@ from sklearn.utils import check_scalar
 from sklearn.utils.validation import check_is_fitted
 
 from ._base import EmbeddingClassifier, LinearClassifier
+from ._bursts import proba_by_group
 from ._model.shots import SAME_EMBEDDING, evenly_spaced
 from ._utils.array_api import l2_normalize, to_numpy
-from ._utils.validation import validate_embeddings
+from ._utils.validation import group_codes, validate_embeddings
 
 # Without names, images of new clusters are shown until the classes have this many labels, on
 # average.
@@ -28,7 +29,9 @@ MOST_CLUSTERED = 5000
 UNCERTAIN = 0.5
 
 
-def label_next(estimator: Any, X: ArrayLike, n_images: int = 20) -> NDArray[np.intp]:
+def label_next(
+    estimator: Any, X: ArrayLike, n_images: int = 20, *, groups: ArrayLike | None = None
+) -> NDArray[np.intp]:
     """Return which images of `X` to label next: those whose labels help most.
 
     A copy of the classifier first learns from all images (`with_unlabeled`). Then the images come
@@ -48,6 +51,10 @@ def label_next(estimator: Any, X: ArrayLike, n_images: int = 20) -> NDArray[np.i
         label.
     n_images : int, default=20
         How many images to return.
+    groups : array-like of shape (n,) or None, default=None
+        Equal values mark images of one burst, of which one is returned, and none if one is a shot.
+        They have the probabilities of `proba_by_group`. An image with None or NaN is a burst by
+        itself.
 
     Returns
     -------
@@ -71,39 +78,50 @@ def label_next(estimator: Any, X: ArrayLike, n_images: int = 20) -> NDArray[np.i
     >>> label_next(classifier, [[0.9, 0.1], [0.7, 0.6], [0.2, 0.9]], n_images=1).tolist()
     [1]
     """
-    return images_to_label(estimator, X, n_images)
+    return images_to_label(estimator, X, n_images, groups=groups)
 
 
-def images_to_label(estimator, X, n_images=20, taught_by=()):
+def images_to_label(estimator, X, n_images=20, taught_by=(), groups=None):
     """`label_next`. The estimator may have learnt from the rows `taught_by` of `X`, and is not
     taught by them again.
     """
     check_scalar(n_images, "n_images", Integral, min_val=0)
     classifier, embeddings = read_estimator(estimator, X, "label_next")
     u, shots = l2_normalize(embeddings), shot_directions(classifier)
-    rows = np.flatnonzero(~are_shots(u, shots))
+    codes, is_shot = group_codes(groups, len(u)), are_shots(u, shots)
+    rows = np.flatnonzero(~np.isin(codes, codes[is_shot]))
     if not len(rows) or not n_images:
         return rows[:0]
     order = []
     if classifier.text_embeddings_ is None and len(shots) < LEAST_LABELS * len(classifier.classes_):
         order += rows[_typical_of_clusters(u[rows], shots, n_images)].tolist()
+
+    # One image of each burst. Among these, predicted classes take turns.
+    first_of_burst = np.sort(np.unique(codes[rows], return_index=True)[1])
+
+    def order_by(model):
+        p = model.predict_proba(embeddings[rows])
+        p = p if groups is None else proba_by_group(p, codes[rows])
+        return first_of_burst[least_certain(p[first_of_burst])]
+
     if len(order) < n_images and not isinstance(classifier, LinearClassifier):
-        order += rows[least_certain(classifier.predict_proba(embeddings[rows]))].tolist()
+        order += rows[order_by(classifier)].tolist()
     elif len(order) < n_images:
         # What the images teach may confirm an error. So each third image is uncertain without it.
         is_taught = np.array_equal(rows, taught_by)
-        taught = classifier if is_taught else classifier.with_unlabeled(embeddings[rows])
-        untaught = classifier._clone_with(classifier._fitted.without_unlabeled())
-        first, third = (
-            least_certain(model.predict_proba(embeddings[rows])) for model in (taught, untaught)
+        taught = (
+            classifier if is_taught else classifier.with_unlabeled(embeddings[rows], codes[rows])
         )
-        positions = np.minimum(2 * np.arange(1, len(rows) + 1), len(rows))
+        untaught = classifier._clone_with(classifier._fitted.without_unlabeled())
+        first, third = order_by(taught), order_by(untaught)
+        positions = np.minimum(2 * np.arange(1, len(first) + 1), len(first))
         order += rows[np.insert(first, positions, third)].tolist()
     chosen = []
     for row in order:
-        if len(chosen) < n_images and np.all(
-            np.linalg.norm(u[chosen] - u[row], axis=1) > SAME_EMBEDDING
-        ):
+        if len(chosen) == n_images:
+            break
+        is_same = np.linalg.norm(u[chosen] - u[row], axis=1) <= SAME_EMBEDDING
+        if not np.any(is_same | (codes[chosen] == codes[row])):
             chosen.append(row)
     return np.array(chosen, dtype=np.intp)
 

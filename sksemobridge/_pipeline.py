@@ -64,11 +64,11 @@ class SeMoBridgePipeline(Pipeline):
         return self._with_classifier(self[-1].with_classes(classes))
 
     @_last_step_can("with_unlabeled")
-    def with_unlabeled(self, X: ArrayLike) -> Self:
+    def with_unlabeled(self, X: ArrayLike, groups: ArrayLike | None = None) -> Self:
         """Return a fitted pipeline that has also learnt from unlabelled images `X`; see
         `FewShotClassifier`.
         """
-        return self._with_classifier(self[-1].with_unlabeled(self[:-1].transform(X)))
+        return self._with_classifier(self[-1].with_unlabeled(self[:-1].transform(X), groups))
 
     @_last_step_can("p_values")
     def p_values(self, X: ArrayLike) -> NDArray[Any]:

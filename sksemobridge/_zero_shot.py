@@ -143,14 +143,16 @@ class TextModel:
     def _by_names(self, scale):
         return Linear(scale * self.text_embeddings, np.zeros(len(self.classes)))
 
-    def with_unlabeled(self, X):
-        """The model that has learnt from unlabelled images `X (n, D)`. They replace older ones."""
+    def with_unlabeled(self, X, groups=None):
+        """The model that has learnt from unlabelled images `X (n, D)`. They replace older ones. The
+        images of one of the `groups (n,)` are a burst.
+        """
         texts, by_names = self.text_embeddings, self._by_names(self.logit_scale)
-        X = sorted_sample(X, len(texts))
-        X = X[typical_of_names(by_names(X))]
+        pool = sorted_sample(X, len(texts), groups)
+        pool = pool.take(typical_of_names(by_names(pool.X)))
         no_shots = np.zeros((0, texts.shape[1])), np.zeros(0, dtype=np.intp), np.zeros(0)
         known = Known(texts, np.ones(len(texts), dtype=bool), 1.0, *no_shots)
-        terms, factor = terms_with_unlabeled({"text": by_names}, X, known, is_even=True)
+        terms, factor = terms_with_unlabeled({"text": by_names}, pool, known, is_even=True)
         return replace(self, scale=factor * self.logit_scale, correction=terms["correction"])
 
     def without_unlabeled(self):

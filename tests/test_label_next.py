@@ -73,6 +73,29 @@ def test_of_equal_images_one_is_given(case):
     assert sorted(row % len(X) for row in rows) == list(range(len(X)))
 
 
+def test_a_burst_is_asked_once(case):
+    classifier, X = case
+    groups = np.array([None] * len(X), dtype=object)
+    groups[:60] = np.arange(60) // 4
+    rows = label_next(classifier, X, len(X), groups=groups)
+    bursts = [groups[row] for row in rows if groups[row] is not None]
+    assert sorted(bursts) == list(range(15))
+    assert sorted(row for row in rows if groups[row] is None) == list(range(60, len(X)))
+    np.testing.assert_array_equal(label_next(classifier, X, 5, groups=groups), rows[:5])
+    # Bursts of one image are images.
+    np.testing.assert_array_equal(
+        label_next(classifier, X, 9, groups=np.arange(len(X))), label_next(classifier, X, 9)
+    )
+
+
+def test_a_burst_with_a_shot_is_not_asked(world):
+    X, y = world.draw(10)
+    classifier = world.classifier().fit(X[::10], y[::10])
+    rows = label_next(classifier, X, len(X), groups=np.arange(len(X)) // 2)
+    assert not {row // 2 for row in rows} & {row // 2 for row in range(0, len(X), 10)}
+    assert len(rows) == 25 - 5
+
+
 def test_images_between_two_classes_come_first():
     texts = np.eye(3, 8)
     encoder = PrecomputedTextEncoder.from_joint(dict(zip("abc", texts)))

@@ -46,7 +46,11 @@ NAMED = [
     ("_model/label_noise.py", "doubt[doubtful] *= _farness(u, codes, held[doubtful])", "pass"),
     ("_model/label_noise.py", "+ ratio)) ** 2", "+ ratio))"),
     ("_model/near_copies.py", "np.maximum(1 - mean, 0) / 2", "np.maximum(1 - mean, 0)"),
-    ("_model/unlabeled.py", "hard = hard_shot_factor(u, known) if trust else 1.0", "hard = 1.0"),
+    (
+        "_model/unlabeled.py",
+        "hard = hard_shot_factor(u, known, weight) if trust else 1.0",
+        "hard = 1.0",
+    ),
     ("_model/unlabeled.py", "mixture.agreement(logits) ** 2", "1"),
     ("_fitted.py", "LEAST_P_VALUE / np.sqrt(n_shots)", "LEAST_P_VALUE"),
     ("_model/typicality.py", 'units["images"] *= 2', 'units["images"] *= 4'),
@@ -56,7 +60,7 @@ NAMED = [
     ("_strangers.py", "cosines[cosines > 1 - 1e-9] = np.nan", "pass"),
     ("_label_next.py", "np.insert(first, positions, third)", "first"),
     ("_semobridge/numbers.py", "np.sqrt(factor) if held_out.is_single else factor", "factor"),
-    ("_zero_shot.py", "X = X[typical_of_names(by_names(X))]", "pass"),
+    ("_zero_shot.py", "pool = pool.take(typical_of_names(by_names(pool.X)))", "pass"),
 ]
 
 COMPARISONS = {

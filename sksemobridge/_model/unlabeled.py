@@ -14,7 +14,8 @@ in `u`.
 - Classes that are predicted too often are either frequent, or the model prefers them. If the
   predicted shares are uneven, they are believed. Otherwise offsets `o` make predictions more even.
 - Images of none of the classes would teach the nearest class. They are left out: with shots by
-  their p-values, with names alone by `typical_of_names`. Near copies count as one image.
+  their p-values, with names alone by `typical_of_names`. Near copies count as one image, and
+  each image of a group (a burst) as `1 / size` of it.
 - Unlabelled images do not show how certain predictions should be. So one factor keeps the mean
   entropy, nearly. But if the shots are harder than the images, because somebody labelled uncertain
   images first, the model was too uncertain.
@@ -101,28 +102,45 @@ class Known(NamedTuple):
     weight: np.ndarray  # how much each counts, in images `(k,)`
 
 
-def sorted_sample(X, n_classes):
-    """The embeddings `X (n, D)`, or those of evenly spaced images, in float64 and ordered by
-    content.
+class Pool(NamedTuple):
+    """Unlabelled images, and in which groups they are. An image may be in several."""
 
-    Equal rows become one row, because a repeated image is no new information.
+    X: np.ndarray  # embeddings `(N, D)` in float64, distinct and ordered by content
+    image: np.ndarray  # the number of an image `(m,)`
+    group: np.ndarray  # a group that it is in `(m,)`
+
+    def take(self, is_kept):
+        """Some of the images."""
+        number = np.cumsum(is_kept) - 1
+        rows = is_kept[self.image]
+        return Pool(self.X[is_kept], number[self.image[rows]], self.group[rows])
+
+
+def sorted_sample(X, n_classes, groups=None):
+    """The `Pool` of the embeddings `X (n, D)`, or of those of evenly spaced images. They are in
+    `groups (n,)`, or each by itself.
+
+    Equal rows become one image, because a repeated image is no new information.
     """
     most = max(MOST_SAMPLE_VALUES // max(X.shape[1], n_classes), LEAST_SAMPLE)
-    return np.unique(X[evenly_spaced(len(X), most)], axis=0).astype(np.float64)
+    rows = evenly_spaced(len(X), most)
+    distinct, image = np.unique(X[rows], axis=0, return_inverse=True)
+    return Pool(distinct.astype(np.float64), image, rows if groups is None else groups[rows])
 
 
-def terms_with_unlabeled(terms, X, known, is_even):
-    """The terms of a linear classifier after it has learnt from images `X (N, D)`, and the factor
-    of all terms.
+def terms_with_unlabeled(terms, pool, known, is_even):
+    """The terms of a linear classifier after it has learnt from the images of a `Pool`, and the
+    factor of all terms.
 
     Without `is_even` (a class is "everything else", or the user gave `priors`), there are no
     offsets and no factor of hard shots.
     """
     linear = total(terms.values())
-    u = without_copies(l2_normalize(X), linear(X))
+    u, index = without_copies(l2_normalize(pool.X), linear(pool.X))
+    weight = weight_in_groups(index[pool.image], pool.group)
     if np.square(u - u.mean(axis=0)).sum() < SPREAD_OF_COPIES * len(u):
-        u = l2_normalize(u.mean(axis=0, keepdims=True))
-    factor, change = learn_unlabeled(linear(u), u, known, is_even)
+        u, weight = l2_normalize(u.mean(axis=0, keepdims=True)), np.ones(1)
+    factor, change = learn_unlabeled(linear(u), u, known, is_even, weight)
     scaled = {name: factor * term for name, term in terms.items()}
     if "correction" in scaled:
         change = scaled["correction"] + change
@@ -130,12 +148,23 @@ def terms_with_unlabeled(terms, X, known, is_even):
 
 
 def without_copies(u, logits):
-    """Unit embeddings `u (N, D)`, in which near copies are replaced by their mean. `logits` have
-    the shape `(N, C)`.
+    """Unit embeddings `u (N, D)`, in which near copies are replaced by their mean, and the row of
+    each image in them. `logits` have the shape `(N, C)`.
     """
     group = near_copies(u, logits.argmax(axis=1))
     first, index, counts = np.unique(group, return_inverse=True, return_counts=True)
-    return l2_normalize(sum_rows(u, 1 / counts[index], index, len(first)))
+    return l2_normalize(sum_rows(u, 1 / counts[index], index, len(first))), index
+
+
+def weight_in_groups(image, group):
+    """The weight of each image: one, divided by the number of images in its group. Of an image in
+    several groups it is the largest. `image (m,)` and `group (m,)` say what is in which group.
+    """
+    _, group = np.unique(group, return_inverse=True)
+    image, group = np.unique(np.stack([image, group]), axis=1)
+    weight = np.zeros(image.max() + 1)
+    np.maximum.at(weight, image, 1 / np.bincount(group)[group])
+    return weight
 
 
 def typical_of_names(logits):
@@ -154,16 +183,19 @@ def typical_of_names(logits):
     return two.predict(x) == two.means_.argmax()
 
 
-def learn_unlabeled(logits, u, known, is_even=True):
+def learn_unlabeled(logits, u, known, is_even=True, weight=1.0):
     """The logits become `factor * logits + change`. Returns the factor, and the change as a
     `Linear`.
 
-    Logits `f (N, C)` and unit embeddings `u (N, D)` are those of the images.
+    Logits `f (N, C)` and unit embeddings `u (N, D)` are those of the images, which count as
+    `weight (N,)`.
     """
-    n_images, n_classes = logits.shape
+    n_classes = logits.shape[1]
+    weight = np.broadcast_to(weight, len(u))
+    n_images = weight.sum()
     trust = known.trust if is_even else 0.0
     n = known.weight.sum() / n_classes
-    mixture = Mixture(u, known, WORTH_OF_NAME * known.trust * (1 + n / 2))
+    mixture = Mixture(u, weight, known, WORTH_OF_NAME * known.trust * (1 + n / 2))
     sharpness = SHARPNESS * known.trust + SHARPNESS_WITHOUT_TEXT * (1 - known.trust)
     sharpness *= (
         mixture.agreement(logits) ** 2
@@ -171,29 +203,32 @@ def learn_unlabeled(logits, u, known, is_even=True):
         / (1 + (max(n_classes, FEW_IMAGES) / n_images) ** 2)
     )
 
-    hard = hard_shot_factor(u, known) if trust else 1.0
+    hard = hard_shot_factor(u, known, weight) if trust else 1.0
     logits = hard * logits
-    offsets = trust * class_offsets(logits)
+    offsets = trust * class_offsets(logits, weight)
     mixture.fit(logits + offsets, sharpness)
     weights, constants = mixture.discriminant()
     weights, offsets = sharpness * weights, offsets + sharpness * constants
     offsets = offsets - weights @ mixture.centre
-    factor = match_entropy(logits + u @ weights.T + offsets, logits)
+    factor = match_entropy(logits + u @ weights.T + offsets, logits, weight)
     return hard * factor, Linear(factor * weights, factor * offsets)
 
 
 class Mixture:
-    """Normal distributions of the classes with one diagonal variance, among images `u (N, D)` and
-    what is `known`.
+    """Normal distributions of the classes with one diagonal variance, among images `u (N, D)` that
+    count as `weight (N,)`, and what is `known`.
 
     A name counts as `worth_of_name` images.
     """
 
-    def __init__(self, u, known, worth_of_name):
-        self.centre = u.mean(axis=0)
+    def __init__(self, u, weight, known, worth_of_name):
+        self.n_images, self.weight_of_image = weight.sum(), weight
+        self.column = weight[:, None].astype(np.float32)
+        self.centre = np.average(u, axis=0, weights=weight)
         # Single precision takes half of the time, and changes probabilities by about 1e-5.
         self.v = (u - self.centre).astype(np.float32)
-        self.sum_of_squares = np.square(self.v).sum(axis=0, dtype=np.float64)
+        squares = self.column * np.square(self.v)
+        self.sum_of_squares = squares.sum(axis=0, dtype=np.float64)
         self.texts, self.worth_of_name = known.texts, worth_of_name * known.has_text
         n_classes = len(known.has_text)
         self.shots, self.codes, self.weight = known.u - self.centre, known.codes, known.weight
@@ -202,7 +237,7 @@ class Mixture:
 
     def agreement(self, logits):
         """`agree` of the logits `(N, C)` of a model."""
-        labels, best = softmax(logits, axis=1).astype(np.float32), logits.argmax(axis=1)
+        labels, best = self._labels(logits), logits.argmax(axis=1)
         counts = np.maximum(labels.sum(axis=0), LEAST_COUNT)
         self._update(labels, 0.0, counts)
         values = self._values()
@@ -211,11 +246,12 @@ class Mixture:
         others /= np.maximum(counts[best, None] - own, LEAST_COUNT)
         best_values = np.einsum("nd,nd,d->n", self.v - others / 2, others, 1 / self.variance)
         np.put_along_axis(values, best[:, None], -np.inf, axis=1)
-        return np.mean(best_values > values.max(axis=1))
+        is_best = best_values > values.max(axis=1)
+        return np.average(is_best, weights=self.weight_of_image)
 
     def fit(self, logits, sharpness):
         """Expectation maximisation from the `logits (N, C)`."""
-        labels = softmax(logits, axis=1).astype(np.float32)
+        labels = self._labels(logits)
         sums, counts = self.sums_of_shots, np.maximum(self.counts_of_shots, LEAST_COUNT)
         if np.any(self.worth_of_name):
             # The slope of the names is that of means by these labels.
@@ -229,13 +265,17 @@ class Mixture:
             )
         self._update(labels, sums, counts + labels.sum(axis=0))
         for _ in range(ROUNDS):
-            labels = softmax(logits + sharpness * self._values(), axis=1).astype(np.float32)
+            labels = self._labels(logits + sharpness * self._values())
             self._update(labels, sums, counts + labels.sum(axis=0))
 
     def discriminant(self):
         """Weights `(C, D)` and constants `(C,)` of `g`."""
         weights = (self.means / self.variance).astype(np.float64)
         return weights, -0.5 * np.einsum("cd,cd->c", weights, self.means)
+
+    def _labels(self, logits):
+        """Soft labels `(N, C)`. Those of an image sum to its weight."""
+        return self.column * softmax(logits, axis=1).astype(np.float32)
 
     def _values(self):
         """`g (N, C)` of the images."""
@@ -254,39 +294,43 @@ class Mixture:
             dtype=np.float64,
         )
         scatter += self.weight @ np.square(self.shots - self.means[self.codes])
-        variance = scatter / (len(self.v) + self.weight.sum())
+        variance = scatter / (self.n_images + self.weight.sum())
         least = LEAST_VARIANCE * max(variance.mean(), LEAST_SPREAD / len(variance))
         self.variance = np.maximum(variance, least)
 
 
-def hard_shot_factor(u, known):
+def hard_shot_factor(u, known, weight=1.0):
     """The factor of logits that are too small, because the shots are harder for the names than the
-    images `u (N, D)`.
+    images `u (N, D)`, which count as `weight (N,)`.
     """
     if len(known.texts) < 2 or not len(known.u):
         return 1.0
 
-    def margin(images, weight=None):
+    weight = np.broadcast_to(weight, len(u))
+    n_images = weight.sum()
+
+    def margin(images, weight):
         second, best = np.sort(images @ known.texts.T, axis=1)[:, -2:].T
         return np.average(best - second, weights=weight)
 
-    ratio = margin(u) / max(margin(known.u, known.weight), np.finfo(float).tiny)
+    ratio = margin(u, weight) / max(margin(known.u, known.weight), np.finfo(float).tiny)
     return float(
-        np.clip(ratio ** (0.5 * len(u) / (len(u) + FEW_FOR_FACTOR)), 1, MOST_FOR_HARD_SHOTS)
+        np.clip(ratio ** (0.5 * n_images / (n_images + FEW_FOR_FACTOR)), 1, MOST_FOR_HARD_SHOTS)
     )
 
 
-def class_offsets(logits):
-    """Offsets `(C,)`, by `logits (N, C)`: uneven shares of the predictions are believed, others
-    become more even.
+def class_offsets(logits, weight=1.0):
+    """Offsets `(C,)`, by `logits (N, C)` of images that count as `weight (N,)`: uneven shares of
+    the predictions are believed, others become more even.
     """
     p = softmax(logits, axis=1)
-    n_images, n_classes = p.shape
-    shares = np.maximum(p.mean(axis=0), np.finfo(float).tiny)
+    n_classes = p.shape[1]
+    weight = np.broadcast_to(weight, len(p))
+    n_images = weight.sum()
+    shares = np.maximum(np.average(p, axis=0, weights=weight), np.finfo(float).tiny)
     divergence = np.log(n_classes) + shares @ np.log(shares)
-    chance = (
-        n_classes / (2 * n_images) * (np.square(p).sum(axis=1).mean() - np.square(shares).sum())
-    )
+    mean_square = np.average(np.square(p).sum(axis=1), weights=weight)
+    chance = n_classes / (2 * n_images) * (mean_square - np.square(shares).sum())
     uneven = (max(divergence - chance, 0.0) / UNEVEN_SHARES) ** 4
     believed = shares + PART_OF_SHARE / n_classes
     eta = OFFSETS / (1 + (divergence / UNEVEN) ** 2)
@@ -296,11 +340,14 @@ def class_offsets(logits):
     return offsets / (1 + (max(FEW_OF_CLASS * n_classes, FEW_IMAGES) / n_images) ** 2)
 
 
-def match_entropy(changed, logits):
-    """The factor of the `changed` logits that gives them the mean entropy of `logits`."""
+def match_entropy(changed, logits, weight):
+    """The factor of the `changed` logits `(N, C)` that gives them the mean entropy of `logits`, of
+    images that count as `weight (N,)`.
+    """
+    n_images = weight.sum()
 
     def entropy(values):
-        return entr(softmax(values, axis=1)).sum(axis=1).mean()
+        return np.average(entr(softmax(values, axis=1)).sum(axis=1), weights=weight)
 
     wanted = entropy(logits)
 
@@ -311,4 +358,4 @@ def match_entropy(changed, logits):
     if excess(LOG_FACTORS[0]) * excess(LOG_FACTORS[1]) >= 0:
         return 1.0
     log_factor = max(brentq(excess, *LOG_FACTORS, xtol=TOL_OF_FACTOR), np.log(LEAST_FACTOR))
-    return float(np.exp(len(logits) / (len(logits) + FEW_FOR_FACTOR) * log_factor))
+    return float(np.exp(n_images / (n_images + FEW_FOR_FACTOR) * log_factor))

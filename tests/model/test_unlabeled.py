@@ -2,6 +2,8 @@
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from scipy.special import softmax
 from scipy.stats import entropy
 from sklearn.metrics import log_loss
@@ -14,6 +16,7 @@ from sksemobridge._model.unlabeled import (
     learn_unlabeled,
     sorted_sample,
     typical_of_names,
+    weight_in_groups,
     without_copies,
 )
 
@@ -275,7 +278,7 @@ def test_the_model_is_as_certain_as_before():
 
 def test_of_very_many_images_an_even_sample_is_used(monkeypatch):
     monkeypatch.setattr("sksemobridge._model.unlabeled.MOST_SAMPLE_VALUES", 5 * 1200)
-    rows = sorted_sample(np.arange(10**5)[:, None], n_classes=5)[:, 0]
+    rows = sorted_sample(np.arange(10**5)[:, None], n_classes=5).X[:, 0]
     assert len(rows) == 1200
     assert rows[0] == 0
     assert rows[-1] == 10**5 - 1
@@ -324,8 +327,69 @@ def test_everything_else_may_be_most_of_the_images(make_world):
 def test_near_copies_of_images_are_one_image():
     images, codes = embeddings_of_images(10, 5)
     order = np.random.default_rng(0).permutation(10 * len(images))
-    found = without_copies(copied(images, 10)[order], np.eye(10)[np.repeat(codes, 10)][order])
+    found, _ = without_copies(copied(images, 10)[order], np.eye(10)[np.repeat(codes, 10)][order])
     np.testing.assert_array_equal(
         np.sort((found @ images.T).argmax(axis=1)), np.arange(len(images))
     )
     np.testing.assert_allclose(np.linalg.norm(found, axis=1), 1)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_bursts_of_one_image_are_images_however_they_are_named(make_world, kind):
+    world = make_world()
+    classifier = fitted(world, kind, 3)
+    X, _ = world.draw(12)
+    expected = classifier.with_unlabeled(X).predict_proba(X)
+    for groups in (np.arange(len(X)).astype(str), [None] * len(X), np.full(len(X), np.nan)):
+        found = classifier.with_unlabeled(X, groups).predict_proba(X)
+        np.testing.assert_array_equal(found, expected)
+    bursts = classifier.with_unlabeled(X, np.arange(len(X)) // 2).predict_proba(X)
+    assert not np.allclose(bursts, expected, rtol=1e-3)
+
+
+def test_the_images_of_a_burst_count_as_one():
+    logits, u, known = random_problem()
+    size = np.where(np.arange(len(u)) % 6 == 0, 9, 1)
+    often = np.repeat(np.arange(len(u)), size)
+
+    def learnt(rows, weight):
+        factor, change = learn_unlabeled(logits[rows], u[rows], known, weight=weight)
+        return factor * logits + change(u)
+
+    expected = learnt(np.arange(len(u)), 1.0)
+    as_bursts, as_images = learnt(often, 1 / size[often]), learnt(often, 1.0)
+    assert np.abs(as_bursts - expected).mean() < 0.2 * np.abs(as_images - expected).mean()
+
+
+@given(seed=st.integers(0, 2**32 - 1))
+def test_neither_the_order_nor_the_names_of_bursts_matter(seed):
+    rng = np.random.default_rng(seed)
+    shots, X = rng.normal(size=(6, 8)), rng.normal(size=(40, 8))
+    classifier = FewShotClassifier().fit(shots, np.arange(6) % 3)
+    groups = rng.integers(0, 12, 40)
+    expected = classifier.with_unlabeled(X, groups).predict_proba(X)
+    order, names = rng.permutation(40), rng.permutation(12).astype(str)
+    found = classifier.with_unlabeled(X[order], names[groups][order]).predict_proba(X)
+    np.testing.assert_allclose(found, expected, atol=1e-6)
+    # Neither does an image that is there twice in its burst.
+    twice = np.append(np.arange(40), 7)
+    found = classifier.with_unlabeled(X[twice], groups[twice]).predict_proba(X)
+    np.testing.assert_allclose(found, expected, atol=1e-6)
+
+
+def test_near_copies_within_and_between_bursts_count_as_one_image():
+    u, codes = embeddings_of_images(10, 2)
+    copies = copied(u, 3)
+    image = np.repeat(np.arange(len(u)), 3)
+    rows, index = without_copies(copies, np.eye(10)[codes][image])
+    assert len(rows) == len(u)
+    # Bursts of two images with three copies each, and bursts that share an image.
+    np.testing.assert_allclose(weight_in_groups(index, image // 2), 1 / 2)
+    np.testing.assert_allclose(weight_in_groups(index, np.arange(len(copies)) % 3), 1 / len(u))
+    np.testing.assert_allclose(weight_in_groups(index, np.arange(len(copies))), 1)
+    assert weight_in_groups(np.array([0, 1, 1, 2, 3]), np.array([0, 0, 1, 1, 1])).tolist() == [
+        1 / 2,
+        1 / 2,
+        1 / 3,
+        1 / 3,
+    ]
