@@ -9,7 +9,6 @@ from importlib.util import find_spec
 from tempfile import TemporaryDirectory
 from unittest import mock
 
-import pytest
 from sybil import Region, Sybil
 from sybil.parsers.myst import PythonCodeBlockParser, SkipParser
 
@@ -26,22 +25,6 @@ collect_ignore_glob = [
     "benchmarks/*",
     "tools/*",
 ]
-
-
-@pytest.fixture(scope="session")
-def embeddings_folder(tmp_path_factory):
-    return str(tmp_path_factory.mktemp("embeddings"))
-
-
-@pytest.fixture
-def one_cache_for_all(monkeypatch, embeddings_folder):
-    """A cache for encoders that are given none: docs and examples embed the same pictures again and
-    again.
-    """
-    from sksemobridge import CLIPImageEncoder, CLIPTextEncoder
-
-    for encoder in (CLIPImageEncoder, CLIPTextEncoder):
-        monkeypatch.setitem(encoder.__init__.__kwdefaults__, "cache", embeddings_folder)
 
 
 def figures_in_prose(document):
@@ -99,5 +82,4 @@ pytest_collect_file = Sybil(
     patterns=["README.md", "docs/*.md"],
     setup=set_up,
     teardown=tear_down,
-    fixtures=["one_cache_for_all"],
 ).pytest()

@@ -7,8 +7,6 @@ so both can go into one model. Either a `ColumnTransformer` puts both side by si
 classifiers vote.
 """
 
-import tempfile
-
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
@@ -54,9 +52,8 @@ print(
 
 # %% There are four ways. Each takes the whole data frame, and selects its columns.
 # `VotingClassifier` turns text labels into numbers, so the sorted names are given as `class_names`.
-# With the cache, the splits below embed no image twice.
-cache = tempfile.TemporaryDirectory()
-image = (CLIPImageEncoder("mini", "bundled", cache=cache.name), ["image"])
+# The encoder keeps its embeddings in memory, so the splits below embed no image twice.
+image = (CLIPImageEncoder("mini", "bundled"), ["image"])
 weight = (StandardScaler(), ["log_weight"])
 by_weight = make_pipeline(make_column_transformer(weight), LogisticRegression())
 by_picture = make_pipeline(
@@ -79,7 +76,6 @@ draws = StratifiedShuffleSplit(10, train_size=4 * len(GRAMS), random_state=0)
 scores = {name: cross_val_score(way, frame, frame["label"], cv=draws) for name, way in ways.items()}
 for name, score in scores.items():
     print(f"{name:<15}{score.mean():>7.1%} ± {score.std(ddof=1) / np.sqrt(len(score)):.1%}")
-cache.cleanup()
 
 figure, ax = plt.subplots(figsize=(7, 3.2), layout="constrained")
 ax.boxplot(list(scores.values()), tick_labels=list(scores), orientation="horizontal")

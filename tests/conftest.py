@@ -20,6 +20,7 @@ from sksemobridge import (  # noqa: E402
     ZeroShotClassifier,
 )
 from sksemobridge._label.command import main  # noqa: E402
+from sksemobridge.encoders._memory import forget_embeddings  # noqa: E402
 
 from .user_folder import fill  # noqa: E402
 
@@ -134,8 +135,9 @@ def peak_memory(function):
 @pytest.fixture
 def on_pass():
     """Have a function called with the number of images or texts of each pass through a tower,
-    before or after it.
+    before or after it. What earlier tests embedded is forgotten.
     """
+    forget_embeddings()
     from open_clip.modified_resnet import ModifiedResNet
     from open_clip.transformer import VisionTransformer
     from torch.nn import Embedding

@@ -71,12 +71,16 @@ def embedding_cases():
         )
 
 
+# Each result is computed anew.
+MINI = {"model_name": "mini", "pretrained": "bundled", "cache": None}
+
+
 def encoder_cases():
     pictures = some_pictures(5, size=(32, 32))
     texts = ["a red apple", "a green tree", "a dog", "two dogs"]
     rng = np.random.default_rng(0)
-    yield "images", Case(CLIPImageEncoder("mini", "bundled"), pictures, None, ("transform",))
-    yield "texts", Case(CLIPTextEncoder("mini", "bundled"), texts, None, ("transform", "encode"))
+    yield "images", Case(CLIPImageEncoder(**MINI), pictures, None, ("transform",))
+    yield "texts", Case(CLIPTextEncoder(**MINI), texts, None, ("transform", "encode"))
     known = PrecomputedTextEncoder(texts, rng.normal(size=(4, 6)), rng.normal(size=(6, 3)))
     yield "precomputed texts", Case(known, texts, None, ("transform", "encode"))
 

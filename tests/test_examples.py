@@ -17,7 +17,6 @@ NEEDS = {
 EXAMPLES = sorted((Path(__file__).parents[1] / "examples").glob("*.py"))
 
 
-@pytest.mark.usefixtures("one_cache_for_all")
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
 def test_example(path, monkeypatch, tmp_path, capsys):
     if path.stem in NEEDS and not path.stem.startswith("plot_"):

@@ -141,11 +141,7 @@ def embed_readable(encoder, paths, *, progress):
     """
     if isinstance(encoder, ImageEncoder):
         encoder = clone(encoder).set_params(progress=progress)
-        embeddings, problems = embed_rows(encoder, paths)
-    else:
-        embeddings = encoder.transform(paths)
-        unread = np.flatnonzero(~np.isfinite(np.asarray(embeddings)).all(axis=1)).tolist()
-        problems = dict.fromkeys(unread, "the encoder could not read it")
+    embeddings, problems = embed_rows(encoder, paths)
     readable = [row for row in range(len(paths)) if row not in problems]
     # The encoder may be set to return a data frame of pandas, which has `iloc`.
     embeddings = getattr(embeddings, "iloc", embeddings)[readable]

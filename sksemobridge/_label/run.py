@@ -76,18 +76,18 @@ def _clicks(options):
 
 
 def cache_folder(options):
-    """The folder that keeps embeddings between runs, in the user's folder for caches. None if it
-    cannot be made.
+    """The folder that keeps embeddings between runs, in the user's folder for caches. "memory" if
+    none is wanted, or if it cannot be made.
     """
     if options.no_cache:
-        return None
+        return "memory"
     try:
         caches = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
         folder = Path(caches, "sksemobridge", "embeddings")
         folder.mkdir(parents=True, exist_ok=True)
     except (OSError, RuntimeError) as error:  # the latter if there is no home folder
         say(f"Note: Embeddings are not kept for the next run: {error}.")
-        return None
+        return "memory"
     say(f"Embeddings are kept in {str(folder)!r}.")
     return folder
 

@@ -90,7 +90,7 @@ def write_files(options, clicks, job, labels, evidence=None):
 def _save(pipeline, path):
     # On another machine, the folder for caches is another one.
     caches = [name for name in pipeline.get_params() if name.endswith("__cache")]
-    pipeline = copy.deepcopy(pipeline).set_params(**dict.fromkeys(caches))
+    pipeline = copy.deepcopy(pipeline).set_params(**dict.fromkeys(caches, "memory"))
     if path.suffix.lower() == ".joblib":
         joblib.dump(pipeline, path)
     else:

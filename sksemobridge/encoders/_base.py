@@ -19,6 +19,7 @@ from .._utils.array_api import resolve_device, to_numpy
 from .._utils.sklearn import Interval, StrOptions, checks_parameters, in_output_container
 from .._utils.validation import listed, refuse_masked, warn_caller
 from ._heads import ImageReadError
+from ._memory import forget_embeddings
 from ._pictures import check_pixel_type, describe
 from ._source import TIMM, TRANSFORMERS, find_source
 
@@ -35,7 +36,9 @@ def _load(source, device):
 
 
 def clear_model_cache() -> None:
-    """Remove all loaded models from memory. The next use loads them again.
+    """Remove all loaded models, and the embeddings of `cache="memory"`, from memory.
+
+    The next use loads and embeds again.
 
     Examples
     --------
@@ -43,6 +46,7 @@ def clear_model_cache() -> None:
     >>> clear_model_cache()
     """
     _load.cache_clear()
+    forget_embeddings()
 
 
 class StatelessEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
@@ -133,7 +137,7 @@ def embed_rows(encoder: Any, images: list) -> tuple[Any, dict[int, str]]:
         # Of a user, perhaps made of one of ours: what its `transform` gives counts.
         encoder = clone(encoder).set_params(on_error="nan") if is_ours else encoder
         embeddings, problems = encoder.transform(images), {}
-        otherwise = "the encoder gave no embedding of it"
+        otherwise = "the encoder could not read it"
     is_finite = np.isfinite(np.asarray(embeddings)).all(axis=1)
     return embeddings, dict.fromkeys(np.flatnonzero(~is_finite).tolist(), otherwise) | problems
 
@@ -176,7 +180,7 @@ class TextEncoder(StatelessEncoder):
 @dataclass(repr=False, eq=False)
 class CLIPEncoder(StatelessEncoder):
     """An encoder whose parameters name a CLIP model. All encoders of the process that name it share
-    it.
+    it. A subclass has a parameter `cache`, too.
     """
 
     model_name: str = "ViT-B-16"
@@ -185,7 +189,6 @@ class CLIPEncoder(StatelessEncoder):
     device: str = "auto"
     precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
     batch_size: int = 64
-    cache: str | os.PathLike[str] | None = None
 
     _parameter_constraints: ClassVar[dict] = {
         "model_name": [str],

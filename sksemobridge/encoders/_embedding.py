@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ._cache import CacheSession
+from ._memory import MemoryPass
 
 # A `GridSearchCV` embeds hundreds of times, mostly what is cached. A shorter bar would only
 # flicker.
@@ -37,27 +38,27 @@ def embed(tower, items, *, batch_size, cache, bar_options, n_threads=1, ends_at=
     """Embeddings `(n, width)` of images or texts in float32, and a `Refusal` for each row without
     one, which is NaN.
 
-    The first refusal by an error of the class `ends_at` is the last row. `bar_options` are those of
-    tqdm. `n_threads` read.
+    `cache` is a folder, a `MemoryPass`, or None. The first refusal by an error of the class
+    `ends_at` is the last row. `bar_options` are those of tqdm. `n_threads` read.
 
-    A `tower` has a `width`, `digest()` of what embeddings depend on besides the content,
-    `read(item)`, which gives a `Source` in any thread, and `compute(inputs)`, which gives a tensor
-    of embeddings of a tensor of inputs. Reading and loading may refuse an item by an error of the
-    classes `refusals`.
+    A `tower` has a `width`, `digest()` of what embeddings depend on besides the content, `name()`,
+    which stands for it within this process, `read(item)`, which gives a `Source` in any thread, and
+    `compute(inputs)`, which gives a tensor of embeddings of a tensor of inputs. Reading and loading
+    may refuse an item by an error of the classes `refusals`.
     """
     from tqdm.auto import tqdm
 
-    n = len(items)
+    n, is_memory = len(items), isinstance(cache, MemoryPass)
     embeddings = np.full((n, tower.width), np.nan, dtype=np.float32)
     rows_by_key = defaultdict(list)
     refusals, batch = {}, []
 
     with (
-        closing(CacheSession(cache)) as session,
+        closing(cache if is_memory else CacheSession(cache)) as session,
         tqdm(total=n, delay=_BAR_AFTER, **bar_options) as bar,
     ):
         # Reading all weights for the digest takes time. Only keys on disk need it.
-        prefix = tower.digest() if session.active else b""
+        prefix = tower.name() if is_memory or cache is None else tower.digest()
 
         def prepare(row):
             """A `Refusal`; or the key of a source, its embedding if the cache has it, and the input

@@ -1,6 +1,7 @@
 """From images to embeddings, with the image tower of a CLIP model."""
 
 import io
+import os
 from dataclasses import dataclass
 from functools import partial
 from numbers import Integral
@@ -12,6 +13,7 @@ import numpy as np
 from .._utils.array_api import l2_normalize
 from .._utils.sklearn import StrOptions
 from .._utils.validation import warn_caller
+from . import _memory
 from ._base import CLIPEncoder, ImageEncoder
 from ._depth import DEPTHS
 from ._embedding import Source, embed
@@ -56,8 +58,10 @@ class CLIPImageEncoder(CLIPEncoder, ImageEncoder):
     n_jobs : int or None, default=None
         Threads that read images while the model computes. None is one thread, and -1 is one for
         each core.
-    cache : path or None, default=None
-        Folder on a local disk that keeps embeddings between runs. Delete it to forget them.
+    cache : "memory", path or None, default="memory"
+        What keeps embeddings, by the content of the images: `"memory"` this process, in at most 256
+        MB, so that a search embeds each image once; a path a folder on a local disk, also for later
+        runs, until you delete it; None nothing. A folder of this name is `Path("memory")`.
     normalize : bool, default=False
         Whether embeddings get unit length.
     on_error : {"raise", "nan"}, default="raise"
@@ -84,6 +88,7 @@ class CLIPImageEncoder(CLIPEncoder, ImageEncoder):
     }
 
     n_jobs: int | None = None
+    cache: str | os.PathLike[str] | None = "memory"
     normalize: bool = False
     on_error: Literal["raise", "nan"] = "raise"
     progress: bool = False
@@ -97,7 +102,7 @@ class CLIPImageEncoder(CLIPEncoder, ImageEncoder):
         precision = model.image_precision(self.precision)
         options = {
             "batch_size": self.batch_size,
-            "cache": self.cache,
+            "cache": _memory.OF_IMAGES.begin() if self.cache == "memory" else self.cache,
             "bar_options": {"desc": "images", "unit": "image", "disable": not self.progress},
             "n_threads": joblib.effective_n_jobs(self.n_jobs),
             "ends_at": ImageReadError if ends_at_problem else None,
@@ -135,6 +140,9 @@ class _ImageTower:
         return f"image {READING_VERSION} {self._precision} ".encode() + self._model.digest(
             for_images=True
         )
+
+    def name(self):
+        return f"image {self._precision} {self._model.name}".encode()
 
     def read(self, image):
         content = fetch(image, self._choose)

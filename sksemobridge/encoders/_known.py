@@ -36,7 +36,7 @@ class KnownModel:
 
     def __init__(self, facts, load):
         self._facts, self._load = facts, load
-        self.source, self.embed_dim = facts["source"], facts["embed_dim"]
+        self.name, self.embed_dim = facts["name"], facts["embed_dim"]
         self.logit_scale = facts["logit_scale"]
 
     def digest(self, for_images):
@@ -53,10 +53,10 @@ class KnownModel:
 
 
 def with_model(encoder, for_images, use):
-    """`use(model)` with the model of an encoder. With a cache, it is a `KnownModel` if an earlier
-    run has remembered it.
+    """`use(model)` with the model of an encoder. With a cache on disk, it is a `KnownModel` if an
+    earlier run has remembered it.
     """
-    if encoder.cache is None:
+    if encoder.cache in (None, "memory"):
         return use(encoder._model())
     encoder._validate_params()
     # A relative name is another one elsewhere.
@@ -100,7 +100,7 @@ def _versions():
 def _facts(model, encoder, for_images):
     facts = {
         "files": [[path, *file_state(path)] for path in model.files],
-        "source": repr(model.source),
+        "name": model.name,
         "embed_dim": model.embed_dim,
         "precision": model.image_precision(encoder.precision) if for_images else None,
         "logit_scale": None if for_images else model.logit_scale,
@@ -115,8 +115,10 @@ def _remembered(path):
     """
     with suppress(OSError, ValueError, TypeError, KeyError):
         facts = json.loads(path.read_text())
-        if facts["files"] and all(
-            file_state(file) == tuple(state) for file, *state in facts["files"]
+        if (
+            facts["name"]
+            and facts["files"]
+            and all(file_state(file) == tuple(state) for file, *state in facts["files"])
         ):
             return facts
     return None

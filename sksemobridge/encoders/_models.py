@@ -77,6 +77,8 @@ class LoadedModel:
         if device.type == "cuda":
             model.visual.to(memory_format=torch.channels_last)
         self.source, self.device, self.model = source, device, model
+        # A changed checkpoint is another source.
+        self.name = f"{source!r} on {device}"
         self.embed_dim, self.image_size, self.files = parts.width, parts.image_size, parts.files
         self._parts, self._resize = parts, parts.geometry[0]
         # The model's own preprocessing in two parts: `crop` for one image, `as_input` for a batch

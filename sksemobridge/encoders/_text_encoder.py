@@ -1,20 +1,17 @@
 """From texts to embeddings, with the text tower of a CLIP model."""
 
+import os
 from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
 
-from .._utils.lru import LRUCache
 from .._utils.validation import warn_caller
+from . import _memory
 from ._base import CLIPEncoder, TextEncoder
 from ._embedding import Source, embed
 from ._known import with_model
 from ._source import TIMM, TRANSFORMERS
-
-# One item is the embedding of one text, some kilobytes. A search over parameters needs the same
-# texts in every fit: 80,000 with 80 prompts for each class of ImageNet.
-_known = LRUCache(max_size=100_000)
 
 
 @dataclass(repr=False, eq=False, kw_only=True)
@@ -23,12 +20,15 @@ class CLIPTextEncoder(TextEncoder, CLIPEncoder):
 
     Parameters
     ----------
-    model_name, pretrained, device, cache
-        See `CLIPImageEncoder`. Images and texts may share a cache.
+    model_name, pretrained, device
+        See `CLIPImageEncoder`.
     precision : {"auto", "fp32", "bf16", "fp16"}, default="auto"
         Precision of the computation. Results are float32. `"auto"` is fp32.
     batch_size : int, default=256
         Texts in one forward pass.
+    cache : "memory", path or None, default="memory"
+        See `CLIPImageEncoder`. Images and texts may share a folder. Texts of a folder are kept in
+        memory, too.
 
     Attributes
     ----------
@@ -52,6 +52,7 @@ class CLIPTextEncoder(TextEncoder, CLIPEncoder):
     open_vocabulary = True
 
     batch_size: int = 256
+    cache: str | os.PathLike[str] | None = "memory"
 
     projection_ = property(lambda self: self._model().projection(for_images=False)[0])
     projection_bias_ = property(lambda self: self._model().projection(for_images=False)[1])
@@ -80,23 +81,34 @@ class CLIPTextEncoder(TextEncoder, CLIPEncoder):
         # There are few prompts, and the classifier needs exact embeddings of them.
         precision = "fp32" if self.precision == "auto" else self.precision
         tower = _TextTower(model, precision, project)
-        # Embeddings depend on no more: a changed checkpoint is another source. But another cache is
-        # to be filled.
-        shared = repr((model.source, precision, project, self.cache))
-        rows = _known.get_many(
-            [(shared, text) for text in texts], texts, partial(self._compute, tower)
-        )
+        if self.cache is None:
+            rows = self._compute(tower, texts, None)
+        else:
+            rows = self._compute_new(tower, texts)
         if tower.cut:
             warn_caller(
                 f"{len(tower.cut)} of {len(texts)} texts are longer than the model reads; their"
                 f" ends are cut off. The first is {tower.cut[0]!r}. Shorten them."
             )
-        return np.float32(rows).reshape(len(texts), tower.width)
+        return rows
 
-    def _compute(self, tower, texts):
+    def _compute_new(self, tower, texts):
+        """Embeddings of texts, computed or read from the folder if the memory has them not."""
+        memory, folder = _memory.OF_TEXTS.begin(), None if self.cache == "memory" else self.cache
+        # Another folder is to be filled.
+        shared = tower.name(), folder if folder is None else os.path.abspath(folder)
+        rows = {text: memory.get((shared, text)) for text in texts}
+        new = [text for text, row in rows.items() if row is None]
+        if new:
+            embeddings = self._compute(tower, new, folder)
+            memory.put([(shared, text) for text in new], embeddings)
+            rows.update(zip(new, embeddings))
+        return np.array([rows[text] for text in texts], np.float32).reshape(-1, tower.width)
+
+    def _compute(self, tower, texts, cache):
         bar_options = {"desc": f"embedding {len(texts):,} texts", "unit": "text", "leave": False}
         return embed(
-            tower, texts, batch_size=self.batch_size, cache=self.cache, bar_options=bar_options
+            tower, texts, batch_size=self.batch_size, cache=cache, bar_options=bar_options
         )[0]
 
 
@@ -113,6 +125,10 @@ class _TextTower:
     def digest(self):
         space = "joint" if self._project else "eos"
         return f"text 2 {space} {self._precision} ".encode() + self._model.digest(for_images=False)
+
+    def name(self):
+        space = "joint" if self._project else "eos"
+        return f"text {space} {self._precision} {self._model.name}".encode()
 
     def read(self, text):
         # Known texts are found without their tokens.

@@ -117,7 +117,7 @@ def test_the_declared_depth_counts_first():
 
 @pytest.fixture
 def encoder():
-    return CLIPImageEncoder("mini", "bundled", precision="fp32", normalize=True)
+    return CLIPImageEncoder("mini", "bundled", precision="fp32", cache=None, normalize=True)
 
 
 def test_all_pictures_of_a_call_have_one_range(encoder, tmp_path):

@@ -16,13 +16,8 @@ from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 
 from sksemobridge import FewShotClassifier
-from sksemobridge._utils.lru import LRUCache
-from sksemobridge.encoders import (
-    CLIPImageEncoder,
-    CLIPTextEncoder,
-    _text_encoder,
-    clear_model_cache,
-)
+from sksemobridge.encoders import CLIPImageEncoder, CLIPTextEncoder, clear_model_cache
+from sksemobridge.encoders._memory import forget_embeddings
 
 from ..encoder_helpers import n_cached, some_pictures, write_pictures
 
@@ -66,19 +61,10 @@ def encoded(on_pass):
     return sizes
 
 
-@pytest.fixture
-def forget(monkeypatch):
-    """Call this to forget texts, as a new process would."""
-    return lambda: monkeypatch.setattr(_text_encoder, "_known", LRUCache(max_items=100))
-
-
 TEXTS = ["a red apple", "a green tree", "a red apple", "a house"]
 
 
-def test_texts_are_encoded_once_per_process_and_with_a_cache_once_per_machine(
-    encoded, forget, tmp_path
-):
-    forget()
+def test_texts_are_encoded_once_per_process_and_with_a_cache_once_per_machine(encoded, tmp_path):
     encoder = CLIPTextEncoder(**MINI)
     eos, joint = encoder.encode(TEXTS), encoder.transform(TEXTS)
     assert_array_equal(clone(encoder).transform(TEXTS), joint)
@@ -88,8 +74,8 @@ def test_texts_are_encoded_once_per_process_and_with_a_cache_once_per_machine(
     encoder.transform(TEXTS)
     assert n_cached(tmp_path) == 6
     encoded.clear()
+    # As a new process.
     clear_model_cache()
-    forget()
     assert_array_equal(encoder.encode(TEXTS[::-1]), eos[::-1])
     assert_array_equal(encoder.transform(TEXTS), joint)
     assert encoded == []
@@ -98,14 +84,14 @@ def test_texts_are_encoded_once_per_process_and_with_a_cache_once_per_machine(
     assert encoded == [1, 1]
 
 
-def test_images_and_texts_may_share_a_cache(tmp_path, paths, forget):
+def test_images_and_texts_may_share_a_cache(tmp_path, paths):
     texts, images = (
         CLIPTextEncoder(**MINI, cache=tmp_path),
         CLIPImageEncoder(**MINI, cache=tmp_path),
     )
     wanted = texts.transform(TEXTS), images.transform(paths[:5])
     assert n_cached(tmp_path) == 3 + 5
-    forget()
+    forget_embeddings()
     assert_array_equal(texts.transform(TEXTS), wanted[0])
     assert_array_equal(images.transform(paths[:5]), wanted[1])
 

@@ -40,7 +40,7 @@ from ..encoder_helpers import (
 
 @pytest.fixture
 def encoder():
-    return CLIPImageEncoder("mini", "bundled", precision="fp32")
+    return CLIPImageEncoder("mini", "bundled", precision="fp32", cache=None)
 
 
 @pytest.fixture(scope="module")
@@ -203,7 +203,7 @@ def test_what_is_no_column_of_images_is_refused_with_the_remedy(encoder, X, erro
 )
 def test_order_batch_size_and_threads_do_not_matter(order, batch_size, n_jobs):
     pictures = some_pictures(7)
-    encoder = CLIPImageEncoder("mini", "bundled", precision="fp32")
+    encoder = CLIPImageEncoder("mini", "bundled", precision="fp32", cache=None)
     other = clone(encoder).set_params(batch_size=batch_size, n_jobs=n_jobs)
     close(other.transform([pictures[i] for i in order]), encoder.transform(pictures)[list(order)])
 
@@ -364,7 +364,7 @@ def test_half_precision_stays_close(pictures, expected):
 
 
 def test_a_callers_autocast_changes_no_row():
-    images, encoder = some_pictures(70), CLIPImageEncoder(BUNDLED, device="cpu")
+    images, encoder = some_pictures(70), CLIPImageEncoder(BUNDLED, device="cpu", cache=None)
     expected = encoder.transform(images)
     with torch.autocast("cpu", dtype=torch.bfloat16):
         assert_allclose(encoder.transform(images), expected, atol=1e-5 * np.abs(expected).max())

@@ -8,13 +8,7 @@ import numpy as np
 import pytest
 from numpy.testing import assert_array_equal
 
-from sksemobridge._utils.lru import LRUCache
-from sksemobridge.encoders import (
-    CLIPImageEncoder,
-    CLIPTextEncoder,
-    _text_encoder,
-    clear_model_cache,
-)
+from sksemobridge.encoders import CLIPImageEncoder, CLIPTextEncoder, clear_model_cache
 
 from ..encoder_helpers import n_cached, small_config, some_pictures, write_model, write_pictures
 
@@ -32,14 +26,9 @@ print(pipeline.predict_proba(shots.paths).tolist(), "torch" in sys.modules)
 
 
 @pytest.fixture
-def forget(monkeypatch):
-    """Forget models and texts, as a new process would."""
-
-    def forget():
-        clear_model_cache()
-        monkeypatch.setattr(_text_encoder, "_known", LRUCache(max_items=100))
-
-    return forget
+def forget():
+    """Forget models and embeddings, as a new process would."""
+    return clear_model_cache
 
 
 def test_a_run_whose_embeddings_are_all_cached_does_without_torch(tmp_path):

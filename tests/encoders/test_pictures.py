@@ -104,7 +104,7 @@ def test_jpegs_may_be_decoded_smaller_but_not_too_small(orientation):
     assert read_picture(Image.open(io.BytesIO(content)), shortest_side=50).size == full.size
 
 
-ENCODER = CLIPImageEncoder("mini", "bundled", precision="fp32", normalize=True)
+ENCODER = CLIPImageEncoder("mini", "bundled", precision="fp32", cache=None, normalize=True)
 
 
 @pytest.mark.parametrize("orientation", [1, 3, 6])

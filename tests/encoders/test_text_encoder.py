@@ -14,7 +14,7 @@ from ..encoder_helpers import BUNDLED, read_model
 
 @pytest.fixture
 def encoder():
-    return CLIPTextEncoder("mini", "bundled")
+    return CLIPTextEncoder("mini", "bundled", cache=None)
 
 
 TEXTS = ["a red apple", "a green tree", "smile", "a photo of a dog", "snow"]

@@ -59,7 +59,7 @@ def test_a_pipeline_of_a_user_is_a_model_file_and_can_be_saved_again(label):
         == 1
     )
     assert sum(row["label"] in CLASSES for row in rows_of("a.csv")) == 6
-    assert joblib.load("again.joblib")[0].cache is None
+    assert joblib.load("again.joblib")[0].cache == "memory"
     status, said = label("photos --model-file mine.joblib --out b.csv --alpha 0.1")
     assert status == 2
     assert "--alpha: the LogisticRegression of --model-file has no p-values" in said

@@ -53,7 +53,6 @@ def test_labels_may_be_called_otherwise_in_spaces_of_any_rank(rank, width, most,
     np.testing.assert_allclose(*scores, rtol=1e-6, atol=1e-6)
 
 
-@pytest.mark.usefixtures("one_cache_for_all")
 def test_shots_gain_on_zero_shot():
     emoji, text_encoder = load_emoji(), CLIPTextEncoder("mini", "bundled")
     X, y = (

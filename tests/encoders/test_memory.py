@@ -1,0 +1,141 @@
+"""Embeddings that the process keeps: nothing is embedded twice, and the room is bounded."""
+
+import pickle
+from inspect import signature
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.testing import assert_array_equal
+from sklearn.base import clone
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import GridSearchCV
+from sklearn.pipeline import make_pipeline
+
+from sksemobridge.encoders import CLIPImageEncoder, CLIPTextEncoder, _memory, clear_model_cache
+from sksemobridge.encoders._memory import EmbeddingMemory
+
+from ..encoder_helpers import n_cached, small_config, some_pictures, write_model, write_pictures
+
+ENCODER = CLIPImageEncoder("mini", "bundled", precision="fp32")
+ITEM = 4 * 16 + _memory._ITEM_BYTES
+
+
+def test_a_search_from_images_embeds_each_once(tmp_path, passes):
+    paths, y = np.array(write_pictures(tmp_path, 20), dtype=object), np.resize([0, 1], 20)
+    pipeline = make_pipeline(clone(ENCODER), LogisticRegression())
+    GridSearchCV(pipeline, {"logisticregression__C": [0.1, 1, 10, 100]}, cv=5).fit(paths, y)
+    assert sum(passes) == 20
+
+
+def test_what_is_kept_goes_by_content_and_model_and_precision(tmp_path, passes):
+    pictures = some_pictures(3)
+    expected = ENCODER.transform(pictures)
+    turned = [pictures[2].copy(), *pictures[:2]]
+    assert_array_equal(clone(ENCODER).transform(turned), expected[[2, 0, 1]])
+    assert sum(passes) == 3
+    clone(ENCODER).set_params(precision="bf16").transform(pictures)
+    assert sum(passes) == 6
+    name = write_model(tmp_path, small_config("ViT-B-16"))
+    other = CLIPImageEncoder(name, precision="fp32")
+    first = other.transform(pictures)
+    assert sum(passes) == 9
+    # Other weights in the same folder are another model.
+    write_model(tmp_path, small_config("ViT-B-16"), seed=1)
+    assert not np.allclose(other.transform(pictures), first)
+    assert sum(passes) == 12
+
+
+def test_rows_that_were_given_out_may_be_changed():
+    pictures = some_pictures(2)
+    first = ENCODER.transform(pictures)
+    expected = first.copy()
+    first[:] = 0
+    second = ENCODER.transform(pictures)
+    assert_array_equal(second, expected)
+    second[:] = 0
+    assert_array_equal(ENCODER.transform(pictures), expected)
+
+
+def test_the_parameters_have_the_order_of_the_documentation():
+    for encoder, names in (
+        (CLIPImageEncoder, "n_jobs cache normalize on_error progress"),
+        (CLIPTextEncoder, "cache"),
+    ):
+        wanted = f"model_name pretrained device precision batch_size {names}"
+        parameters = signature(encoder).parameters
+        assert list(parameters) == wanted.split()
+        assert parameters["cache"].default == "memory"
+
+
+def test_none_keeps_nothing_and_a_folder_may_have_the_name(tmp_path, monkeypatch, on_pass):
+    monkeypatch.chdir(tmp_path)
+    sizes = {"image": [], "text": []}
+    for tower, seen in sizes.items():
+        on_pass(tower, seen.append)
+    images, texts = some_pictures(2), ["a cat", "a dog"]
+    for encoder, items in (
+        (clone(ENCODER), images),
+        (CLIPTextEncoder("mini", "bundled"), texts),
+    ):
+        for cache in (None, None, "memory", "memory", Path("memory")):
+            encoder.set_params(cache=cache).transform(items)
+    assert sizes == {"image": [2, 2, 2, 2], "text": [2, 2, 2, 2]}
+    assert n_cached("memory") == 4
+
+
+def test_nothing_of_it_is_in_a_pickle_and_clearing_models_forgets_it(passes):
+    encoder, pictures = clone(ENCODER), some_pictures(2)
+    before = len(pickle.dumps(encoder))
+    encoder.transform(pictures)
+    assert len(pickle.dumps(encoder)) == before
+    clear_model_cache()
+    encoder.transform(pictures)
+    assert sum(passes) == 4
+
+
+@pytest.mark.parametrize("kind", ["OF_IMAGES", "OF_TEXTS"])
+def test_a_pass_larger_than_the_room_finds_what_fitted(kind, monkeypatch, on_pass):
+    room = EmbeddingMemory(10 * (4 * 128 + _memory._ITEM_BYTES))
+    monkeypatch.setattr(_memory, kind, room)
+    sizes = []
+    if kind == "OF_IMAGES":
+        encoder, items = clone(ENCODER), some_pictures(16)
+        on_pass("image", sizes.append)
+    else:
+        encoder, items = CLIPTextEncoder("mini", "bundled"), [f"{i} cats" for i in range(16)]
+        on_pass("text", sizes.append)
+    first = encoder.transform(items)
+    np.testing.assert_allclose(encoder.transform(items), first, atol=1e-5)
+    assert sizes == [16, 6]
+
+
+def rows(n, start=0):
+    return list(range(start, start + n)), np.ones((n, 16), np.float32)
+
+
+def found(memory, keys):
+    a_pass = memory.begin()
+    return [key for key in keys if a_pass.get(key) is not None]
+
+
+def test_the_room_is_bounded_and_the_longest_unused_is_dropped_first():
+    memory = EmbeddingMemory(5 * ITEM)
+    memory.begin().put(*rows(5))
+    assert memory._n_bytes == 5 * ITEM
+    assert found(memory, [0, 1]) == [0, 1]
+    memory.begin().put(*rows(2, start=10))
+    assert memory._n_bytes == 5 * ITEM
+    assert found(memory, range(12)) == [0, 1, 4, 10, 11]
+    memory.begin().put(*rows(9, start=20))
+    assert found(memory, range(30)) == [20, 21, 22, 23, 24]
+    memory.clear()
+    assert memory._n_bytes == 0
+    assert found(memory, range(30)) == []
+
+
+def test_what_has_no_room_at_all_is_not_kept():
+    memory = EmbeddingMemory(ITEM - 1)
+    memory.begin().put(*rows(1))
+    assert found(memory, [0]) == []
+    assert memory._n_bytes == 0
