@@ -15,8 +15,10 @@ from sksemobridge._model import logistic
 from sksemobridge._model.near_copies import near_copies
 from sksemobridge._texts.words import text_span
 
-from .reference import Reference, fits_names, learn, nrm
-from .reference import near_copies as near_copies_of_the_page
+from .reference import Reference
+from .reference_images import near_copies as near_copies_of_the_page
+from .reference_images import nrm
+from .reference_unlabeled import fits_names, learn, with_unlabeled
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore:.* shots hardly count:UserWarning"),
@@ -236,7 +238,7 @@ def test_unlabelled_images_teach_what_the_page_says(case, exact, reference):
     """The mixture has single precision, and its temperature a tolerance."""
     X = nrm(case.draw()[-1].astype(float))
     is_even = case.priors is None and not case.nameless
-    coef, intercept = reference.with_unlabeled(X, is_even)
+    coef, intercept = with_unlabeled(reference, X, is_even)
     expected = softmax(X @ coef.T + intercept + reference.log_prior, axis=1)
     taught = exact.with_unlabeled(X)
     np.testing.assert_allclose(taught.predict_proba(X), expected, rtol=0, atol=1e-5)

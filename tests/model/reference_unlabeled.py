@@ -1,0 +1,124 @@
+"""Learning from images without labels by docs/method.md alone, as `reference`."""
+
+import numpy as np
+from scipy.optimize import brentq
+from scipy.special import entr, softmax
+
+from .reference_gaussian import number, slope_of
+from .reference_images import near_copies, nrm
+
+
+def with_unlabeled(reference, X, is_even):
+    """`coef_` and `intercept_` (of all classes, without priors) after unlabelled images."""
+    X = np.unique(X, axis=0)
+    X = X[reference.p_values(X) > 0.1 / np.sqrt(max(reference.shots_a_class, 1))]
+    decision = reference.coef, reference.intercept_without_prior
+    if not len(X):
+        return decision
+    codes = reference.seen[reference.y]
+    n = np.array([number(reference.w[codes == c], reference.beta[codes == c]) for c in codes])
+    omega = n * reference.w * reference.beta
+    omega /= np.array([(reference.w * reference.beta)[codes == c].sum() for c in codes])
+    has_name = np.full(len(decision[1]), reference.texts is not None)
+    has_name[-1] &= not reference.last_is_nameless
+    known = reference.texts, has_name, reference.tau, reference.u, codes, omega
+    return learn(*decision, X, *known, is_even)
+
+
+def fits_names(level):
+    """Which images the names fit, by `log sum_c exp f_ic` of names alone."""
+    N, (low, high), variance, part = len(level), np.quantile(level, [0.2, 0.8]), level.var(), 0.5
+
+    def density(mean, variance):
+        return np.exp(-((level - mean) ** 2) / (2 * variance)) / np.sqrt(2 * np.pi * variance)
+
+    one = np.log(density(level.mean(), variance)).sum()
+    for _ in range(2000):
+        of_low, of_high = part * density(low, variance), (1 - part) * density(high, variance)
+        z = of_low / (of_low + of_high)
+        part, low, high = z.mean(), np.average(level, weights=z), np.average(level, weights=1 - z)
+        variance = np.mean(z * (level - low) ** 2 + (1 - z) * (level - high) ** 2)
+    two = np.log(of_low + of_high).sum()
+    are_two = -2 * two + 4 * np.log(N) < -2 * one + 2 * np.log(N)
+    return z < 0.5 if are_two and part <= 0.75 else np.full(N, True)
+
+
+def learn(coef, intercept, X, T, has_name, tau, shots, codes, omega, is_even=True):
+    """What images `X` without labels make of a linear model, given names and shots."""
+    joined = near_copies(nrm(X), (nrm(X) @ coef.T + intercept).argmax(axis=1))
+    u = nrm(np.array([nrm(X)[joined == k].mean(axis=0) for k in np.unique(joined)]))
+    if np.mean(np.sum((u - u.mean(axis=0)) ** 2, axis=1)) < 0.06:
+        u = nrm(u.mean(axis=0, keepdims=True))
+    f, centre, n_mean = u @ coef.T + intercept, u.mean(axis=0), omega.sum() / len(intercept)
+    (N, C), v, w = f.shape, u - centre, shots - centre
+
+    def variance(z, mu):
+        total = sum(z[i, c] * (v[i] - mu[c]) ** 2 for i in range(N) for c in range(C))
+        total += sum(omega[j] * (w[j] - mu[codes[j]]) ** 2 for j in range(len(w)))
+        var = total / (N + omega.sum())
+        return np.maximum(var, 1e-3 * max(var.mean(), 0.01 / len(var)))
+
+    def g(v, mu, var):
+        return np.array([np.sum((mu_c * v - mu_c**2 / 2) / var) for mu_c in mu])
+
+    # How far the images agree.
+    z, agree = softmax(f, axis=1), 0
+    sums, numbers = z.T @ v, z.sum(axis=0)
+    mu = sums / np.maximum(numbers, 1e-3)[:, None]
+    var = variance(z, mu)
+    for i in range(N):
+        best, without = f[i].argmax(), mu.copy()
+        rest = max(numbers[best] - z[i, best], 1e-3)
+        without[best] = (sums[best] - z[i, best] * v[i]) / rest
+        values = g(v[i], without, var)
+        agree += values[best] > max(np.delete(values, best), default=-np.inf)
+    s = (0.04 * tau + 0.07 * (1 - tau)) * (agree / N) ** 2 / (1 + n_mean / 2)
+    s *= N**2 / (N**2 + max(C, 40) ** 2)
+
+    # Hard shots, and offsets.
+    h, offsets = 1.0, np.zeros(C)
+    if is_even and T is not None and tau > 0:
+        if len(shots) and C > 1:
+            margins = [np.diff(np.sort(part @ T.T, axis=1)[:, -2:])[:, 0] for part in (u, shots)]
+            ratio = margins[0].mean() / np.average(margins[1], weights=omega)
+            h = np.clip(ratio ** (N / (2 * N + 128)), 1, 4 / 3)
+        p = softmax(h * f, axis=1)
+        mean = p.mean(axis=0)
+        KL = np.sum(mean * np.log(C * mean))
+        chance = C / (2 * N) * (np.sum(p**2) / N - np.sum(mean**2))
+        uneven = max(KL - chance, 0)
+        believed = uneven**4 / (uneven**4 + 0.15**4)
+        offsets = believed * np.log((C * mean + 0.4) / 1.4)
+        offsets -= (1 - believed) * 1.5 / (1 + (KL / 0.3) ** 2) * np.log(C * mean)
+        offsets *= tau * N**2 / (N**2 + max(2 * C, 40) ** 2)
+
+    # Expectation maximisation.
+    kappa, predicted = 10 * tau * (1 + n_mean / 2) * has_name, np.zeros(mu.shape)
+    z = softmax(h * f + offsets, axis=1)
+    if T is not None:
+        numbers = z.sum(axis=0)
+        means = z.T @ v / numbers[:, None]
+        slope = slope_of(T, means - numbers @ means / numbers.sum(), numbers)
+        predicted = slope * (T - T.mean(axis=0))
+    for step in range(21):
+        if step:
+            z = softmax(h * f + offsets + s * np.array([g(row, mu, var) for row in v]), axis=1)
+        for c in range(C):
+            own = codes == c
+            mu[c] = kappa[c] * predicted[c] + z[:, c] @ v + omega[own] @ w[own]
+            mu[c] /= max(omega[own].sum(), 1e-3) + kappa[c] + z[:, c].sum()
+        var = variance(z, mu)
+    weights = h * coef + s * mu / var
+    constants = h * intercept + offsets - s * np.sum((mu**2 / 2 + mu * centre) / var, axis=1)
+
+    # The temperature.
+    def entropy_above(log_factor):
+        logits = np.exp(log_factor) * (u @ weights.T + constants)
+        wanted = entr(softmax(h * f, axis=1)).sum(axis=1).mean()
+        return entr(softmax(logits, axis=1)).sum(axis=1).mean() - wanted
+
+    factor = 1.0
+    if entropy_above(-2) * entropy_above(2) < 0:
+        root = max(brentq(entropy_above, -2, 2), np.log(0.5))
+        factor = np.exp(N / (N + 64) * root)
+    return factor * weights, factor * constants
