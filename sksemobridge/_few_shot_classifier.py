@@ -36,7 +36,8 @@ class FewShotClassifier(ShotClassifier, LinearClassifier):
     class_names : mapping, sequence, "ignore" or None, default=None
         A mapping from labels to names (None: no text), or a list of names in the order of the
         sorted labels. By default the label is the name, and `_` is read as a space. `"ignore"` uses
-        no names.
+        no names. Tools of scikit-learn that number the labels, such as `StackingClassifier` and
+        `cross_val_predict` of probabilities, hide the names: then only a list tells them.
     vocabulary : "auto", sequence of str or None, default="auto"
         Words that help if classes have no names. `"auto"` is a bundled list.
     priors : array-like of shape (C,), "shots" or None, default=None

@@ -53,7 +53,8 @@ class SeMoBridgeClassifier(ShotClassifier):
     class_names : mapping, sequence, "ignore" or None, default=None
         A mapping from labels to names (None: no text), or a list of names in the order of the
         sorted labels. By default the label is the name, and `_` is read as a space. `"ignore"` uses
-        no names.
+        no names. Tools of scikit-learn that number the labels, such as `StackingClassifier` and
+        `cross_val_predict` of probabilities, hide the names: then only a list tells them.
     solver : {"closed_form", "lbfgs", "adamw"}, default="closed_form"
         How the bridge is computed. `"closed_form"` needs no training. `"adamw"` is the training of
         the paper, step for step (SeMoBridge-T). `"lbfgs"` minimises the same loss, many times

@@ -21,6 +21,7 @@ from ._texts.encode import ClassTexts, read_texts
 from ._texts.prompts import ClassPrompts, describe_classes, is_sequence
 from ._utils.validation import (
     check_text_encoder,
+    is_numbered_by_sklearn,
     positions,
     require_width,
     validate_classes,
@@ -117,6 +118,9 @@ class ShotClassifier(EmbeddingClassifier):
                     " to use them."
                 )
             return without_texts
+        nameless = self.class_names is None and not isinstance(self.prompts, Mapping)
+        if nameless and is_numbered_by_sklearn(classes.tolist()):
+            return without_texts  # the user's labels may be words, which are not known here
         return describe_classes(
             classes, self.text_encoder, self.prompts, self.class_names, known_names
         )

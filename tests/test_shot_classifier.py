@@ -10,10 +10,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.special import softmax
 from sklearn.base import clone
+from sklearn.ensemble import StackingClassifier
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import cross_val_predict
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer
 
-from sksemobridge import FewShotClassifier, SeMoBridgeClassifier
+from sksemobridge import FewShotClassifier, PrecomputedTextEncoder, SeMoBridgeClassifier
 
 from .conftest import World, every_model, peak_memory
 from .versions import needs_sklearn
@@ -253,3 +256,22 @@ def test_weights_and_groups_reach_the_classifier_through_a_pipeline(world):
         pipeline = make_pipeline(FunctionTransformer(), classifier).fit(X, y, **shots)
     expected = world.classifier().fit(X, y, **shots).predict_proba(X)
     np.testing.assert_array_equal(pipeline.predict_proba(X), expected)
+
+
+@pytest.mark.parametrize("numbering", ["cross_val_predict", "stacking"])
+def test_a_tool_that_numbers_the_labels_sets_off_no_warning(world, kind, numbering):
+    (X, y), (queries, truth) = world.draw(6), world.draw(20)
+    unnamed, named = world.classifier(kind), world.classifier(kind, class_names=world.names)
+    for classifier in (unnamed, named):
+        if numbering == "stacking":
+            stack = StackingClassifier([("a", classifier)], LogisticRegression(), cv=3).fit(X, y)
+            assert stack.score(queries, truth) > 0.8
+            has_names = stack.estimators_[0].text_embeddings_ is not None
+            assert has_names == (classifier is named)
+        else:
+            proba = cross_val_predict(classifier, X, y, cv=3, method="predict_proba")
+            assert np.mean(proba.argmax(axis=1) == world.codes(y)) > 0.8
+    with pytest.warns(UserWarning, match="labels are not text"):
+        kind(PrecomputedTextEncoder(list("01234"), world.eos, world.projection), prompts="{}").fit(
+            X, world.codes(y)
+        )

@@ -1,5 +1,6 @@
 """Checks of the input, where those of scikit-learn do not say what is wrong."""
 
+import os
 import sys
 import warnings
 
@@ -11,6 +12,8 @@ from sklearn.utils.validation import validate_data
 from .array_api import is_foreign, namespace, to_numpy
 from .sklearn import check_sample_weight
 
+# Tools of scikit-learn that fit their members to numbered labels.
+NUMBERING_MODULES = ("sklearn.ensemble.", "sklearn.multiclass", "sklearn.semi_supervised.")
 # What to do where a number stands for a name.
 NUMBERED = (
     "If your labels are text and a tool of scikit-learn has numbered them, pass the sorted names as"
@@ -34,6 +37,24 @@ def warn_caller(message, category=UserWarning, *, advice=""):
     warning = category(f"{message} {advice}".rstrip())
     warning.without_advice = message
     warnings.warn(warning, stacklevel=level)
+
+
+def is_numbered_by_sklearn(labels):
+    """Whether scikit-learn has numbered the labels of its user: they are 0, 1 and so on, and come
+    from a tool that does so.
+    """
+    if labels != list(range(len(labels))):
+        return False
+    frame = sys._getframe(1)
+    while frame:
+        module, function = frame.f_globals.get("__name__", ""), frame.f_code.co_name
+        # `_fit_and_predict` is the part of `cross_val_predict` that also runs in other processes.
+        if module.startswith(NUMBERING_MODULES) or (
+            module == "sklearn.model_selection._validation" and function == "_fit_and_predict"
+        ):
+            return True
+        frame = frame.f_back
+    return False
 
 
 def listed(items, limit=5):
@@ -61,7 +82,13 @@ def validate_embeddings(estimator, X, *, reset):
         else:
             X = validate_data(estimator, X, reset=False, **options)
     except (TypeError, ValueError) as error:
-        error.add_note("If X holds images or their paths, embed them first, with CLIPImageEncoder.")
+        if _holds_text(X):
+            raise ValueError(
+                "X holds paths or other text instead of embeddings; embed them first:"
+                " make_semobridge_pipeline and make_few_shot_pipeline do it before the classifier,"
+                " and CLIPImageEncoder does it alone."
+            ) from error
+        error.add_note("If X holds images, embed them first, with CLIPImageEncoder.")
         raise
     try:
         assert_all_finite(X, input_name="X")
@@ -69,6 +96,12 @@ def validate_embeddings(estimator, X, *, reset):
         is_bad = ~to_numpy(xp.all(xp.isfinite(X), axis=1))
         raise ValueError(f"{error} It is in {_rows_in_words(is_bad)}.") from error
     return X
+
+
+def _holds_text(X):
+    """Whether the first item of X is text, bytes or a path."""
+    items = np.asarray(X, dtype=object).ravel()
+    return len(items) > 0 and isinstance(items[0], (str, bytes, os.PathLike))
 
 
 def validate_training_embeddings(estimator, X, *, reset):

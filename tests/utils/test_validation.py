@@ -76,15 +76,14 @@ def test_the_decision_of_a_row_of_zeros_is_the_intercept():
 @pytest.mark.parametrize(
     "images",
     [
-        ["a.jpg", "b.jpg"],
-        [Path("a.jpg"), Path("b.jpg")],
         [Image.new("RGB", (4, 4)), Image.new("RGB", (4, 4))],
         np.zeros((2, 4, 4, 3), dtype=np.uint8),
     ],
 )
 def test_for_images_in_place_of_embeddings_the_error_says_to_embed_them(images):
     with pytest.raises(
-        (TypeError, ValueError), match="If X holds images or their paths, embed them first"
+        (TypeError, ValueError),
+        match="If X holds images, embed them first",
     ):
         FewShotClassifier().fit(images, [0, 1])
 
@@ -165,3 +164,13 @@ def test_labels_that_are_missing_or_mixed_are_named(labels, message):
 def test_groups_and_weights_that_do_not_fit_are_named(of_rows, message):
     with pytest.raises(ValueError, match=message):
         FewShotClassifier().fit(embeddings(4), [0, 0, 1, 1], **of_rows)
+
+
+@pytest.mark.parametrize("as_input", [list, np.array, lambda p: np.array(p)[:, None], pd.Series])
+@pytest.mark.parametrize("item", ["a.jpg", Path("a.jpg"), b"bytes"])
+def test_paths_instead_of_embeddings_are_told_what_embeds_them(world, kind, as_input, item):
+    with pytest.raises(ValueError, match="embed them first: make_semobridge_pipeline"):
+        kind().fit(as_input([item, item]), [0, 1])
+    fitted = world.classifier(kind).fit(*world.draw(2))
+    with pytest.raises(ValueError, match="embed them first: make_semobridge_pipeline"):
+        fitted.predict(as_input([item, item]))
