@@ -107,6 +107,7 @@ sphinx_gallery_conf = {
         [
             "plot_quickstart.py",
             "plot_modality_gap.py",
+            "plot_grid_search.py",
             "plot_errors.py",
             "plot_calibration.py",
             "plot_growing.py",

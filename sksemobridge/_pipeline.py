@@ -8,6 +8,8 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Self
 
 from numpy.typing import ArrayLike, NDArray
+from sklearn import get_config
+from sklearn.base import clone
 from sklearn.pipeline import Pipeline
 
 from ._few_shot_classifier import FewShotClassifier
@@ -50,11 +52,50 @@ class SeMoBridgePipeline(Pipeline):
     ['bird', 'rainbow']
     """
 
+    def fit(
+        self,
+        X: Any,
+        y: Any = None,
+        *,
+        X_val: Any = None,
+        y_val: Any = None,
+        **params: Any,
+    ) -> Self:
+        """Fit the classifier to the embeddings of images.
+
+        Parameters
+        ----------
+        X, y
+            Images and their labels.
+        X_val, y_val : array-likes or None, default=None
+            Validation images and their labels, for a last step that takes them, such as
+            `SeMoBridgeClassifier`. With metadata routing, `transform_input=["X_val"]` is needed.
+        **params
+            See `sklearn.pipeline.Pipeline.fit`.
+
+        Returns
+        -------
+        SeMoBridgePipeline
+            This pipeline, fitted.
+        """
+        validation = {"X_val": X_val, "y_val": y_val}
+        validation = {name: value for name, value in validation.items() if value is not None}
+        if not get_config()["enable_metadata_routing"]:
+            if X_val is not None and len(self.steps) > 1:
+                # The steps of a pipeline learn nothing from these images.
+                encoders = clone(self[:-1]).fit(X, y)
+                validation["X_val"] = encoders.transform(X_val)
+            name = self.steps[-1][0]
+            validation = {f"{name}__{key}": value for key, value in validation.items()}
+        return super().fit(X, y, **validation, **params)
+
     @_last_step_can("partial_fit")
     def partial_fit(
         self, X: ArrayLike, y: ArrayLike, classes: ArrayLike | None = None, **params: Any
     ) -> Self:
         """Add images `X` as shots, also of new classes; see `FewShotClassifier.partial_fit`."""
+        if params.get("X_val") is not None:
+            params["X_val"] = self[:-1].transform(params["X_val"])
         self[-1].partial_fit(self[:-1].transform(X), y, classes=classes, **params)
         return self
 
@@ -82,7 +123,8 @@ class SeMoBridgePipeline(Pipeline):
 
     def _with_classifier(self, classifier):
         steps = [*copy.deepcopy(self.steps[:-1]), (self.steps[-1][0], classifier)]
-        return type(self)(steps, memory=self.memory, verbose=self.verbose)
+        options = {name: getattr(self, name) for name in ("transform_input", "memory", "verbose")}
+        return type(self)(steps, **options)
 
 
 def make_semobridge_pipeline(

@@ -13,10 +13,19 @@ from ._fitted import SeMoBridgeState
 from ._semobridge.bridged_classes import bridge_classes
 from ._semobridge.score import Numbers
 from ._semobridge.training import TrainingOptions
+from ._semobridge.validation_images import Validation
 from ._shot_classifier import ShotClassifier, number_classes_with_shots
-from ._utils.array_api import astype
+from ._utils.array_api import astype, to_numpy
 from ._utils.sklearn import Interval, StrOptions, checks_parameters
-from ._utils.validation import warn_caller
+from ._utils.validation import (
+    is_in_search,
+    listed,
+    positions,
+    validate_embeddings,
+    validate_labels,
+    validate_weights,
+    warn_caller,
+)
 
 # Rows of one model differ less than this factor in their lengths.
 MOST_LENGTHS = 3.0
@@ -228,8 +237,16 @@ class SeMoBridgeClassifier(ShotClassifier):
         y: ArrayLike,
         sample_weight: ArrayLike | None = None,
         groups: ArrayLike | None = None,
+        *,
+        X_val: ArrayLike | None = None,
+        y_val: ArrayLike | None = None,
+        sample_weight_val: ArrayLike | None = None,
     ) -> Self:
         """Learn from labelled shots.
+
+        With validation images, the numbers of the score that are "auto", and the temperature, are
+        those that classify these images best, and `"adamw"` keeps its best step. They are not kept
+        for `partial_fit`.
 
         Parameters
         ----------
@@ -242,6 +259,11 @@ class SeMoBridgeClassifier(ShotClassifier):
         groups : array-like of shape (n,) or None, default=None
             Equal values mark copies of one image (augmentations). They are held out together where
             the shots estimate numbers or the temperature.
+        X_val, y_val : array-likes of shape (m, D) and (m,), or None, default=None
+            Validation images that are no shots, and their labels. In a search of scikit-learn they
+            must not be as many as the images: it would cut them as it cuts these.
+        sample_weight_val : array-like of shape (m,) or None, default=None
+            Weight of each validation image.
 
         Returns
         -------
@@ -251,11 +273,13 @@ class SeMoBridgeClassifier(ShotClassifier):
         Raises
         ------
         ValueError
-            If the input or two parameters do not fit each other.
+            If the input or two parameters do not fit each other, or a class of `y_val` has no
+            shots.
         FloatingPointError
             If training diverges.
         """
-        return self._learn(X, y, None, sample_weight, groups, earlier=None)
+        validation = X_val, y_val, sample_weight_val
+        return self._learn(X, y, None, sample_weight, groups, None, validation=validation)
 
     @checks_parameters
     def partial_fit(
@@ -265,13 +289,18 @@ class SeMoBridgeClassifier(ShotClassifier):
         classes: ArrayLike | None = None,
         sample_weight: ArrayLike | None = None,
         groups: ArrayLike | None = None,
+        *,
+        X_val: ArrayLike | None = None,
+        y_val: ArrayLike | None = None,
+        sample_weight_val: ArrayLike | None = None,
     ) -> Self:
         """Add shots, also of new classes. The result is that of `fit` on all shots together.
 
         Parameters
         ----------
-        X, y, sample_weight, groups
-            See `fit`. Equal `groups` in several calls also mark copies of one image.
+        X, y, sample_weight, groups, X_val, y_val, sample_weight_val
+            See `fit`. Equal `groups` in several calls also mark copies of one image. Validation
+            images of earlier calls are forgotten.
         classes : array-like or None, default=None
             Labels of more classes. Classes without shots need text.
 
@@ -281,7 +310,8 @@ class SeMoBridgeClassifier(ShotClassifier):
             This estimator, fitted.
         """
         earlier = self._fitted if self.__sklearn_is_fitted__() else None
-        return self._learn(X, y, classes, sample_weight, groups, earlier)
+        validation = X_val, y_val, sample_weight_val
+        return self._learn(X, y, classes, sample_weight, groups, earlier, validation=validation)
 
     def affinities(self, X: ArrayLike) -> dict[str, NDArray[Any]]:
         """Return the three cosines of the score.
@@ -299,10 +329,11 @@ class SeMoBridgeClassifier(ShotClassifier):
         """
         return self._compute(X, lambda X: self._fitted.bridged.affinities(X))
 
-    def _fit_state(self, read, texts):
+    def _fit_state(self, read, texts, validation):
         shots, temperature = read.memory.shots, self.temperature
         _warn_of_lengths(shots.X)
         known = number_classes_with_shots(shots, texts, len(read.classes))
+        images = self._read_validation(*validation, read.classes[known.classes], read.memory)
         bridged = bridge_classes(
             known.shots,
             known.texts.take(slice(len(known.classes))),
@@ -314,11 +345,53 @@ class SeMoBridgeClassifier(ShotClassifier):
             atol=self.atol,
             temperature=None if temperature == "auto" else float(temperature or 1.0),
             training=self._training(),
+            validation=images,
         )
+        if texts.embeddings is not None and bridged.rank == shots.X.shape[1]:
+            self._warn_of_identity(bridged)
         bridged = astype(bridged, shots.X.dtype)
         if len(known.classes) < len(read.classes):
             bridged = bridged.for_classes(known.number, texts.embeddings)
         return SeMoBridgeState(**vars(read), bridged=bridged)
+
+    def _read_validation(self, X, y, sample_weight, classes, memory):
+        """The checked `Validation` images of the classes with shots, or None without them."""
+        if X is None and y is None and sample_weight is None:
+            return None
+        if X is None or y is None:
+            raise ValueError(
+                f"X_val and y_val belong together: {'X_val' if X is None else 'y_val'} is missing."
+            )
+        X = to_numpy(validate_embeddings(self, X, reset=True, name="X_val"))
+        if X.shape[1] != (width := memory.shots.X.shape[1]):
+            raise ValueError(f"X_val has {X.shape[1]} features, but X has {width}.")
+        if len(X) == len(memory.shot_of_row) and is_in_search():
+            raise ValueError(
+                "In a search, scikit-learn cuts an X_val that has as many rows as X. Leave one of"
+                " them out, or search without X_val."
+            )
+        y, weight = validate_labels(y, len(X)), validate_weights(sample_weight, len(X))
+        codes = positions(classes, y)
+        if (codes < 0).any():
+            raise ValueError(
+                f"y_val has labels of classes without shots: {listed(np.unique(y[codes < 0]))}."
+                " Give shots of them, or leave these images out."
+            )
+        is_used = weight > 0
+        return Validation(X[is_used].astype(np.float64), codes[is_used], weight[is_used])
+
+    def _warn_of_identity(self, bridged):
+        """Warn of a bridge in closed form that keeps all directions."""
+        if bridged.is_trained:
+            return
+        warn_caller(
+            f"In closed form, the bridge keeps all {bridged.rank} directions of the embeddings"
+            " (rank_), so it is the identity.",
+            advice=(
+                "Use a text encoder with the projection of its model, which"
+                " PrecomputedTextEncoder.from_joint has not, a larger atol, or a trained solver."
+            ),
+        )
 
     def _training(self):
         """`TrainingOptions`, or None in closed form."""

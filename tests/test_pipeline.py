@@ -4,8 +4,10 @@ loaded.
 
 import numpy as np
 import pytest
+import sklearn
 from sklearn.base import clone
 from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import GridSearchCV
 from sklearn.preprocessing import StandardScaler
 
 from sksemobridge import SeMoBridgePipeline, make_few_shot_pipeline, make_semobridge_pipeline
@@ -83,3 +85,38 @@ def test_a_pipeline_of_other_steps_offers_what_they_can():
     )
     for name in ("partial_fit", "with_classes", "with_unlabeled", "p_values"):
         assert not hasattr(pipeline, name)
+
+
+@pytest.mark.parametrize("solver", ["closed_form", "lbfgs"])
+def test_validation_images_are_embedded_too(pictures, solver):
+    images, labels = pictures
+    params = {"solver": solver, "tol": 1e-2}
+    pipeline = make_semobridge_pipeline("mini", "bundled", **params)
+    validation = {"X_val": images[1::2], "y_val": labels[1::2]}
+    expected = clone(pipeline[-1]).fit(
+        pipeline[0].transform(images[::2]),
+        labels[::2],
+        X_val=pipeline[0].transform(images[1::2]),
+        y_val=labels[1::2],
+    )
+    assert pipeline.fit(images[::2], labels[::2], **validation) is pipeline
+    with sklearn.config_context(enable_metadata_routing=True):
+        routed = make_semobridge_pipeline("mini", "bundled", **params)
+        routed.set_params(transform_input=["X_val"])
+        routed[-1].set_fit_request(X_val=True, y_val=True)
+        routed.fit(images[::2], labels[::2], **validation)
+    partial = make_semobridge_pipeline("mini", "bundled", **params)
+    partial.partial_fit(images[::2], labels[::2], **validation)
+    for fitted in (pipeline, routed, partial):
+        assert fitted[-1].lambda2_ == expected.lambda2_
+        assert fitted[-1].lambda3_ == expected.lambda3_
+
+
+def test_a_search_begins_with_pictures(pictures):
+    grid = [
+        {"semobridgeclassifier__solver": ["closed_form"], "semobridgeclassifier__lambda2": [0.1]},
+        {"semobridgeclassifier__solver": ["lbfgs"], "semobridgeclassifier__tol": [1e-2]},
+    ]
+    pipeline = make_semobridge_pipeline("mini", "bundled")
+    search = GridSearchCV(pipeline, grid, cv=2, error_score="raise").fit(*pictures)
+    assert len(search.cv_results_["params"]) == 2

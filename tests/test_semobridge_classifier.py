@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from sklearn.model_selection import GridSearchCV
 
-from sksemobridge import SeMoBridgeClassifier
+from sksemobridge import PrecomputedTextEncoder, SeMoBridgeClassifier
 
 
 def semobridge(world, **params):
@@ -83,3 +83,96 @@ def test_a_grid_goes_over_solvers_and_numbers(world):
     search = GridSearchCV(semobridge(world), grid, cv=2, error_score="raise").fit(X, y)
     assert len(search.cv_results_["params"]) == 4
     assert np.isfinite(search.cv_results_["mean_test_score"]).all()
+
+
+# Full rank
+
+
+def test_a_closed_form_that_keeps_all_directions_is_warned_of(world):
+    X, y = world.draw(3)
+    texts = dict(zip(world.names, world.text_encoder().transform(world.texts)))
+    encoder = PrecomputedTextEncoder.from_joint(texts)
+    with pytest.warns(UserWarning, match=r"keeps all 16 directions .* is the identity"):
+        identity = SeMoBridgeClassifier(encoder).fit(X, y)
+    assert identity.rank_ == X.shape[1]
+    with pytest.warns(UserWarning, match="keeps all 16 directions"):
+        semobridge(world, atol=0.0).fit(X, y)
+    # Without warnings: a trained bridge begins there, and without text nothing is expected of it.
+    SeMoBridgeClassifier(encoder, solver="lbfgs", tol=1e-2).fit(X, y)
+    SeMoBridgeClassifier().fit(X, world.codes(y))
+
+
+# Validation images
+
+
+def test_validation_images_choose_the_numbers_that_are_auto(world):
+    X, y = world.draw(2, noise=2.5)
+    X_val, y_val = world.draw(60, noise=2.5)
+    default = semobridge(world).fit(X, y)
+    chosen = semobridge(world, beta=3.0).fit(X, y, X_val=X_val, y_val=y_val)
+    assert chosen.score(X_val, y_val) >= default.score(X_val, y_val)
+    assert chosen.beta_ == 3.0
+    assert 0 <= chosen.lambda2_ <= 1
+    again = semobridge(world, beta=3.0).fit(X, y, X_val=X_val, y_val=y_val)
+    np.testing.assert_array_equal(again.predict_proba(X), chosen.predict_proba(X))
+    other = chosen.with_classes(["cat", "dog"])
+    assert other.lambda2_ == chosen.lambda2_
+
+
+def test_validation_images_are_forgotten(world):
+    (X, y), (X_val, y_val) = world.draw(4, noise=2.5), world.draw(30, noise=2.5)
+    validation = {"X_val": X_val, "y_val": y_val}
+    first, second = slice(0, None, 2), slice(1, None, 2)
+    expected = [semobridge(world).fit(X, y, **params) for params in ({}, validation)]
+    for params, whole in zip(({}, validation), expected):
+        grown = semobridge(world).fit(X[first], y[first], **validation)
+        grown.partial_fit(X[second], y[second], **params)
+        assert grown.lambda2_ == pytest.approx(whole.lambda2_)
+
+
+def test_weights_of_validation_images(world):
+    (X, y), (X_val, y_val) = world.draw(2, noise=2.5), world.draw(20, noise=2.5)
+    used = np.arange(len(y_val)) % 3 > 0
+    expected = semobridge(world).fit(X, y, X_val=X_val[used], y_val=y_val[used])
+    for weight in (used, 7.0 * used):
+        weighted = semobridge(world)
+        weighted.fit(X, y, X_val=X_val, y_val=y_val, sample_weight_val=weight)
+        assert weighted.lambda2_ == expected.lambda2_
+        assert weighted.temperature_ == pytest.approx(expected.temperature_)
+
+
+def test_adamw_keeps_its_best_step(world):
+    (X, y), (X_val, y_val) = world.draw(2, noise=2.5), world.draw(60, noise=2.5)
+    start = {"alpha": 1, "beta": 1, "gamma": 1, "lambda1": 0.5, "lambda2": 0.5, "lambda3": 0.5}
+    start |= {"smoothness": 0.01, "learning_rate": 0.5, "solver": "adamw"}
+
+    def score(max_iter, **validation):
+        classifier = semobridge(world, **start, max_iter=max_iter)
+        return classifier.fit(X, y, **validation).score(X_val, y_val)
+
+    best = max(score(steps) for steps in range(1, 9))
+    assert score(8, X_val=X_val, y_val=y_val) == best
+
+
+def test_wrong_validation_images_are_errors(world):
+    (X, y), (X_val, y_val) = world.draw(2), world.draw(3)
+    for validation, message in (
+        ({"X_val": X_val}, "y_val is missing"),
+        ({"y_val": y_val}, "X_val is missing"),
+        ({"sample_weight_val": np.ones(3)}, "X_val is missing"),
+        ({"X_val": X_val[:, :-1], "y_val": y_val}, "X_val has 15 features, but X has 16"),
+        ({"X_val": X_val, "y_val": np.where(y_val == "cat", "cow", y_val)}, "without shots: cow"),
+        ({"X_val": X_val, "y_val": y_val[1:]}, "inconsistent numbers"),
+        ({"X_val": np.where(X_val > 0, np.nan, 0), "y_val": y_val}, "X_val contains NaN"),
+        ({"X_val": ["a.jpg"], "y_val": ["cat"]}, "X_val holds paths"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            semobridge(world).fit(X, y, **validation)
+
+
+def test_a_search_takes_validation_images_that_scikit_learn_does_not_cut(world):
+    (X, y), (X_val, y_val) = world.draw(4), world.draw(4)
+    search = GridSearchCV(semobridge(world), {"lambda3": [0.0, 0.1]}, cv=2, error_score="raise")
+    with pytest.raises(ValueError, match="scikit-learn cuts an X_val"):
+        search.fit(X, y, X_val=X_val, y_val=y_val)
+    search.fit(X, y, X_val=X_val[:-1], y_val=y_val[:-1])

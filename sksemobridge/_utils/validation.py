@@ -14,6 +14,8 @@ from .sklearn import check_sample_weight
 
 # Tools of scikit-learn that fit their members to numbered labels.
 NUMBERING_MODULES = ("sklearn.ensemble.", "sklearn.multiclass", "sklearn.semi_supervised.")
+# The module of its cross-validation.
+VALIDATION = "sklearn.model_selection._validation"
 # What to do where a number stands for a name.
 NUMBERED = (
     "If your labels are text and a tool of scikit-learn has numbered them, pass the sorted names as"
@@ -43,18 +45,25 @@ def is_numbered_by_sklearn(labels):
     """Whether scikit-learn has numbered the labels of its user: they are 0, 1 and so on, and come
     from a tool that does so.
     """
-    if labels != list(range(len(labels))):
-        return False
+    return labels == list(range(len(labels))) and any(
+        # This function is the part of `cross_val_predict` that also runs in other processes.
+        module.startswith(NUMBERING_MODULES)
+        or (module, function) == (VALIDATION, "_fit_and_predict")
+        for module, function in callers()
+    )
+
+
+def is_in_search():
+    """Whether scikit-learn fits an estimator to a part of the data, to score it on the rest."""
+    return (VALIDATION, "_fit_and_score") in callers()
+
+
+def callers():
+    """Module and function of each call that led here."""
     frame = sys._getframe(1)
     while frame:
-        module, function = frame.f_globals.get("__name__", ""), frame.f_code.co_name
-        # `_fit_and_predict` is the part of `cross_val_predict` that also runs in other processes.
-        if module.startswith(NUMBERING_MODULES) or (
-            module == "sklearn.model_selection._validation" and function == "_fit_and_predict"
-        ):
-            return True
+        yield frame.f_globals.get("__name__", ""), frame.f_code.co_name
         frame = frame.f_back
-    return False
 
 
 def listed(items, limit=5):
@@ -64,7 +73,7 @@ def listed(items, limit=5):
     return f"{', '.join(items[:limit])}{more}"
 
 
-def validate_embeddings(estimator, X, *, reset):
+def validate_embeddings(estimator, X, *, reset, name="X"):
     """Embeddings as a float32 or float64 array of shape (n, D). Half precision becomes float32.
 
     With scikit-learn's `array_api_dispatch`, an array keeps its library. With `reset=True`, any
@@ -72,26 +81,26 @@ def validate_embeddings(estimator, X, *, reset):
     """
     X = X if is_foreign(X) else to_numpy(X)
     xp = namespace(X) if is_foreign(X) else np
-    refuse_masked(X, "X")
+    refuse_masked(X, name)
     is_half = "float16" in str(getattr(X, "dtype", None))
     dtype = xp.float32 if is_half else [xp.float64, xp.float32]
     options = {"dtype": dtype, "order": "C", "ensure_all_finite": False}
     try:
         if reset:
-            X = check_array(X, estimator=estimator, input_name="X", **options)
+            X = check_array(X, estimator=estimator, input_name=name, **options)
         else:
             X = validate_data(estimator, X, reset=False, **options)
     except (TypeError, ValueError) as error:
         if _holds_text(X):
             raise ValueError(
-                "X holds paths or other text instead of embeddings; embed them first:"
+                f"{name} holds paths or other text instead of embeddings; embed them first:"
                 " make_semobridge_pipeline and make_few_shot_pipeline do it before the classifier,"
                 " and CLIPImageEncoder does it alone."
             ) from error
-        error.add_note("If X holds images, embed them first, with CLIPImageEncoder.")
+        error.add_note(f"If {name} holds images, embed them first, with CLIPImageEncoder.")
         raise
     try:
-        assert_all_finite(X, input_name="X")
+        assert_all_finite(X, input_name=name)
     except ValueError as error:
         is_bad = ~to_numpy(xp.all(xp.isfinite(X), axis=1))
         raise ValueError(f"{error} It is in {_rows_in_words(is_bad)}.") from error

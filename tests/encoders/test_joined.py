@@ -15,6 +15,7 @@ from sksemobridge import (
     SeMoBridgeClassifier,
     ZeroShotClassifier,
     make_few_shot_pipeline,
+    make_semobridge_pipeline,
     predict_folder,
     to_onnx,
     trusted_types,
@@ -247,3 +248,9 @@ def test_embeddings_of_timm_are_its_own(image_only):
 def test_an_image_model_without_weights_is_not_made_up():
     with pytest.raises(ModelLoadError, match="could not be loaded"):
         CLIPImageEncoder("timm:test_vit2x").transform(some_pictures(1))
+
+
+def test_the_bridge_needs_one_model_with_texts(image_only):
+    for model in ([("mini", "bundled"), ("mini", "bundled")], image_only):
+        with pytest.raises(ValueError, match="make_few_shot_pipeline"):
+            make_semobridge_pipeline(model)
