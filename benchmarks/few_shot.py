@@ -2,6 +2,7 @@
 
     python benchmarks/few_shot.py
     python benchmarks/few_shot.py --tasks FILE.npz ...
+    python benchmarks/few_shot.py --tasks ImageNet.npz --test-task ImageNetV2.npz ImageNetSketch.npz
 
 Without files, the tasks are the bundled pictures and scikit-learn's digits through the bundled
 model. `make_task.py` makes files of folders, and of the data sets of the paper; beside results on
@@ -12,6 +13,9 @@ has two images more than shots, and a task if 80 % of its classes are used. File
 ("train", "val", "test") have five draws of all classes. Each fit has one thread. Rows are added to
 `--results`, and those that are there are not computed again, so that an interrupted run goes on.
 `--redo METHOD` computes the rows of a method again. `--report-only` computes nothing.
+
+With `--test-task`, the queries are the images of these files, which have the same class names; the
+shots are those of the tasks.
 """
 
 import sys
@@ -294,12 +298,16 @@ def main(arguments=None):
     parser = tasks.parser(__doc__)
     parser.add_argument("--methods", nargs="+", default=NAMES, choices=NAMES, metavar="METHOD")
     parser.add_argument("--results", type=Path, default=Path("few_shot.csv"))
+    parser.add_argument("--test-task", nargs="+", default=[], metavar="FILE.npz")
     parser.add_argument("--redo", default=[], nargs="+", choices=NAMES, metavar="METHOD")
     parser.add_argument("--report-only", action="store_true")
     args = parser.parse_args(arguments)
     results = Results(args.results, KEY, VALUES)
     if not args.report_only:
         all_tasks = tasks.load(args.tasks)
+        if args.test_task:
+            others = tasks.load(args.test_task)
+            all_tasks = [task.tested_on(other) for task in all_tasks for other in others]
         here = {(task.model, task.name) for task in all_tasks}
         results.forget(
             lambda row: row["method"] in args.redo and (row["model"], row["task"]) in here

@@ -9,8 +9,9 @@ The first takes a folder with one sub-folder for each class, whose name is the n
 The second takes one of the paper's eleven data sets from DATA, in the layout of CoOp
 (`benchmarks/README.md` lists it), with its splits and prompts: the template of the data set and
 seven general ones; with `--cupl`, CuPL's sentences besides
-(`TEXTS/<folder of the data set>/cupl_full.json`). `--most` limits the images of each class and part
-but "test", for ImageNet.
+(`TEXTS/<folder of the data set>/cupl_full.json`). `--data-set all` makes the files of all eleven.
+ImageNetV2 and ImageNetSketch have test images only, for `few_shot.py --test-task`. `--most` limits
+the images of each class and part but "test", for ImageNet.
 
 Embeddings are kept in `--cache`, so that an interrupted run goes on. `tasks.py` describes the file.
 """
@@ -18,6 +19,7 @@ Embeddings are kept in `--cache`, so that an interrupted run goes on. `tasks.py`
 import argparse
 import json
 from collections import Counter
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -40,6 +42,11 @@ DATA_SETS = {
     "Caltech101": ("caltech-101", "101_ObjectCategories", "a photo of a {}."),
     "UCF101": ("ucf101", "UCF-101-midframes", "a photo of a person doing {}."),
     "ImageNet": ("imagenet", "images", None),
+}
+# Test images of the classes of ImageNet.
+TEST_SETS = {
+    "ImageNetV2": ("imagenetv2", "imagenetv2-matched-frequency-format-val", None),
+    "ImageNetSketch": ("imagenet-sketch", "images", None),
 }
 ENSEMBLE = ("itap of a {}.", "a bad photo of the {}.", "a origami {}.", "a photo of the large {}.")
 ENSEMBLE += ("a {} in a video game.", "art of the {}.", "a photo of the small {}.")
@@ -96,10 +103,34 @@ def read_aircraft(folder, image_folder):
     return rows, texts
 
 
+def read_class_names(folder):
+    """The text of each folder of ImageNet."""
+    lines = existing(folder / "classnames.txt").read_text(encoding="utf-8").splitlines()
+    return dict(line.strip().split(" ", 1) for line in lines if " " in line.strip())
+
+
+def read_test_set(folder, image_folder):
+    """Images of ImageNet's classes, in folders with their names or with their places in the sorted
+    list of these.
+    """
+    text_of = read_class_names(folder)
+    labels = {name: label for label, name in enumerate(sorted(text_of))}
+    labels |= {str(label): label for label in range(len(text_of))}
+    below = [path for path in existing(image_folder).iterdir() if path.is_dir()]
+    if unknown := [path.name for path in below if path.name not in labels]:
+        raise SystemExit(f"{str(image_folder)!r} has the folders {', '.join(unknown[:5])}.")
+    rows = [
+        (path, labels[of_class.name], "test")
+        for of_class in sorted(below)
+        for path in sorted(of_class.iterdir())
+        if not path.name.startswith(".")
+    ]
+    return rows, [text_of[name] for name in sorted(text_of)]
+
+
 def read_imagenet(folder, image_folder):
     """Its validation images are the test images. Labels are the places of the sorted folders."""
-    lines = existing(folder / "classnames.txt").read_text(encoding="utf-8").splitlines()
-    text_of = dict(line.strip().split(" ", 1) for line in lines if " " in line.strip())
+    text_of = read_class_names(folder)
     folders = sorted(
         path.name for path in existing(image_folder / "train").iterdir() if path.is_dir()
     )
@@ -119,9 +150,10 @@ def read_imagenet(folder, image_folder):
 
 def read_data_set(name, root):
     """Paths, labels and parts of the images of a data set, and the texts of its classes."""
-    folder, images, _ = DATA_SETS[name]
+    folder, images, _ = (DATA_SETS | TEST_SETS)[name]
     folder = existing(Path(root, folder))
     readers = {"FGVCAircraft": read_aircraft, "ImageNet": read_imagenet}
+    readers |= dict.fromkeys(TEST_SETS, read_test_set)
     read = readers.get(name, lambda *folders: read_split_json(*folders, name))
     rows, texts = read(folder, folder / images)
     missing = [path for path, _, _ in rows if not path.exists()]
@@ -179,6 +211,8 @@ def text_side(encoder, names, prompts):
         "eos": encoder.encode(flat),
         "projection": projection,
     }
+    with suppress(NoProjectionError):
+        sides["image_projection"] = encoder.image_projection_
     return result | sides if bias is None else result
 
 
@@ -187,7 +221,7 @@ def main(arguments=None):
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
     parser.add_argument("folder", type=Path)
-    parser.add_argument("--data-set", choices=DATA_SETS)
+    parser.add_argument("--data-set", choices=[*DATA_SETS, *TEST_SETS, "all"])
     parser.add_argument("--model", default="ViT-B-16", help="as open_clip names it")
     parser.add_argument("--pretrained", default="openai")
     parser.add_argument(
@@ -200,14 +234,24 @@ def main(arguments=None):
     parser.add_argument("--device", default="auto")
     parser.add_argument("--n-jobs", type=int)
     args = parser.parse_args(arguments)
+    if args.data_set == "all" and args.output:
+        parser.error("--output is for one file, and --data-set all makes eleven")
+    for data_set in DATA_SETS if args.data_set == "all" else [args.data_set]:
+        make(args, data_set)
+
+
+def make(args, data_set):
+    """Write the file of a data set, or of a folder if it is None."""
     templates, cupl = args.template or ENSEMBLE, None
-    if args.data_set:
-        folder, _, template = DATA_SETS[args.data_set]
-        paths, labels, parts, texts = read_data_set(args.data_set, args.folder)
+    if data_set:
+        folder, _, template = (DATA_SETS | TEST_SETS)[data_set]
+        paths, labels, parts, texts = read_data_set(data_set, args.folder)
         own = () if template is None else (template,)
-        templates = args.template or own + (() if args.data_set in WITHOUT_ENSEMBLE else ENSEMBLE)
+        templates = args.template or own + (() if data_set in WITHOUT_ENSEMBLE else ENSEMBLE)
+        # The test sets have the sentences of ImageNet.
+        folder = "imagenet" if data_set in TEST_SETS else folder
         cupl = args.cupl and args.cupl / folder / "cupl_full.json"
-        extra = {"dataset": args.data_set}
+        extra = {"dataset": data_set}
     else:
         data = load_image_folder(args.folder)
         paths, labels, texts = data.paths, data.target, list(data.target_names)
@@ -215,7 +259,7 @@ def main(arguments=None):
     if args.most is not None:
         kept = limit(labels, parts, args.most)
         paths, labels, parts = paths[kept], labels[kept], parts[kept]
-    if args.data_set:
+    if data_set:
         extra["part"] = parts
     texts = [str(text).replace("_", " ") for text in texts]
     # Two classes of one name, as in ImageNet, have labels of their own.

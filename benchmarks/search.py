@@ -1,5 +1,5 @@
-"""Search by image: mean average precision in percent, each image a query among all others of its
-task.
+"""Search by image and by text: mean average precision in percent, each image (text) a query among
+all others of its task.
 
     python benchmarks/search.py --tasks FILE.npz ... emoji --vocabulary WORDS.npz ...
 
@@ -14,10 +14,14 @@ bundled words. Columns:
 - paper: the query alone through the closed form of the paper. It is raw where the file holds no
   text projection.
 
-Of large tasks, 2,500 images are searched.
+The second table is a search among texts: descriptions of pictures, or the prompts of the classes.
+Here "paper" transforms the query to images by the pseudo-inverse of the image projection.
+
+Of large tasks, 2,500 images and 2,500 texts are searched.
 """
 
 import warnings
+from types import SimpleNamespace
 
 import numpy as np
 import tasks
@@ -66,19 +70,47 @@ def search(task, vocabularies):
     return found
 
 
+def search_texts(task):
+    """Mean average precision among the texts of a task, by way."""
+    chosen = np.random.default_rng(0).permutation(len(task.texts))[:MAX_IMAGES]
+    texts = task.text_encoder.transform([task.texts[row] for row in chosen])
+    y = np.asarray(task.text_labels)[chosen]
+
+    def precision(query, gallery=None):
+        return 100 * mean_average_precision(
+            query, query if gallery is None else gallery, y, y, exclude_self=True
+        )
+
+    unit = normalize(texts)
+    found = {"raw": precision(texts), "centred": precision(unit - unit.mean(axis=0))}
+    if task.image_projection is not None:
+        encoder = SimpleNamespace(image_projection_=task.image_projection)
+        to_images = SemanticBridge(encoder, vocabulary="auto", direction="text_to_image").fit(texts)
+        found["paper"] = precision(to_images.transform(texts), texts)
+    return found
+
+
+def page(found):
+    """The table of what was found in each task."""
+    columns = list(dict.fromkeys(way for ways in found.values() for way in ways))
+    rows = [
+        [name, *(f"{ways[way]:.1f}" if way in ways else "" for way in columns)]
+        for name, ways in found.items()
+    ]
+    return tasks.table(["set", *columns], rows)
+
+
 def main(arguments=None):
     parser = tasks.parser(__doc__, ["emoji"])
     parser.add_argument("--vocabulary", nargs="*", default=[], metavar="FILE.npz")
     args = parser.parse_args(arguments)
     warnings.simplefilter("ignore")  # a label that only one image has
     vocabularies = [dict(np.load(path)) for path in args.vocabulary]
-    found = {task.name: search(task, vocabularies) for task in tasks.load(args.tasks)}
-    columns = list(dict.fromkeys(way for ways in found.values() for way in ways))
-    rows = [
-        [name, *(f"{ways[way]:.1f}" if way in ways else "" for way in columns)]
-        for name, ways in found.items()
-    ]
-    print(tasks.table(["set", *columns], rows))
+    all_tasks = tasks.load(args.tasks)
+    print(page({task.name: search(task, vocabularies) for task in all_tasks}))
+    with_texts = [task for task in all_tasks if task.texts is not None]
+    if with_texts:
+        print(f"\n{page({task.name: search_texts(task) for task in with_texts})}")
 
 
 if __name__ == "__main__":

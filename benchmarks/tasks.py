@@ -4,7 +4,7 @@ A file of a task (npz) holds `images (n, D)`, `labels (n,)`, which are numbers o
 `class_names (C,)`, and may hold `text (C, D)`, the joint embeddings of the class texts.
 `make_task.py` writes more: `model`, `dataset`, `logit_scale`, `part (n,)` of each image ("train",
 "val" or "test"), and for the paper's method the text side of the model, `prompts (m,)`,
-`prompt_class (m,)`, `eos (m, d)` and `projection (d, D)`.
+`prompt_class (m,)`, `eos (m, d)`, `projection (d, D)` and `image_projection (d_image, D)`.
 """
 
 import argparse
@@ -51,6 +51,10 @@ class Task:
         As `FewShotClassifier` takes them.
     classes : ndarray of shape (C,) or None
         Labels in the order in which shots are drawn, sorted by default.
+    texts, text_labels : list of str and ndarray of shape (m,), or None
+        Texts to search among, with labels, for `search.py`. By default the prompts.
+    image_projection : ndarray of shape (d_image, D) or None
+        That of the model, for the search among texts.
     part : ndarray of shape (n,) or None
         "train", "val" or "test": shots are drawn from "train", and queries are "test". Without it,
         all images that are no shots are queries.
@@ -64,6 +68,9 @@ class Task:
     prompts: object = "{}"
     classes: np.ndarray | None = None
     part: np.ndarray | None = None
+    texts: list | None = None
+    text_labels: np.ndarray | None = None
+    image_projection: np.ndarray | None = None
 
     def draw(self, k, seed):
         """Rows of `k` shots of each class, and the rows of the queries of these classes.
@@ -101,6 +108,25 @@ class Task:
             else None
         )
 
+    def tested_on(self, other):
+        """The task with the images of another task as queries. Its own test images are unused."""
+        names = set(self.y if self.classes is None else self.classes)
+        if self.model != other.model or not set(other.y) <= names:
+            unknown = sorted(map(str, set(other.y) - names))[:5]
+            raise SystemExit(
+                f"{other.name} has other classes than {self.name} ({', '.join(unknown)}), or"
+                f" another model ({other.model} for {self.model})."
+            )
+        part = np.full(len(self.y), "train") if self.part is None else self.part
+        kept = part != "test"
+        return replace(
+            self,
+            name=f"{self.name} to {other.name}",
+            X=np.concatenate([self.X[kept], other.X]),
+            y=np.concatenate([self.y[kept], other.y]),
+            part=np.concatenate([part[kept], np.full(len(other.y), "test")]),
+        )
+
     def without_text(self):
         return replace(self, text_encoder=None)
 
@@ -127,7 +153,15 @@ def from_npz(path):
             texts, data["text"].astype(np.float64), np.eye(X.shape[1]), logit_scale=scale
         )
     name, model = str(data.get("dataset", Path(path).stem)), str(data.get("model", "npz"))
-    return Task(name, model, X, names[data["labels"]], encoder, prompts, names, data.get("part"))
+    task = Task(name, model, X, names[data["labels"]], encoder, prompts, names, data.get("part"))
+    if "prompt_class" not in data:
+        return task
+    return replace(
+        task,
+        texts=data["prompts"].tolist(),
+        text_labels=names[data["prompt_class"]],
+        image_projection=data.get("image_projection"),
+    )
 
 
 def load(names):
@@ -156,7 +190,14 @@ def from_pictures(name, images, labels):
 def emoji():
     """The bundled pictures, in the style that the bundled model has not seen."""
     data = load_emoji()
-    return from_pictures("emoji", list(data.images), data.target_names[data.target])
+    labels = data.target_names[data.target]
+    task = from_pictures("emoji", list(data.images), labels)
+    return replace(
+        task,
+        texts=[f"a picture of a {name}." for name in data.names],
+        text_labels=labels,
+        image_projection=task.text_encoder.image_projection_,
+    )
 
 
 def digits():

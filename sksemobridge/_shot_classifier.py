@@ -119,8 +119,11 @@ class ShotClassifier(EmbeddingClassifier):
                 )
             return without_texts
         nameless = self.class_names is None and not isinstance(self.prompts, Mapping)
-        if nameless and is_numbered_by_sklearn(classes.tolist()):
-            return without_texts  # the user's labels may be words, which are not known here
+        takes_any_text = getattr(self.text_encoder, "open_vocabulary", False)
+        if nameless and takes_any_text and is_numbered_by_sklearn(classes.tolist()):
+            # The user's labels may be words, which are not known here. "0" is none. An encoder that
+            # knows some texts only says so in an error.
+            return without_texts
         return describe_classes(
             classes, self.text_encoder, self.prompts, self.class_names, known_names
         )

@@ -16,9 +16,10 @@ from sklearn.model_selection import cross_val_predict
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer
 
-from sksemobridge import FewShotClassifier, PrecomputedTextEncoder, SeMoBridgeClassifier
+from sksemobridge import CLIPImageEncoder, CLIPTextEncoder, FewShotClassifier, SeMoBridgeClassifier
 
 from .conftest import World, every_model, peak_memory
+from .encoder_helpers import some_emoji
 from .versions import needs_sklearn
 
 
@@ -221,7 +222,7 @@ def test_only_fitted_arrays_have_the_precision_of_the_shots(world, params):
         assert (actual.dtype, expected.dtype) == (np.float32, np.float64)
         np.testing.assert_allclose(actual, expected, rtol=1e-5, atol=1e-6 * np.abs(expected).max())
     if is_bridged:
-        assert by_single.temperature_ == pytest.approx(by_double.temperature_, rel=1e-9)
+        assert by_single.temperature_ == pytest.approx(by_double.temperature_, rel=1e-6)
     else:
         assert by_single.blend_ == by_double.blend_
     for queries in (single, double):
@@ -259,19 +260,20 @@ def test_weights_and_groups_reach_the_classifier_through_a_pipeline(world):
 
 
 @pytest.mark.parametrize("numbering", ["cross_val_predict", "stacking"])
-def test_a_tool_that_numbers_the_labels_sets_off_no_warning(world, kind, numbering):
-    (X, y), (queries, truth) = world.draw(6), world.draw(20)
-    unnamed, named = world.classifier(kind), world.classifier(kind, class_names=world.names)
-    for classifier in (unnamed, named):
+def test_a_tool_that_numbers_the_labels_sets_off_no_warning(kind, numbering):
+    names = ["bird", "clock", "fruit"]
+    images, y = some_emoji(names, 8)
+    X = CLIPImageEncoder("mini", "bundled").transform(images)
+    encoder = CLIPTextEncoder("mini", "bundled")
+    for class_names in (None, names):
+        classifier = kind(encoder, class_names=class_names)
         if numbering == "stacking":
-            stack = StackingClassifier([("a", classifier)], LogisticRegression(), cv=3).fit(X, y)
-            assert stack.score(queries, truth) > 0.8
+            stack = StackingClassifier([("a", classifier)], LogisticRegression(), cv=2).fit(X, y)
+            assert stack.score(X, y) > 0.6
             has_names = stack.estimators_[0].text_embeddings_ is not None
-            assert has_names == (classifier is named)
+            assert has_names == (class_names is not None)
         else:
-            proba = cross_val_predict(classifier, X, y, cv=3, method="predict_proba")
-            assert np.mean(proba.argmax(axis=1) == world.codes(y)) > 0.8
+            proba = cross_val_predict(classifier, X, y, cv=2, method="predict_proba")
+            assert np.mean(np.array(names)[proba.argmax(axis=1)] == y) > 0.6
     with pytest.warns(UserWarning, match="labels are not text"):
-        kind(PrecomputedTextEncoder(list("01234"), world.eos, world.projection), prompts="{}").fit(
-            X, world.codes(y)
-        )
+        kind(encoder).fit(X, np.searchsorted(names, y))

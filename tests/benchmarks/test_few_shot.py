@@ -112,7 +112,7 @@ def test_differences_are_paired_and_a_lower_loss_wins():
 def test_parts_say_what_shots_and_queries_are_and_published_accuracies_stand_beside_ours(
     run, tmp_path, monkeypatch
 ):
-    monkeypatch.setattr(few_shot_methods, "TRIALS", 5)
+    monkeypatch.setattr(few_shot_methods, "STEPS", 5)
     part = np.array((["train"] * 5 + ["val"] * 2 + ["test"] * 3) * 3)
     path = write_task(tmp_path / "task.npz", [10, 10, 10])
     with np.load(path) as data:
