@@ -257,7 +257,7 @@ class Mixture:
             # The slope of the names is that of means by these labels.
             numbers = labels.sum(axis=0, dtype=np.float64)
             means = (labels.T @ self.v) / np.maximum(numbers, LEAST_COUNT)[:, None]
-            slope = fit_slope(self.texts, means - numbers @ means / numbers.sum(), numbers)
+            slope = fit_slope(self.texts, means, numbers)
             predicted = slope * (self.texts - self.texts.mean(axis=0))
             sums, counts = (
                 sums + self.worth_of_name[:, None] * predicted,

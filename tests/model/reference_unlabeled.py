@@ -8,10 +8,12 @@ from .reference_gaussian import number, slope_of
 from .reference_images import near_copies, nrm
 
 
-def with_unlabeled(reference, X, is_even):
+def with_unlabeled(reference, X, is_even, groups=None):
     """`coef_` and `intercept_` (of all classes, without priors) after unlabelled images."""
-    X = np.unique(X, axis=0)
-    X = X[reference.p_values(X) > 0.1 / np.sqrt(max(reference.shots_a_class, 1))]
+    groups = np.arange(len(X)) if groups is None else groups
+    limit = 0.1 / np.sqrt(max(reference.shots_a_class, 1))
+    is_kept = reference.p_values(X) > limit
+    X, groups = X[is_kept], groups[is_kept]
     decision = reference.coef, reference.intercept_without_prior
     if not len(X):
         return decision
@@ -22,7 +24,7 @@ def with_unlabeled(reference, X, is_even):
     has_name = np.full(len(decision[1]), reference.texts is not None)
     has_name[-1] &= not reference.last_is_nameless
     known = reference.texts, has_name, reference.tau, reference.u, codes, omega
-    return learn(*decision, X, *known, is_even)
+    return learn(*decision, X, *known, is_even, groups)
 
 
 def fits_names(level):
@@ -43,17 +45,24 @@ def fits_names(level):
     return z < 0.5 if are_two and part <= 0.75 else np.full(N, True)
 
 
-def learn(coef, intercept, X, T, has_name, tau, shots, codes, omega, is_even=True):
+def learn(coef, intercept, X, T, has_name, tau, shots, codes, omega, is_even=True, groups=None):
     """What images `X` without labels make of a linear model, given names and shots."""
-    joined = near_copies(nrm(X), (nrm(X) @ coef.T + intercept).argmax(axis=1))
-    u = nrm(np.array([nrm(X)[joined == k].mean(axis=0) for k in np.unique(joined)]))
+    groups = np.arange(len(X)) if groups is None else groups
+    distinct = np.unique(X, axis=0)
+    joined = near_copies(nrm(distinct), (nrm(distinct) @ coef.T + intercept).argmax(axis=1))
+    u = nrm(np.array([nrm(distinct)[joined == k].mean(axis=0) for k in np.unique(joined)]))
+    # The images of each group, where equal rows may be in several.
+    image = [np.unique(joined).tolist().index(joined[(distinct == x).all(axis=1)][0]) for x in X]
+    members = [{image[i] for i in np.flatnonzero(groups == group)} for group in groups]
+    x = np.array([max(1 / len(of) for of in members if k in of) for k in range(len(u))])
     if np.mean(np.sum((u - u.mean(axis=0)) ** 2, axis=1)) < 0.06:
-        u = nrm(u.mean(axis=0, keepdims=True))
-    f, centre, n_mean = u @ coef.T + intercept, u.mean(axis=0), omega.sum() / len(intercept)
-    (N, C), v, w = f.shape, u - centre, shots - centre
+        u, x = nrm(u.mean(axis=0, keepdims=True)), np.ones(1)
+    centre, n_mean = np.average(u, axis=0, weights=x), omega.sum() / len(intercept)
+    f, v, w, N = u @ coef.T + intercept, u - centre, shots - centre, x.sum()
+    C, images = len(intercept), range(len(u))
 
     def variance(z, mu):
-        total = sum(z[i, c] * (v[i] - mu[c]) ** 2 for i in range(N) for c in range(C))
+        total = sum(z[i, c] * (v[i] - mu[c]) ** 2 for i in images for c in range(C))
         total += sum(omega[j] * (w[j] - mu[codes[j]]) ** 2 for j in range(len(w)))
         var = total / (N + omega.sum())
         return np.maximum(var, 1e-3 * max(var.mean(), 0.01 / len(var)))
@@ -62,16 +71,16 @@ def learn(coef, intercept, X, T, has_name, tau, shots, codes, omega, is_even=Tru
         return np.array([np.sum((mu_c * v - mu_c**2 / 2) / var) for mu_c in mu])
 
     # How far the images agree.
-    z, agree = softmax(f, axis=1), 0
+    z, agree = x[:, None] * softmax(f, axis=1), 0
     sums, numbers = z.T @ v, z.sum(axis=0)
     mu = sums / np.maximum(numbers, 1e-3)[:, None]
     var = variance(z, mu)
-    for i in range(N):
+    for i in images:
         best, without = f[i].argmax(), mu.copy()
         rest = max(numbers[best] - z[i, best], 1e-3)
         without[best] = (sums[best] - z[i, best] * v[i]) / rest
         values = g(v[i], without, var)
-        agree += values[best] > max(np.delete(values, best), default=-np.inf)
+        agree += x[i] * (values[best] > max(np.delete(values, best), default=-np.inf))
     s = (0.04 * tau + 0.07 * (1 - tau)) * (agree / N) ** 2 / (1 + n_mean / 2)
     s *= N**2 / (N**2 + max(C, 40) ** 2)
 
@@ -80,12 +89,12 @@ def learn(coef, intercept, X, T, has_name, tau, shots, codes, omega, is_even=Tru
     if is_even and T is not None and tau > 0:
         if len(shots) and C > 1:
             margins = [np.diff(np.sort(part @ T.T, axis=1)[:, -2:])[:, 0] for part in (u, shots)]
-            ratio = margins[0].mean() / np.average(margins[1], weights=omega)
+            ratio = np.average(margins[0], weights=x) / np.average(margins[1], weights=omega)
             h = np.clip(ratio ** (N / (2 * N + 128)), 1, 4 / 3)
         p = softmax(h * f, axis=1)
-        mean = p.mean(axis=0)
+        mean = np.average(p, axis=0, weights=x)
         KL = np.sum(mean * np.log(C * mean))
-        chance = C / (2 * N) * (np.sum(p**2) / N - np.sum(mean**2))
+        chance = C / (2 * N) * (x @ np.sum(p**2, axis=1) / N - np.sum(mean**2))
         uneven = max(KL - chance, 0)
         believed = uneven**4 / (uneven**4 + 0.15**4)
         offsets = believed * np.log((C * mean + 0.4) / 1.4)
@@ -94,15 +103,15 @@ def learn(coef, intercept, X, T, has_name, tau, shots, codes, omega, is_even=Tru
 
     # Expectation maximisation.
     kappa, predicted = 10 * tau * (1 + n_mean / 2) * has_name, np.zeros(mu.shape)
-    z = softmax(h * f + offsets, axis=1)
+    z = x[:, None] * softmax(h * f + offsets, axis=1)
     if T is not None:
         numbers = z.sum(axis=0)
-        means = z.T @ v / numbers[:, None]
-        slope = slope_of(T, means - numbers @ means / numbers.sum(), numbers)
+        slope = slope_of(T, z.T @ v / numbers[:, None], numbers)
         predicted = slope * (T - T.mean(axis=0))
     for step in range(21):
         if step:
             z = softmax(h * f + offsets + s * np.array([g(row, mu, var) for row in v]), axis=1)
+            z *= x[:, None]
         for c in range(C):
             own = codes == c
             mu[c] = kappa[c] * predicted[c] + z[:, c] @ v + omega[own] @ w[own]
@@ -114,8 +123,8 @@ def learn(coef, intercept, X, T, has_name, tau, shots, codes, omega, is_even=Tru
     # The temperature.
     def entropy_above(log_factor):
         logits = np.exp(log_factor) * (u @ weights.T + constants)
-        wanted = entr(softmax(h * f, axis=1)).sum(axis=1).mean()
-        return entr(softmax(logits, axis=1)).sum(axis=1).mean() - wanted
+        before, after = (entr(softmax(part, axis=1)).sum(axis=1) for part in (h * f, logits))
+        return np.average(after - before, weights=x)
 
     factor = 1.0
     if entropy_above(-2) * entropy_above(2) < 0:

@@ -49,6 +49,7 @@ class Case:
     label_noise: float | str = "auto"
     swapped_names: bool = False
     same_texts: bool = False
+    burst: int = 1  # so many unlabelled images beside each other are a group
     nameless: bool = False  # the last class is everything else
     seed: int = 0
 
@@ -142,6 +143,8 @@ CASES = {
     "words, four shots": Case(with_text=False, with_words=True),
     "words, one shot": Case((1, 1, 1, 1), with_text=False, with_words=True),
     "words, uneven": Case((1, 2, 5), with_text=False, with_words=True),
+    "bursts": Case((3, 2, 4), burst=3),
+    "bursts without text": Case((3, 2, 4), burst=4, with_text=False),
     "more images than features": Case((9, 8, 9), width=6, noise=1.5),
     "weights": Case((3, 1, 4, 2), weighted=True),
     "weights without text": Case((3, 1, 4, 2), weighted=True, with_text=False),
@@ -152,7 +155,7 @@ CASES = {
     "equal rows of two lengths": Case((3, 2, 2), times=2, apart=1e-7, stretched=True),
     "equal rows in groups": Case((3, 2, 4), times=2, apart=1e-7, groups_of=3, weighted=True),
     "rows that hardly differ": Case((3, 2, 2), times=2, apart=1e-4),
-    "near copies": Case((2, 3, 2, 3), width=64, times=3),
+    "near copies": Case((2, 3, 2, 3), width=64, times=3, burst=4),
     "a wrong label": Case((4, 4, 4, 4), relabelled={0: 1}, noise=0.5),
     "wrong labels": Case((5, 5, 5, 5), relabelled={0: 1, 6: 2, 11: 3}, noise=0.4),
     "wrong labels without text": Case(
@@ -237,10 +240,12 @@ def test_p_values_are_those_of_the_page(case, exact, reference):
 def test_unlabelled_images_teach_what_the_page_says(case, exact, reference):
     """The mixture has single precision, and its temperature a tolerance."""
     X = nrm(case.draw()[-1].astype(float))
+    X = np.vstack([X, X[:3]])
+    groups = np.arange(len(X)) // case.burst
     is_even = case.priors is None and not case.nameless
-    coef, intercept = with_unlabeled(reference, X, is_even)
+    coef, intercept = with_unlabeled(reference, X, is_even, groups)
     expected = softmax(X @ coef.T + intercept + reference.log_prior, axis=1)
-    taught = exact.with_unlabeled(X)
+    taught = exact.with_unlabeled(X, groups)
     np.testing.assert_allclose(taught.predict_proba(X), expected, rtol=0, atol=1e-5)
 
 
@@ -277,5 +282,7 @@ def test_near_copies_are_those_of_the_page(seed):
     u = u + rng.normal(size=(12, 64))
     rows = np.concatenate([np.arange(12), rng.integers(0, 12, rng.integers(1, 30))])
     u = nrm(u[rows] + rng.uniform(0.01, 0.4) * rng.normal(size=(len(rows), 64)))
-    found, expected = near_copies(u, codes[rows]), near_copies_of_the_page(u, codes[rows])
+    # Some are there under another label, too.
+    labels = np.where(rng.random(len(rows)) < 0.1 * (seed % 3), 0, codes[rows])
+    found, expected = near_copies(u, labels), near_copies_of_the_page(u, labels)
     np.testing.assert_array_equal(found[:, None] == found, expected[:, None] == expected)
