@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.special import logsumexp
+from scipy.special import expit, logit, logsumexp
 from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils.validation import check_is_fitted
@@ -17,9 +17,21 @@ from ._texts.encode import read_logit_scale
 from ._utils.array_api import l2_normalize, to_numpy
 from ._utils.validation import validate_embeddings
 
-# All images that nobody labelled together count as this many labels. Each counts as what the names
-# say of it.
-WORTH_OF_UNLABELED = 1.0
+# All images at hand together count as this many examples, each as a stranger with a probability.
+# Without them, one example that somebody gave by mistake would say that half of the images are
+# strangers. 5 is level.
+WORTH_OF_IMAGES = 10.0
+# Probability that an image is a stranger, if nothing is known of it. 0.1 is level.
+RARE = 0.05
+# The names may fit two kinds of images: own ones and strangers, or classes with good and with bad
+# names. Prior probability that the kind which fits badly are strangers. With 0.5, a fifth of the
+# classes forgotten costs 2 points after five answers; with 0.05, half strangers cost as many.
+ARE_STRANGERS = 0.2
+# Share of strangers among the examples of this kind if it is so. Own images are asked for, too,
+# because they are as uncertain.
+IF_STRANGERS = 0.8
+# The same if it is not so. Somebody who finds strangers was shown uncertain images.
+IF_BAD_NAMES = 0.3
 
 
 def stranger_proba(classifier: Any, X: ArrayLike, strangers: ArrayLike) -> NDArray[np.float64]:
@@ -27,8 +39,10 @@ def stranger_proba(classifier: Any, X: ArrayLike, strangers: ArrayLike) -> NDArr
     images.
 
     A logistic regression has three features: how well the names of the classes fit, and the cosines
-    to the most similar shot and to the most similar stranger. It learns from shots and strangers,
-    and a little from what the names say of all images. Shots and strangers count the same in total.
+    to the most similar shot and to the most similar stranger. It learns from shots and strangers.
+    All images together count as ten further examples. They are hardly strangers. But if the names
+    fit two kinds of images differently well, and mostly strangers are examples of the worse kind,
+    this kind are strangers. So one stranger that is none, by mistake, does little harm.
 
     Parameters
     ----------
@@ -54,10 +68,9 @@ def stranger_proba(classifier: Any, X: ArrayLike, strangers: ArrayLike) -> NDArr
     >>> texts = {"cat": [1.0, 0.0, 0.0], "dog": [0.0, 1.0, 0.0]}
     >>> encoder = PrecomputedTextEncoder.from_joint(texts)
     >>> classifier = ZeroShotClassifier(encoder, prompts="{}").fit(None, ["cat", "dog"])
-    >>> X = [[0.9, 0.1, 0.1], [0.2, 0.9, 0.0], [0.1, 0.1, 0.9], [0.2, 0.1, 0.8]]
-    >>> p = classifier.predict_proba(X) * (1 - stranger_proba(classifier, X, X[2:3]))[:, None]
-    >>> p.max(axis=1).round().tolist()
-    [1.0, 1.0, 0.0, 0.0]
+    >>> X = [[0.9, 0.1, 0.1], [0.2, 0.9, 0.0], [0.1, 0.1, 0.9], [0.2, 0.1, 0.8], [0.1, 0.2, 0.9]]
+    >>> stranger_proba(classifier, X, X[2:4]).round().tolist()
+    [0.0, 0.0, 1.0, 1.0, 1.0]
     """
     check_is_fitted(classifier)
     if classifier.text_embeddings_ is None:
@@ -84,17 +97,33 @@ def stranger_proba(classifier: Any, X: ArrayLike, strangers: ArrayLike) -> NDArr
     )
     features = StandardScaler().fit(features[: len(u)]).transform(features)
 
-    typical = typical_of_names(logits[: len(u)])
-    labels = np.concatenate([~typical, is_stranger])
-    weight = np.concatenate([np.full(len(u), WORTH_OF_UNLABELED / len(u)), np.ones(len(known))])
-    totals = np.bincount(labels, weight, 2)
-    if not totals[0]:
-        return np.ones(len(u))
-    regression = LogisticRegression(max_iter=1000)
-    regression.fit(
-        features, labels, sample_weight=weight * (totals.sum() / 2 / totals)[labels.astype(int)]
+    q = _stranger_by_names(logits[: len(u)], level[len(u) :], is_stranger)
+    labels = np.concatenate([np.zeros(len(u)), np.ones(len(u)), is_stranger])
+    weight = np.concatenate([1 - q, q]) * WORTH_OF_IMAGES / len(u)
+    regression = LogisticRegression(max_iter=1000).fit(
+        np.concatenate([features[: len(u)], features]),
+        labels,
+        sample_weight=np.concatenate([weight, np.ones(len(known))]),
     )
     return regression.predict_proba(features[: len(u)])[:, 1]
+
+
+def _stranger_by_names(logits, levels, is_stranger):
+    """The probability `(n,)` that each image is a stranger, by its `logits (n, C)` of the names.
+
+    `levels (k,)`, how well the names fit the examples, and whether these are strangers, say whether
+    the images that the names fit badly are strangers.
+    """
+    typical = typical_of_names(logits)
+    if typical.all():
+        return np.full(len(logits), RARE)
+    level = logsumexp(logits, axis=1)
+    between = (level[typical].min() + level[~typical].max()) / 2
+    n_own, n_strangers = np.bincount(is_stranger[levels < between], minlength=2)
+    log_odds = n_strangers * np.log(IF_STRANGERS / IF_BAD_NAMES)
+    log_odds += n_own * np.log((1 - IF_STRANGERS) / (1 - IF_BAD_NAMES))
+    are_strangers = expit(logit(ARE_STRANGERS) + log_odds)
+    return np.where(typical, RARE, RARE + are_strangers * (1 - 2 * RARE))
 
 
 def _nearest(cosines):

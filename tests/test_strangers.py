@@ -50,7 +50,7 @@ def test_shots_of_the_classes_count(world):
 
 @pytest.mark.parametrize("n_strangers", [1, 3])
 def test_it_is_a_regression_of_three_features(n_strangers):
-    """An example is not its own neighbour, and shots and strangers count the same in total."""
+    """An example is not its own neighbour. All images together count as ten examples."""
     X, _, names = own_and_strange(n=12, width=8)
     shots, strangers = X[[0, 1, 13]], X[40 : 40 + n_strangers]
     classifier = FewShotClassifier(names.text_encoder, prompts="{}").fit(shots, list("aab"))
@@ -66,15 +66,55 @@ def test_it_is_a_regression_of_three_features(n_strangers):
     features = np.column_stack([levels, nearest(rows, shots), nearest(rows, strangers)])
     of_images = features[: len(X)]
     features = (features - of_images.mean(axis=0)) / of_images.std(axis=0)
-    is_strange = np.concatenate([~typical_of_names(100 * u @ texts.T), [False] * 3])
-    is_strange = np.append(is_strange, [True] * n_strangers)
-    # All images that nobody labelled together count as one.
-    weight = np.append(np.full(len(X), 1 / len(X)), np.ones(3 + n_strangers))
-    for kind in (False, True):
-        weight[is_strange == kind] *= (4 + n_strangers) / 2 / weight[is_strange == kind].sum()
+    typical, of_image = typical_of_names(100 * u @ texts.T), levels[: len(X)]
+    assert 0 < typical.sum() < len(X)
+    low = levels[len(X) :] < (of_image[typical].min() + of_image[~typical].max()) / 2
+    odds = 0.25 * (0.8 / 0.3) ** low[3:].sum() * (0.2 / 0.7) ** low[:3].sum()
+    q = np.where(typical, 0.05, 0.05 + 0.9 * odds / (1 + odds))
+    is_strange = np.repeat([False, True, False, True], [len(X), len(X), 3, n_strangers])
+    weight = np.concatenate([(1 - q) * 10 / len(X), q * 10 / len(X), np.ones(3 + n_strangers)])
+    features = np.vstack([features[: len(X)], features])
     regression = LogisticRegression(max_iter=1000).fit(features, is_strange, weight)
     expected = regression.predict_proba(features[: len(X)])[:, 1]
     np.testing.assert_allclose(stranger_proba(classifier, X, strangers), expected, atol=1e-4)
+
+
+@pytest.mark.parametrize("n_right", [0, 3, 12])
+def test_one_example_that_is_none_by_mistake_takes_few_images_with_it(n_right):
+    X, kind, names = own_and_strange()
+    X, kind = X[kind < 3], kind[kind < 3]
+    classifier = names
+    if n_right:
+        classifier = FewShotClassifier(names.text_encoder, prompts="{}")
+        shots = np.arange(n_right) * 59 % len(X)
+        classifier.partial_fit(X[shots], np.array(list("abc"))[kind[shots]], classes=list("abc"))
+    for mistake in (7, 67, 127):
+        p = stranger_proba(classifier, X, X[[mistake]])
+        assert np.mean(p > 0.5) < 0.02
+
+
+def worse_names(n_strangers, n_own, n=100):
+    """Images that the names fit in two ways, and how many of those with the worse one are taken for
+    strangers after some were said to be, and others to be own.
+    """
+    rng = np.random.default_rng(0)
+    names = np.eye(48)[:2]
+    other = normalize(rng.normal(size=(2 * n, 48)))
+    fit = np.repeat([0.9, 0.5], n) + 0.02 * rng.normal(size=2 * n)
+    label = np.tile([0, 1], n)
+    X = fit[:, None] * names[label] + np.sqrt(1 - fit**2)[:, None] * other
+    encoder = PrecomputedTextEncoder.from_joint(dict(zip("ab", names)))
+    classifier = FewShotClassifier(encoder, prompts="{}")
+    own = np.arange(n_own) + n
+    shots = np.append(own, [0, 1])
+    classifier.partial_fit(X[shots], np.array(list("ab"))[label[shots]], classes=list("ab"))
+    p = stranger_proba(classifier, X, X[-n_strangers:])
+    return np.mean(p[n:] > 0.5)
+
+
+def test_images_that_the_names_fit_badly_are_strangers_if_the_examples_of_them_are():
+    assert worse_names(n_strangers=4, n_own=0) > 0.9
+    assert worse_names(n_strangers=1, n_own=6) < 0.1
 
 
 def test_lengths_and_order_change_nothing():
