@@ -21,6 +21,14 @@ the random choices (of scikit-activeml's, one), and at last labels a class, mean
 the plot have the share that is right, means over the tasks. With `--strangers`, half of the folder
 are images of another task, which are none of the classes (`folder.py` says which). For logistic
 regression they are a class. Results are added to `--results`, so that an interrupted run goes on.
+
+Then it prints how long a person takes until 95, 99 and 99.9 % of a folder of at most 800 images are
+right, with single questions, with pages of images that are predicted alike, and with both
+(`pages.py`). What a look at a page and an answer take is an assumption: `--page`,
+`--further-class`, `--correction` and `--question`, in seconds. `--plot-seconds` draws it. At last
+it prints how many classes `suggest_names` finds without their names, for tasks with a
+`--vocabulary` of their width (npz of words `texts`, "a X", and their embeddings `text`), and for
+models that embed any text. `--methods` or `--ways` without a value leaves that part out.
 """
 
 import warnings
@@ -28,6 +36,7 @@ from pathlib import Path
 
 import joblib
 import numpy as np
+import pages
 import pandas as pd
 import tasks
 from folder import strangers_of
@@ -189,12 +198,12 @@ def curve(task, method, seed, most_rounds):
     ]
 
 
-def folder(task, strangers=None):
-    """At most `MOST` images of a task; with strangers `(n, D)`, half of them are such, and labelled
+def folder(task, strangers=None, most=MOST):
+    """At most `most` images of a task; with strangers `(n, D)`, half of them are such, and labelled
     `NONE`.
     """
     rng = np.random.default_rng(0)
-    most = MOST if strangers is None else min(MOST // 2, len(strangers))
+    most = most if strangers is None else min(most // 2, len(strangers))
     rows = np.sort(rng.permutation(len(task.y))[:most])
     X, y = task.X[rows], task.y[rows]
     if strangers is not None:
@@ -297,9 +306,14 @@ def draw_plot(frame, path):
 
 def main(arguments=None):
     parser = tasks.parser(__doc__, ["emoji"], draws=2)
-    parser.add_argument("--methods", nargs="+", choices=METHODS, default=METHODS, metavar="METHOD")
+    parser.add_argument("--methods", nargs="*", choices=METHODS, default=METHODS, metavar="METHOD")
     parser.add_argument("--results", type=Path, default=Path("clicks.csv"))
     parser.add_argument("--plot", type=Path)
+    parser.add_argument("--plot-seconds", type=Path)
+    parser.add_argument("--vocabulary", nargs="*", default=[], metavar="FILE.npz")
+    for name, value in pages.Costs()._asdict().items():
+        parser.add_argument(f"--{name.replace('_', '-')}", type=float, default=value)
+    parser.add_argument("--ways", nargs="*", choices=pages.METHODS, default=pages.METHODS)
     parser.add_argument("--strangers", action="store_true")
     parser.add_argument(
         "--rounds", type=int, default=60, help="batches, after which a method is given up"
@@ -330,15 +344,53 @@ def main(arguments=None):
                 rows
             ):  # the row of no label comes last: an interrupted curve is measured again
                 results.append(row)
-    if not results.rows:
+    if results.rows:
+        print_labels(results, args.plot)
+    if args.strangers:
         return
+    costs = pages.Costs(*(getattr(args, name) for name in pages.Costs._fields))
+    print_seconds(all_tasks, args, costs)
+    vocabularies = [dict(np.load(path)) for path in args.vocabulary]
+    if table := pages.report_names([folder(task) for task in all_tasks], vocabularies):
+        print(f"\n{table}")
+
+
+def print_labels(results, plot):
+    """The tables of labels, and the plot."""
     frame = pd.DataFrame(results.rows.values()).replace("", np.nan)
     frame = frame.astype(dict.fromkeys(("labels", "classes", "seed"), int))
     frame = frame.astype(dict.fromkeys(("right", "error", "held"), float))
     frame = frame.sort_values(["task", "method", "seed", "labels"])
     print(report(frame))
-    if args.plot:
-        draw_plot(frame, args.plot)
+    if plot:
+        draw_plot(frame, plot)
+
+
+def print_seconds(all_tasks, args, costs):
+    """The table of seconds, and the plot."""
+    # Other assumptions are another measurement.
+    key = ("model", "task", "method", *costs._fields, "seconds")
+    path = args.results.with_stem(f"{args.results.stem}_seconds")
+    results, jobs = Results(path, key, ("right", "n")), []
+    for whole in all_tasks:
+        task = folder(whole, most=pages.MOST)
+        for method in args.ways:
+            if (task.model, task.name, method, *costs, "0") not in results:
+                jobs.append((task, method, costs))
+    with joblib.parallel_config("loky", n_jobs=args.jobs, inner_max_num_threads=1):
+        calls = (joblib.delayed(pages.seconds_of)(*job) for job in jobs)
+        for rows in joblib.Parallel(return_as="generator_unordered")(calls):
+            for row in reversed(rows):
+                results.append(row | costs._asdict())
+    if not results.rows:
+        return
+    frame = pd.DataFrame(results.rows.values())
+    frame = frame.astype(dict.fromkeys((*costs._fields, "seconds", "right", "n"), float))
+    frame = frame[(frame[list(costs._fields)] == costs).all(axis=1)]
+    frame = frame.sort_values(["task", "method", "seconds"], kind="stable")
+    print(f"\n{pages.report_seconds(frame)}")
+    if args.plot_seconds:
+        pages.draw_seconds(frame, args.plot_seconds)
 
 
 if __name__ == "__main__":

@@ -245,12 +245,18 @@ def without_own_names(vocabulary, class_names):
     """Embeddings of the words of a vocabulary (`texts`, `text`) that do not name a class, however
     written.
     """
+    return vocabulary["text"][other_words(vocabulary["texts"], class_names)].astype(np.float64)
+
+
+def other_words(texts, class_names):
+    """Whether each text does not name a class, however written."""
     own = {form for name in class_names for form in _forms(str(name))}
-    other = [
-        not own & _forms(str(text).lower().removeprefix("an ").removeprefix("a "))
-        for text in vocabulary["texts"]
-    ]
-    return vocabulary["text"][other].astype(np.float64)
+    return np.array(
+        [
+            not own & _forms(str(text).lower().removeprefix("an ").removeprefix("a "))
+            for text in texts
+        ]
+    )
 
 
 def _forms(name):

@@ -12,9 +12,10 @@ from .task_files import write_task
 def run(tmp_path, capsys):
     """`run(methods)` gives the rows and the printed table."""
 
-    def run(*methods):
+    def run(*methods, ways=()):
         path = write_task(tmp_path / "task.npz", [12] * 6, noise=1.5)
         arguments = ["--tasks", str(path), "--draws", "1", "--jobs", "1", "--methods", *methods]
+        arguments += ["--ways", *ways]
         clicks.main(
             [
                 *arguments,
