@@ -23,6 +23,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from sklearn.pipeline import Pipeline
 from sklearn.utils import check_scalar
 from sklearn.utils.validation import check_is_fitted
 
@@ -87,8 +88,8 @@ def suggest_names(
         (`datasets.load_vocabulary`). The first call embeds them: with a bar of progress, if it
         takes more than two seconds. The encoder remembers them, with its `cache` also on the disk.
     known : object or None, default=None
-        A fitted classifier of this package with names. Then its classes are not suggested, but
-        what they do not explain.
+        A fitted classifier of this package with names, or a pipeline that ends in one. Then its
+        classes are not suggested, but what they do not explain.
     n_names : int, default=30
         How many names to return.
 
@@ -184,6 +185,8 @@ def _read_known(known):
     """The spellings of the names of a classifier, and their unit embeddings `(C, D)`, or None."""
     if known is None:
         return set(), None
+    if isinstance(known, Pipeline):
+        known = known[-1]
     if not isinstance(known, EmbeddingClassifier):
         raise TypeError(
             f"known must be a fitted classifier of this package, and not {type(known).__name__}."
