@@ -18,8 +18,8 @@ from .._utils.validation import warn_caller
 # it keeps most directions.
 AUTO_CUTOFF = 0.7
 
-# A search over the numbers of the score needs the same decomposition in every fit.
-_decompositions = LRUCache(max_size=4)
+# A search over the numbers of the score needs the same inverse in every fit.
+_inverses = LRUCache(max_size=4)
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,17 +48,13 @@ class Bridge:
         `c * W` keep the same directions.
         """
         projection = np.asarray(projection, dtype=np.float64)
-        u, values, vt = _decompositions.get(content_key(projection), lambda: linalg.svd(projection))
-        values = values[values > values.max() * max(projection.shape) * np.finfo(np.float64).eps]
-        if len(values):
-            values = values[values > (AUTO_CUTOFF * np.median(values) if atol == "auto" else atol)]
-        if not len(values):
+        key = content_key(projection), atol
+        inverse, basis = _inverses.get(key, lambda: _invert(projection, atol))
+        if not basis.shape[1]:
             warn_caller(
                 f"atol={atol} cuts off every direction of the projection, so that nothing can be"
                 ' bridged. Use atol="auto".'
             )
-        basis = vt[: len(values)].T.copy()
-        inverse = (basis / values) @ u[:, : len(values)].T
         bias = None if projection_bias is None else np.asarray(projection_bias, dtype=np.float64)
         return cls(inverse, projection, bias, float(text_length), basis)
 
@@ -98,3 +94,17 @@ class Bridge:
             if self.projection_bias is None
             else self.joint(self.eos(x))
         )
+
+
+def _invert(projection, atol):
+    """The pseudo-inverse `W+ (D, d)` and the kept directions `V (D, r)`. Both are read-only, since
+    all fits share them.
+    """
+    u, values, vt = linalg.svd(projection)
+    values = values[values > values.max() * max(projection.shape) * np.finfo(np.float64).eps]
+    if len(values):
+        values = values[values > (AUTO_CUTOFF * np.median(values) if atol == "auto" else atol)]
+    basis = vt[: len(values)].T.copy()
+    inverse = (basis / values) @ u[:, : len(values)].T
+    inverse.flags.writeable = basis.flags.writeable = False
+    return inverse, basis

@@ -19,7 +19,7 @@ from .._utils.validation import warn_caller
 from .bridge import Bridge
 from .held_out import hold_out, images_of_class
 from .number_search import search_numbers
-from .numbers import Calibration, calibrate, calibrate_trained, typical_of
+from .numbers import Calibration, calibrate, calibrate_trained, trained_lambda3, typical_of
 from .score import (
     START,
     LabelledCosines,
@@ -202,9 +202,12 @@ def _calibrate(classes, closed_form_of, X, shots, texts, given, temperature, val
         return search_numbers(given, images, texts.logit_scale, temperature)
     if temperature is not None and len(given) == len(Numbers._fields):
         return Calibration(Numbers(**given), temperature)
-    held_out, count = hold_out(closed_form_of, shots), images_of_class(shots.images())
+    count = images_of_class(shots.images())
     if not classes.is_trained:
+        held_out = hold_out(closed_form_of, shots)
         return calibrate(given, held_out, count, texts.logit_scale, temperature)
+    if "lambda3" not in given:
+        lambda3 = trained_lambda3(hold_out(closed_form_of, shots), count, texts.logit_scale)
+        given = {**given, "lambda3": lambda3}
     seen = LabelledCosines(classes.cosines(X), shots.codes, shots.weight, classes.divergence)
-    typical = typical_of(seen)
-    return calibrate_trained(given, held_out, count, texts.logit_scale, temperature, typical)
+    return calibrate_trained(given, typical_of(seen), texts.logit_scale, temperature)

@@ -105,24 +105,22 @@ def calibrate(
 
 
 def calibrate_trained(
-    given: Mapping[str, Any],
-    held_out: HeldOut,
-    count: float,
-    logit_scale: float,
-    temperature: float | None,
-    typical: Typical,
+    given: Mapping[str, Any], typical: Typical, logit_scale: float, temperature: float | None
 ) -> Calibration:
-    """The `Calibration` of a trained bridge. `held_out` is that of the closed form, since the
-    trained bridge has seen all shots, and `typical` that of the trained one.
+    """The `Calibration` of a trained bridge, at `typical` cosines of its shots.
 
-    For the same reason, the temperature is the default.
+    It has seen them, so they say nothing of its numbers, and the temperature is the default.
     """
-    ratio = estimate_ratio({}, held_out, logit_scale)
-    lambda3 = TRAINED.lambda3 * (1 + RATIO_OF_TRAINED * ratio * count)
-    numbers = TRAINED._replace(lambda3=lambda3)._replace(**given)
+    numbers = TRAINED._replace(**given)
     if temperature is None:
         temperature = default_temperature(numbers, typical, logit_scale)
     return Calibration(numbers, temperature)
+
+
+def trained_lambda3(held_out: HeldOut, count: float, logit_scale: float) -> float:
+    """`lambda3` of a trained bridge, by the shots that are held out of the closed form."""
+    ratio = estimate_ratio({}, held_out, logit_scale)
+    return TRAINED.lambda3 * (1 + RATIO_OF_TRAINED * ratio * count)
 
 
 def estimate_ratio(given: Mapping[str, Any], held_out: HeldOut, logit_scale: float) -> float:

@@ -34,7 +34,9 @@ def trained_bridge(
     """The result of `train_bridge`, which is computed once for equal content. Its arrays are
     read-only.
     """
-    parts = X, codes, share, *vars(bridge).values(), *vars(texts).values(), *(validation or ())
+    of_bridge = bridge.matrix, bridge.projection, bridge.projection_bias, bridge.text_length
+    of_texts = texts.embeddings, texts.eos_directions, texts.logit_scale
+    parts = X, codes, share, *of_bridge, *of_texts, *(validation or ())
     key = (astuple(replace(options, verbose=0)), *map(_key, parts))
 
     def train() -> TrainedBridge:

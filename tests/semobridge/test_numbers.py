@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from sksemobridge import CLIPImageEncoder, CLIPTextEncoder, SeMoBridgeClassifier
 from sksemobridge._semobridge.bridged_classes import bridge_classes
 from sksemobridge._semobridge.held_out import HeldOut
 from sksemobridge._semobridge.numbers import (
@@ -24,6 +25,7 @@ from sksemobridge._semobridge.score import (
     log_score,
 )
 from sksemobridge._utils.array_api import softmax
+from sksemobridge.datasets import load_emoji
 
 from .worlds import ClassTexts, draw, make_shots, make_texts
 
@@ -174,3 +176,26 @@ def test_the_temperature_of_single_shots_is_half_way_to_its_default(is_single):
     default = default_temperature(given, typical_of(images), 20.0)
     assert factor < 0.5
     assert found.temperature == pytest.approx(default * factor ** (0.5 if is_single else 1))
+
+
+@pytest.fixture(scope="module")
+def emoji():
+    """Embeddings of the bundled pictures, and their labels."""
+    data = load_emoji()
+    X = CLIPImageEncoder("mini", "bundled", device="cpu").transform(data.images)
+    return X, data.target_names[data.target]
+
+
+@pytest.mark.parametrize("per_class", [1, 2, 4])
+def test_real_shots_gain_from_the_first_on(emoji, per_class):
+    X, y = emoji
+    gains = []
+    for seed in range(4):
+        order = np.random.default_rng(seed).permutation(len(y))
+        place = np.array([np.sum(y[order[:i]] == y[row]) for i, row in enumerate(order)])
+        shots, queries = order[place < per_class], order[place >= per_class]
+        classifier = SeMoBridgeClassifier(CLIPTextEncoder("mini", "bundled", device="cpu"))
+        classifier.fit(X[shots], y[shots])
+        by_names = classifier.classes_[classifier.affinities(X[queries])["z1"].argmax(axis=1)]
+        gains.append(classifier.score(X[queries], y[queries]) - np.mean(by_names == y[queries]))
+    assert np.mean(gains) > 0

@@ -4,7 +4,9 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from sklearn.model_selection import GridSearchCV
 
+from sksemobridge import SeMoBridgeClassifier
 from sksemobridge._semobridge import training_cache
 from sksemobridge._semobridge.training import TrainingOptions
 from sksemobridge._semobridge.training_cache import trained_bridge
@@ -69,3 +71,13 @@ def test_the_bytes_of_all_bridges_are_bounded(trainings, monkeypatch):
     for each in (*options, options[2], options[1], options[0]):
         trained_bridge(options=each, **problem)
     assert len(trainings) == 4
+
+
+@pytest.mark.filterwarnings("ignore:The bridge did not converge")
+def test_a_search_over_the_numbers_of_the_score_trains_once_for_each_fold(trainings, world):
+    X, y = world.draw(4)
+    classifier = world.classifier(SeMoBridgeClassifier, solver="lbfgs", max_iter=3, device="cpu")
+    grid = {"alpha": [1.0, 6.0], "lambda2": [0.1, 0.5], "smoothness": [0.0, 0.5]}
+    GridSearchCV(classifier, grid, cv=2).fit(X, y)
+    # Two folds, and the best candidate on all shots.
+    assert len(trainings) == 3
