@@ -178,24 +178,17 @@ def test_the_temperature_of_single_shots_is_half_way_to_its_default(is_single):
     assert found.temperature == pytest.approx(default * factor ** (0.5 if is_single else 1))
 
 
-@pytest.fixture(scope="module")
-def emoji():
-    """Embeddings of the bundled pictures, and their labels."""
+def test_few_real_shots_gain_over_the_names():
     data = load_emoji()
     X = CLIPImageEncoder("mini", "bundled", device="cpu").transform(data.images)
-    return X, data.target_names[data.target]
-
-
-@pytest.mark.parametrize("per_class", [1, 2, 4])
-def test_real_shots_gain_from_the_first_on(emoji, per_class):
-    X, y = emoji
-    gains = []
-    for seed in range(4):
+    y, gains = data.target_names[data.target], []
+    classifier = SeMoBridgeClassifier(CLIPTextEncoder("mini", "bundled", device="cpu"))
+    for seed in range(8):
         order = np.random.default_rng(seed).permutation(len(y))
         place = np.array([np.sum(y[order[:i]] == y[row]) for i, row in enumerate(order)])
-        shots, queries = order[place < per_class], order[place >= per_class]
-        classifier = SeMoBridgeClassifier(CLIPTextEncoder("mini", "bundled", device="cpu"))
-        classifier.fit(X[shots], y[shots])
-        by_names = classifier.classes_[classifier.affinities(X[queries])["z1"].argmax(axis=1)]
-        gains.append(classifier.score(X[queries], y[queries]) - np.mean(by_names == y[queries]))
-    assert np.mean(gains) > 0
+        for per_class in (1, 2, 4):
+            shots, queries = order[place < per_class], order[place >= per_class]
+            classifier.fit(X[shots], y[shots])
+            by_names = classifier.classes_[classifier.affinities(X[queries])["z1"].argmax(axis=1)]
+            gains.append(classifier.score(X[queries], y[queries]) - np.mean(by_names == y[queries]))
+    assert np.mean(gains) > 0.001
