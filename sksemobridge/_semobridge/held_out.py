@@ -29,20 +29,21 @@ class HeldOut(NamedTuple):
     shot were left out of its own class only, the other classes would be nearer.
     """
 
-    shots: LabelledCosines  # in a class, the weights of all shots sum to its number of images
-    n_images: float  # mean number of images of a class in a fold
+    shots: LabelledCosines  # weights have equal sums in all classes, and sum to all images
+    n_images: float  # number of images of a class in a fold, as `images_of_class` has it
     reach: float  # mean cosine of a shot and its own bridge, which limits `"z3"`
     # All classes have one image. Then predictions from the names replace the classes without it.
     is_single: bool
 
 
 def images_of_class(images: Images, kept: np.ndarray | None = None) -> float:
-    """The effective number of images of a class, as the mean over the classes. `kept (m,)` is a
-    mask of images.
+    """The effective number of images of a class, as the harmonic mean over the classes: the noise
+    of a class mean is the inverse of its number. `kept (m,)` is a mask of images.
     """
     kept = np.ones(len(images.codes), dtype=bool) if kept is None else kept
     codes = np.unique(images.codes[kept], return_inverse=True)[1]
-    return float(effective_numbers(codes, images.weight[kept], 1.0)[0].mean())
+    counts, _ = effective_numbers(codes, images.weight[kept], 1.0)
+    return float(1 / np.mean(1 / counts))
 
 
 def hold_out(classes_of: Callable[[np.ndarray], BridgedClasses], shots: Shots) -> HeldOut:
@@ -72,7 +73,10 @@ def hold_out(classes_of: Callable[[np.ndarray], BridgedClasses], shots: Shots) -
         divergence[tested] = classes.divergence
         count[tested] = images_of_class(images, ~is_left_out)
         reach[tested] = np.vecdot(l2_normalize(X[tested]), classes.bridge.apply(X[tested]))
-    weight = (weight_in_class(shots.codes, shots.weight) * counts[shots.codes])[rows]
+    # All classes count the same, as in accuracy on queries. Means of many shots are near to all
+    # images, so that classes with many shots would ask for a weight that harms those with few.
+    weight = weight_in_class(shots.codes, shots.weight)[rows]
+    weight *= len(np.unique(images.image_of_shot[rows])) / weight.sum()
     return HeldOut(
         LabelledCosines(cosines, codes, weight, divergence),
         n_images=float(np.average(count, weights=weight)),

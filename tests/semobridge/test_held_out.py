@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from sksemobridge._semobridge.held_out import MOST_FOLDS, hold_out
+from sksemobridge._semobridge.held_out import MOST_FOLDS, hold_out, images_of_class
 
 from .test_bridged_classes import fit
 from .worlds import ClassTexts, draw, make_shots, make_texts
@@ -69,3 +69,11 @@ def test_a_bridge_that_cuts_directions_limits_the_reach():
 
     assert reach(ClassTexts()) == pytest.approx(1.0)
     assert reach(make_texts()) < 0.99
+
+
+def test_classes_count_the_same_and_their_number_of_shots_is_the_harmonic_mean():
+    shots = make_shots(*draw(make_texts(), [2, 2, 2, 2, 6]))
+    held_out, _ = folds_of(shots)
+    of_class = np.bincount(held_out.shots.codes, weights=held_out.shots.weight)
+    np.testing.assert_allclose(of_class, 14 / 5)
+    assert images_of_class(shots.images()) == pytest.approx(5 / (4 / 2 + 1 / 6))
