@@ -9,9 +9,9 @@ from typing import Self
 
 import numpy as np
 
+from ._model.decision import Model
 from ._model.fit import weights_of_images
 from ._model.linear import Linear
-from ._model.model import Model
 from ._model.shots import ShotMemory
 from ._model.unlabeled import LEAST_P_VALUE, Known, sorted_sample, terms_with_unlabeled
 from ._semobridge.bridged_classes import BridgedClasses

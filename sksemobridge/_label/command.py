@@ -29,7 +29,7 @@ def main(argv=None):
     parser = _parser()
     options = read_options(parser.parse_args(argv))
     from ..encoders import ModelLoadError
-    from ..encoders._source import KEPT
+    from ..encoders._source import PLACE_OF_DOWNLOADS
     from .run import run
 
     with warnings.catch_warnings():
@@ -49,7 +49,7 @@ def main(argv=None):
         except ModelLoadError as error:
             say(str(error).partition("\n")[0] if error.is_download else str(error))
             if error.is_download:
-                say(f"The first use of a model downloads it. {KEPT}")
+                say(f"The first use of a model downloads it. {PLACE_OF_DOWNLOADS}")
                 say(
                     "For a trial, use --model mini. It needs no download, but knows only drawn"
                     " icons."

@@ -19,7 +19,7 @@ from sklearn.utils.validation import check_is_fitted
 from .._utils.sklearn import best_of
 from ..datasets._folder import is_image, list_files
 from ..encoders import ImageEncoder
-from ..encoders._base import embed_rows
+from ..encoders._encoder import embed_rows
 from .user_tables import without_formulas
 
 # Columns, and their titles in a table for people.

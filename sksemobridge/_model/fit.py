@@ -25,6 +25,7 @@ import numpy as np
 
 from .._utils.array_api import l2_normalize, softmax
 from .class_means import ClassMeans, effective_numbers, fit_class_means
+from .decision import Model
 from .discriminant import Discriminant, fit_discriminant
 from .label_noise import right_labels
 from .linear import Linear
@@ -36,7 +37,6 @@ from .logistic import (
     fit_text,
     logits_without_own_offset,
 )
-from .model import Model
 from .shots import blocks, evenly_spaced, weight_in_class
 from .typicality import Typicality
 

@@ -13,7 +13,7 @@ import numpy as np
 
 def content_key(array: np.ndarray) -> tuple[Hashable, ...]:
     """A hashable key of the dtype, shape and bytes of an array."""
-    return array.dtype.str, array.shape, hashlib.sha256(np.ascontiguousarray(array)).digest()
+    return array.dtype.str, array.shape, hashlib.sha256(np.ascontiguousarray(array).data).digest()
 
 
 class LRUCache:

@@ -2,10 +2,10 @@
 
 import os
 import warnings
-from collections import namedtuple
 from contextlib import suppress
 from copy import copy
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -21,7 +21,14 @@ from ._steps import EmbedImages
 _NO_CPU = {"batch_format": "pyarrow", "num_cpus": 0}
 # Ray would repeat a task that always kills its actor for ever.
 _MAX_TASK_RETRIES = 8
-_JobReport = namedtuple("JobReport", ["n_rows", "n_new", "n_errors"])
+
+
+class JobReport(NamedTuple):
+    """What a job did."""
+
+    n_rows: int  # of the source
+    n_new: int  # of them, those that this call wrote
+    n_errors: int  # rows of the output with an error
 
 
 def run_job(
@@ -56,9 +63,9 @@ def run_job(
 
     Returns
     -------
-    named tuple
-        `n_rows` of the source, `n_new` that this call wrote, and `n_errors`, rows of the output
-        with an error.
+    JobReport
+        A named tuple: `n_rows` of the source, `n_new` that this call wrote, and `n_errors`, rows of
+        the output with an error.
     """
     import ray.data
 
@@ -102,7 +109,7 @@ def run_job(
             f"{n_missing} of {len(versions)} keys of {name} are missing. Call again, unless it"
             " gives others each time."
         )
-    return _JobReport(len(versions), n_new, n_errors)
+    return JobReport(len(versions), n_new, n_errors)
 
 
 def _actor_options(has_images, n_actors, num_gpus):

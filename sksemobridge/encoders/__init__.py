@@ -1,6 +1,6 @@
 """From images and texts to embeddings."""
 
-from ._base import ImageEncoder, clear_model_cache
+from ._encoder import ImageEncoder, clear_model_cache
 from ._image_encoder import CLIPImageEncoder
 from ._joined import JoinedImageEncoder, JoinedTextEncoder
 from ._pictures import ImageReadError

@@ -14,9 +14,9 @@ from .._utils.array_api import l2_normalize
 from .._utils.sklearn import StrOptions
 from .._utils.validation import warn_caller
 from . import _memory
-from ._base import CLIPEncoder, ImageEncoder
 from ._depth import DEPTHS
 from ._embedding import Source, embed
+from ._encoder import CLIPEncoder, ImageEncoder
 from ._known import with_model
 from ._pictures import (
     ImageReadError,
@@ -162,7 +162,7 @@ class _ImageTower:
         if isinstance(content, bytes):
             # What is no picture needs no model, which may not be loaded yet.
             open_picture(io.BytesIO(content)).close()
-        picture = decode(content, model.shortest_side, model.fit, self._choose)
+        picture = decode(content, model.shortest_side, model.resize_box, self._choose)
         return np.asarray(model.crop(picture))
 
     def compute(self, pixels):

@@ -7,7 +7,7 @@ import open_clip
 from open_clip.transform import PreprocessCfg, image_transform_v2
 
 from .._utils.validation import warn_caller
-from ._models import Parts
+from ._parts import Parts
 from ._source import HUB, ModelLoadError, cannot_load, weight_files
 
 # The usual names of weights on a hub, in open_clip's order.

@@ -10,7 +10,7 @@ from timm.data import create_transform, resolve_model_data_config
 from torch import nn
 from torchvision.transforms import CenterCrop, InterpolationMode, Normalize, Resize
 
-from ._models import Parts
+from ._parts import Parts
 from ._source import LOCAL, TIMM, TRANSFORMERS, ModelLoadError, cannot_load, weight_files
 
 _WEIGHTS = ["model.safetensors", "pytorch_model.bin"]

@@ -75,19 +75,19 @@ def fetch(source, choose=int):
     return source
 
 
-def decode(content, shortest_side=None, fit=None, choose=int):
+def decode(content, shortest_side=None, resize=None, choose=int):
     """An RGB image of Pillow as people see it: upright, its first frame, on white where it is
     transparent.
 
     `content` is from `fetch`. With `shortest_side`, a JPEG may be shrunk while it is decoded, to
-    sides longer than that. If they are no whole numbers, `fit(image, size, box)` resizes the part
-    of the image that is the picture of this size. Values of 16 bits are scaled by the depth that
-    the file declares, or else by `choose(bits)` of those that they need. `ImageReadError` says why
-    an image cannot be read.
+    sides longer than that. If they are no whole numbers, `resize(image, size, box)` resizes the
+    part of the image that is the picture of this size. Values of 16 bits are scaled by the depth
+    that the file declares, or else by `choose(bits)` of those that they need. `ImageReadError` says
+    why an image cannot be read.
     """
     if isinstance(content, np.ndarray):
         return _to_rgb(Image.fromarray(np.ascontiguousarray(content)))
-    return _to_picture(open_picture(io.BytesIO(content)), shortest_side, fit, choose, content)
+    return _to_picture(open_picture(io.BytesIO(content)), shortest_side, resize, choose, content)
 
 
 def picture_digest(content):
@@ -108,7 +108,7 @@ def has_unknown_depth(content):
     return depth is not None and depth.declared is None
 
 
-def _to_picture(image, shortest_side=None, fit=None, choose=int, content=None):
+def _to_picture(image, shortest_side=None, resize=None, choose=int, content=None):
     check_size(*image.size)
     size, shrink = image.size, 1
     depth = read_depth(image, content)
@@ -119,8 +119,8 @@ def _to_picture(image, shortest_side=None, fit=None, choose=int, content=None):
         if shortest_side is not None:
             shrink = _shrink_while_decoding(image, shortest_side)
         image.load()
-        if fit is not None and image.size != tuple(side / shrink for side in size):
-            image = fit(image, size, (0, 0, *(side / shrink for side in size)))
+        if resize is not None and image.size != tuple(side / shrink for side in size):
+            image = resize(image, size, (0, 0, *(side / shrink for side in size)))
         # An image that the user opened stays as it is.
         image = image.copy() if content is None else image
         _upright(image)

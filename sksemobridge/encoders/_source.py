@@ -21,8 +21,11 @@ HUB = "hf-hub:"
 TRANSFORMERS = "transformers:"
 TIMM = "timm:"
 # The files of a model folder that are read: its configuration, tokenizer and weights.
-_READ_FILES = ("*config.json", "tokenizer*", "vocab*", "merges.txt", "special_tokens*", "*.model")
-_READ_FILES += ("*.safetensors", "*.bin", "*.pth")
+_READ_FILES = (
+    "*config.json",
+    *("tokenizer*", "vocab*", "merges.txt", "special_tokens*", "*.model"),
+    *("*.safetensors", "*.bin", "*.pth"),
+)
 
 # By accuracy on ImageNet without shots: of the tags that a model has, the first.
 _BEST_TAGS = (
@@ -36,7 +39,7 @@ _BEST_TAGS = (
     *("laion2b_s34b_b79k", "laion2b_s34b_b88k", "laion2b_s39b_b160k", "openai"),
 )
 
-KEPT = (
+PLACE_OF_DOWNLOADS = (
     "Downloads are kept in the cache of huggingface_hub (HF_HOME, by default ~/.cache/huggingface)."
 )
 
@@ -170,10 +173,10 @@ def cannot_load(source, error):
         )
     else:
         remedy = (
-            f"The first use downloads the weights. {KEPT} Without network, copy that folder from a"
-            f" machine that has used the model, or give a folder: '{source.scheme or LOCAL}FOLDER'."
-            f" For a trial, model_name={BUNDLED_NAME!r}, pretrained={BUNDLED_TAG!r} needs no"
-            " download."
+            f"The first use downloads the weights. {PLACE_OF_DOWNLOADS} Without network, copy that"
+            " folder from a machine that has used the model, or give a folder:"
+            f" '{source.scheme or LOCAL}FOLDER'. For a trial, model_name={BUNDLED_NAME!r},"
+            f" pretrained={BUNDLED_TAG!r} needs no download."
         )
     problem = ModelLoadError(f"The model {source} could not be loaded: {error}\n{remedy}")
     problem.is_download = not source.files

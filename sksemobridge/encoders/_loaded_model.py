@@ -6,20 +6,21 @@ import copy
 import hashlib
 import json
 import threading
-from collections.abc import Callable
 from contextlib import nullcontext
-from dataclasses import dataclass
-from functools import reduce
-from typing import Any
 
 import torch
 from PIL.Image import Resampling
-from torch import nn
 from torchvision.transforms import Compose, Resize
 
 from .._utils.threads import on_all_cores, threads_for
-from ._pictures import check_size
-from ._source import TIMM, TRANSFORMERS, NoProjectionError, NoTextError
+from ._heads import check_size
+from ._projections import (
+    copy_of_modules,
+    read_image_projection,
+    read_text_projection,
+    without_projection,
+)
+from ._source import TIMM, TRANSFORMERS, NoTextError
 
 # An image tower of fewer parameters is small. Towers of released models have more, that of the
 # bundled one 2.2 million.
@@ -29,34 +30,6 @@ PATCHES = 50
 
 # A text whose tokens tell tokenizers apart.
 _PROBE = "Two cats' photos, 3.5 m: É, 猫, naïve ☂."
-
-# Vision transformers, ResNets with attention pooling, and what open_clip puts on top of timm's
-# towers.
-_IMAGE_PROJECTIONS = ("proj", "attnpool.c_proj", "head.proj", "head.mlp.fc2")
-
-
-@dataclass
-class Parts:
-    """What the packages that have models give of one, in one form: the model, and its own
-    preprocessing.
-    """
-
-    # A module of torch as those of open_clip: `visual`, `encode_image`, and with texts
-    # `logit_scale` and `encode_text`.
-    towers: Any
-    width: int  # `D`
-    image_size: tuple[int, int]  # height and width of the pixels
-    resize: str  # "shortest", "longest" or "squash"
-    interpolation: str
-    # of transforms from an image of Pillow to one of that size; most begin with torchvision's
-    # `Resize`
-    geometry: list
-    normalize: Any  # torchvision's `Normalize`
-    description: Any  # in JSON: what embeddings depend on besides the weights
-    files: list  # with the weights, where they are known
-    # Makes a function that gives the tokens of a text, and whether its end is missing. None: there
-    # are no texts.
-    make_tokenizer: Callable[[], Callable] | None = None
 
 
 class LoadedModel:
@@ -114,7 +87,7 @@ class LoadedModel:
                 self._made[name] = make()
             return self._made[name]
 
-    def fit(self, image, size, box):
+    def resize_box(self, image, size, box):
         """Resize the box of an image, which is a picture of this size, as `crop` does."""
         side, shortest = self._resize.size, min(size)
         if isinstance(side, int):
@@ -253,83 +226,3 @@ def _cpu_has_bf16():
         abilities = torch.cpu.get_capabilities()
         return bool(abilities.get("avx512_bf16") or abilities.get("amx_bf16"))
     return torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
-
-
-# The last linear layers of the towers of open_clip's models, and text towers without it: the joint
-# embedding of a text is `eos @ W + b_W`, that of an image `f @ W_image + b_image`. No model is
-# changed.
-
-
-def read_text_projection(model):
-    """`W (d, D)` and `b_W (D,)` or None, the last linear layer of the text tower;
-    `NoProjectionError` without one.
-    """
-    return _weight_and_bias(getattr(*_find_text_projection(model)))
-
-
-def read_image_projection(model):
-    """`W_image (d_image, D)` and `b_image`, the last linear layer of the image tower; as
-    `read_text_projection`.
-    """
-    tower = model.visual
-    layers = [
-        reduce(lambda part, attribute: getattr(part, attribute, None), name.split("."), tower)
-        for name in _IMAGE_PROJECTIONS
-    ]
-    if hasattr(tower, "trunk") and not len(tower.head):
-        # Without a head of open_clip, timm's own classifier gives the embedding.
-        layers.append(tower.trunk.get_classifier())
-    for layer in layers:
-        found = _weight_and_bias(layer)
-        if found is not None:
-            return found
-    raise NoProjectionError(
-        f"The image tower ({type(tower).__name__}) ends without a linear projection, as SigLIP's"
-        " do, so there is no image_projection_. To bridge texts to images, choose a model such as"
-        " OpenAI's ViT or RN50."
-    )
-
-
-def without_projection(model):
-    """A copy that shares all weights, and whose `encode_text` gives what goes into the last linear
-    layer.
-    """
-    bare = copy_of_modules(model)
-    tower, name = _find_text_projection(bare)
-    projection = getattr(tower, name)
-    if isinstance(projection, nn.Sequential):
-        setattr(tower, name, projection[:-1])
-    else:
-        setattr(tower, name, nn.Identity() if name == "proj" else None)
-    return bare
-
-
-def copy_of_modules(model):
-    """A copy of a model that may be changed. It shares all weights with `model`."""
-    return copy.deepcopy(
-        model, {id(weights): weights for weights in [*model.parameters(), *model.buffers()]}
-    )
-
-
-def _find_text_projection(model):
-    """The text tower, and the name of its attribute that is or ends with the last layer."""
-    tower = getattr(model, "text", model)
-    for name in ("text_projection", "proj"):
-        if _weight_and_bias(getattr(tower, name, None)) is not None:
-            return tower, name
-    raise NoProjectionError(
-        f"The text tower ({type(tower).__name__}) ends without a linear projection, so it has no"
-        " embeddings before one and no projection_. `transform` works, and with it zero-shot"
-        " classification; for the bridge choose another model."
-    )
-
-
-def _weight_and_bias(layer):
-    """Weight `(d, D)` and bias of a linear layer, or of the last in a sequence; None if there is no
-    such layer.
-    """
-    if isinstance(layer, nn.Sequential) and len(layer):
-        layer = layer[-1]
-    if isinstance(layer, nn.Parameter):
-        return layer, None
-    return (layer.weight.T, layer.bias) if isinstance(layer, nn.Linear) else None

@@ -30,7 +30,7 @@ _lock = threading.Lock()
 @lru_cache(4)
 def _load(source, device):
     # This imports torch.
-    from ._models import LoadedModel
+    from ._loaded_model import LoadedModel
 
     return LoadedModel(source, device)
 

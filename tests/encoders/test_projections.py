@@ -6,7 +6,7 @@ import torch
 from numpy.testing import assert_allclose
 
 from sksemobridge.encoders import CLIPTextEncoder, NoProjectionError, clear_model_cache
-from sksemobridge.encoders._models import read_text_projection, without_projection
+from sksemobridge.encoders._projections import read_text_projection, without_projection
 
 from ..encoder_helpers import BUNDLED, randomise, read_model, small_config, write_model
 

@@ -24,7 +24,7 @@ from sksemobridge.encoders import (
     CLIPImageEncoder,
     CLIPTextEncoder,
     ModelLoadError,
-    _models,
+    _loaded_model,
     clear_model_cache,
 )
 from sksemobridge.encoders._source import find_source
@@ -372,9 +372,9 @@ def test_automatic_precision_follows_the_hardware_except_for_small_towers(monkey
     on_gpu = copy.copy(on_cpu)
     on_gpu.device = torch.device("cuda", 0)
     assert on_cpu.image_precision("auto") == on_gpu.image_precision("auto") == "fp32"
-    monkeypatch.setattr(_models, "SMALL_TOWER", 0)
+    monkeypatch.setattr(_loaded_model, "SMALL_TOWER", 0)
     for native, expected in ((True, "bf16"), (False, "fp32")):
-        monkeypatch.setattr(_models, "_cpu_has_bf16", lambda native=native: native)
+        monkeypatch.setattr(_loaded_model, "_cpu_has_bf16", lambda native=native: native)
         assert on_cpu.image_precision("auto") == expected
         assert on_cpu.image_precision("fp32") == "fp32"
     for capability, expected in (((9, 0), "bf16"), ((8, 0), "bf16"), ((7, 5), "fp16")):

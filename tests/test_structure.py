@@ -1,0 +1,58 @@
+"""How the modules of the package hang together."""
+
+import ast
+from collections import defaultdict
+from graphlib import CycleError, TopologicalSorter
+from pathlib import Path
+
+import pytest
+
+import sksemobridge
+
+PACKAGE = Path(sksemobridge.__file__).parent
+
+
+def module_of(path):
+    parts = path.relative_to(PACKAGE.parent).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+MODULES = {module_of(path): path for path in sorted(PACKAGE.rglob("*.py"))}
+
+
+def is_for_types(node):
+    return isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test)
+
+
+def imports(node, package):
+    """Names that a part of a program imports, inside functions too, but for those of types."""
+    for child in ast.iter_child_nodes(node):
+        if isinstance(child, ast.Import):
+            yield from (alias.name for alias in child.names)
+        elif isinstance(child, ast.ImportFrom):
+            above = package.split(".")[: len(package.split(".")) + 1 - child.level]
+            base = ".".join([*(above if child.level else []), *filter(None, [child.module])])
+            for alias in child.names:
+                full = f"{base}.{alias.name}"
+                yield full if full in MODULES else base
+        elif not is_for_types(child):
+            yield from imports(child, package)
+
+
+def test_no_module_needs_itself():
+    needed = {}
+    for name, path in MODULES.items():
+        package = name if path.name == "__init__.py" else name.rpartition(".")[0]
+        found = imports(ast.parse(path.read_text(encoding="utf-8")), package)
+        needed[name] = {other for other in found if other in MODULES and other != name}
+    try:
+        TopologicalSorter(needed).prepare()
+    except CycleError as error:
+        pytest.fail(f"These modules import each other: {' <- '.join(error.args[1])}")
+
+
+def test_no_two_modules_have_the_same_name():
+    modules = defaultdict(list)
+    for name in MODULES:
+        modules[name.rpartition(".")[2].lstrip("_")].append(name)
+    assert [found for found in modules.values() if len(found) > 1] == []
