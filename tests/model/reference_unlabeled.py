@@ -92,7 +92,7 @@ def learn(coef, intercept, X, T, has_name, tau, shots, codes, omega, is_even=Tru
             ratio = np.average(margins[0], weights=x) / np.average(margins[1], weights=omega)
             h = np.clip(ratio ** (N / (2 * N + 128)), 1, 4 / 3)
         p = softmax(h * f, axis=1)
-        mean = np.average(p, axis=0, weights=x)
+        mean = np.maximum(np.average(p, axis=0, weights=x), np.finfo(float).tiny)
         KL = np.sum(mean * np.log(C * mean))
         chance = C / (2 * N) * (x @ np.sum(p**2, axis=1) / N - np.sum(mean**2))
         uneven = max(KL - chance, 0)
@@ -106,7 +106,7 @@ def learn(coef, intercept, X, T, has_name, tau, shots, codes, omega, is_even=Tru
     z = x[:, None] * softmax(h * f + offsets, axis=1)
     if T is not None:
         numbers = z.sum(axis=0)
-        slope = slope_of(T, z.T @ v / numbers[:, None], numbers)
+        slope = slope_of(T, z.T @ v / np.maximum(numbers, 1e-3)[:, None], numbers)
         predicted = slope * (T - T.mean(axis=0))
     for step in range(21):
         if step:

@@ -12,7 +12,9 @@ from scipy.special import logsumexp, softmax
 from sksemobridge import FewShotClassifier as Classifier
 from sksemobridge import PrecomputedTextEncoder, ZeroShotClassifier
 from sksemobridge._model import logistic
+from sksemobridge._model.linear import Linear, total
 from sksemobridge._model.near_copies import near_copies
+from sksemobridge._model.unlabeled import Known, sorted_sample, terms_with_unlabeled
 from sksemobridge._texts.words import text_span
 
 from .reference import Reference
@@ -271,6 +273,33 @@ def test_as_installed_it_is_that_of_the_page_up_to_its_tolerance(case, reference
     X = nrm(case.draw()[-1].astype(float))
     expected = softmax(X @ reference.coef.T + reference.intercept, axis=1)
     np.testing.assert_allclose(case.fit().predict_proba(X), expected, rtol=0, atol=2e-4)
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_any_images_teach_any_linear_model_what_the_page_says(seed):
+    """Models that are too certain or not at all, images that are nearly one, and shots that are
+    easier or harder than images.
+    """
+    rng = np.random.default_rng(seed)
+    C, N, D = rng.choice([2, 3, 5, 30]), rng.choice([5, 40, 120]), 8
+    texts = nrm(rng.normal(size=(C, D)) + 1)
+    X = texts[np.minimum(rng.integers(0, C, N), rng.integers(0, C, N))]
+    X = nrm(X + rng.choice([0.02, 0.1, 0.5]) * rng.normal(size=(N, D)))
+    coef = rng.choice([1, 10, 100, 3000]) * (texts + 0.3 * rng.normal(size=(C, D)))
+    between = texts[:2].sum(axis=0) + rng.choice([0.1, 1.0]) * rng.normal(size=(3, D))
+    shots, codes, omega = nrm(between), rng.integers(0, C, 3), rng.uniform(0.1, 2, 3)
+    has_name, trust, intercept = rng.random(C) < 0.8, rng.uniform(0, 1), rng.normal(size=C)
+    known = texts, has_name, trust, shots, codes, omega
+    groups = rng.integers(0, N, N)
+    pool = sorted_sample(X, C, groups)
+    terms = {"text": Linear(coef, np.zeros(C)), "correction": Linear(0 * coef, intercept)}
+    found, factor = terms_with_unlabeled(terms, pool, Known(*known), is_even=True)
+    np.testing.assert_allclose(found["text"].weights, factor * coef)
+    expected_coef, expected = learn(coef, intercept, X, *known, True, groups)
+    linear = total(found.values())
+    largest = np.abs(expected_coef).max()
+    np.testing.assert_allclose(linear.weights, expected_coef, rtol=0, atol=1e-4 * largest)
+    np.testing.assert_allclose(linear.offsets, expected, rtol=0, atol=1e-4 * largest)
 
 
 @pytest.mark.parametrize("seed", range(30))

@@ -11,9 +11,8 @@ from sklearn.metrics import log_loss
 from sksemobridge import FewShotClassifier, PrecomputedTextEncoder
 from sksemobridge._model.unlabeled import (
     Known,
-    class_offsets,
-    hard_shot_factor,
     learn_unlabeled,
+    match_entropy,
     sorted_sample,
     typical_of_names,
     weight_in_groups,
@@ -185,31 +184,6 @@ def test_other_classes_keep_what_was_learnt(world):
     np.testing.assert_allclose(lengths, more.blend_["text"], rtol=1e-6)
 
 
-def test_images_in_other_groups_than_the_classes_teach_little():
-    rng = np.random.default_rng(0)
-    means = 3 * rng.normal(size=(5, 8))
-    codes, others = rng.integers(0, 5, (2, 400))
-    logits = 5.0 * np.eye(5)[codes] + rng.normal(size=(400, 5))
-    taught = []
-    for groups in (codes, others):
-        u = means[groups] + rng.normal(size=(400, 8))
-        factor, change = learn_unlabeled(logits, u, names_alone(means))
-        # The offsets come from the logits alone.
-        taught.append(np.ptp(u @ change.weights.T / factor, axis=1).mean())
-    assert taught[1] < taught[0] / 5
-
-
-def test_of_classes_without_images_fewer_are_predicted():
-    rng = np.random.default_rng(0)
-    means = rng.normal(size=(6, 16))
-    codes = rng.integers(0, 2, 500)
-    u = means[codes] + rng.normal(size=(500, 16))
-    logits = 0.5 * (u @ means.T - np.square(means).sum(axis=1) / 2)
-    factor, change = learn_unlabeled(logits, u, names_alone(means))
-    wrong = [np.mean(values.argmax(axis=1) > 1) for values in (logits, factor * logits + change(u))]
-    assert wrong[1] < wrong[0] / 2
-
-
 def test_names_alone_leave_strangers_out():
     rng = np.random.default_rng(0)
     own, strangers = rng.normal(size=(2, 300)) * 0.5 + [[6], [1]]
@@ -221,59 +195,22 @@ def test_names_alone_leave_strangers_out():
     assert typical_of_names(logits[:300]).all()
 
 
-def test_offsets_make_ambiguous_classes_more_even_and_leave_certain_predictions():
-    logits, _, _ = random_problem(n=2000)
-    both = logits, logits + class_offsets(logits)
-    before, after = (softmax(values, axis=1).mean(axis=0) for values in both)
-    assert entropy(after) > entropy(before)
-    certain = 50.0 * np.eye(5)[[0, 0, 0, 0, 1, 1, 2, 3, 4]]
-    np.testing.assert_allclose(
-        softmax(certain + class_offsets(certain), axis=1), np.sign(certain), atol=1e-12
-    )
-
-
-@pytest.mark.parametrize(("n_classes", "are_believed"), [(5, True), (50, False)])
-def test_uneven_shares_are_believed_unless_chance_explains_them(n_classes, are_believed):
-    rng = np.random.default_rng(0)
-    logits = 5 * np.eye(50)[rng.integers(0, n_classes, 200)] + rng.normal(size=(200, 50))
-    shares = softmax(logits, axis=1).mean(axis=0)
-    assert (np.corrcoef(class_offsets(logits), np.log(shares))[0, 1] > 0) == are_believed
-
-
-def test_shots_that_are_harder_than_the_images_make_it_more_certain(make_world):
-    world = make_world()
-    zero_shot, (X, _), (images, _) = (
-        world.zero_shot().fit(*world.draw(1)),
-        world.draw(20),
-        world.draw(200),
-    )
-    margin = np.diff(np.sort(zero_shot.predict_proba(X), axis=1)[:, -2:], axis=1)[:, 0]
-    rows = np.argsort(margin)[:10]
-    texts = zero_shot.text_embeddings_
-
-    def factor(rows):
-        u = X[rows] / np.linalg.norm(X[rows], axis=1, keepdims=True)
-        known = Known(
-            texts,
-            np.ones(len(texts), dtype=bool),
-            1.0,
-            u,
-            np.zeros(len(u), dtype=int),
-            np.ones(len(u)),
-        )
-        return hard_shot_factor(images / np.linalg.norm(images, axis=1, keepdims=True), known)
-
-    assert factor(rows) > 1.15
-    assert type(factor(rows)) is float
-    assert factor(np.arange(len(X))) < 1.1
-
-
 def test_the_model_is_as_certain_as_before():
     logits, u, known = random_problem(n=20000)
     factor, change = learn_unlabeled(logits, u, known)
     both = logits, factor * logits + u @ change.weights.T + change.offsets
     before, after = (entropy(softmax(values, axis=1), axis=1).mean() for values in both)
     assert after == pytest.approx(before, rel=0.01)
+
+
+def test_the_factor_that_keeps_the_entropy_is_bounded_and_that_of_few_images_is_near_one():
+    logits, _, _ = random_problem(n=64)
+    for times, expected in ((1.25, 0.8), (4.0, 0.5), (0.8, 1.25)):
+        factor = match_entropy(times * logits, logits, np.ones(64))
+        assert factor == pytest.approx(np.sqrt(expected), rel=1e-3)
+    # No factor makes equal logits certain, or certain ones less so.
+    for changed in (np.zeros(logits.shape), 1e6 * logits):
+        assert match_entropy(changed, logits, np.ones(64)) == 1
 
 
 def test_of_very_many_images_an_even_sample_is_used(monkeypatch):
