@@ -110,13 +110,14 @@ class Task:
 
     def tested_on(self, other):
         """The task with the images of another task as queries. Its own test images are unused."""
-        names = set(self.y if self.classes is None else self.classes)
-        if self.model != other.model or not set(other.y) <= names:
-            unknown = sorted(map(str, set(other.y) - names))[:5]
+        if self.model != other.model:
             raise SystemExit(
-                f"{other.name} has other classes than {self.name} ({', '.join(unknown)}), or"
-                f" another model ({other.model} for {self.model})."
+                f"{other.name} is of {other.model}, and {self.name} of {self.model}; both need one"
+                " model."
             )
+        if unknown := set(other.y) - set(self.y if self.classes is None else self.classes):
+            listed = ", ".join(sorted(map(str, unknown))[:5])
+            raise SystemExit(f"{other.name} has classes that {self.name} lacks: {listed}.")
         part = np.full(len(self.y), "train") if self.part is None else self.part
         kept = part != "test"
         return replace(

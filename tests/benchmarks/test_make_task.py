@@ -3,6 +3,7 @@ bundled model.
 """
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import few_shot
@@ -137,3 +138,50 @@ def test_a_folder_gives_the_embeddings_of_the_package_and_again_from_the_cache(t
     assert len(few.X) == 4
     assert (few.X[:, None] == task.X).all(axis=2).any(axis=1).all()
     assert len(few.prompts["red heart"]) == len(make_task.ENSEMBLE)
+
+
+def make_test_set(root, name, folders):
+    """Two test images of each class of ImageNet, and the names of these."""
+    folder, images, _ = make_task.TEST_SETS[name]
+    folder, rng = root / folder, np.random.default_rng(1)
+    for label, of_class in enumerate(folders):
+        for i in range(2):
+            draw(folder / images / of_class / f"{i}.jpeg", label, rng)
+    (folder / "classnames.txt").write_text("".join(f"{w} {n}\n" for w, n in zip(WNIDS, NAMES)))
+
+
+@pytest.mark.parametrize(
+    ("name", "folders"), [("ImageNetV2", ["0", "1"]), ("ImageNetSketch", WNIDS)]
+)
+def test_shots_of_imagenet_are_tested_on_other_sets(tmp_path, make, capsys, name, folders):
+    make_data_set(tmp_path, "ImageNet")
+    make_test_set(tmp_path, name, folders)
+    make(tmp_path, "--data-set", "ImageNet")
+    (tmp_path / "task.npz").rename(tmp_path / "imagenet.npz")
+    other = make(tmp_path, "--data-set", name)
+    assert set(other.part) == {"test"}
+    task = tasks.from_npz(tmp_path / "imagenet.npz").tested_on(other)
+    shots, queries = task.draw(2, seed=0)
+    assert len(shots) == len(queries) == 4
+    np.testing.assert_array_equal(task.X[queries], other.X)
+    files = ["--tasks", str(tmp_path / "imagenet.npz"), "--test-task", str(tmp_path / "task.npz")]
+    options = ["--shots", "2", "--draws", "1", "--jobs", "1", "--methods", "FewShotClassifier"]
+    few_shot.main([*files, *options, "--results", str(tmp_path / "rows.csv")])
+    page = capsys.readouterr().out
+    assert f"| ImageNet to {name} | mini bundled | 2 | 2 | 4 | 1 |" in page
+    task = tasks.from_npz(tmp_path / "imagenet.npz")
+    with pytest.raises(SystemExit, match="has classes that ImageNet lacks: cow"):
+        task.tested_on(replace(other, y=np.array(["cow"] * 4)))
+    with pytest.raises(SystemExit, match="both need one model"):
+        task.tested_on(replace(other, model="another"))
+
+
+def test_all_data_sets_are_made_at_once(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name in make_task.DATA_SETS:
+        make_data_set(tmp_path, name)
+    model = ["--model", "mini", "--pretrained", "bundled", "--cache", str(tmp_path / "cache")]
+    make_task.main([str(tmp_path), "--data-set", "all", *model])
+    assert {path.name for path in tmp_path.glob("*.npz")} == {
+        f"{name}_mini.npz" for name in make_task.DATA_SETS
+    }
