@@ -8,19 +8,24 @@ measured: images with a label are right, the others are predicted. Methods:
 
 - FewShotClassifier: from the names alone on, taught by the folder (`with_unlabeled`), asks for
   `label_next`;
-- SeMoBridge, random: the same, asks for random images;
-- SeMoBridge, no names: without the names, from a random batch on, asks for `label_next`;
+- FewShotClassifier, random: the same, asks for random images;
+- FewShotClassifier, no names: without the names, from a random batch on, asks for `label_next`;
+- zero-shot, margin: the names alone. It learns nothing, and asks for the least margin, the
+  difference of the two largest probabilities;
+- LogisticRegression, from names: with margin, and the texts of the classes as their first examples;
 - LogisticRegression (`C=10`, unit embeddings), random or margin: asks for random images, or for
   those with the least difference of the two largest probabilities;
 - LogisticRegression with the strategies TypiClust, CoreSet, Badge and ProbCover of scikit-activeml.
 
-The first batch of logistic regression is random, but for TypiClust, CoreSet and ProbCover. The
-first table has the labels until 90, 95 and 99 % of the folder are right, means over `--draws` of
-the random choices (of scikit-activeml's, one), and at last labels a class, means over the tasks.
-">" is before a number if a task did not reach the level in `--rounds` batches. The second table and
-the plot have the share that is right, means over the tasks. With `--strangers`, half of the folder
-are images of another task, which are none of the classes (`folder.py` says which). For logistic
-regression they are a class. Results are added to `--results`, so that an interrupted run goes on.
+The first batch of logistic regression is random, but for TypiClust, CoreSet, ProbCover and the one
+from names. Tasks with the same labels in the same order are one set of pictures through several
+models: their mean counts once. The first table has the labels until 90, 95 and 99 % of the folder
+are right, means over `--draws` of the random choices (of scikit-activeml's, one), and at last
+labels a class, means over the tasks. ">" is before a number if a task did not reach the level in
+`--rounds` batches. The second table and the plot have the share that is right, means over the
+tasks. With `--strangers`, half of the folder are images of another task, which are none of the
+classes (`folder.py` says which). For logistic regression they are a class. Results are added to
+`--results`, so that an interrupted run goes on.
 
 Then it prints how long a person takes until 95, 99 and 99.9 % of a folder of at most 800 images are
 right, with single questions, with pages of images that are predicted alike, and with both
@@ -31,6 +36,7 @@ it prints how many classes `suggest_names` finds without their names, for tasks 
 models that embed any text. `--methods` or `--ways` without a value leaves that part out.
 """
 
+import os
 import warnings
 from pathlib import Path
 
@@ -59,6 +65,7 @@ OURS_RANDOM = "FewShotClassifier, random"
 NAMELESS = "FewShotClassifier, no names"
 STRATEGIES = ("TypiClust", "CoreSet", "Badge", "ProbCover")
 METHODS = (OURS, OURS_RANDOM, NAMELESS, "LogisticRegression, random", "LogisticRegression, margin")
+METHODS += ("zero-shot, margin", "LogisticRegression, from names")
 METHODS += tuple(f"LogisticRegression, {name}" for name in STRATEGIES)
 
 
@@ -122,8 +129,30 @@ class Ours:
         return label_next(self.model, self.task.X, n)
 
 
+class Names:
+    """The names of the classes alone."""
+
+    def __init__(self, task):
+        self.model = tasks.zero_shot(task, np.setdiff1d(task.y, [NONE]))
+        self.p = self.model.predict_proba(task.X)
+
+    def learn(self, labelled):
+        """Predictions for the images without a label."""
+        return self.model.classes_[self.p[~labelled].argmax(axis=1)]
+
+    def choose(self, labelled, n):
+        rest = np.flatnonzero(~labelled)
+        return rest[least_margin(self.p[rest])[:n]]
+
+
+def least_margin(p):
+    """Rows of probabilities by the difference of the two largest ones."""
+    p = np.sort(p, axis=1)
+    return np.argsort(p[:, -1] - p[:, -2], kind="stable")
+
+
 class Logistic:
-    """scikit-learn's logistic regression. `strategy` is random, margin, or a name of
+    """scikit-learn's logistic regression. `strategy` is random, margin, "from names", or a name of
     scikit-activeml.
     """
 
@@ -132,14 +161,20 @@ class Logistic:
         self.y = np.unique(task.y, return_inverse=True)[1]
         self.names = np.unique(task.y)
         self.model = None
+        # Examples before the first label: the texts of the classes, or none.
+        self.first_X, self.first_y = self.X[:0], self.y[:0]
+        if strategy == "from names":
+            by_names = tasks.zero_shot(task, np.setdiff1d(task.y, [NONE]))
+            self.first_X = by_names.text_embeddings_
+            self.first_y = np.searchsorted(self.names, by_names.classes_)
 
     def learn(self, labelled):
-        known = np.unique(self.y[labelled])
+        X = np.concatenate([self.first_X, self.X[labelled]])
+        y = np.concatenate([self.first_y, self.y[labelled]])
+        known = np.unique(y)
         if len(known) < 2:
             return np.full((~labelled).sum(), self.names[known[0] if len(known) else 0])
-        self.model = LogisticRegression(C=10, max_iter=1000, tol=1e-6).fit(
-            self.X[labelled], self.y[labelled]
-        )
+        self.model = LogisticRegression(C=10, max_iter=1000, tol=1e-6).fit(X, y)
         if not self.model.n_iter_.all():
             raise RuntimeError(
                 "LogisticRegression stopped before its first step: its tolerance is too large."
@@ -150,9 +185,8 @@ class Logistic:
         rest = np.flatnonzero(~labelled)
         if self.strategy in STRATEGIES:
             return self._ask(labelled, n)
-        if self.strategy == "margin" and self.model is not None:
-            p = np.sort(self.model.predict_proba(self.X[rest]), axis=1)
-            return rest[np.argsort(p[:, -1] - p[:, -2], kind="stable")[:n]]
+        if self.strategy in ("margin", "from names") and self.model is not None:
+            return rest[least_margin(self.model.predict_proba(self.X[rest]))[:n]]
         return self.rng.permutation(rest)[:n]
 
     def _ask(self, labelled, n):
@@ -177,7 +211,10 @@ def curve(task, method, seed, most_rounds):
     warnings.simplefilter("ignore")
     rng = np.random.default_rng(seed)
     classifier, _, strategy = method.partition(", ")
-    learner = Ours(task, strategy, rng) if classifier == OURS else Logistic(task, strategy, rng)
+    if classifier == OURS:
+        learner = Ours(task, strategy, rng)
+    else:
+        learner = Names(task) if classifier == "zero-shot" else Logistic(task, strategy, rng)
     labelled, n = np.zeros(len(task.y), dtype=bool), max(len(np.setdiff1d(task.y, [NONE])) // 2, 1)
     rows = []
     for number in range(most_rounds + 1):
@@ -212,6 +249,21 @@ def folder(task, strangers=None, most=MOST):
     return tasks.Task(task.name, task.model, X, y, task.text_encoder, task.prompts)
 
 
+def in_sets_of_pictures(frame, all_tasks):
+    """The rows with the set of pictures, and its number of classes, in place of the task."""
+    sets = {}
+    for task in all_tasks:
+        sets.setdefault(tuple(task.y), []).append(task.name)
+    names = {}
+    for y, members in sets.items():
+        name = os.path.commonprefix(members).rstrip("_-, ") or members[0]
+        models = f", {len(members)} models" if len(members) > 1 else ""
+        names |= dict.fromkeys(members, f"{name}, {len(set(y))} classes{models}")
+    return frame.assign(
+        task_of_file=frame.task, task=frame.task.map(lambda task: names.get(task, task))
+    )
+
+
 def labels_until(of_curve, level):
     """Labels until so many percent are right, and whether that was reached; else all labels that
     were given.
@@ -225,7 +277,8 @@ def report(frame):
     tasks.
     """
     needed = {}
-    for (task, method, _), of_curve in frame.groupby(["task", "method", "seed"], sort=False):
+    draws = frame.groupby(["task", "method", "task_of_file", "model", "seed"], sort=False)
+    for (task, method, *_), of_curve in draws:
         needed.setdefault((task, method), []).append(
             [labels_until(of_curve, level) for level in LEVELS]
         )
@@ -285,8 +338,14 @@ def draw_plot(frame, path):
     figure, ax = plt.subplots(figsize=(6.4, 4), layout="constrained")
     for name in [name for name in METHODS if name in set(frame.method)]:
         curves = [
-            np.interp(grid, of_curve.labels / of_curve.classes, of_curve.right)
-            for _, of_curve in frame[frame.method == name].groupby(["task", "seed"])
+            np.mean(
+                [
+                    np.interp(grid, of_curve.labels / of_curve.classes, of_curve.right)
+                    for _, of_curve in of_task.groupby(["model", "task_of_file", "seed"])
+                ],
+                axis=0,
+            )
+            for _, of_task in frame[frame.method == name].groupby("task")
         ]
         ours = name == OURS
         ax.plot(
@@ -345,7 +404,7 @@ def main(arguments=None):
             ):  # the row of no label comes last: an interrupted curve is measured again
                 results.append(row)
     if results.rows:
-        print_labels(results, args.plot)
+        print_labels(results, all_tasks, args.plot)
     if args.strangers:
         return
     costs = pages.Costs(*(getattr(args, name) for name in pages.Costs._fields))
@@ -355,12 +414,13 @@ def main(arguments=None):
         print(f"\n{table}")
 
 
-def print_labels(results, plot):
+def print_labels(results, all_tasks, plot):
     """The tables of labels, and the plot."""
     frame = pd.DataFrame(results.rows.values()).replace("", np.nan)
     frame = frame.astype(dict.fromkeys(("labels", "classes", "seed"), int))
     frame = frame.astype(dict.fromkeys(("right", "error", "held"), float))
     frame = frame.sort_values(["task", "method", "seed", "labels"])
+    frame = in_sets_of_pictures(frame, all_tasks)
     print(report(frame))
     if plot:
         draw_plot(frame, plot)

@@ -40,7 +40,9 @@ def test_labels_come_in_batches_of_half_a_label_a_class_and_labelled_images_are_
         np.testing.assert_array_equal(labels, 3 * np.arange(len(labels)))
         assert (right >= 100 * labels / 72 - 1e-3).all()
         assert right[-1] >= 99
-        for level, printed in zip((90, 95, 99), page.split(f"| task | {method} |")[1].split("|")):
+        for level, printed in zip(
+            (90, 95, 99), page.split(f"| task, 6 classes | {method} |")[1].split("|")
+        ):
             assert int(printed) == labels[right >= level].min()
     assert frame.error.notna().equals((frame.method == clicks.OURS) & (frame.labels < 72))
     assert "| FewShotClassifier | held, % | " in page
@@ -70,3 +72,18 @@ def test_strangers_are_half_of_the_folder_and_none_of_the_classes(tmp_path, caps
     assert (right[0] <= 50).all()
     assert (right[12] > right[0]).all()
     assert f"| {clicks.OURS} |" in capsys.readouterr().out
+
+
+def test_names_alone_and_logistic_regression_from_names_begin_above_chance(run):
+    frame, page = run("zero-shot, margin", "LogisticRegression, from names")
+    start = frame[frame.labels == 0].set_index("method").right
+    assert (start > 50).all()
+    assert "| task, 6 classes | zero-shot, margin |" in page
+
+
+def test_the_same_pictures_through_two_models_count_once(tmp_path, capsys):
+    paths = [write_task(tmp_path / f"set_{name}.npz", [8] * 4, noise=1.5) for name in ("a", "b")]
+    options = ["--ways", "--methods", "zero-shot, margin", "--results", str(tmp_path / "clicks.csv")]
+    clicks.main(["--tasks", *map(str, paths), *options, "--jobs", "1"])
+    page = capsys.readouterr().out
+    assert page.count("| set, 4 classes, 2 models | zero-shot, margin |") == 1
