@@ -4,14 +4,16 @@ images.
 
 from __future__ import annotations
 
-from typing import Any, Self
+from typing import Any, Protocol, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import ClassifierMixin
 from sklearn.utils.validation import check_is_fitted
 
+from ._model.linear import Linear
 from ._texts.encode import embed_classes
+from ._texts.prompts import ClassPrompts
 from ._utils.array_api import apply_in_blocks, log_softmax, namespace, softmax, to_numpy
 from ._utils.saving import KEPT, SavedEstimator
 from ._utils.threads import one_thread, threads_for
@@ -22,9 +24,48 @@ from ._utils.validation import group_codes, validate_embeddings, validate_traini
 SAME_TEXT = 0.99
 
 
+class Decision(Protocol):
+    """What classifies: arrays in a dataclass, with this method."""
+
+    def decide(self, X: Any) -> Any:
+        """The logits `(n, C)` of queries that have the precision and the device of the arrays."""
+
+
+class Fitted(Protocol):
+    """What a classifier has learnt, as far as all of them use it."""
+
+    @property
+    def classes(self) -> NDArray[Any]:
+        """Sorted labels."""
+
+    @property
+    def class_prompts(self) -> ClassPrompts:
+        """Names and prompts of the classes."""
+
+    @property
+    def text_embeddings(self) -> NDArray[Any] | None:
+        """`T_c (C, D)`."""
+
+    @property
+    def decision(self) -> Decision:
+        """What classifies."""
+
+
+class LinearFitted(Fitted, Protocol):
+    """What a linear classifier has learnt."""
+
+    def with_unlabeled(self, X: NDArray[Any], groups: NDArray[Any] | None = None) -> Self:
+        """It, after learning from unlabelled images `X (n, D)`, in bursts by `groups (n,)`."""
+
+    def without_unlabeled(self) -> Self:
+        """It, before learning from unlabelled images."""
+
+    def with_change(self, change: Linear) -> Self:
+        """It, with something added to the decision."""
+
+
 class EmbeddingClassifier(ClassifierMixin, SavedEstimator):
-    """A classifier of embeddings. Its `_fitted` has the members of `FittedState` that are used
-    here.
+    """A classifier of embeddings.
 
     With `array_api_dispatch=True` of scikit-learn, results have the array library and the device of
     `X`. Labels are always NumPy. The memory for intermediate results does not grow with the number
@@ -32,6 +73,7 @@ class EmbeddingClassifier(ClassifierMixin, SavedEstimator):
     """
 
     classes_: NDArray[Any]
+    _fitted: Fitted
 
     def predict(self, X: ArrayLike) -> NDArray[Any]:
         """Return the most probable label of each row of `X (n, D)`, shape (n,)."""
@@ -121,6 +163,7 @@ class LinearClassifier(EmbeddingClassifier):
 
     coef_: NDArray[Any]
     intercept_: NDArray[Any]
+    _fitted: LinearFitted
 
     def with_unlabeled(self, X: ArrayLike, groups: ArrayLike | None = None) -> Self:
         """Return a fitted classifier that has also learnt from unlabelled images. They replace

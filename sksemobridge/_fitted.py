@@ -4,11 +4,13 @@ unlabelled images.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass, replace
 from typing import Self
 
 import numpy as np
 
+from ._base import Decision
 from ._model.decision import Model
 from ._model.fit import weights_of_images
 from ._model.linear import Linear
@@ -20,8 +22,8 @@ from ._utils.array_api import astype
 
 
 @dataclass(frozen=True, eq=False)
-class FittedState:
-    """What each result of `fit` has, and `partial_fit` needs, for `C` classes."""
+class ReadShots:
+    """What `fit` reads, whatever it learns from it: shots and names of `C` classes."""
 
     classes: np.ndarray  # sorted labels
     memory: ShotMemory
@@ -34,6 +36,16 @@ class FittedState:
     def dtype(self):
         """The precision of the shots."""
         return self.memory.shots.X.dtype
+
+
+@dataclass(frozen=True, eq=False)
+class FittedState(ReadShots, ABC):
+    """The result of `fit`, and what `partial_fit` needs."""
+
+    @property
+    @abstractmethod
+    def decision(self) -> Decision:
+        """The decision in the precision of the shots."""
 
     def for_classes(
         self,
@@ -64,7 +76,6 @@ class SeMoBridgeState(FittedState):
 
     @property
     def decision(self) -> BridgedClasses:
-        """The decision in the precision of the shots."""
         return astype(replace(self.bridged, log_prior=self.log_prior), self.dtype)
 
     def for_classes(self, classes, indices, class_prompts, texts, log_prior):
@@ -86,7 +97,6 @@ class FewShotState(FittedState):
 
     @property
     def decision(self) -> Linear:
-        """The decision in the precision of the shots."""
         return astype(self.model.decision(self.log_prior), self.dtype)
 
     @property

@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from ._base import EmbeddingClassifier
-from ._fitted import FittedState, require_shots
+from ._fitted import FittedState, ReadShots, require_shots
 from ._model.class_means import effective_numbers
 from ._model.shots import Rows, ShotMemory, Shots
 from ._texts.encode import ClassTexts, read_texts
@@ -49,7 +49,7 @@ class ShotClassifier(EmbeddingClassifier):
     priors: ArrayLike | Literal["shots"] | None
 
     @abstractmethod
-    def _fit_state(self, read: FittedState, texts: ClassTexts, **options: Any) -> Any:
+    def _fit_state(self, read: ReadShots, texts: ClassTexts, **options: Any) -> Any:
         """The fitted state. `read` is what was read of it, `texts` has the order of its classes,
         and `options` are those of `_learn`.
         """
@@ -79,7 +79,7 @@ class ShotClassifier(EmbeddingClassifier):
         require_shots(classes, memory.shots.codes, class_prompts)
         memory = self._join_copies(memory)
         # 4. State: what predictions and later calls need. Texts have the precision of the shots.
-        read = FittedState(
+        read = ReadShots(
             classes=classes,
             memory=memory,
             text_embeddings=texts.embeddings
