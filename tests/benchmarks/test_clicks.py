@@ -1,5 +1,6 @@
 """Clicks: the labels that make a folder right."""
 
+import click_methods
 import clicks
 import numpy as np
 import pandas as pd
@@ -33,7 +34,7 @@ def run(tmp_path, capsys):
 def test_labels_come_in_batches_of_half_a_label_a_class_and_labelled_images_are_right(
     run, tmp_path
 ):
-    frame, page = run(clicks.OURS, clicks.NAMELESS, "LogisticRegression, margin")
+    frame, page = run(clicks.OURS, click_methods.NAMELESS, "LogisticRegression, margin")
     assert (tmp_path / "plot.png").read_bytes().startswith(b"\x89PNG")
     for method, curve in frame.groupby("method"):
         labels, right = curve.sort_values("labels")[["labels", "right"]].to_numpy().T
@@ -83,7 +84,13 @@ def test_names_alone_and_logistic_regression_from_names_begin_above_chance(run):
 
 def test_the_same_pictures_through_two_models_count_once(tmp_path, capsys):
     paths = [write_task(tmp_path / f"set_{name}.npz", [8] * 4, noise=1.5) for name in ("a", "b")]
-    options = ["--ways", "--methods", "zero-shot, margin", "--results", str(tmp_path / "clicks.csv")]
+    options = [
+        "--ways",
+        "--methods",
+        "zero-shot, margin",
+        "--results",
+        str(tmp_path / "clicks.csv"),
+    ]
     clicks.main(["--tasks", *map(str, paths), *options, "--jobs", "1"])
     page = capsys.readouterr().out
     assert page.count("| set, 4 classes, 2 models | zero-shot, margin |") == 1
