@@ -14,10 +14,18 @@ from .validation import warn_caller
 OF_0_1 = (
     "sksemobridge._classifier.SeMoBridgeClassifier",
     "sksemobridge._fitted.FittedState",
+    "sksemobridge._model.discriminant.Gaussian",
+    "sksemobridge._model.discriminant.Precision",
+    "sksemobridge._model.linear.Linear",
+    "sksemobridge._model.model.Model",
+    "sksemobridge._model.shots.ShotMemory",
+    "sksemobridge._model.shots.Shots",
+    "sksemobridge._model.typicality.Typicality",
     "sksemobridge._paper.bridge.Bridge",
     "sksemobridge._paper.model.PaperModel",
     "sksemobridge._paper.parameters.PaperBlend",
     "sksemobridge._paper.parameters.Training",
+    "sksemobridge._texts.prompts.ClassPrompts",
 )
 # These fitted attributes are saved. All others that end in "_" are computed from `_fitted`.
 KEPT = ("n_features_in_", "feature_names_in_")
