@@ -1,12 +1,11 @@
-"""The job of the command: a folder of pictures, the classes, and what a person said of some of the
-pictures.
+"""The job of the command: a folder of pictures, and the classes.
 
-`FolderJob.fit` learns from it and from clicks, as often as the live page wants, and gives
-`FolderLabels`: the classifier, and the rows of the table.
+`FolderJob.fit` learns from it and from what persons said, as often as the live page wants, and
+gives `FolderLabels`: the classifier, and the rows of the table.
 """
 
-import os
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -19,7 +18,9 @@ from .._pipeline import SeMoBridgePipeline
 from .._strangers import stranger_proba
 from .._utils.validation import as_words
 from .._zero_shot import ZeroShotClassifier
-from .folder_table import table_rows, was_read
+from .folder_table import has_label, table_rows
+from .pictures import Pictures
+from .said import Said
 from .user_tables import usual_prompts
 
 # A folder with fewer readable pictures (without a label) is not learnt from. In the mean of six
@@ -29,31 +30,37 @@ LEAST_POOL = 50
 
 
 class Shots(NamedTuple):
-    """Labelled images: `paths` and `labels (n,)`, and `embeddings (n, D)`."""
+    """Labelled images: `paths` and `labels (n,)`, `embeddings (n, D)`, and real paths."""
 
     paths: Any
     labels: Any
     embeddings: Any
+    real: list[str]
 
-    def real(self):
-        return [os.path.realpath(path) for path in self.paths]
+    def of(self, rows):
+        """The shots of a mask `(n,)`."""
+        real = [path for path, keep in zip(self.real, rows) if keep]
+        return Shots(self.paths[rows], self.labels[rows], self.embeddings[rows], real)
 
 
 @dataclass(frozen=True, eq=False)
 class FolderLabels:
-    """The labels of a folder: `rows` of the table, `embeddings (n, D)` of the readable pictures,
-    and how they came about.
+    """The labels of a folder, and how they came about.
 
-    `shots` are those after the clicks, and `said` are labels by a person, real paths to
-    `(path, label)`. The rows `taught_by` have no label, and were learnt from. `strangers (n,)` are
-    the probabilities that the pictures show none of the classes.
+    `paths` are all files. Those that cannot be read have `problems`, the others `embeddings (n, D)`
+    and `real` paths. `shots` are those after the answers, and `said` is what persons said. The rows
+    `taught_by` have no label, and were learnt from. `strangers (n,)` are the probabilities that the
+    pictures show none of the classes.
     """
 
     pipeline: Pipeline
-    rows: list[dict[str, Any]]
+    paths: list[str]
+    problems: dict[str, str]
     embeddings: Any
+    alpha: float = 0.0
+    real: list[str] = field(default_factory=list)
     shots: Shots | None = None
-    said: dict[str, tuple[str, str]] = field(default_factory=dict)
+    said: Said = field(default_factory=Said)
     evaluation: ShotEvaluation | None = None
     taught_by: Any = ()
     strangers: Any = 0.0
@@ -62,6 +69,15 @@ class FolderLabels:
     def classifier(self):
         return self.pipeline[-1]
 
+    @cached_property
+    def rows(self):
+        """Rows of the table, one for each file."""
+        answers = self.said.answers
+        said = [answers[path].label if path in answers else None for path in self.real]
+        parts = self.classifier, self.paths, self.embeddings, self.problems
+        return table_rows(*parts, self.alpha, said, self.strangers)
+
+    @cached_property
     def proba(self):
         """Probabilities `(n, C + 1)` of the pictures: of the classes, and in the last column of
         none of them.
@@ -73,16 +89,17 @@ class FolderLabels:
     @property
     def has_random_shots(self):
         """Whether most shots were not chosen by the model."""
-        return len(self.shots.labels) > len(self.said)
+        return len(self.shots.labels) > len(self.said.answers)
 
     def is_predicted(self):
-        """Whether each row of `embeddings` has a label that no person said."""
-        by_person = {*self.shots.real(), *self.said}
-        read = [row for row in self.rows if was_read(row)]
-        return [
-            row["label"] is not None and os.path.realpath(row["path"]) not in by_person
-            for row in read
-        ]
+        """Whether each row of `embeddings` has a label that no person said `(n,)`."""
+        if not self.real:
+            return np.zeros(0, dtype=bool)
+        by_person = {*self.shots.real, *self.said.answers}
+        is_open = [path not in by_person for path in self.real]
+        return np.array(is_open, dtype=bool) & has_label(
+            self.classifier, self.embeddings, self.proba, self.alpha
+        )
 
     def estimate(self, **evidence):
         """`ShareRight` of the predicted labels, or None if there are none. `evidence` are further
@@ -91,13 +108,13 @@ class FolderLabels:
         rest = self.is_predicted()
         if not any(rest):
             return None
-        return share_right(self.proba()[rest], has_random_shots=self.has_random_shots, **evidence)
+        return share_right(self.proba[rest], has_random_shots=self.has_random_shots, **evidence)
 
     def to_label(self):
         """Rows of `embeddings` in the order in which to label the pictures."""
         if not len(self.embeddings):
             return []
-        order = least_certain(self.proba()).tolist()
+        order = least_certain(self.proba).tolist()
         # `label_next` does not know those of none of the classes, nor classifiers of other
         # packages.
         if np.any(self.strangers) or not hasattr(self.classifier, "with_unlabeled"):
@@ -122,89 +139,136 @@ class FolderLabels:
 
 
 @dataclass(frozen=True, eq=False)
+class Given:
+    """What the user gave, before any picture is embedded.
+
+    `files` are all files in PHOTOS. `paths` and `labels` are those of the images in `--shots`, and
+    `classes` the names to begin with. `corrections` are labels of a list, real paths to `(path,
+    label)`. `params` are parameters of the classifier. `pictures` finds the pictures of events.
+    """
+
+    files: list[str]
+    paths: list[str]
+    labels: list[str]
+    classes: list[str]
+    corrections: dict[str, tuple[str, str]]
+    params: dict[str, Any]
+    pictures: Pictures
+
+
+@dataclass(frozen=True, eq=False)
 class FolderJob:
     """Pictures to label, and what is known of the classes. It never changes.
 
-    `paths` are all files in PHOTOS. Those that cannot be read have `problems`, the others
-    `embeddings (n, D)`. `classes` are the labels to begin with. `shots` are the images of
-    `--shots`, and those elsewhere that a person gave a label. `corrections` and `clicked`, in
-    earlier runs, are labels by a person, real paths to `(path, label)`.
+    `given` is what the user gave. The files that cannot be read have `problems`, the others
+    `embeddings (n, D)`. `shots` are the images of `--shots`, and those elsewhere that a list of
+    corrections has a label of.
     """
 
+    given: Given
     pipeline: SeMoBridgePipeline
-    paths: list[str]
     problems: dict[str, str]
     embeddings: Any
-    classes: list[str]
     shots: Shots
-    corrections: dict[str, tuple[str, str]]
-    clicked: dict[str, tuple[str, str]]
     alpha: float
     learns_from_photos: bool
 
-    def readable(self):
+    @cached_property
+    def paths(self):
         """Paths of the pictures, one for each row of `embeddings`."""
-        return [path for path in self.paths if path not in self.problems]
+        return [path for path in self.given.files if path not in self.problems]
+
+    @cached_property
+    def real(self):
+        """Real paths of the pictures."""
+        return [self.given.pictures.real_of[path] for path in self.paths]
+
+    @cached_property
+    def shown_shots(self):
+        """Rows of the shots that are in `--shots`, and not in PHOTOS too."""
+        place, own = self.given.pictures.place, {*self.real}
+        real = enumerate(self.shots.real)
+        return [row for row, path in real if path in place and path not in own]
+
+    def known_classes(self, said):
+        """The classes that can be learnt: where the model has no texts, those with an image."""
+        if self.pipeline[-1].text_encoder is not None:
+            return said.names.current
+        return sorted({*self._shots_after(said).labels.tolist()})
 
     def fit(self, said, *, evaluate=False):
-        """Learn from the shots, from what a person said, and from the pictures without a label.
+        """Learn from the shots, from what persons said, and from the pictures without a label.
         Gives `FolderLabels`.
 
-        `said` wins over the labels of shots. An empty label means none of the classes.
+        `said` wins over the labels of shots. There is a class at least.
         """
-        real = [os.path.realpath(path) for path in self.readable()]
-        shots = self._shots_after(said, real)
-        classes = sorted({*self.classes, *shots.labels.tolist()})
+        shots, classes = self._shots_after(said), self.known_classes(said)
         classifier, evaluation = self._classifier(classes), None
         if len(shots.labels):
             classifier.set_params(store_held_out=evaluate)
             classifier.partial_fit(shots.embeddings, shots.labels, classes=classes)
             if evaluate:
                 evaluation = evaluate_fitted(classifier, shots.embeddings, shots.labels)
-                real_shots = shots.real()
-                doubtful = [row for row in evaluation.doubtful if real_shots[row] not in said]
+                doubtful = [
+                    row for row in evaluation.doubtful if shots.real[row] not in said.answers
+                ]
                 evaluation = replace(evaluation, doubtful=np.array(doubtful, dtype=int))
         else:
             names = {"prompts": classifier.prompts, "class_names": classifier.class_names}
             classifier = ZeroShotClassifier(classifier.text_encoder, **names).fit(None, classes)
-        strangers, taught_by = np.zeros(len(real)), ()
-        if self.learns_from_photos and len(real) >= LEAST_POOL:
-            is_none = [path in said and not said[path][1] for path in real]
+        strangers, taught_by = np.zeros(len(self.real)), ()
+        if self.learns_from_photos and len(self.real) >= LEAST_POOL:
+            is_none = [self._is_taught(said, path, "") for path in self.real]
             if any(is_none) and classifier.text_embeddings_ is not None:
                 strangers = stranger_proba(classifier, self.embeddings, self.embeddings[is_none])
-            labelled = {*shots.real(), *said}
-            is_open = np.array([path not in labelled for path in real])
+            # What somebody said is in no pool, also where it does not teach.
+            labelled = {*shots.real, *said.answers}
+            is_open = np.array([path not in labelled for path in self.real])
             pool = np.flatnonzero(is_open & (strangers < 0.5))
             if len(pool) >= LEAST_POOL:
                 classifier, taught_by = classifier.with_unlabeled(self.embeddings[pool]), pool
-        rows = table_rows(
-            classifier, self.paths, self.embeddings, self.problems, self.alpha, said, strangers
-        )
         pipeline = SeMoBridgePipeline(
             [self.pipeline.steps[0], (self.pipeline.steps[1][0], classifier)]
         )
         return FolderLabels(
-            pipeline, rows, self.embeddings, shots, said, evaluation, taught_by, strangers
+            pipeline,
+            self.given.files,
+            self.problems,
+            self.embeddings,
+            self.alpha,
+            self.real,
+            shots,
+            said,
+            evaluation,
+            taught_by,
+            strangers,
         )
 
-    def _shots_after(self, said, real):
-        """The shots with the labels that a person said, and the pictures with one. `real` are paths
-        of the pictures.
-        """
-        real_paths = self.shots.real()
+    @staticmethod
+    def _is_taught(said, path, label=None):
+        """Whether an answer teaches, and is this label."""
+        answer = said.answers.get(path)
+        return answer is not None and answer.taught and label in (None, answer.label)
+
+    def _shots_after(self, said):
+        """The shots with the labels that a person said, and the pictures with one."""
+        answers, own = said.answers, {*self.shots.real}
         labels = [
-            said[path][1] if path in said else label
-            for path, label in zip(real_paths, self.shots.labels)
+            answers[path].label if path in answers else said.names.now(label)
+            for path, label in zip(self.shots.real, self.shots.labels)
         ]
-        new = {*said}.difference(real_paths)
-        further = [row for row, path in enumerate(real) if path in new]
-        labels = np.array(labels + [said[real[row]][1] for row in further], dtype=object)
-        paths = np.array(
-            [*self.shots.paths, *(said[real[row]][0] for row in further)], dtype=object
-        )
+        further = [
+            row
+            for row, path in enumerate(self.real)
+            if path not in own and self._is_taught(said, path)
+        ]
+        real = [*self.shots.real, *(self.real[row] for row in further)]
+        labels += [answers[self.real[row]].label for row in further]
+        paths = [*self.shots.paths, *(self.paths[row] for row in further)]
         embeddings = np.concatenate([self.shots.embeddings, self.embeddings[further]])
-        kept = labels != ""
-        return Shots(paths[kept], labels[kept], embeddings[kept])
+        paths, labels = np.array(paths, dtype=object), np.array(labels, dtype=object)
+        # Neither none of the classes, nor a class that was dropped.
+        return Shots(paths, labels, embeddings, real).of(np.array([*map(bool, labels)], dtype=bool))
 
     def _classifier(self, classes):
         """The classifier before it is fitted. If names were given, later classes get the usual

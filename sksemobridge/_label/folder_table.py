@@ -20,6 +20,7 @@ from .._utils.sklearn import best_of
 from ..datasets._folder import is_image, list_files
 from ..encoders import ImageEncoder
 from ..encoders._encoder import embed_rows
+from .class_names import NONE_OF_THESE
 from .user_tables import without_formulas
 
 # Columns, and their titles in a table for people.
@@ -34,7 +35,6 @@ COLUMNS = {
 }
 NUMBERS = ("probability", "runner_up_probability", "p_value")
 PROBABILITY_OF = {"label": "probability", "runner_up": "runner_up_probability"}
-NONE_OF_THESE = "none of these"
 
 
 def predict_folder(
@@ -88,8 +88,14 @@ def predict_folder(
     >>> pipeline = pipeline.fit(emoji.images[::5], emoji.target_names[emoji.target[::5]])
     >>> table = predict_folder(pipeline, "photos")  # doctest: +SKIP
     """
-    rows, _ = label_files(image_pipeline(estimator), folder, alpha=alpha, progress=progress)
-    return as_table(rows)
+    pipeline = image_pipeline(estimator)
+    check_scalar(alpha, "alpha", Real, min_val=0, max_val=1)
+    if alpha > 0 and not hasattr(pipeline[-1], "p_values"):
+        raise TypeError(
+            f"alpha needs a classifier with p_values, not {type(pipeline[-1]).__name__}."
+        )
+    paths, X, problems = embed_folder(pipeline, folder, progress=progress)
+    return as_table(table_rows(pipeline[-1], paths, X, problems, alpha))
 
 
 def as_table(rows):
@@ -119,20 +125,15 @@ def image_pipeline(estimator):
     return estimator
 
 
-def label_files(pipeline, folder, alpha=0.0, progress=True):
-    """The rows of `predict_folder` as mappings, and what the classifier takes of the images that
-    could be read `(n, D)`.
+def embed_folder(pipeline, folder, *, progress):
+    """Paths of all files in a folder, what the classifier takes of those that can be read `(n, D)`,
+    and the problems of the others, by path.
     """
-    check_scalar(alpha, "alpha", Real, min_val=0, max_val=1)
-    if alpha > 0 and not hasattr(pipeline[-1], "p_values"):
-        raise TypeError(
-            f"alpha needs a classifier with p_values, not {type(pipeline[-1]).__name__}."
-        )
     paths = list_files(folder)
     X, problems = embed_readable(pipeline[0], paths, progress=progress)
     if len(X) and len(pipeline) > 2:
         X = pipeline[1:-1].transform(X)
-    return table_rows(pipeline[-1], paths, X, problems, alpha), X
+    return paths, X, problems
 
 
 def embed_readable(encoder, paths, *, progress):
@@ -152,34 +153,47 @@ def table_rows(classifier, paths, X, problems, alpha=0.0, said=None, strangers=0
     """Rows of the table: for each file the label by a person, the two most probable classes, or the
     problem.
 
-    `X` is of the files without a problem, and so are `strangers`, the probabilities that these show
-    none of the classes. `said` are labels by a person, real paths to `(path, label)`.
+    `X` is of the files without a problem, and so are `said`, labels by a person or None, and
+    `strangers`, the probabilities that these show none of the classes.
     """
     empty = dict.fromkeys(COLUMNS) | dict.fromkeys(NUMBERS, np.nan)
     rows = [empty | {"path": path, "problem": problems.get(path, "")} for path in paths]
     read = [row for row in rows if not row["problem"]]
     if not read:
         return rows
+    said = said or [None] * len(read)
     classes = np.asarray(classifier.classes_).tolist()
-    # Without p-values, they are NaN, and no lower than any number.
-    p_values = (
-        classifier.p_values(X) if hasattr(classifier, "p_values") else np.full(len(read), np.nan)
-    )
     strangers = np.broadcast_to(strangers, len(read))
     proba = classifier.predict_proba(X) * (1 - strangers)[:, None]
-    for row, probabilities, p_value, stranger in zip(read, proba, p_values, strangers):
+    p_values = _p_values(classifier, X)
+    is_labelled = has_label(classifier, X, np.column_stack([proba, strangers]), alpha)
+    for row, probabilities, p_value, labelled, label in zip(
+        read, proba, p_values, is_labelled, said
+    ):
         best = np.argsort(-probabilities, kind="stable")[:2]
         choices = [(classes[i], float(probabilities[i])) for i in best]
         names = list(PROBABILITY_OF)
-        _, label = (said or {}).get(os.path.realpath(row["path"]), (None, None))
         if label is not None:
             choices = [(label, 1.0)] if label else []
-        elif p_value <= alpha or stranger > choices[0][1]:
+        elif not labelled:
             names = ["runner_up"]
         for name, (choice, probability) in zip(names, choices):
             row |= {name: choice, PROBABILITY_OF[name]: probability}
         row |= {"p_value": float(p_value), "problem": NONE_OF_THESE if row["label"] is None else ""}
     return rows
+
+
+def has_label(classifier, X, proba, alpha=0.0):
+    """Whether each image has a predicted label `(n,)`. The last column of `proba` is none of the
+    classes.
+    """
+    is_own = proba[:, -1] <= proba[:, :-1].max(axis=1)
+    # Without p-values, they are NaN, and no lower than any number.
+    return is_own & ~(_p_values(classifier, X) <= alpha)
+
+
+def _p_values(classifier, X):
+    return classifier.p_values(X) if hasattr(classifier, "p_values") else np.full(len(X), np.nan)
 
 
 def was_read(row):

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from .._evaluation import ShareRight, ShotEvaluation
+from .events import Answers
 from .folder_table import as_table
 from .options import LabelOptions
 from .read_folder import folder_job, folder_pipeline, pipeline_of, read_given
@@ -49,6 +50,7 @@ def label_folder(
     model: str | Sequence[str] | None = None,
     names: Path | None = None,
     corrections: Path | None = None,
+    answers: Path | None = None,
     alpha: float = 0.0,
     each_by_itself: bool = False,
     cache: str | os.PathLike[str] | None = "memory",
@@ -81,6 +83,8 @@ def label_folder(
         A `.csv` with label, name of the class, and optional prompts.
     corrections : str, os.PathLike or None, default=None
         A `.csv` with path and label. An empty label is none of the classes.
+    answers : str, os.PathLike or None, default=None
+        File of answers that the page of `sksemobridge label --open` wrote. It is only read.
     alpha : float, default=0.0
         Images with a p-value of at most `alpha` get no label.
     each_by_itself : bool, default=False
@@ -123,17 +127,16 @@ def label_folder(
         raise ValueError("text_encoder goes with encoder; give both, or a model.")
     if encoder is not None and model is not None:
         raise ValueError("encoder is in place of model; give one of them.")
-    given = read_given(options)
+    given, said = read_given(options, None if answers is None else Answers(answers))
     pipeline = (
         folder_pipeline(options.model, cache)
         if encoder is None
         else pipeline_of(encoder, text_encoder)
     )
-    job = folder_job(options, given, pipeline, progress=progress)
-    labels = job.fit(given.said, evaluate=True)
-    return LabelledFolder(
-        as_table(labels.rows), labels.pipeline, labels.evaluation, labels.estimate()
-    )
+    job = folder_job(options, given, said, pipeline, progress=progress)
+    labels = job.fit(said, evaluate=True)
+    table, right = as_table(labels.rows), labels.estimate(**said.evidence())
+    return LabelledFolder(table, labels.pipeline, labels.evaluation, right)
 
 
 def _text(path):

@@ -49,10 +49,10 @@ class LabelOptions:
         " handful",
         default=False,
     )
-    labels: str | None = _option(
-        "labels that you give in the page (default with --open: OUT with .clicks.csv)",
+    answers: str | None = _option(
+        "what you say in the page (default: OUT with .answers.jsonl)",
         "FILE",
-        endings=(".csv",),
+        endings=(".jsonl",),
     )
     corrections: str | None = _option(
         ".csv with path and label; an empty label is none of the classes", "FILE"
@@ -92,7 +92,6 @@ class LabelOptions:
             "shots",
             "classes",
             "open",
-            "labels",
             "corrections",
             "model",
             "names",

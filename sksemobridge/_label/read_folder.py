@@ -2,8 +2,6 @@
 
 import os
 import warnings
-from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
@@ -12,74 +10,93 @@ from .._pipeline import SeMoBridgePipeline, make_few_shot_pipeline
 from .._utils.validation import listed, warn_caller
 from ..datasets import load_image_folder
 from ..datasets._folder import COPIES_MARK, existing_folder, list_files
-from .clicks import labels_of, read_corrections
-from .folder_job import FolderJob, Shots, model_names
+from .class_names import spoken
+from .corrections import read_corrections
+from .events import ANSWERS
+from .folder_job import FolderJob, Given, Shots, model_names
 from .folder_table import embed_readable, plain
 from .messages import UsageError, naming
 from .options import MODEL
+from .pictures import Pictures
+from .said import fold
 from .user_tables import as_class, read_classes, read_names
 
 
-@dataclass(frozen=True, eq=False)
-class Given:
-    """What the user gave, before any picture is embedded.
-
-    `files` are all files in PHOTOS. `paths` and `labels` are those of the images in `--shots`, and
-    `classes` the labels to begin with. `corrections` and `clicked` are labels by a person, real
-    paths to `(path, label)`. `params` are parameters of the classifier.
-    """
-
-    files: list[str]
-    paths: list[str]
-    labels: list[str]
-    classes: list[str]
-    corrections: dict[str, tuple[str, str]]
-    clicked: dict[str, tuple[str, str]]
-    params: dict[str, Any]
-
-    @property
-    def said(self):
-        return self.corrections | self.clicked
-
-
-def read_given(options, clicks=None):
-    """`Given`, from options and from `Clicks`. A `UsageError` says what is wrong, before a model is
-    loaded.
+def read_given(options, answers=None):
+    """`Given` and `Said`, from options and from `Answers`. A `UsageError` says what is wrong,
+    before a model is loaded.
     """
     with naming("PHOTOS", ValueError):
         files = list_files(options.photos)
     # Those of an earlier run are not of the user.
-    outputs = (options.out, options.report, options.save, options.labels)
+    outputs = (options.out, options.report, options.save, answers and answers.path)
     written = {os.path.realpath(path) for path in outputs if path}
     files = [path for path in files if os.path.realpath(path) not in written]
-    paths, labels, classes = ([], [], []) if options.shots is None else _read_shots(options.shots)
+    paths, labels, names = ([], [], []) if options.shots is None else _read_shots(options.shots)
     if options.classes is not None:
-        # A folder and a name may differ in `_` and in the encoding of letters.
-        found = read_classes(options.classes)
-        classes = sorted({*classes, *(as_class(label, classes) for label in found)})
-    corrections, clicked = {}, {}
+        names += read_classes(options.classes)
+    classes = _one_spelling(names)
+    labels = [as_class(label, classes) for label in labels]
+    corrections = {}
     if options.corrections is not None:
         corrections = read_corrections(options.corrections, classes)
-    if clicks is not None:
-        if clicks.are_elsewhere(files):
-            what = f"{options.labels!r} has labels of images elsewhere, and of none in PHOTOS"
-            raise UsageError(f"--labels: {what}; give another name for --out, or for --labels")
-        clicked = labels_of(clicks.rows, classes, "--labels")
-    labelled = {label for _, label in (corrections | clicked).values() if label}
-    if new := labelled.difference(classes):
-        warn_caller(f"New classes by your clicks or corrections: {', '.join(sorted(new))}")
-    known = sorted({*classes, *labelled})
+    folders = {"photos": options.photos, "shots": options.shots}
+    pictures = Pictures(folders, {"photos": files, "shots": paths})
+    said = read_said(answers, pictures, classes, corrections)
+    if new := {*said.names.current}.difference(classes):
+        warn_caller(f"New classes by your answers or corrections: {', '.join(sorted(new))}")
+    _check_classes(options, said, paths)
+    params = {} if options.names is None else read_names(options.names, said.names.current)
+    return Given(files, paths, labels, classes, corrections, params, pictures), said
+
+
+def read_said(answers, pictures, classes, corrections):
+    """`Said` by a file of answers, and by a list of corrections."""
+    events = [] if answers is None else answers.events
+    for note in () if answers is None else answers.notes():
+        warn_caller(note)
+    find = pictures.finder(events)
+    told = [event for event in events if event.kind in ANSWERS]
+    gone = {part.path for event in told for part in event.pictures if not find(part)}
+    if told and not any(find(part) for event in told for part in event.pictures):
+        name = os.fspath(answers.path)
+        what = f"{name!r} has labels of images, and none of them is in PHOTOS"
+        raise UsageError(f"--answers: {what}; give another name for --out, or for --answers")
+    if gone:
+        what = "Passed over, not there or changed since they were answered"
+        warn_caller(f"{what} ({len(gone)}): {listed(sorted(gone))}.")
+    said = fold(events, find, classes, corrections)
+    for name in classes:
+        if (now := said.names.now(name)) != name:
+            became = "was dropped" if now is None else f"is {now!r} since it was renamed or joined"
+            warn_caller(f"The class {name!r} {became}; undo that in the page to have it back.")
+    return said
+
+
+def _one_spelling(names):
+    """Sorted names of classes. Spellings of one name are one class."""
+    classes = {}
+    for name in names:
+        first = classes.setdefault(spoken(name), name)
+        if first != name:
+            warn_caller(f"{name!r} and {first!r} are one class, {first!r}.")
+    return sorted(classes.values())
+
+
+def _check_classes(options, said, paths):
+    known = said.names.current
     if len(known) == 1 and not options.alpha and not options.open:
         option = "--classes" if options.shots is None else "--shots"
         raise UsageError(
             f"{option}: there is one class, {known[0]!r}; give more, or --alpha for the rest"
         )
-    if options.alpha and not (options.open or paths or labelled):
+    if not known and not options.open:
+        raise UsageError("all classes were dropped; give others, or --open to have them back")
+    has_labels = any(answer.label for answer in said.answers.values())
+    if options.alpha and not (options.open or paths or has_labels):
         raise UsageError(
             "--alpha: names alone give no p-values; these need --shots or --corrections"
         )
-    params = {} if options.names is None else read_names(options.names, known)
-    return Given(files, paths, labels, classes, corrections, clicked, params)
 
 
 def folder_pipeline(models, cache):
@@ -98,12 +115,12 @@ def pipeline_of(encoder, text_encoder):
     return SeMoBridgePipeline([("encoder", encoder), ("classifier", classifier)])
 
 
-def folder_job(options, given, pipeline, *, progress):
+def folder_job(options, given, said, pipeline, *, progress):
     """Embed the pictures: a `FolderJob`."""
     pipeline[-1].set_params(**given.params)
     paths, labels = [*given.paths], [*given.labels]
-    here = {*map(os.path.realpath, [*paths, *given.files])}
-    for real, (path, label) in given.said.items():
+    here = {*given.pictures.place}
+    for real, (path, label) in given.corrections.items():
         if label and real not in here:
             paths.append(path)
             labels.append(label)
@@ -114,9 +131,9 @@ def folder_job(options, given, pipeline, *, progress):
         warn_caller(f"Skipped the shot {path}: {problem}.")
     is_read = np.array([path not in problems for path in paths], dtype=bool)
     paths, labels = (np.array(part, dtype=object)[is_read] for part in (paths, labels))
-    labelled = {*labels, *(label for _, label in given.said.values() if label)}
-    known = {*given.classes, *labelled}
-    if pipeline[-1].text_encoder is None and (missing := known - labelled):
+    labelled = {said.now(label) for label in labels} | {*said.labels().values()}
+    known = {*said.names.current}
+    if pipeline[-1].text_encoder is None and not options.open and (missing := known - labelled):
         models = " and ".join(model_names(pipeline)) or type(pipeline[0]).__name__
         raise UsageError(
             f"--model: {models} cannot read names; give --shots of {listed(sorted(missing))}"
@@ -124,15 +141,13 @@ def folder_job(options, given, pipeline, *, progress):
     embeddings, problems = embed_readable(pipeline[0], given.files, progress=progress)
     if shots is None:
         shots = embeddings[:0]
+    real = [*map(os.path.realpath, paths)]
     return FolderJob(
+        given,
         pipeline,
-        given.files,
         problems,
         embeddings,
-        given.classes,
-        Shots(paths, labels, shots),
-        given.corrections,
-        given.clicked,
+        Shots(paths, labels, shots, real),
         options.alpha,
         not options.each_by_itself,
     )

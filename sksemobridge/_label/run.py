@@ -1,29 +1,27 @@
 """A run of the command: from its options to the files that it writes."""
 
 import os
-from dataclasses import replace
 from pathlib import Path
 
 import joblib
 
 from .._utils.saving import trusted_types
 from ..datasets._folder import list_files
-from .clicks import Clicks
+from .events import Answers
 from .folder_job import FolderLabels
-from .folder_table import image_pipeline, label_files
+from .folder_table import embed_folder, image_pipeline
 from .messages import UsageError, naming, say
 from .read_folder import folder_job, folder_pipeline, read_given
 from .sort_into import earlier_copies
+from .summary import summary
 from .write_files import check_file, check_outputs, write_files
 
 
 def run(options):
     """Label the folder, and return the exit status and lines for the person."""
     options.check()
-    if options.open and options.labels is None:
-        options = replace(options, labels=os.fspath(Path(options.out).with_suffix(".clicks.csv")))
-    clicks = _clicks(options)
-    check_outputs(options, clicks)
+    answers = _answers(options)
+    check_outputs(options, answers)
     if options.sort_into is not None:
         earlier_copies(options.photos, Path(options.sort_into))
     if options.model_file is not None:
@@ -31,48 +29,48 @@ def run(options):
         with naming("PHOTOS", ValueError):
             list_files(options.photos)
         pipeline[0].set_params(cache=cache_folder(options))
-        labels = FolderLabels(pipeline, *label_files(pipeline, options.photos, options.alpha))
-        return write_files(options, clicks, None, labels)
+        paths, X, problems = embed_folder(pipeline, options.photos, progress=True)
+        labels = FolderLabels(pipeline, paths, problems, X, options.alpha)
+        with answers:
+            return write_files(options, answers, labels, [])
     if not options.open:
-        job = _job(options, clicks)
-        labels = job.fit(job.corrections | job.clicked, evaluate=True)
-        return write_files(options, clicks, job, labels)
-    clicks.begin()
-    try:
-        from .report._server import serve
-        from .report._session import Session
+        job, said = _job(options, answers)
+        labels = job.fit(said, evaluate=True)
+        with answers:
+            return write_files(options, answers, labels, summary(job, labels, said.evidence()))
+    with answers:
+        from .live.server import serve
+        from .live.session import Session
 
-        job = _job(options, clicks)
-        session = Session(job, clicks)
+        session = Session(*_job(options, answers), answers)
 
-        def finish():
-            labels = job.fit(dict(session.said), evaluate=True)
-            return write_files(options, clicks, job, labels, session.evidence())
+        def write(job, labels, said):
+            return write_files(options, answers, labels, summary(job, labels, said.evidence()))
 
-        return serve(session, finish, f"Label {options.photos}", say)
-    finally:
-        clicks.end()
+        return serve(session, write, f"Label {options.photos}", say)
 
 
-def _job(options, clicks):
-    given = read_given(options, clicks)
+def _job(options, answers):
+    given, said = read_given(options, answers)
     pipeline = folder_pipeline(options.model, cache_folder(options))
-    return folder_job(options, given, pipeline, progress=True)
+    return folder_job(options, given, said, pipeline, progress=True), said
 
 
-def _clicks(options):
-    """The file of `--labels`, or None."""
-    if options.labels is None:
-        return None
-    check_file("labels", options.labels)
-    # With --overwrite, the table would take the place of the clicks.
-    if os.path.realpath(options.labels) == os.path.realpath(options.out):
-        raise UsageError("--labels: --out is the same file; give another name")
-    if not options.open and not os.path.exists(options.labels):
-        raise UsageError(
-            f"--labels: there is no file {options.labels!r}, and without --open none is begun"
-        )
-    return Clicks(options.labels)
+def _answers(options):
+    """The file of answers: of `--answers`, or beside the table."""
+    path = options.answers or os.fspath(Path(options.out).with_suffix(".answers.jsonl"))
+    if options.answers is not None:
+        check_file("answers", path)
+    elif not Path(path).exists():
+        _name_old_clicks(options)
+    return Answers(path)
+
+
+def _name_old_clicks(options):
+    """Name the file of an earlier version that has answers."""
+    old = os.fspath(Path(options.out).with_suffix(".clicks.csv"))
+    if os.path.isfile(old) and options.corrections is None:
+        say(f"Note: {old!r} has labels of an earlier version. To use them: --corrections {old}")
 
 
 def cache_folder(options):

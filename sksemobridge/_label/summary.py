@@ -14,7 +14,7 @@ def summary(job, labels, evidence):
     if (right := labels.estimate(**evidence)) is not None:
         about = f"about {right.estimate:.1%} ({right.low:.1%} to {right.high:.1%}) are right"
         lines.append(
-            f"Of the {sum(labels.is_predicted())} predicted labels, {about}, if every image is of"
+            f"Of the {labels.is_predicted().sum()} predicted labels, {about}, if every image is of"
             " these classes."
         )
     if has_text and (puzzling := puzzling_names(names, model_names(job.pipeline))):

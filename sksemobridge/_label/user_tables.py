@@ -5,11 +5,11 @@ import io
 import os
 import re
 from pathlib import Path
-from unicodedata import normalize
 
 from .._texts.prompts import ENSEMBLE_TEMPLATES
 from .._utils.validation import as_words, warn_caller
 from ..encoders._source import architecture
+from .class_names import NONE_OF_THESE, spoken
 from .messages import UsageError, naming
 
 # Where a spreadsheet may begin a cell: other countries have other separators. `page.js` has the
@@ -69,29 +69,20 @@ def read_classes(text):
             found = Path(text).read_text(encoding="utf-8-sig").splitlines()
     else:
         found = text.split(",")
-    labels = {}
-    for label in filter(None, map(str.strip, found)):
-        labels.setdefault(_as_spoken(label), label)
+    labels = [*dict.fromkeys(filter(None, map(str.strip, found)))]
     if not labels:
         raise UsageError(f"--classes: {text!r} names no class")
-    return list(labels.values())
+    return labels
 
 
 def as_class(text, folders):
-    """The folder that a text names (with any case and encoding of letters, and `_` as a space), or
-    else the text.
-    """
+    """The folder that a text names in any spelling, or else the text. None of these is empty."""
+    if spoken(text) == NONE_OF_THESE:
+        return ""
     if text in folders:
         return text
-    name, names = _as_spoken(text), {_as_spoken(folder): folder for folder in sorted(folders)}
-    names = {spoken.casefold(): folder for spoken, folder in names.items()} | names
-    return names.get(name, names.get(name.casefold(), text.strip()))
-
-
-def _as_spoken(text):
-    return " ".join(
-        as_words(normalize("NFC", text.encode(errors="backslashreplace").decode())).split()
-    )
+    known = {spoken(folder): folder for folder in sorted(folders, reverse=True)}
+    return known.get(spoken(text), text.strip())
 
 
 def puzzling_names(names, models):
@@ -104,10 +95,10 @@ def puzzling_names(names, models):
     return [name for name in names if not has_word(name) or (is_english and not name.isascii())]
 
 
-def read_rows(option, path, errors="strict"):
+def read_rows(option, path):
     """Rows of cells, without empty rows. Commas, semicolons and tabs separate cells."""
     try:
-        with naming(option), open(path, encoding="utf-8-sig", errors=errors, newline="") as file:
+        with naming(option), open(path, encoding="utf-8-sig", newline="") as file:
             text = file.read()
         separator = max(",;\t", key=text.partition("\n")[0].count)
         rows = list(csv.reader(io.StringIO(text, newline=""), delimiter=separator))

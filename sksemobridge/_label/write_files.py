@@ -9,14 +9,12 @@ from pathlib import Path
 import joblib
 
 from .._utils.files import new_file
-from .clicks import digest_of
 from .folder_job import model_names
 from .folder_table import count_files, write_table
 from .messages import UsageError
 from .options import LabelOptions, check_packages, flag
 from .report._page import report
 from .sort_into import sort_into
-from .summary import summary
 
 MINI = "Note: The model mini knows drawn icons only. Its labels of photographs mean nothing."
 # What is written, and what --overwrite is for.
@@ -37,33 +35,38 @@ def check_file(name, path):
         raise UsageError(f"{flag(name)}: there is no folder {str(folder)!r}")
 
 
-def check_outputs(options, clicks):
-    """Refuse files that could not be written after the work. `clicks` are `Clicks`, or None."""
+def check_outputs(options, answers):
+    """Refuse files that could not be written after the work."""
     for name in OUTPUTS:
         if (path := getattr(options, name)) is None:
             continue
         check_file(name, path)
-        if not _may_replace(options, clicks, name):
+        if not _may_replace(options, answers, name):
             again = ", or --overwrite" if name in OVERWRITTEN else ""
             why = f"{path!r} exists, and nothing is overwritten; give another name{again}"
             raise UsageError(f"{flag(name)}: {why}")
 
 
-def _may_replace(options, clicks, name):
-    """Whether there is no such file, or one that may be overwritten."""
-    path = getattr(options, name)
-    wanted = options.overwrite and name in OVERWRITTEN and os.path.isfile(path)
-    return not os.path.lexists(path) or wanted or (clicks is not None and clicks.owns(path))
-
-
-def write_files(options, clicks, job, labels, evidence=None):
-    """Write the files, and return the exit status and lines on them and on the labels.
-
-    `job` is None for `--model-file`. `evidence` are further arguments of `share_right`.
+def _may_replace(options, answers, name):
+    """Whether there is no such file, or one that may be overwritten: by `--overwrite`, or since
+    the same answers began it.
     """
-    lines = [] if job is None else summary(job, labels, evidence or {})
+    path = getattr(options, name)
+    if not os.path.lexists(path):
+        return True
+    if options.overwrite and name in OVERWRITTEN and os.path.isfile(path):
+        return True
+    return (options.open or options.answers is not None) and answers.owns(path)
+
+
+def write_files(options, answers, labels, lines):
+    """Write the files, and return the exit status and lines on them and on the labels, which end
+    with `lines`.
+
+    `answers` were begun. They keep what was written, before it takes the place of an earlier file.
+    """
     if "mini" in model_names(labels.pipeline):
-        lines.insert(0, MINI)
+        lines = [MINI, *lines]
     counts, skipped = count_files(labels.rows)
     written = [f"Skipped {row['path']}: {row['problem']}." for row in skipped]
     page = functools.partial(report, options.report, options.photos, labels, lines)
@@ -74,12 +77,11 @@ def write_files(options, clicks, job, labels, evidence=None):
     ):
         if (path := getattr(options, name)) is None:
             continue
-        replace = os.path.lexists(path) and _may_replace(options, clicks, name)
+        replace = os.path.lexists(path) and _may_replace(options, answers, name)
         # Another program may make it meanwhile.
         with new_file(path, replace=replace) as unfinished:
             write(unfinished)
-            if options.open:
-                clicks.add(path, "", digest_of(unfinished.read_bytes()))
+            answers.append_written(path, unfinished.read_bytes())
         written.append(f"{note}: {path}")
     if options.sort_into is not None:
         copied = sort_into(labels.rows, options.photos, Path(options.sort_into))

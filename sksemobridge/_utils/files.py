@@ -1,5 +1,6 @@
 """Files and folders on Linux, macOS and Windows."""
 
+import hashlib
 import os
 import re
 from contextlib import contextmanager
@@ -46,3 +47,8 @@ def folder_names(labels):
         taken.add(free.casefold())
         names[label] = free
     return names
+
+
+def digest_of(content):
+    """Size and digest of the content of a file."""
+    return len(content), hashlib.sha256(content).hexdigest()

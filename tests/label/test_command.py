@@ -20,8 +20,9 @@ from sklearn.pipeline import make_pipeline
 
 import sksemobridge
 from sksemobridge import CLIPImageEncoder, make_few_shot_pipeline, predict_folder
-from sksemobridge._label.clicks import Clicks, digest_of
 from sksemobridge._label.command import main
+from sksemobridge._label.events import Answers, PictureEvent
+from sksemobridge._utils.files import digest_of
 from sksemobridge.datasets._folder import COPIES_MARK
 
 from ..user_folder import CLASSES, SHOTS, fitted_to_shots, rows_of, save
@@ -149,12 +150,10 @@ WRONG = {
         "--names does not go with --model-file"
     ),
     "photos --classes a_b,a_b --out a.csv": "--classes: there is one class",
-    "photos --classes a,b --out a.csv --labels nowhere.csv": (
-        "--labels: there is no file 'nowhere.csv'"
-    ),
+    "photos --classes a,b --out a.csv --answers a.csv": "--answers: 'a.csv' does not end in .jsonl",
+    "photos --classes a,b --out a.csv --answers no.jsonl": "no file of answers",
     "photos --classes a,b --out a.csv --alpha 0.1": "--alpha: names alone give no p-values",
     f"{SHOTS} --out a.csv --sort-into photos/more": "is no new or empty folder",
-    f"{SHOTS} --out a.csv --labels a.csv": "--labels: --out is the same file",
     f"{SHOTS} --out a.csv --open": (
         '--open: the page needs the extra "live", starlette and uvicorn: '
     ),
@@ -170,6 +169,7 @@ def test_wrong_use_is_said_before_the_work_and_has_status_2(label, monkeypatch, 
     monkeypatch.setattr("sksemobridge._label.options.find_spec", {"skops": "installed"}.get)
     Path("there.csv").write_text("mine")
     Path("a.skops").touch()
+    Path("no.jsonl").write_text("notes")
     save(np.zeros((8, 8, 3), dtype=np.uint8), "one/bird/0.png")
     if sys.platform == "linux":
         os.makedirs("latin/caf\udce9")
@@ -232,8 +232,9 @@ def test_a_full_disk_is_said_and_the_next_run_goes_on(label, monkeypatch):
         )
         status, said = label(arguments)
     assert status == 3
-    assert "'report.html' could not be written: [Errno 28] No space left on device" in said
-    assert sorted(os.listdir()) == ["photos", "shots"]  # nor a cache
+    assert "could not be written: [Errno 28] No space left on device" in said
+    # Nor a cache.
+    assert sorted(name for name in os.listdir() if name[0] != ".") == ["photos", "shots"]
     assert label(arguments)[0] == 1
 
 
@@ -356,24 +357,55 @@ def test_the_folder_teaches_where_it_has_enough_images(label, monkeypatch):
     assert "labelled by itself" in label(f"{SHOTS} --out c.csv --each-by-itself")[1]
 
 
-def test_clicks_of_the_page_are_labels(label):
-    clicks = Clicks("mine.csv")
-    clicks.begin()
-    clicks.add("photos/bird.png", "apple", digest_of(Path("photos/bird.png").read_bytes()))
-    clicks.end()
-    assert (
-        "New classes by your clicks or corrections: apple"
-        in label(f"{SHOTS} --out a.csv --labels mine.csv")[1]
-    )
+def answer(path, label, name="photos/bird.png", file="mine.jsonl"):
+    digest = digest_of(Path(name).read_bytes())
+    with Answers(file) as answers:
+        answers.append("say", pictures=(PictureEvent(path, "photos", *digest, label=label),))
+
+
+def test_answers_of_the_page_are_labels(label):
+    answer("bird.png", "apple")
+    said = label(f"{SHOTS} --out a.csv --answers mine.jsonl")[1]
+    assert "New classes by your answers or corrections: apple" in said
     assert labels_in("a.csv")["bird.png"] == "apple"
-    # Clicks of another folder.
-    other = f"photos/more {SHOTS.removeprefix('photos')} --out b.csv --labels mine.csv"
-    status, said = label(other)
+    # They follow the content.
+    os.rename("photos/bird.png", "photos/more/renamed.png")
+    label(f"{SHOTS} --out b.csv --answers mine.jsonl")
+    assert labels_in("b.csv")["more/renamed.png"] == "apple"
+    # Answers of another folder.
+    os.remove("photos/more/renamed.png")
+    status, said = label(f"{SHOTS} --out c.csv --answers mine.jsonl")
     assert status == 2
-    assert (
-        "--labels: 'mine.csv' has labels of images elsewhere, and of none in PHOTOS; give another"
-        " name" in said
+    what = "--answers: 'mine.jsonl' has labels of images, and none of them is in PHOTOS; give"
+    assert what in said
+    assert not Path("c.csv").exists()
+
+
+def test_answers_beside_the_table_are_used_without_the_page_too(label):
+    answer("bird.png", "apple", file="a.answers.jsonl")
+    label(f"{SHOTS} --out a.csv")
+    assert labels_in("a.csv")["bird.png"] == "apple"
+    # What was written is known. But only the page, or --answers, goes on without --overwrite.
+    assert Answers("a.answers.jsonl").owns("a.csv")
+    assert label(f"{SHOTS} --out a.csv")[0] == 2
+    assert label(f"{SHOTS} --out a.csv --answers a.answers.jsonl")[0] == 1
+
+
+def test_answers_of_an_earlier_version_are_named(label):
+    content = Path("photos/bird.png").read_bytes()
+    size, sha256 = digest_of(content)
+    Path("a.clicks.csv").write_text(
+        f"path,label,size,sha256\nphotos/bird.png,apple,{size},{sha256}\n"
     )
-    assert not Path("b.csv").exists()
-    os.remove("photos/bird.png")
-    assert label(other)[0] == 0
+    said = label(f"{SHOTS} --out a.csv")[1]
+    assert "'a.clicks.csv' has labels of an earlier version. To use them: --corrections" in said
+    said = label(f"{SHOTS} --out a.csv --corrections a.clicks.csv --overwrite")[1]
+    assert "earlier version" not in said
+    assert labels_in("a.csv")["bird.png"] == "apple"
+
+
+def test_spellings_of_one_name_are_one_class(label):
+    os.rename("shots/fruit", "shots/Clock_")
+    said = label(f"{SHOTS} --classes CLOCK,heart --out a.csv")[1]
+    assert "'clock' and 'Clock_' are one class" in said or "are one class, 'Clock_'" in said
+    assert "3 classes: Clock_ 8, bird 4, heart 0" in said or "clock 8" in said

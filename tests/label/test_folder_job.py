@@ -13,7 +13,10 @@ from sksemobridge import (
     label_next,
     make_few_shot_pipeline,
 )
-from sksemobridge._label.folder_job import FolderJob, Shots
+from sksemobridge._label.events import Event, PictureEvent
+from sksemobridge._label.folder_job import FolderJob, Given, Shots
+from sksemobridge._label.pictures import Pictures
+from sksemobridge._label.said import fold
 from sksemobridge.datasets import load_emoji
 
 from ..user_folder import CLASSES, SHOTS, link, rows_of
@@ -80,7 +83,7 @@ def test_corrections_may_bring_a_class_and_images_elsewhere(label):
     corrections("photos/fruit.png,apple")
     Path("names.csv").write_text("apple,a red apple\n")
     assert (
-        "Note: New classes by your clicks or corrections: apple"
+        "Note: New classes by your answers or corrections: apple"
         in label(f"{CORRECTED} --names names.csv")[1]
     )
     assert rows_by_path("b.csv")["photos/fruit.png"]["label"] == "apple"
@@ -131,14 +134,23 @@ def job_of_60_emoji(own):
     wanted = ["clock", "heart", "bird", "building", "mammal"]
     rows = np.concatenate([np.flatnonzero(kinds == kind)[:12] for kind in wanted])
     X = pipeline[:-1].transform(emoji.images[rows])
-    nothing = Shots(np.zeros(0, dtype=object), np.zeros(0, dtype=object), X[:0])
+    nothing = Shots(np.zeros(0, dtype=object), np.zeros(0, dtype=object), X[:0], [])
     paths = [f"{row}.png" for row in rows]
-    return FolderJob(pipeline, paths, {}, X, own, nothing, {}, {}, 0.0, True), kinds[rows]
+    pictures = Pictures({"photos": ""}, {"photos": paths})
+    given = Given(paths, [], [], own, {}, {}, pictures)
+    return FolderJob(given, pipeline, {}, X, nothing, 0.0, True), kinds[rows]
+
+
+def said_of(job, labels, taught=True):
+    """What a person said: labels by path."""
+    pictures = (PictureEvent(path, label=label, taught=taught) for path, label in labels.items())
+    events = [Event("page", pictures=tuple(pictures))]
+    return fold(events, job.given.pictures.finder(events), job.given.classes)
 
 
 def test_what_to_label_next_is_found_without_teaching_again(monkeypatch):
     job, kinds = job_of_60_emoji(["clock", "heart", "bird", "building", "mammal"])
-    learnt = job.fit({os.path.realpath(path): (path, kinds[0]) for path in job.paths[:2]})
+    learnt = job.fit(said_of(job, dict.fromkeys(job.paths[:2], kinds[0])))
     expected = label_next(learnt.classifier, job.embeddings).tolist()
     monkeypatch.setattr(FewShotClassifier, "with_unlabeled", None)
     assert learnt.to_label()[:20] == expected
@@ -149,13 +161,27 @@ def test_none_of_these_teaches():
     job, kinds = job_of_60_emoji(own)
     paths, is_own = job.paths, np.isin(kinds, own)
 
-    def has_label(clicks):
-        return np.array([row["label"] is not None for row in job.fit(clicks).rows])
+    def has_label(labels):
+        rows = job.fit(said_of(job, labels)).rows
+        return np.array([row["label"] is not None for row in rows])
 
     assert has_label({}).all()
-    clicks = {os.path.realpath(path): (path, "") for path in np.array(paths)[~is_own][::6]}
-    assert has_label(clicks)[is_own].mean() > 0.9
-    assert has_label(clicks)[~is_own].mean() < 0.3
+    few = dict.fromkeys(np.array(paths)[~is_own][::6].tolist(), "")
+    assert has_label(few)[is_own].mean() > 0.9
+    assert has_label(few)[~is_own].mean() < 0.3
+
+
+def test_an_answer_that_does_not_teach_fixes_the_table_and_is_in_no_pool():
+    job, kinds = job_of_60_emoji(["clock", "heart", "bird", "building", "mammal"])
+    labels = dict.fromkeys(job.paths[12:15], "clock")
+    taught, said = (job.fit(said_of(job, labels, taught)) for taught in (True, False))
+    for learnt in (taught, said):
+        assert [learnt.rows[row]["label"] for row in (12, 13, 14)] == ["clock"] * 3
+        assert not {12, 13, 14} & {*np.asarray(learnt.taught_by).tolist()}
+    assert len(taught.shots.labels) == 3
+    assert len(said.shots.labels) == 0
+    silent = job.fit(said_of(job, {}))
+    assert np.abs(said.proba - silent.proba).max() < np.abs(taught.proba - silent.proba).max()
 
 
 def test_models_without_text_need_shots_of_each_class(label, monkeypatch):

@@ -36,7 +36,7 @@ def test_it_gives_what_the_command_gives_and_prints_nothing(label, capsys):
     label(f"{SHOTS} --out a.csv --corrections corrections.csv")
     capsys.readouterr()
     given = {"shots": "shots", "model": "mini", "corrections": "corrections.csv"}
-    with pytest.warns(UserWarning, match="New classes by your clicks or corrections: apple"):
+    with pytest.warns(UserWarning, match="New classes by your answers or corrections: apple"):
         labelled = label_folder("photos", **given)
     assert capsys.readouterr() == ("", "")
     assert labelled.table["label"].fillna("").tolist() == [row["label"] for row in rows_of("a.csv")]

@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sksemobridge._label.clicks import read_corrections
+from sksemobridge._label.corrections import read_corrections
+from sksemobridge._label.messages import UsageError
 from sksemobridge._label.user_tables import (
-    UsageError,
     as_class,
     puzzling_names,
     read_classes,
@@ -137,7 +137,7 @@ def test_classes_are_a_text_or_a_file():
     Path("names.txt").write_text(
         "\ufeffbeach\n\n golden_retriever \ngolden retriever\n", encoding="utf-8"
     )
-    assert sorted(read_classes("names.txt")) == ["beach", "golden_retriever"]
+    assert read_classes("names.txt") == ["beach", "golden_retriever", "golden retriever"]
     assert sorted(read_classes("beach, V\u00f6gel,,beach")) == ["V\u00f6gel", "beach"]
     Path("names.txt").write_bytes("V\u00f6gel".encode("cp1252"))
     wrong = {"names.txt": "--classes: 'utf-8' codec", "gone.txt": "No such file", " ,": "no class"}

@@ -46,11 +46,12 @@ def report(path, folder, labels, lines):
 
 def page_data(labels):
     """What the page shows, as plain lists and mappings."""
+    answers = labels.said.answers
     real = [os.path.realpath(row["path"]) for row in labels.rows]
     pictures = [
         {name: plain(value) for name, value in row.items()}
         | {name: None if row[name] is None else str(row[name]) for name in ("label", "runner_up")}
-        | {"path": row["path"], "readable": was_read(row), "given": path in labels.said}
+        | {"path": row["path"], "readable": was_read(row), "given": path in answers}
         for row, path in zip(labels.rows, real)
     ]
     readable = [row for row, item in enumerate(pictures) if item["readable"]]
@@ -63,7 +64,7 @@ def page_data(labels):
         ],
         "doubtful": labels.doubtful_shots(),
         "corrections": {
-            plain(here.get(path, said)): label for path, (said, label) in labels.said.items()
+            plain(here.get(path, answer.path)): answer.label for path, answer in answers.items()
         },
     }
 

@@ -14,7 +14,6 @@ from PIL import Image
 
 from sksemobridge import label_next, predict_folder
 from sksemobridge._label.folder_job import FolderLabels
-from sksemobridge._label.folder_table import table_rows
 from sksemobridge._label.report._page import report as page_of
 
 from ...browser import wait_until
@@ -157,8 +156,9 @@ def test_ten_thousand_pictures_are_drawn_as_they_are_scrolled_to(browser, place,
     Image.open("photos/bird.png").save("photos/0.png")
     pipeline = fitted_to_shots()
     X = np.random.default_rng(0).normal(size=(10_000, 128))
-    rows = table_rows(pipeline[-1], [f"photos/{i}.png" for i in range(len(X))], X, {})
-    labels = FolderLabels(pipeline, rows, X[:0])
+    paths = [f"photos/{i}.png" for i in range(len(X))]
+    labels = FolderLabels(pipeline, paths, {}, X)
+    monkeypatch.setattr(FolderLabels, "to_label", lambda _: [])
     Path("many.html").write_text(page_of("many.html", "photos", labels, []), encoding="utf-8")
     browser.open(place / "many.html")
     n_cards = browser.run(N_CARDS)

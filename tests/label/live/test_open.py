@@ -71,7 +71,7 @@ def program(place):
 
 def label_all(program, label=None):
     for item in program.state()["queue"]:
-        program.act("click", number=item["number"], label=label or Path(item["name"]).stem)
+        program.act("say", number=item["number"], label=label or Path(item["name"]).stem)
 
 
 def test_a_program_that_is_killed_goes_on_and_ctrl_c_writes_the_files(program):
@@ -96,7 +96,7 @@ def test_the_same_command_goes_on_with_the_files_that_it_wrote(program):
     page.act("done")
     assert page.process.wait(120) == 1
     page = program()
-    page.act("click", number=0, label="fruit")
+    page.act("say", number=0, label="fruit")
     page.stop(signal.SIGINT)
     assert rows_of("labels.csv")[0]["label"] == "fruit"
     assert Path("sorted/fruit/bird.png").exists()

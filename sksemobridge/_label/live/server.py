@@ -8,8 +8,10 @@ import socket
 import sys
 import threading
 import webbrowser
+from importlib.resources import files
 
 import uvicorn
+from jinja2 import Environment, PackageLoader
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
 from starlette.middleware import Middleware
@@ -17,10 +19,10 @@ from starlette.middleware.base import BaseHTTPMiddleware
 from starlette.responses import HTMLResponse, PlainTextResponse, RedirectResponse, Response
 from starlette.routing import Route
 
-from ...encoders._pictures import ImageReadError
+from ...encoders._heads import ImageReadError
 from ..folder_table import plain
-from ._page import render
-from ._session import Refused
+from .page_state import PageState
+from .session import Refused
 
 MACHINE = "127.0.0.1"
 # Names of this machine in an address. A tunnel may change the port, but not the name.
@@ -37,16 +39,22 @@ HEADERS = {
     "Referrer-Policy": "no-referrer",
     "X-Content-Type-Options": "nosniff",
 }
+# Parts of the page, by name.
+PARTS = files(__package__) / "static"
+STATIC = {part.name: part for part in PARTS.iterdir() if part.name.endswith((".js", ".css"))}
+STATIC["page.css"] = files("sksemobridge._label.report") / "page.css"
+KINDS = {"js": "text/javascript", "css": "text/css"}
+TEMPLATES = Environment(loader=PackageLoader(__package__, "static"), autoescape=True)
 POLICY = "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 
 
-def serve(session, finish, title, say):
-    """Serve the page of a `Session` until the person is done or Ctrl-C, and return what `finish`
+def serve(session, write, title, say):
+    """Serve the page of a `Session` until the person is done or Ctrl-C, and return what `write`
     gives.
 
-    `finish` writes the files, and returns the exit status and sentences for the person.
+    `write` is for `Session.done`. It returns the exit status and sentences for the person.
     """
-    live = _LivePage(session, finish, title)
+    live = _LivePage(session, write, title)
     with socket.socket() as listening:
         listening.bind((MACHINE, 0))
         listening.listen()
@@ -56,17 +64,15 @@ def serve(session, finish, title, say):
         # Programs of other users may see the arguments of a browser: this secret is good for one
         # visit.
         threading.Thread(target=_open, args=[address + live.once], daemon=True).start()
-        learner = threading.Thread(target=session.learn, daemon=True)
-        learner.start()
+        session.learner.start()
         try:
             live.server.run(sockets=[listening])
         except KeyboardInterrupt:
-            say("\nWriting the files. Ctrl-C again ends without them; the clicks are kept.")
+            say("\nWriting the files. Ctrl-C again ends without them; the answers are kept.")
         finally:
-            session.end()
+            session.learner.end()
     if live.finished is None:
-        learner.join()
-        live.finished = finish()
+        live.finished = session.done(write)
     return live.finished
 
 
@@ -79,8 +85,9 @@ def _open(address):
 
 
 class _LivePage:
-    def __init__(self, session, finish, title):
-        self.session, self.finish, self.title = session, finish, plain(title)
+    def __init__(self, session, write, title):
+        self.session, self.write, self.title = session, write, plain(title)
+        self.state = PageState(session)
         self.secret, self.once, self.finished = (
             secrets.token_urlsafe(32),
             secrets.token_urlsafe(32),
@@ -88,14 +95,20 @@ class _LivePage:
         )
         self.cookie = f"sksemobridge-{secrets.token_hex(4)}"
         self.actions = {
-            "state": lambda tab, data: None,
-            "click": lambda tab, data: session.click(tab, data["number"], data["label"]),
-            "undo": lambda tab, data: {"undone": session.undo(tab)},
-            "skip": lambda tab, data: session.skip(data["number"]),
-            "check": lambda tab, data: session.check(data["begin"] is True),
-            "done": lambda tab, data: {"written": self.done()},
+            "state": lambda tab, who, data: None,
+            "say": lambda tab, who, data: session.say(tab, who, data["number"], data["label"]),
+            "page": lambda tab, who, data: session.page(tab, who, data["pictures"]),
+            "undo": self.undo,
+            "skip": lambda tab, who, data: session.skip(tab, who, data["number"]),
+            "check": self.check,
+            "add": lambda tab, who, data: session.add(tab, who, data["names"]),
+            "rename": lambda tab, who, data: session.rename(tab, who, data["name"], data["into"]),
+            "join": lambda tab, who, data: session.join(tab, who, data["names"], data["into"]),
+            "drop": lambda tab, who, data: session.drop(tab, who, data["name"]),
+            "done": lambda tab, who, data: {"written": self.done()},
         }
         routes = [Route("/", self.page), Route("/picture/{number}", self.picture)]
+        routes.append(Route("/static/{name}", self.static))
         routes.append(Route("/{action}", self.act, methods=["POST"]))
         app = Starlette(
             routes=routes, middleware=[Middleware(BaseHTTPMiddleware, dispatch=self.guard)]
@@ -139,9 +152,9 @@ class _LivePage:
     async def page(self, request):
         secret = request.query_params.get("secret")
         if secret is None:
-            policy = f"{POLICY}; img-src 'self' data:; connect-src 'self'; "
-            text, parts = render("live.html", "page.css", "live.js", title=self.title)
-            policy += f"style-src '{parts['style']}'; script-src '{parts['script']}'"
+            policy = f"{POLICY}; img-src 'self' data:; connect-src 'self'"
+            policy += "; style-src 'self'; script-src 'self'"
+            text = TEMPLATES.get_template("live.html").render(title=self.title)
             return HTMLResponse(text, headers={"Content-Security-Policy": policy})
         if _same(secret, self.once):
             self.once = None
@@ -156,26 +169,34 @@ class _LivePage:
         return response
 
     async def picture(self, request):
-        side = SMALL if "small" in request.query_params else SIDE
+        is_small = "small" in request.query_params
         try:
-            number = int(request.path_params["number"])
-            content = await run_in_threadpool(self.session.picture, number, side)
+            number = self.session.as_number(request.path_params["number"])
+            content = await run_in_threadpool(self.session.files.jpeg, number, is_small)
         except ValueError as error:
             return PlainTextResponse(plain(str(error)), 404)
         return Response(
             content, media_type="image/jpeg", headers={"Cache-Control": "private, max-age=600"}
         )
 
+    async def static(self, request):
+        """A part of the page."""
+        name = request.path_params["name"]
+        if name not in STATIC:
+            return PlainTextResponse("There is no such part.", 404)
+        return Response(STATIC[name].read_bytes(), media_type=KINDS[name.rpartition(".")[2]])
+
     async def act(self, request):
         """Do what a person did. The answer is the state afterwards, or what went wrong."""
         try:
             data = json.loads(await request.body())
-            tab, since = data["tab"], data.get("since")
-            if not isinstance(tab, str) or len(tab) > 50 or type(since) not in (int, type(None)):
+            tab, who, since = data["tab"], data.get("who", ""), data.get("since")
+            is_text = all(isinstance(text, str) and len(text) <= 50 for text in (tab, who))
+            if not is_text or type(since) not in (int, type(None)):
                 raise TypeError
             action = self.actions[request.path_params["action"]]
-            answer = await run_in_threadpool(action, tab, data) or {}
-            answer |= await run_in_threadpool(self.session.state, tab, since)
+            more = await run_in_threadpool(action, tab, who, data) or {}
+            answer = {"notes": []} | await run_in_threadpool(self.state.of, tab, since) | more
         except (Refused, ImageReadError) as error:
             return _json({"failed": str(error)}, 409)
         except OSError as error:
@@ -184,14 +205,20 @@ class _LivePage:
             return _json({"failed": "The request does not fit."}, 400)
         return _json(answer)
 
+    def undo(self, tab, who, data):
+        undone = self.session.undo(tab, who)["undone"]
+        return {"undone": undone | {"items": self.state.items(undone.pop("numbers"))}}
+
+    def check(self, tab, who, data):
+        among = data.get("among", "rest")
+        return self.session.check(tab, who, data["begin"] is True, among)
+
     def done(self):
-        with self.session.fits:
-            if self.finished is None:
-                try:
-                    self.finished = self.finish()
-                # The page stays: what stops the files, such as a full disk, may end.
-                except ValueError as error:
-                    raise Refused(str(error)) from error
+        try:
+            self.finished = self.session.done(self.write)
+        # The page stays: what stops the files, such as a full disk, may end.
+        except ValueError as error:
+            raise Refused(str(error)) from error
         self.server.should_exit = True
         return self.finished[1]
 

@@ -11,7 +11,7 @@ from PIL import Image
 
 from ...browser import wait_until
 from ...user_folder import link
-from .live import Job
+from .live import paint
 
 
 def test_a_secret_in_the_address_becomes_a_cookie(live):
@@ -25,7 +25,9 @@ def test_a_secret_in_the_address_becomes_a_cookie(live):
     assert page.secret.encode() not in content
 
 
-@pytest.mark.parametrize("path", ["/", "/picture/0", "/picture/0?small", "/nothing"])
+@pytest.mark.parametrize(
+    "path", ["/", "/picture/0", "/picture/0?small", "/static/live.js", "/nothing"]
+)
 def test_nobody_without_the_secret_learns_anything(live, path):
     page = live()
     for cookie in ("", "sksemobridge=x", "é", "secret={}", "{}"):
@@ -43,7 +45,7 @@ def test_a_wrong_secret_opens_nothing(live):
 def test_nobody_without_the_secret_does_anything(live):
     page = live()
     data = {"tab": "a", "number": 0, "label": "bird", "begin": True}
-    for action in ("state", "click", "undo", "skip", "check", "done"):
+    for action in ("state", "say", "page", "undo", "skip", "check", "add", "drop", "done"):
         for headers in (
             {"Cookie": ""},
             {"Origin": "http://evil.example"},
@@ -58,7 +60,7 @@ def test_nobody_without_the_secret_does_anything(live):
 @pytest.mark.parametrize("name", ["127.0.0.1", "localhost:1", "LOCALHOST:65535"])
 def test_a_tunnel_may_change_the_port(live, name):
     data = {"tab": "a", "number": 0, "label": "bird"}
-    assert live().ask("/click", data, Host=name, Origin=f"http://{name}")[0] == 200
+    assert live().ask("/say", data, Host=name, Origin=f"http://{name}")[0] == 200
 
 
 NAMES = [
@@ -98,7 +100,7 @@ def test_other_machines_cannot_connect(live):
 
 def test_every_answer_has_its_policy(live):
     page = live()
-    asked = [(path, {}) for path in ("/", "/picture/0", "/picture/99", "/nothing", "/click")]
+    asked = [(path, {}) for path in ("/", "/picture/0", "/picture/99", "/nothing", "/say")]
     for path, options in [*asked, ("/state", {"data": {"tab": "a"}}), ("/", {"Cookie": ""})]:
         _, headers, _ = page.ask(path, **options)
         policy = "default-src 'none'; base-uri 'none'; form-action 'none'"
@@ -126,9 +128,9 @@ NO_LABELS = [b"null", b'"%s"' % (b"a" * 101), b'"a\\nb"', b'"\\ud800"']
 )
 def test_a_request_that_does_not_fit_changes_nothing(live, body, status):
     page = live()
-    before = page.clicks.path.read_bytes()
-    assert page.ask("/click", body)[0] == status
-    assert page.clicks.path.read_bytes() == before
+    before = page.answers.path.read_bytes()
+    assert page.ask("/say", body)[0] == status
+    assert page.answers.path.read_bytes() == before
     assert page.state()["changes"] == 0
 
 
@@ -136,7 +138,7 @@ def test_bodies_have_a_length(live):
     page = live()
     with socket.create_connection(("127.0.0.1", page.port)) as connection:
         head = (
-            "POST /click HTTP/1.1\r\nHost: localhost\r\nCookie:"
+            "POST /say HTTP/1.1\r\nHost: localhost\r\nCookie:"
             f" {page.cookie}\r\nTransfer-Encoding: chunked\r\n\r\n"
         )
         connection.sendall(head.encode() + b"1\r\n{\r\n")
@@ -151,7 +153,7 @@ def test_pictures_have_numbers(live):
 
 def test_a_picture_is_encoded_anew(live):
     page = live()
-    file = Path(page.job.paths[0])
+    file = Path(page.session.files.paths[0])
     file.write_bytes(file.read_bytes() + b"<script>alert(1)</script>")
     status, headers, content = page.ask("/picture/0")
     assert (status, headers["content-type"]) == (200, "image/jpeg")
@@ -188,22 +190,22 @@ def test_a_file_that_was_swapped_is_not_given(live, swap):
     assert (status, headers["content-type"].split(";")[0]) == (404, "text/plain")
     assert b"root" not in content
     assert 0 not in [item["number"] for item in page.state()["queue"]]
-    assert page.act("click", number=0, label="bird")[0] == 409
+    assert page.act("say", number=0, label="bird")[0] == 409
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="other systems have no such names")
 def test_names_that_are_no_text_break_no_answer(live):
-    job, name = Job(), os.path.join("photos", "bad\udcff.png")
-    os.rename(job.paths[0], name)
-    job.paths[0] = name
+    paint()
+    os.rename("photos/000.png", name := os.path.join("photos", "bad\udcff.png"))
     params = {
-        "labels": "bad\udcff.clicks.csv",
+        "answers": "bad\udcff.answers.jsonl",
         "title": "Label bad\udcff",
-        "finish": lambda: (0, ["bad\udcff"]),
+        "write": lambda *_: (0, ["bad\udcff"]),
     }
-    page = live(job=job, **params)
+    page = live(n=0, **params)
+    number = page.session.files.paths.index(name)
     assert page.ask("/")[0] == 200
-    _, state = page.act("click", number=0, label="bird")
+    _, state = page.act("say", number=number, label="bird")
     assert state["recent"][0]["name"] == os.path.join("photos", "bad\\udcff.png")
     assert page.act("done")[0] == 200
 
@@ -213,13 +215,13 @@ def test_names_that_are_no_text_break_no_answer(live):
     [(OSError("disk full"), 507, "Not saved: disk full"), (ValueError("too few"), 409, "too few")],
 )
 def test_files_that_cannot_be_written_do_not_end_it(live, error, status, message):
-    def finish():
+    def fails(*_):
         raise error
 
-    page = live(finish=finish)
+    page = live(write=fails)
     assert page.act("done") == (status, {"failed": message})
-    assert page.act("click", number=0, label="bird")[0] == 200
-    page.finish = lambda: (0, [])
+    assert page.act("say", number=0, label="bird")[0] == 200
+    page.write = lambda *_: (0, [])
     assert page.act("done")[1]["written"] == []
 
 

@@ -38,7 +38,7 @@ async function ask(action, values) {
     warn(answer.failed ?? answer.problem);
     return response.ok ? answer : null;
   } catch (error) {
-    const kept = state ? ` What it confirmed is kept in ${state.clicks}.` : "";
+    const kept = state ? ` What it confirmed is kept in ${state.answers}.` : "";
     warn(`The program does not answer.${kept} If it has ended, run the same command again and open its new address.`);
     return null;
   }
@@ -69,8 +69,7 @@ function take(answer) {
   }
   const waiting = state.check?.queue.length ? state.check.queue : state.queue;
   // Whoever looks at a picture presses what it offers now, whatever the model learnt meanwhile.
-  const stays = current && (current.shown_again || waiting.some((item) => item.number === current.number));
-  if (!stays) show(waiting[0] ?? null);
+  if (!current) show(waiting[0] ?? null);
   draw(waiting);
   clearTimeout(timer);
   timer = setTimeout(poll, state.learning ? SOON : NOW_AND_THEN);
@@ -93,7 +92,7 @@ function draw(waiting) {
   const rest = state.rest && `, about ${percent(state.rest[0])} % of the rest are right (${percent(state.rest[1])} to ${percent(state.rest[2])})`;
   byId("progress").textContent = `labelled ${count(state.labelled)} of ${count(state.total)}${rest ?? ""}${state.learning ? " · learning …" : ""}`;
   draw_check();
-  byId("clicks").textContent = state.clicks;
+  byId("answers").textContent = state.answers;
   byId("now").hidden = !current;
   if (!current) note("All pictures have a label by you, or cannot be shown.");
   else draw_picture();
@@ -160,11 +159,11 @@ function draw_picture() {
 async function label(text) {
   if (!current) return;
   const { number, name } = current;
-  const answer = await act("click", { number, label: text }, true);
+  const answer = await act("say", { number, label: text }, true);
   if (!answer) return;
-  const said = answer.recent.find((item) => item.number === number)?.label ?? text;
+  const said = answer.said.label;
   mine.set(number, said);
-  note(`${name}: ${label_of(said)}`);
+  note([`${name}: ${label_of(said)}`, ...answer.notes].join(" · "));
 }
 
 function show_again(item) {
@@ -177,9 +176,10 @@ function show_again(item) {
 async function undo() {
   const answer = await act("undo", {});
   if (!answer) return;
-  mine.delete(answer.undone.number);
-  show_again(answer.undone);
-  note(`Taken back: ${answer.undone.name}`);
+  const { items, what } = answer.undone;
+  for (const item of items) mine.delete(item.number);
+  if (items.length === 1) show_again(items[0]);
+  note(`Taken back: ${what}${items.length === 1 ? `, of ${items[0].name}` : ""}`);
 }
 
 async function later() {

@@ -1,0 +1,88 @@
+"""The thread that learns from what was said, while persons go on."""
+
+import threading
+
+from .view import view_of
+
+# The model learns again after so many answers.
+HANDFUL = 5
+
+
+def is_due(learnt, said):
+    """Whether to learn again, after `learnt`, from what was said since."""
+    new = {real: answer for real, answer in said.answers.items() if _is_new(learnt, real, answer)}
+    # An answer that is taken back shall leave nothing behind.
+    is_taken_back = any(real not in said.answers for real in learnt.answers)
+    is_changed = any(real in learnt.answers for real in new)
+    is_first_none = any(not answer.label for answer in new.values())
+    has_other_classes = learnt.names.current != said.names.current
+    is_at_once = is_taken_back or is_changed or is_first_none or has_other_classes
+    return is_at_once or len(new) >= HANDFUL
+
+
+def _is_new(learnt, real, answer):
+    before = learnt.answers.get(real)
+    return before is None or (before.label, before.taught) != (answer.label, answer.taught)
+
+
+class Learner:
+    """Learns again when it is due. Methods may be called from several threads.
+
+    Attributes
+    ----------
+    view : ModelView
+        What the model says now.
+    is_learning : bool
+    problem : str
+        Why the model could not learn, or empty.
+    """
+
+    def __init__(self, job, said, learnt):
+        self.job, self.view = job, view_of(job, said, learnt)
+        self.is_learning, self.problem = False, ""
+        self._said = self._tried = said
+        self._ended, self._changed = False, threading.Condition()
+        # One learns at a time.
+        self._fits = threading.Lock()
+        self._thread = threading.Thread(target=self._learn, daemon=True)
+
+    def start(self):
+        self._thread.start()
+
+    def end(self):
+        """End the thread, after what it is learning now."""
+        with self._changed:
+            self._ended = True
+            self._changed.notify_all()
+        if self._thread.is_alive():
+            self._thread.join()
+
+    def tell(self, said):
+        """Say what is said now."""
+        with self._changed:
+            self._said = said
+            self._changed.notify_all()
+
+    def _learn(self):
+        while True:
+            with self._changed:
+                self._changed.wait_for(lambda: self._ended or is_due(self._tried, self._said))
+                if self._ended:
+                    return
+                said = self._tried = self._said
+                self.is_learning = True
+            try:
+                # Nobody waits for it.
+                with self._fits:
+                    view, problem = view_of(self.job, said, self.view.learnt + 1), ""
+            # The page goes on with the model that it has.
+            except Exception as error:
+                view, problem = None, f"The model could not learn from the last answers: {error}"
+            with self._changed:
+                self.is_learning, self.problem = False, problem
+                self.view = view or self.view
+
+    def learn_all(self, said):
+        """`FolderLabels` by all that was said, for the files."""
+        with self._fits:
+            return self.job.fit(said, evaluate=True)

@@ -1,0 +1,147 @@
+"""What the page shows, as plain values."""
+
+import os
+
+import numpy as np
+from scipy.stats import binomtest
+
+from ..._evaluation import share_right
+from ..._model.shots import evenly_spaced
+from ..events import ANSWERS
+from ..folder_table import plain
+from .session import in_words
+
+# Pictures that the page may show next or again, and likely classes of each.
+N_SHOWN, N_LIKELY = 12, 9
+# Pictures of the queue that are kept for the tab: the one that it shows, and the next.
+N_RESERVED = 3
+CONFIDENCE = 0.95
+# Pictures whose probabilities make the estimate. Those of 10,000 differ from all by 0.006.
+N_ESTIMATED = 2000
+
+
+class PageState:
+    """The state of the page of a `Session`."""
+
+    def __init__(self, session):
+        self.session = session
+        self._share, self._share_of = None, None
+
+    def of(self, tab, since=None):
+        """All that a tab shows. `since` is the number of changes that it knows."""
+        session = self.session
+        with session.lock:
+            said, files, events = session.said, session.files, session.answers.events
+            view, learner = session.learner.view, session.learner
+            photos = range(files.n_photos)
+            return {
+                "changes": len(events),
+                "learnt": view.learnt,
+                "learning": learner.is_learning,
+                "problem": learner.problem,
+                "stage": "label" if session.classes() else "names",
+                "labelled": sum(map(session.is_labelled, photos)),
+                "seen": sum(files.real[number] in said.seen for number in photos),
+                "total": files.n_photos,
+                "rest": self._rest(view),
+                "classes": [plain(label) for label in session.classes()],
+                "queue": self.items(session.for_tab(tab, self._queue(view), N_RESERVED)[:N_SHOWN]),
+                "recent": self.items(self._recent()[:N_SHOWN]),
+                "check": self._check(),
+                "news": self.items(self._news(tab, len(events) if since is None else since)),
+                "undoable": self._undoable(tab),
+                "answers": plain(os.fspath(session.answers.path)),
+            }
+
+    def _queue(self, view):
+        """Pictures to ask, those last that were put off."""
+        session = self.session
+        real, skipped = session.files.real, session.said.skipped
+        later = [session.files.numbers[path] for path in skipped if path in session.files.numbers]
+        order = [*(number for number in view.order if real[number] not in skipped), *later]
+        return [number for number in order if session.is_open(number)]
+
+    def _recent(self):
+        """Pictures that were answered, also if that was taken back, the last first."""
+        session = self.session
+        told = [event for event in session.answers.events if event.kind in ANSWERS]
+        numbers = (number for event in reversed(told) for number in session.numbers_of(event))
+        recent = {}
+        for number in numbers:
+            recent.setdefault(number)
+            if len(recent) == N_SHOWN:
+                break
+        return [*recent]
+
+    def _news(self, tab, since):
+        """Pictures of which other tabs said something."""
+        session = self.session
+        events = session.answers.events
+        by_id = {event.id: event for event in events}
+        found = {}
+        for event in events[max(since, 0) :]:
+            about = by_id.get(event.of) if event.kind == "undo" else event
+            if event.tab != tab and about is not None and about.kind in ANSWERS:
+                found |= dict.fromkeys(session.numbers_of(about))
+        return [*found]
+
+    def _rest(self, view):
+        """Which share of the predicted labels is right, with its interval. None if there are
+        none.
+        """
+        session = self.session
+        now = view.learnt, len(session.answers.events), len(session.files.unread)
+        if self._share_of != now:
+            rest = [number for number in session.rest() if view.predicted[number]]
+            some = np.array(rest, dtype=int)[evenly_spaced(len(rest), N_ESTIMATED)]
+            evidence = session.said.evidence()
+            share = share_right(view.proba[some], **evidence) if rest else None
+            self._share, self._share_of = share and [*share], now
+        return self._share
+
+    def _check(self):
+        session = self.session
+        check, numbers = session.said.check, session.files.numbers
+        if check is None:
+            return None
+        answers = session.said.checked()
+        right, done = sum(answers.values()), len(answers)
+        interval = binomtest(right, done).proportion_ci(CONFIDENCE, "wilson") if done else (0, 1)
+        here = [numbers[real] for real in check.shown if real in numbers and real not in answers]
+        left = [number for number in here if number not in session.files.unread]
+        return {
+            "among": check.among,
+            "drawn": done + len(left),
+            "done": done,
+            "right": right,
+            "interval": [*map(float, interval)],
+            "queue": self.items(left[:N_SHOWN]),
+        }
+
+    def _undoable(self, tab):
+        event = self.session.undoable(tab)
+        return event and {"kind": event.kind, "what": in_words(event)}
+
+    def items(self, numbers):
+        return [self.item(number) for number in numbers]
+
+    def item(self, number):
+        """What the page shows of a picture."""
+        session = self.session
+        view, answer = session.learner.view, session.said.answers.get(session.files.real[number])
+        classes = {label: None for label in session.classes()}
+        likely = [
+            [plain(label), share]
+            for label, share in view.likely(number, N_LIKELY + 1)
+            if label in classes
+        ]
+        new = [[plain(label), None] for label in classes if label not in view.columns][:3]
+        return {
+            "number": number,
+            "name": plain(session.files.paths[number]),
+            "likely": likely[: N_LIKELY - len(new)] + new,
+            "predicted": plain(session.shown(number)),
+            "label": None if answer is None else plain(answer.label),
+            "who": "" if answer is None else plain(answer.who),
+            "burst": None,
+        }

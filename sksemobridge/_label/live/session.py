@@ -1,0 +1,334 @@
+"""What persons do: each request becomes an event, or is refused. This knows no browser."""
+
+import threading
+import time
+
+import numpy as np
+
+from ...encoders._heads import ImageReadError
+from ..class_names import NONE_OF_THESE, spoken
+from ..events import ANSWERS
+from ..folder_table import plain
+from ..messages import UsageError
+from ..said import fold, last_undoable
+from .learner import Learner
+from .picture_files import PictureFiles
+
+# Predictions of a check, of pictures that nobody labelled, and of those that were seen.
+N_CHECKED = {"rest": 30, "seen": 24}
+# Probabilities that an event keeps: enough for the estimate, whose other columns share the rest.
+N_LISTED = 5
+# Tiles of a page, letters of the name of a class, and classes of one request.
+MOST_TILES, N_LETTERS, MOST_NAMES = 60, 100, 1000
+# Seconds for which a picture is reserved for the tab that it was given to.
+RESERVED_FOR = 60
+
+
+class Refused(ValueError):
+    """A request that does not fit."""
+
+
+class Session:
+    """A folder that persons label. Methods may be called from several threads.
+
+    `job` is a `FolderJob`, `said` what was said before, and `answers` are `Answers` that were
+    begun.
+
+    Attributes
+    ----------
+    files : PictureFiles
+    learner : Learner
+    said : Said
+        What is said now. It is never changed, but replaced.
+    is_done : bool
+        Whether the files are written, or are being written.
+    """
+
+    def __init__(self, job, said, answers):
+        self.job, self.said, self.answers = job, said, answers
+        self.files = PictureFiles(job)
+        if not self.files.n_photos:
+            raise UsageError("--open: no image in PHOTOS can be read, so there is nothing to label")
+        self.n_before = len(answers.events)
+        self.lock, self.is_done = threading.RLock(), False
+        self._find = job.given.pictures.finder(answers.events)
+        # By number: the tab that a picture was given to, and when.
+        self._given = {}
+        learnt = max((event.learnt for event in answers.events), default=0)
+        self.learner = Learner(job, said, learnt + 1)
+
+    # Answers
+
+    def say(self, tab, who, number, label):
+        """Say what a picture is. An empty label is none of the classes."""
+        with self.lock:
+            notes = []
+            label = self._as_label(label, notes)
+            picture = self._answer(number, label, self.shown(number))
+            self._append("say", tab, who, pictures=(picture,))
+            return {"said": {"number": number, "label": plain(label)}, "notes": notes}
+
+    def page(self, tab, who, pictures):
+        """Say what the pictures of a page are: `number`, the label `shown`, and `label`."""
+        with self.lock:
+            if not isinstance(pictures, list) or not 0 < len(pictures) <= MOST_TILES:
+                raise Refused(f"A page has 1 to {MOST_TILES} pictures.")
+            notes, numbers = [], [picture["number"] for picture in pictures]
+            if len({*map(str, numbers)}) < len(numbers):
+                raise Refused("A picture is twice on the page.")
+            parts = tuple(
+                self._answer(
+                    picture["number"],
+                    self._as_label(picture["label"], notes),
+                    self._as_label(picture["shown"], []),
+                )
+                for picture in pictures
+            )
+            self._append("page", tab, who, pictures=parts)
+            return {"said": len(parts), "notes": notes}
+
+    def _answer(self, number, label, shown):
+        self._check_number(number)
+        if number in self.files.unread:
+            raise ImageReadError(self.files.unread[number])
+        view = self.learner.view
+        if number < self.files.n_photos:
+            likely, n_columns = view.likely(number, N_LISTED, label), len(view.columns) + 1
+        else:  # a shot was taught already
+            likely, n_columns = [], 0
+        return self.files.event(
+            number,
+            label=label,
+            shown=shown,
+            taught=True,
+            likely=tuple((name, round(share, 6)) for name, share in likely),
+            n_columns=n_columns,
+        )
+
+    def undo(self, tab, who):
+        """Take back what this tab did last, or else what was done last in an earlier run."""
+        with self.lock:
+            event = self.undoable(tab)
+            if event is None:
+                raise Refused("There is nothing to undo.")
+            self._append("undo", tab, who, of=event.id)
+            numbers = self.numbers_of(event)
+            return {"undone": {"kind": event.kind, "what": in_words(event), "numbers": numbers}}
+
+    def undoable(self, tab):
+        """The event that `undo` takes back, or None."""
+        return last_undoable(self.answers.events, tab, self.n_before, self._is_here)
+
+    def _is_here(self, event):
+        return event.kind not in ANSWERS or bool(self.numbers_of(event))
+
+    def numbers_of(self, event):
+        """Numbers of the pictures that an event is about."""
+        found = (real for picture in event.pictures for real in self._find(picture))
+        return [self.files.numbers[real] for real in found if real in self.files.numbers]
+
+    def skip(self, tab, who, number):
+        """Ask later."""
+        with self.lock:
+            self._check_number(number)
+            self._append("skip", tab, who, pictures=(self.files.event(number),))
+
+    def check(self, tab, who, begin, among):
+        """Draw predictions for a check, or end it."""
+        with self.lock:
+            if among not in N_CHECKED:
+                raise Refused("A check is among the rest, or what was seen.")
+            pictures = ()
+            if begin:
+                numbers = self.rest() if among == "rest" else self.seen()
+                drawn = np.random.default_rng().permutation(numbers)[: N_CHECKED[among]].tolist()
+                if not drawn:
+                    raise Refused("There is no picture to check.")
+                pictures = tuple(
+                    self.files.event(number, shown=self.shown(number)) for number in drawn
+                )
+            self._append("check", tab, who, pictures=pictures, among=among)
+
+    # Classes
+
+    def add(self, tab, who, names):
+        """Have classes of these names."""
+        with self.lock:
+            if not isinstance(names, list) or not 0 < len(names) <= MOST_NAMES:
+                raise Refused(f"Add 1 to {MOST_NAMES} classes.")
+            notes = []
+            names = tuple(dict.fromkeys(self._as_class(name, notes) for name in names))
+            self._append("add", tab, who, names=names)
+            return {"notes": notes}
+
+    def rename(self, tab, who, name, into):
+        """Call a class otherwise. With the name of another class, it joins that."""
+        with self.lock:
+            known, notes = self._known_class(name), []
+            # Another spelling of its own name is a new name.
+            is_own = isinstance(into, str) and self.said.names.now(into) == known
+            into = self._new_name(into) if is_own else self._as_class(into, notes)
+            self._append("rename", tab, who, names=(known,), into=into)
+            return {"notes": notes}
+
+    def join(self, tab, who, names, into):
+        """Make one class of several."""
+        with self.lock:
+            if not isinstance(names, list) or not 0 < len(names) <= MOST_NAMES:
+                raise Refused(f"Join 1 to {MOST_NAMES} classes.")
+            names, notes = tuple(map(self._known_class, names)), []
+            self._append("join", tab, who, names=names, into=self._as_class(into, notes))
+            return {"notes": notes}
+
+    def drop(self, tab, who, name):
+        """Take a class away. Its pictures have no label then."""
+        with self.lock:
+            self._append("drop", tab, who, names=(self._known_class(name),))
+
+    def classes(self):
+        """Names of all classes, in an order that stays."""
+        return self.said.names.current
+
+    def _known_class(self, text):
+        """The class of a text that the page shows."""
+        known = {plain(label): label for label in self.classes()}
+        if (
+            not isinstance(text, str)
+            or (name := known.get(text, self.said.names.now(text))) is None
+        ):
+            raise Refused("There is no such class.")
+        return name
+
+    def _as_class(self, text, notes):
+        label = self._as_label(text, notes)
+        if not label:
+            raise Refused(f"A class cannot be called “{text}”.")
+        return label
+
+    def _as_label(self, text, notes):
+        """The class that a text names in any spelling, or a new one. Empty for none of these."""
+        if not isinstance(text, str):
+            raise Refused("The name of a class is a text.")
+        if not text or spoken(text) == NONE_OF_THESE:
+            return ""
+        known = {plain(label): label for label in self.classes()}
+        if text in known:
+            return known[text]
+        if (name := self.said.names.now(text)) is None:
+            return self._new_name(text)
+        if text.strip() != plain(name).strip():
+            notes.append(f"“{text.strip()}” is “{plain(name)}”.")
+        return name
+
+    @staticmethod
+    def _new_name(text):
+        if not text.strip() or len(text) > N_LETTERS or len(text.splitlines()) > 1:
+            raise Refused(f"The name of a new class is one line of at most {N_LETTERS} letters.")
+        if plain(text) != text or not spoken(text):
+            raise Refused("The name of a new class has letters.")
+        return text.strip()
+
+    # What is known of the pictures
+
+    def shown(self, number):
+        """The label that stands under a picture."""
+        self._check_number(number)
+        check, real = self.said.check, self.files.real[number]
+        if check is not None and real in check.shown:
+            return self.said.now(check.shown[real]) or ""
+        answer = self.said.answers.get(real)
+        return self.learner.view.predicted[number] if answer is None else answer.label
+
+    def is_labelled(self, number):
+        return number >= self.files.n_photos or self.files.real[number] in self.said.answers
+
+    def is_open(self, number):
+        """Whether a picture may be asked for."""
+        return not self.is_labelled(number) and number not in self.files.unread
+
+    def rest(self):
+        """Pictures that nobody labelled."""
+        return [number for number in range(self.files.n_photos) if self.is_open(number)]
+
+    def seen(self):
+        """Pictures with a label at which somebody looked."""
+        numbers, seen = range(self.files.n_photos), self.said.seen
+        return [
+            number
+            for number in numbers
+            if self.files.real[number] in seen
+            and self.is_labelled(number)
+            and number not in self.files.unread
+        ]
+
+    def for_tab(self, tab, numbers, n_reserved):
+        """The pictures in this order, those last that another tab was given within a minute. The
+        first are reserved for this tab.
+        """
+        now = time.monotonic()
+        others = {
+            number
+            for number, (other, when) in self._given.items()
+            if other != tab and now - when < RESERVED_FOR
+        }
+        own = [number for number in numbers if number not in others]
+        for number in own[:n_reserved]:
+            self._given[number] = tab, now
+        return own + [number for number in numbers if number in others]
+
+    def as_number(self, text):
+        """The number of a picture, from an address."""
+        number = int(text)
+        self._check_number(number)
+        return number
+
+    def _check_number(self, number):
+        if type(number) is not int or not 0 <= number < len(self.files.paths):
+            raise Refused("There is no such picture.")
+
+    # The run
+
+    def _append(self, kind, tab, who, **values):
+        if self.is_done:
+            raise Refused("The files are written already. To go on, run the same command again.")
+        learnt = self.learner.view.learnt if kind in ANSWERS else 0
+        event = self.answers.append(kind, tab=tab, who=who, learnt=learnt, **values)
+        if kind == "undo":
+            given = self.job.given
+            self.said = fold(self.answers.events, self._find, given.classes, given.corrections)
+        else:
+            self.said = self.said.after(event, self._find)
+        self.learner.tell(self.said)
+
+    def done(self, write):
+        """Write the files by all that was said: the value of `write`, a function of job, labels and
+        what was said. After an error, the session goes on.
+        """
+        with self.lock:
+            if self.is_done:
+                raise Refused("The files are being written.")
+            self.is_done = True
+        try:
+            return write(self.job, self.learner.learn_all(self.said), self.said)
+        except BaseException:
+            self.is_done = False
+            raise
+
+
+def in_words(event):
+    """What a person did, as a sentence says it."""
+    named = ", ".join(f"“{plain(name)}”" for name in event.names)
+    match event.kind:
+        case "say":
+            label = event.pictures[0].label
+            return f"the answer “{plain(label) or NONE_OF_THESE}”"
+        case "page":
+            return f"a page of {len(event.pictures)}"
+        case "add":
+            return f"the new class {named}" if len(event.names) == 1 else "the new classes"
+        case "rename":
+            return f"the name “{plain(event.into)}” for {named}"
+        case "join":
+            return f"the join of {named} into “{plain(event.into)}”"
+        case _:
+            return f"the drop of {named}"

@@ -1,0 +1,80 @@
+"""Which files the pictures of events are now: by their path, or else by their content."""
+
+import hashlib
+import os
+from collections import defaultdict
+from contextlib import suppress
+from pathlib import PurePath
+
+
+class Pictures:
+    """The files of a job.
+
+    `files` are lists of paths by root, `"photos"` and `"shots"`, and `folders` are the folders in
+    which they are. Files are known by their real path, whatever link leads there.
+    """
+
+    def __init__(self, folders, files):
+        # By root and path below it, and the other way round.
+        self.real, self.place, self.real_of = {}, {}, {}
+        for root, paths in files.items():
+            for path in paths:
+                below = PurePath(path).relative_to(folders[root]).as_posix()
+                real = os.path.realpath(path)
+                self.real[root, below] = real
+                self.place.setdefault(real, (root, below))
+                self.real_of[path] = real
+        self._digests, self._of_size = {}, None
+
+    def finder(self, events):
+        """A function from a picture of these events, or of this run, to its real paths.
+
+        A picture whose content is gone from its path is wherever its content is, except where that
+        file has an answer of its own.
+        """
+        keys = {key_of(picture): [] for event in events for picture in event.pictures}
+        for key, found in keys.items():
+            real = self.real.get(key[:2])
+            if real is not None and self._is(real, *key[2:]):
+                found.append(real)
+        own = {real for found in keys.values() for real in found}
+        for key, found in keys.items():
+            if not found and key[3] is not None:
+                same = [real for real in self._with_size(key[2]) if self._is(real, *key[2:])]
+                found += [real for real in same if real not in own]
+
+        def find(picture):
+            key = key_of(picture)
+            # Pictures of this run are where they are, whatever their content is now.
+            return keys[key] if key in keys else self._at(picture)
+
+        return find
+
+    def _at(self, picture):
+        real = self.real.get((picture.root, picture.path))
+        return [] if real is None else [real]
+
+    def _is(self, real, size, sha256):
+        """Whether a file has this content. None is any."""
+        if sha256 is None:
+            return True
+        if real not in self._digests:
+            with suppress(OSError), open(real, "rb") as file:
+                n_bytes = os.fstat(file.fileno()).st_size
+                if n_bytes != size:
+                    return False
+                self._digests[real] = n_bytes, hashlib.file_digest(file, "sha256").hexdigest()
+        return self._digests.get(real) == (size, sha256)
+
+    def _with_size(self, size):
+        if self._of_size is None:
+            self._of_size = defaultdict(list)
+            for real in self.place:
+                with suppress(OSError):
+                    self._of_size[os.stat(real).st_size].append(real)
+        return self._of_size[size]
+
+
+def key_of(picture):
+    """What an event says of which picture it means."""
+    return picture.root, picture.path, picture.size, picture.sha256

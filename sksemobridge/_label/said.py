@@ -1,0 +1,245 @@
+"""What persons said, from their events alone: this knows no file, no model and no page."""
+
+from collections import defaultdict
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+from .class_names import ClassNames
+from .events import UNDOABLE, undone
+
+# After so many other answers, those to a check count half.
+HALF_OF_A_CHECK = 30
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What was said of a picture. An empty label is none of the classes.
+
+    `path` is as a person knows it. `event` is the number of the event, 0 for a list of corrections.
+    `likely`, `n_columns` and `learnt` say what the model said of it when it was asked first, see
+    `events`.
+    """
+
+    label: str
+    path: str
+    taught: bool = True
+    who: str = ""
+    event: int = 0
+    is_page: bool = False
+    likely: tuple[tuple[str, float], ...] = ()
+    n_columns: int = 0
+    learnt: int = 0
+
+
+@dataclass(frozen=True)
+class Check:
+    """A check: `shown` are the labels of pictures when they were drawn, among `"rest"` or
+    `"seen"`.
+    """
+
+    shown: dict[str, str]
+    among: str
+    event: int
+
+
+@dataclass(eq=False)
+class Said:
+    """What all events say together. Pictures are real paths.
+
+    Attributes
+    ----------
+    names : ClassNames
+        The classes.
+    answers : dict of Answer
+        The last of each picture, in the order in which they were given.
+    seen, skipped : dict
+        Pictures at which somebody looked, and those to ask later, as keys.
+    check : Check or None
+        The last check.
+    opinions : dict of dict
+        What each person said of a picture.
+    """
+
+    names: ClassNames = field(default_factory=ClassNames)
+    answers: dict[str, Answer] = field(default_factory=dict)
+    seen: dict[str, bool] = field(default_factory=dict)
+    skipped: dict[str, bool] = field(default_factory=dict)
+    check: Check | None = None
+    opinions: dict[str, dict[str, str]] = field(default_factory=dict)
+
+    def after(self, event, find):
+        """What is said with one more event, which takes none back. `find` gives the real paths of a
+        picture.
+        """
+        opinions = {real: dict(said) for real, said in self.opinions.items()}
+        parts = [dict(part) for part in (self.answers, self.seen, self.skipped)]
+        said = Said(self.names.copy(), *parts, self.check, opinions)
+        said._take(event, find)
+        return said
+
+    def _take(self, event, find):
+        match event.kind:
+            case "say" | "page":
+                for picture in event.pictures:
+                    for real in find(picture):
+                        self._answer(event, picture, real)
+            case "skip":
+                for real in (real for picture in event.pictures for real in find(picture)):
+                    self.skipped.pop(real, None)
+                    self.skipped[real] = True
+            case "check" if event.pictures:
+                shown = {real: part.shown for part in event.pictures for real in find(part)}
+                self.check = Check(shown, event.among, event.id)
+            case "check" if self.check is not None:
+                done = self.checked()
+                shown = {real: label for real, label in self.check.shown.items() if real in done}
+                self.check = replace(self.check, shown=shown)
+            case "add":
+                for name in event.names:
+                    self.names.add(name)
+            case "rename":
+                self.names.rename(event.names[0], event.into)
+            case "join":
+                self.names.join(event.names, event.into)
+            case "drop":
+                for name in event.names:
+                    self.names.drop(name)
+        if event.kind in ("rename", "join", "drop"):
+            self._follow_names()
+
+    def _answer(self, event, picture, real):
+        label = self.names.add(picture.label) if picture.label else ""
+        answer = Answer(
+            label,
+            picture.path,
+            bool(picture.taught),
+            event.who,
+            event.id,
+            event.kind == "page",
+            picture.likely,
+            picture.n_columns,
+            event.learnt,
+        )
+        earlier = self.answers.pop(real, None)
+        if earlier is not None and earlier.likely:
+            # The model may have learnt the answer before.
+            asked = {"likely": earlier.likely, "n_columns": earlier.n_columns}
+            answer = replace(answer, learnt=earlier.learnt, **asked)
+        self.answers[real] = answer
+        self.seen[real] = True
+        self.skipped.pop(real, None)
+        self.opinions.setdefault(real, {})[event.who or event.tab] = label
+
+    def _follow_names(self):
+        """Give answers the names that their classes have now. A class that was dropped takes its
+        answers along.
+        """
+        now = {answer.label: self.now(answer.label) for answer in self.answers.values()}
+        for real, answer in list(self.answers.items()):
+            if now[answer.label] is None:
+                del self.answers[real]
+            elif now[answer.label] != answer.label:
+                self.answers[real] = replace(answer, label=now[answer.label])
+
+    def now(self, label):
+        """The class that a label is now, None if it was dropped. None of the classes stays what it
+        is.
+        """
+        return self.names.now(label) if label else ""
+
+    def labels(self):
+        """Labels by picture."""
+        return {real: answer.label for real, answer in self.answers.items()}
+
+    def disputed(self):
+        """What each person said of the pictures on which they differ."""
+        now = {
+            real: {who: self.now(label) for who, label in said.items()}
+            for real, said in self.opinions.items()
+            if len(said) > 1
+        }
+        return {real: said for real, said in now.items() if len({*said.values()}) > 1}
+
+    def checked(self):
+        """Whether the predictions of the check are right, of the pictures that were answered
+        since.
+        """
+        if self.check is None:
+            return {}
+        found = {real: self.answers.get(real) for real in self.check.shown}
+        return {
+            real: answer.label == self.now(self.check.shown[real])
+            for real, answer in found.items()
+            if answer is not None and answer.event > self.check.event
+        }
+
+    def evidence(self):
+        """What the answers say of the predictions: arguments of `share_right`.
+
+        Pictures of a check are drawn at random. The more other answers follow, the less it counts.
+        """
+        shown = {} if self.check is None else self.check.shown
+        rounds = defaultdict(list)
+        for real, answer in self.answers.items():
+            if real in shown:
+                continue
+            names = [self.now(name) for name, _ in answer.likely]
+            if answer.label in names:
+                shares = _all_shares([share for _, share in answer.likely], answer.n_columns)
+                columns = answer.learnt, len(shares)
+                rounds[columns].append((shares, names.index(answer.label)))
+        answers = self.checked()
+        n_later = sum(
+            self.check is not None and answer.event > self.check.event and real not in shown
+            for real, answer in self.answers.items()
+        )
+        part = HALF_OF_A_CHECK / (HALF_OF_A_CHECK + n_later)
+        return {
+            "answers": [tuple(map(np.array, zip(*rounds[key]))) for key in sorted(rounds)],
+            "n_checked": part * len(answers),
+            "n_right": part * sum(answers.values()),
+        }
+
+
+def _all_shares(listed, n_columns):
+    """Probabilities of all columns, of which the first are listed, and the others share the
+    rest.
+    """
+    n_others = max(n_columns - len(listed), 0)
+    rest = max(1 - sum(listed), 0.0)
+    return [*listed, *[rest / n_others] * n_others] if n_others else listed
+
+
+def fold(events, find, classes=(), corrections=None):
+    """`Said` by all events together, without those that were taken back.
+
+    `classes` are there to begin with. `corrections` are labels of a list, real paths to `(path,
+    label)`.
+    """
+    said = Said(ClassNames(classes))
+    for real, (path, label) in (corrections or {}).items():
+        label = said.names.add(label) if label else ""
+        said.answers[real] = Answer(label, path)
+    passed = undone(events)
+    for position, event in enumerate(events):
+        if position not in passed:
+            said._take(event, find)
+    return said
+
+
+def last_undoable(events, tab, n_before, is_here):
+    """The event that a tab takes back: its own last one, or else the last of an earlier run, which
+    had `n_before` events. None if there is none.
+
+    `is_here` says whether an event is about something that is here.
+    """
+    passed = undone(events)
+    left = [
+        (position, event)
+        for position, event in enumerate(events)
+        if event.kind in UNDOABLE and position not in passed and is_here(event)
+    ]
+    own = [event for _, event in left if event.tab == tab]
+    earlier = [event for position, event in left if position < n_before]
+    return next(reversed(own or earlier), None)
