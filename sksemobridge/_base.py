@@ -14,7 +14,7 @@ from sklearn.utils.validation import check_is_fitted
 from ._model.linear import Linear
 from ._texts.encode import embed_classes
 from ._texts.prompts import ClassPrompts
-from ._utils.array_api import apply_in_blocks, log_softmax, namespace, softmax, to_numpy
+from ._utils.array_api import apply_in_blocks, namespace, softmax, to_numpy
 from ._utils.saving import KEPT, SavedEstimator
 from ._utils.threads import one_thread, threads_for
 from ._utils.validation import group_codes, validate_embeddings, validate_training_embeddings
@@ -64,6 +64,12 @@ class LinearFitted(Fitted, Protocol):
         """It, with something added to the decision."""
 
 
+def _log_of_softmax(logits):
+    # As in scikit-learn, so that both methods agree where a probability is zero.
+    with np.errstate(divide="ignore"):
+        return namespace(logits).log(softmax(logits))
+
+
 class EmbeddingClassifier(ClassifierMixin, SavedEstimator):
     """A classifier of embeddings.
 
@@ -84,14 +90,15 @@ class EmbeddingClassifier(ClassifierMixin, SavedEstimator):
     def predict_proba(self, X: ArrayLike) -> NDArray[Any]:
         """Return the probabilities of the classes, shape (n, C): the softmax of the logits.
 
-        Columns are in the order of `classes_`. NumPy arrays are float64, others have the precision
-        of `X`.
+        Columns are in the order of `classes_`. They have the precision of `X`.
         """
         return self._apply(X, softmax)
 
     def predict_log_proba(self, X: ArrayLike) -> NDArray[Any]:
-        """Return the logarithm of `predict_proba`, shape (n, C)."""
-        return self._apply(X, log_softmax)
+        """Return the logarithm of `predict_proba`, shape (n, C). It is -inf where the probability
+        is too small for the precision of `X`.
+        """
+        return self._apply(X, _log_of_softmax)
 
     def decision_function(self, X: ArrayLike) -> NDArray[Any]:
         """Return the logits of the classes, shape (n, C), or for two classes the log-odds of the

@@ -9,9 +9,9 @@ from numpy.testing import assert_allclose
 from sksemobridge import CLIPImageEncoder, CLIPTextEncoder, clear_model_cache
 
 from .encoder_helpers import some_pictures
-from .paper.test_training import train
-from .paper.worlds import make_problem
 from .second_device import NAME, SecondDevice
+from .semobridge.test_training import train
+from .semobridge.worlds import make_problem
 from .versions import needs
 
 TEXTS = ["a cat", "a dog and a tree", "a cat"]

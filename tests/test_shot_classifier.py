@@ -44,8 +44,9 @@ def test_probabilities_are_the_softmax_of_the_decision(world, kind, dtype):
             classifier.predict_proba(queries),
             classifier.decision_function(queries),
         )
-        assert probability.dtype == classifier.predict_log_proba(queries).dtype == np.float64
-        np.testing.assert_allclose(probability.sum(axis=1), 1, rtol=0, atol=1e-12)
+        assert probability.dtype == classifier.predict_log_proba(queries).dtype == decision.dtype
+        rounding = 10 * np.finfo(probability.dtype).eps
+        np.testing.assert_allclose(probability.sum(axis=1), 1, rtol=0, atol=rounding)
         np.testing.assert_allclose(probability, softmax(decision, axis=1), rtol=1e-5)
         log_proba = classifier.predict_log_proba(queries)
         np.testing.assert_allclose(log_proba, np.log(probability), rtol=1e-3, atol=1e-5)
