@@ -206,7 +206,7 @@ def _calibrate(classes, closed_form_of, X, shots, texts, given, temperature, val
     if not classes.is_trained:
         held_out = hold_out(closed_form_of, shots)
         return calibrate(given, held_out, count, texts.logit_scale, temperature)
-    if "lambda3" not in given:
+    if "lambda3" not in given and texts.embeddings is not None:
         lambda3 = trained_lambda3(hold_out(closed_form_of, shots), count, texts.logit_scale)
         given = {**given, "lambda3": lambda3}
     seen = LabelledCosines(classes.cosines(X), shots.codes, shots.weight, classes.divergence)

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from .numbers import Calibration, default_temperature, fit_temperature, typical_of
-from .score import START, LabelledCosines, Numbers, log_score
+from .score import START, LabelledCosines, Numbers, terms_of_score
 
 # Number of random candidates. The paper makes as many trials, of a sampler that learns from them.
 N_CANDIDATES = 1000
@@ -83,6 +83,17 @@ def weight_of_right(candidates: list[Numbers], images: LabelledCosines) -> np.nd
         block = slice(start, start + height)
         cosines = {name: z[block] for name, z in images.cosines.items()}
         for number, numbers in enumerate(candidates):
-            predicted = log_score(cosines, numbers, images.divergence).argmax(axis=1)
+            predicted = _score(cosines, numbers, images.divergence).argmax(axis=1)
             result[number] += images.weight[block] @ (predicted == images.codes[block])
     return result
+
+
+def _score(
+    cosines: Mapping[str, np.ndarray], numbers: Numbers, divergence: np.ndarray
+) -> np.ndarray:
+    """The score, up to a factor. It takes a ninth of the time of its logarithm, which is not needed
+    in the ranges of the search.
+    """
+    terms = list(terms_of_score(cosines, numbers, divergence))
+    top = float(max(np.max(offset) for _, _, offset in terms))
+    return sum(np.exp(offset - top - sharp * (1 - cosines[name])) for name, sharp, offset in terms)

@@ -11,6 +11,7 @@ from sksemobridge._semobridge.numbers import (
     BETA,
     LAMBDA1,
     RATIO,
+    TRAINED,
     Typical,
     automatic_numbers,
     calibrate,
@@ -24,6 +25,7 @@ from sksemobridge._semobridge.score import (
     Numbers,
     log_score,
 )
+from sksemobridge._semobridge.training import TrainingOptions
 from sksemobridge._utils.array_api import softmax
 from sksemobridge.datasets import load_emoji
 
@@ -176,6 +178,22 @@ def test_the_temperature_of_single_shots_is_half_way_to_its_default(is_single):
     default = default_temperature(given, typical_of(images), 20.0)
     assert factor < 0.5
     assert found.temperature == pytest.approx(default * factor ** (0.5 if is_single else 1))
+
+
+def test_the_third_term_of_a_trained_bridge_grows_where_shots_say_more_than_names():
+    texts = make_texts()
+    codes = np.repeat(np.arange(5), 6)
+    rng = np.random.default_rng(0)
+    centres = rng.normal(size=(5, texts.embeddings.shape[1]))
+    far_from_names = centres[codes] + 0.3 * rng.normal(size=(30, len(centres[0])))
+    training = TrainingOptions("adamw", max_iter=2, device="cpu")
+
+    def lambda3(X, codes, texts):
+        return bridge_classes(make_shots(X, codes), texts, {}, training=training).numbers.lambda3
+
+    assert lambda3(*draw(texts, 1), texts) == TRAINED.lambda3
+    assert lambda3(far_from_names, codes, texts) > 2 * TRAINED.lambda3
+    assert lambda3(far_from_names, codes, ClassTexts()) == TRAINED.lambda3
 
 
 def test_few_real_shots_gain_over_the_names():
