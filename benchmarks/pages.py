@@ -161,12 +161,13 @@ def draw_seconds(frame, path):
         ]
         wrong = 100 - np.mean(curves, axis=0)
         width = 2.5 if method == PAGES else 1.2
-        ax.plot(grid, np.maximum(wrong, 0.05), label=method, linewidth=width)
+        ax.plot(grid, np.where(wrong > 0, wrong, np.nan), label=method, linewidth=width)
     ax.set(
         xlabel="seconds of a person for 100 images",
         ylabel="images of the folder that are wrong, %",
         yscale="log",
         xlim=(0, None),
+        ylim=(0.05, None),
     )
     ax.set_yticks([10, 5, 2, 1, 0.5, 0.2, 0.1], ["10", "5", "2", "1", "0.5", "0.2", "0.1"])
     ax.minorticks_off()
