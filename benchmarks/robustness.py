@@ -19,6 +19,8 @@ Cases:
 - strangers: half of the classes are known. Near strangers are images of the others, far strangers
   those of other tasks. Printed are areas under the ROC curve in percent, known images against
   strangers, and the share of known images with small `p_values`.
+- p-values: how many images of the classes have small `p_values`, in percent: the mean over the
+  classes, and the share of all images, where the classes come as often as in the task.
 - terms: accuracy of some terms of `affinities` alone.
 
 Figures are means over tasks and draws: accuracy in percent, and in brackets the log loss. Draws
@@ -260,6 +262,21 @@ def strangers(task, k, seed, args):
     )
 
 
+def p_values(task, k, seed, args):
+    drawn = task.draw(k, seed)
+    if drawn is None:
+        return
+    shots, queries = drawn
+    p = classifier(task).fit(task.X[shots], task.y[shots]).p_values(task.X[queries])
+    found, y = {}, task.y[queries]
+    for alpha in (0.05, 0.2):
+        rejected = p <= alpha
+        of_classes = [rejected[y == name].mean() for name in np.unique(y)]
+        found[f"mean of classes, {alpha}"] = 100 * np.mean(of_classes)
+        found[f"images, {alpha}"] = 100 * rejected.mean()
+    yield str(k), found
+
+
 def terms(task, k, seed, args):
     drawn = task.draw(k, seed)
     if drawn is None or task.text_encoder is None:
@@ -282,6 +299,7 @@ CASES = {
     "uneven": uneven,
     "few-classes": few_classes,
     "strangers": strangers,
+    "p-values": p_values,
     "terms": terms,
 }
 # Cases that have their own numbers of shots.

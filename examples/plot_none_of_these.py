@@ -36,8 +36,8 @@ for name, score in scores.items():
         f" {roc_auc_score(is_known, score):.2f}"
     )
 
-# %% If images with a p-value of at most `alpha` are rejected, about the share `alpha` of the known
-# classes' pictures is lost.
+# %% If images with a p-value of at most `alpha` are rejected, about the share `alpha` of a known
+# class's pictures is lost, in the mean over the classes.
 p_values = classifier.p_values(X[queries])
 alphas = np.array([0.02, 0.05, 0.1, 0.2, 0.3])
 known_shares, other_shares = (

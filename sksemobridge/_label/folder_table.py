@@ -53,8 +53,8 @@ def predict_folder(
         Links to folders are followed. Hidden files and folders (with a leading dot) are left out,
         and so are the copies of `sksemobridge label --sort-into`.
     alpha : float, default=0.0
-        Images with a p-value of at most `alpha` get no label. This needs a classifier with
-        `p_values`.
+        Images with a p-value of at most `alpha` get no label: in the mean over the classes, at most
+        about `alpha` of their images. This needs a classifier with `p_values`.
     progress : bool, default=True
         Whether to show a progress bar.
 

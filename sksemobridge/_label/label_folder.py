@@ -86,7 +86,8 @@ def label_folder(
     answers : str, os.PathLike or None, default=None
         File of answers that the page of `sksemobridge label --open` wrote. It is only read.
     alpha : float, default=0.0
-        Images with a p-value of at most `alpha` get no label.
+        Images with a p-value of at most `alpha` get no label: in the mean over the classes, at most
+        about `alpha` of their images.
     each_by_itself : bool, default=False
         Do not learn from the images in the folder, so that a label does not depend on the others.
     cache : {"memory"}, str, os.PathLike or None, default="memory"

@@ -65,7 +65,7 @@ class LabelOptions:
     names: str | None = _option(".csv with label, name of the class, optional prompts", "FILE")
     alpha: float = _option(
         "give no label to images with a p-value of at most this number: they look like none of the"
-        " classes",
+        " classes. Of images of the classes this is about the share, in the mean over the classes",
         "ALPHA",
         default=0.0,
     )

@@ -37,6 +37,11 @@ def summary(job, labels, evidence):
             f" {job.alpha:g}."
         )
         lines.append(f"Note: {few} So every image gets a label.")
+    elif job.alpha:
+        lines.append(
+            f"By --alpha, at most about {job.alpha:.0%} of the images of a class lose their label,"
+            " in the mean over the classes."
+        )
     if has_text and labels.classifier.blend_["trust"] < 0.5:
         lines.append(
             "Note: By the shots, the names of the classes say little to the model. Try --names."

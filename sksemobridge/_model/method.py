@@ -23,7 +23,7 @@ def join_copies(memory):
             f" augmentations or frames of a film. They count as {n_images}"
             f" {'image' if n_images == 1 else 'images'}.",
             advice=(
-                "Mark copies of one image with equal values of groups; groups=range(len(y))"
+                "Mark copies of one image with equal values of groups; groups=[None] * len(y)"
                 " says that there are none."
             ),
         )

@@ -38,7 +38,7 @@ class Rows:
     embeddings: np.ndarray  # `(n, D)`
     labels: np.ndarray  # `(n,)`
     weight: np.ndarray  # `(n,)`, positive
-    groups: np.ndarray | None  # `(n,)`
+    groups: np.ndarray | None  # `(n,)`; None for a row that is an image by itself
     has_weight: np.ndarray | None = None  # for each row of the user, whether it is one of these
 
     def with_weight(self):
@@ -172,6 +172,8 @@ class ShotMemory:
     shots: Shots | None = None
     # the group of each value of the parameter `groups`
     group_of_value: dict = field(default_factory=dict)
+    # For each pooled shot, whether the user gave groups with it
+    has_groups: np.ndarray = field(default_factory=lambda: np.zeros(0, dtype=bool))
     # The group of each pooled shot if near copies count as one image. None before
     # `with_near_copies`
     near_copy_group: np.ndarray | None = None
@@ -190,7 +192,7 @@ class ShotMemory:
     def with_near_copies(self):
         """The memory with `near_copy_group`. Shots with groups of the user keep them."""
         group = self.shots.group.copy()
-        rows = np.flatnonzero(~np.isin(group, list(self.group_of_value.values())))
+        rows = np.flatnonzero(~self.has_groups)
         unit = l2_normalize(self.shots.X[rows].astype(np.float64))
         group[rows] = group[rows][near_copies(unit, self.shots.codes[rows])]
         return replace(self, near_copy_group=group)
@@ -203,11 +205,13 @@ class ShotMemory:
         old = self.shots
         n_old, next_group = (0, 0) if old is None else (len(old.codes), int(old.group.max()) + 1)
         group = next_group + np.arange(len(codes))
-        known = dict(self.group_of_value)
+        known, has_groups = dict(self.group_of_value), np.full(len(codes), rows.groups is not None)
         if rows.groups is not None:
+            pairs = zip(rows.groups.tolist(), group.tolist())
             group = np.array(
-                [known.setdefault(g, new) for g, new in zip(rows.groups.tolist(), group.tolist())]
+                [new if value is None else known.setdefault(value, new) for value, new in pairs]
             )
+        has_groups = np.append(self.has_groups, has_groups)
         if old is not None:
             pairs = (old.X, X), (old.codes, codes), (old.weight, weight), (old.group, group)
             X, codes, weight, group = map(np.concatenate, pairs)
@@ -217,7 +221,8 @@ class ShotMemory:
         shot_of_row = np.concatenate([_follow(self.shot_of_row, index[:n_old]), shot_of_new_row])
         pooled = dict(zip(group.tolist(), shots.group[index].tolist()))
         group_of_value = {value: pooled[g] for value, g in known.items() if g in pooled}
-        return ShotMemory(shots, group_of_value, shot_of_row=shot_of_row)
+        has_groups = np.isin(shots.group, shots.group[index[has_groups]])
+        return ShotMemory(shots, group_of_value, has_groups, shot_of_row=shot_of_row)
 
     def for_classes(self, indices):
         """The shots of the classes at `indices`. -1 is a class without shots."""
@@ -229,7 +234,8 @@ class ShotMemory:
         group_of_value = {value: g for value, g in self.group_of_value.items() if g in groups}
         shot_of_row = _follow(self.shot_of_row, np.where(is_kept, np.cumsum(is_kept) - 1, -1))
         near_copy_group = None if self.near_copy_group is None else self.near_copy_group[is_kept]
-        return ShotMemory(kept, group_of_value, near_copy_group, shot_of_row)
+        has_groups = self.has_groups[is_kept]
+        return ShotMemory(kept, group_of_value, has_groups, near_copy_group, shot_of_row)
 
 
 def renumbered(codes, indices):

@@ -252,10 +252,14 @@ def positions(known, labels):
 
 
 def validate_groups(groups, n_rows):
-    """Groups as an array of shape (n_rows,), or None."""
-    if groups is not None:
-        groups = as_labels(groups, "groups")
-        check_consistent_length(np.empty(n_rows), groups)
+    """Groups as an array of shape (n_rows,), in which missing ones are None; or None."""
+    if groups is None:
+        return None
+    groups, is_missing = _flat_with_missing(groups, "groups")
+    check_consistent_length(np.empty(n_rows), groups)
+    if is_missing.any():
+        groups = groups.astype(object)
+        groups[is_missing] = None
     return groups
 
 

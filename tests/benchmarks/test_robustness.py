@@ -57,6 +57,11 @@ def test_wrong_labels_are_planted_at_each_rate(rows, options):
         ("uneven", "1 and 16", {"shots", "names alone"}),
         ("few-classes", "all x 2", {"without text", "LogisticRegression"}),
         ("terms", "text + shots + correction", {"2 shots"}),
+        (
+            "p-values",
+            "2",
+            {f"{what}, {alpha}" for what in ("mean of classes", "images") for alpha in (0.05, 0.2)},
+        ),
     ],
 )
 def test_each_case_has_its_columns(rows, case, row, columns):

@@ -41,6 +41,12 @@ def test_the_command_labels_a_folder_from_a_folder_of_shots(label, place):
     assert "no p-value is as low as --alpha 0.01" in said
 
 
+def test_the_command_says_whose_labels_alpha_takes(label):
+    said = label(f"{SHOTS} --out labels.csv --alpha 0.4")[1]
+    assert "at most about 40% of the images of a class lose their label" in said
+    assert "in the mean over the classes" in said
+
+
 @pytest.mark.parametrize("kind", ["skops", "joblib"])
 def test_a_saved_classifier_labels_as_the_one_from_the_shots_also_of_two_models(label, place, kind):
     said = label(f"{SHOTS} --model mini --out a.csv --save model.{kind}")[1]

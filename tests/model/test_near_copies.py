@@ -1,5 +1,6 @@
 """Near copies of one image count as one image; distinct images never do."""
 
+import pickle
 import warnings
 
 import numpy as np
@@ -122,6 +123,39 @@ def test_rows_with_groups_do_not_keep_others_from_being_searched():
     with pytest.warns(UserWarning, match="30 of 60 shots are near copies.*count as 6 images"):
         classifier.partial_fit(X[rows >= 30], y[rows >= 30], groups=grouped[rows >= 30])
     np.testing.assert_allclose(classifier.predict_proba(u), expected.predict_proba(u), atol=1e-6)
+
+
+@pytest.mark.parametrize("missing", [None, np.nan])
+def test_a_row_without_a_group_is_an_image_by_itself_in_every_call(missing):
+    """Also if it is nearly the same as others, and a later call gives no groups."""
+    u, codes = images(6, 2)
+    X, y = copied(u, 5), np.repeat(codes, 5)
+    rows = np.arange(len(y))
+    expected = FewShotClassifier(class_names="ignore").fit(X, y, groups=rows)
+    whole = FewShotClassifier(class_names="ignore").fit(X, y, groups=[missing] * len(y))
+    in_parts = FewShotClassifier(class_names="ignore")
+    for part in np.split(rows, [20, 40]):
+        in_parts.partial_fit(X[part], y[part], groups=[missing] * len(part))
+    in_parts = pickle.loads(pickle.dumps(in_parts))
+    # Far from all others.
+    far = np.ones((1, X.shape[1])) * [[1, -1] * (X.shape[1] // 2)]
+    for classifier in (expected, whole, in_parts):
+        classifier.partial_fit(far, y[:1])
+        np.testing.assert_allclose(
+            classifier.predict_proba(u), expected.predict_proba(u), atol=1e-6
+        )
+
+
+def test_rows_with_a_group_and_without_one_may_be_mixed():
+    u, codes = images(6, 2)
+    X, y = copied(u, 5), np.repeat(codes, 5)
+    groups = (np.arange(len(y)) // 5).astype(float)
+    alone = groups % 2 == 0
+    numbered = np.where(alone, 100 + np.arange(len(y)), groups)
+    expected = FewShotClassifier(class_names="ignore").fit(X, y, groups=numbered)
+    found = FewShotClassifier(class_names="ignore")
+    found.fit(X, y, groups=np.where(alone, np.nan, groups))
+    np.testing.assert_allclose(found.predict_proba(u), expected.predict_proba(u), atol=1e-6)
 
 
 @pytest.fixture

@@ -140,7 +140,6 @@ def test_labels_that_are_missing_or_mixed_are_named(labels, message):
     classifier = FewShotClassifier().fit(X, y)
     for name, call in (
         ("y", lambda: classifier.fit(X, labels)),
-        ("groups", lambda: classifier.fit(X, y, groups=labels)),
         ("classes", lambda: classifier.partial_fit(X, y, classes=labels)),
         ("classes", lambda: classifier.with_classes(labels)),
         ("query_labels", lambda: mean_average_precision(X, X, labels, y)),
@@ -148,6 +147,19 @@ def test_labels_that_are_missing_or_mixed_are_named(labels, message):
     ):
         with pytest.raises(ValueError, match=message.replace("y ", f"{name} ")):
             call()
+
+
+def test_groups_may_be_missing_but_not_mixed():
+    X, y = embeddings(3), [1, 2, 3]
+    for groups in ([np.nan, 1, 1], ["a", None, "b"], np.array(["a", pd.NA, "a"], dtype=object)):
+        FewShotClassifier().fit(X, y, groups=groups)
+    for groups, message in (
+        ((1, "a", None), "groups mix text and other values"),
+        (np.array([[0, 1], [1, 2]]), "groups must be a flat list of labels"),
+        (np.ma.array([0, 1, 2], mask=[0, 1, 0]), "groups has masked values"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            FewShotClassifier().fit(X, y, groups=groups)
 
 
 @pytest.mark.parametrize(
