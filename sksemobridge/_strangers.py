@@ -21,6 +21,9 @@ from ._utils.validation import validate_embeddings
 # Without them, one example that somebody gave by mistake would say that half of the images are
 # strangers. 5 is level.
 WORTH_OF_IMAGES = 10.0
+# With this many strangers they count half of that, because strangers are not as rare then. All the
+# same costs a point after 20 answers, half with 5 costs two after five if classes were forgotten.
+STRANGERS_FOR_HALF = 10.0
 # Probability that an image is a stranger, if nothing is known of it. 0.1 is level.
 RARE = 0.05
 # The names may fit two kinds of images: own ones and strangers, or classes with good and with bad
@@ -40,9 +43,9 @@ def stranger_proba(classifier: Any, X: ArrayLike, strangers: ArrayLike) -> NDArr
 
     A logistic regression has three features: how well the names of the classes fit, and the cosines
     to the most similar shot and to the most similar stranger. It learns from shots and strangers.
-    All images together count as ten further examples. They are hardly strangers. But if the names
-    fit two kinds of images differently well, and mostly strangers are examples of the worse kind,
-    this kind are strangers. So one stranger that is none, by mistake, does little harm.
+    All images together count as up to ten further examples, which are hardly strangers. So one
+    stranger that is none, by mistake, does little harm. But if the names fit two kinds of images
+    differently well, and most examples of the worse kind are strangers, all of this kind are.
 
     Parameters
     ----------
@@ -99,7 +102,8 @@ def stranger_proba(classifier: Any, X: ArrayLike, strangers: ArrayLike) -> NDArr
 
     q = _stranger_by_names(logits[: len(u)], level[len(u) :], is_stranger)
     labels = np.concatenate([np.zeros(len(u)), np.ones(len(u)), is_stranger])
-    weight = np.concatenate([1 - q, q]) * WORTH_OF_IMAGES / len(u)
+    worth = WORTH_OF_IMAGES / (1 + len(strangers) / STRANGERS_FOR_HALF)
+    weight = np.concatenate([1 - q, q]) * worth / len(u)
     regression = LogisticRegression(max_iter=1000).fit(
         np.concatenate([features[: len(u)], features]),
         labels,

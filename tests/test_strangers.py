@@ -50,7 +50,8 @@ def test_shots_of_the_classes_count(world):
 
 @pytest.mark.parametrize("n_strangers", [1, 3])
 def test_it_is_a_regression_of_three_features(n_strangers):
-    """An example is not its own neighbour. All images together count as ten examples."""
+    """An example is not its own neighbour. All images together count as ten examples, and as five
+    beside ten strangers."""
     X, _, names = own_and_strange(n=12, width=8)
     shots, strangers = X[[0, 1, 13]], X[40 : 40 + n_strangers]
     classifier = FewShotClassifier(names.text_encoder, prompts="{}").fit(shots, list("aab"))
@@ -72,7 +73,8 @@ def test_it_is_a_regression_of_three_features(n_strangers):
     odds = 0.25 * (0.8 / 0.3) ** low[3:].sum() * (0.2 / 0.7) ** low[:3].sum()
     q = np.where(typical, 0.05, 0.05 + 0.9 * odds / (1 + odds))
     is_strange = np.repeat([False, True, False, True], [len(X), len(X), 3, n_strangers])
-    weight = np.concatenate([(1 - q) * 10 / len(X), q * 10 / len(X), np.ones(3 + n_strangers)])
+    worth = 10 / (1 + n_strangers / 10) / len(X)
+    weight = np.concatenate([(1 - q) * worth, q * worth, np.ones(3 + n_strangers)])
     features = np.vstack([features[: len(X)], features])
     regression = LogisticRegression(max_iter=1000).fit(features, is_strange, weight)
     expected = regression.predict_proba(features[: len(X)])[:, 1]
