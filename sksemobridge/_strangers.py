@@ -103,11 +103,12 @@ def stranger_proba(classifier: Any, X: ArrayLike, strangers: ArrayLike) -> NDArr
     q = _stranger_by_names(logits[: len(u)], level[len(u) :], is_stranger)
     labels = np.concatenate([np.zeros(len(u)), np.ones(len(u)), is_stranger])
     worth = WORTH_OF_IMAGES / (1 + len(strangers) / STRANGERS_FOR_HALF)
-    weight = np.concatenate([1 - q, q]) * worth / len(u)
+    weight = np.concatenate([np.concatenate([1 - q, q]) * worth / len(u), np.ones(len(known))])
+    # Many strangers beside few shots or none do not say that all images are strangers.
+    own, of_strangers = np.bincount(labels.astype(int), weight)
+    weight[labels == 0] *= max(of_strangers / own, 1.0)
     regression = LogisticRegression(max_iter=1000).fit(
-        np.concatenate([features[: len(u)], features]),
-        labels,
-        sample_weight=np.concatenate([weight, np.ones(len(known))]),
+        np.concatenate([features[: len(u)], features]), labels, sample_weight=weight
     )
     return regression.predict_proba(features[: len(u)])[:, 1]
 

@@ -48,7 +48,7 @@ def test_shots_of_the_classes_count(world):
     assert np.mean(p[kind < 3] > 0.5) < 0.05
 
 
-@pytest.mark.parametrize("n_strangers", [1, 3])
+@pytest.mark.parametrize("n_strangers", [1, 3, 20])
 def test_it_is_a_regression_of_three_features(n_strangers):
     """An example is not its own neighbour. All images together count as ten examples, and as five
     beside ten strangers."""
@@ -75,6 +75,7 @@ def test_it_is_a_regression_of_three_features(n_strangers):
     is_strange = np.repeat([False, True, False, True], [len(X), len(X), 3, n_strangers])
     worth = 10 / (1 + n_strangers / 10) / len(X)
     weight = np.concatenate([(1 - q) * worth, q * worth, np.ones(3 + n_strangers)])
+    weight[~is_strange] *= max(weight[is_strange].sum() / weight[~is_strange].sum(), 1)
     features = np.vstack([features[: len(X)], features])
     regression = LogisticRegression(max_iter=1000).fit(features, is_strange, weight)
     expected = regression.predict_proba(features[: len(X)])[:, 1]
