@@ -105,7 +105,8 @@ def test_a_class_whose_name_means_nothing_keeps_its_shots(world):
 def test_shots_that_hardly_count_are_warned_of(world, mislabelled):
     X, y, wrong = mislabelled
     with pytest.warns(
-        UserWarning, match=f"5 of 40 shots hardly count.* labelled '{min(y[wrong])}'"
+        UserWarning,
+        match=f"5 of 40 shots hardly count.* labelled '{min(y[wrong])}'.*label_noise=0 trusts",
     ):
         world.classifier(label_noise=0.2).fit(X, y)
 

@@ -7,6 +7,7 @@ import pytest
 from sklearn.metrics import roc_auc_score
 
 from sksemobridge import FewShotClassifier
+from sksemobridge._model.typicality import Typicality
 
 
 def fitted(world, per_class, with_text=True):
@@ -135,3 +136,15 @@ def test_they_are_measured_by_the_shots_also_after_unlabelled_images(world):
     classifier = fitted(world, 3)
     X, _ = world.draw(20)
     np.testing.assert_array_equal(classifier.with_unlabeled(X).p_values(X), classifier.p_values(X))
+
+
+def test_a_shot_that_is_as_typical_counts_and_each_class_counts_the_same():
+    held_out = np.array([[1.0, 0.0], [2.0, 0.0], [0.0, 2.0], [0.0, 4.0]])
+    typicality = Typicality({}, held_out, np.array([0, 0, 0, 1]), np.array([1.0, 1.0, 2.0, 5.0]))
+    # Shares of 1/4, 1/4, 1/2 and 1. They are as good as (2 ** 2) / (1/16 + 1/16 + 1/4 + 1) images.
+    n = 4 / 1.375
+    below = n * np.array([0, 1 / 8, 4 / 8, 4 / 8, 1])
+    expected = (1 + below) / (1 + n)
+    np.testing.assert_allclose(typicality.p_values(np.array([0.5, 1, 2, 3, 4])), expected)
+    nobody = Typicality({}, np.zeros((0, 2)), np.zeros(0, dtype=int), np.zeros(0))
+    np.testing.assert_array_equal(nobody.p_values(np.array([0.5, 1])), 1)
