@@ -136,9 +136,9 @@ class Browser:
         assert "exceptionDetails" not in result, result
         return result["result"].get("value")
 
-    def look(self, width, scheme):
-        """Set the width of the window, and light or dark colors."""
-        size = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": False}
+    def look(self, width, scheme, height=900):
+        """Set the size of the window, and light or dark colors."""
+        size = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": False}
         self.send("Emulation.setDeviceMetricsOverride", **size)
         features = [{"name": "prefers-color-scheme", "value": scheme}]
         self.send("Emulation.setEmulatedMedia", features=features)
@@ -147,7 +147,8 @@ class Browser:
         color = self.run("getComputedStyle(document.body).backgroundColor")
         return sum(map(int, color[4:-1].split(","))) > 384
 
-    def press(self, key):
+    def press(self, key, modifiers=0):
+        """Press a key, with Alt (1), Ctrl (2), Meta (4) and Shift (8) held."""
         for kind in ("keyDown", "keyUp"):
             text = {"text": key} if kind == "keyDown" and len(key) == 1 else {}
-            self.send("Input.dispatchKeyEvent", type=kind, key=key, **text)
+            self.send("Input.dispatchKeyEvent", type=kind, key=key, modifiers=modifiers, **text)

@@ -1,16 +1,17 @@
-"""Draw the picture in the README: the live page, with the bundled model and pictures. It needs
-Chromium.
+"""Draw the stills of the live page in the docs and the README, with the bundled model and pictures.
+It needs Chromium.
 
-python tools/draw_live_page.py docs/images/live_page.png
+python tools/draw_live_page.py docs/images
 """
 
 import base64
+import io
 import os
 import re
-import signal
 import subprocess
 import sys
 import tempfile
+import time
 from pathlib import Path
 
 import numpy as np
@@ -22,17 +23,120 @@ from sksemobridge.datasets import load_emoji
 from tests.browser import Browser, wait_until
 
 CLASSES = ["bird", "building", "clock", "drink", "fruit", "ground vehicle", "heart", "mammal"]
-N_ANSWERS = 10
-NAMES = ",".join(CLASSES).replace("ground ", "")
-COMMAND = f"-m sksemobridge label photos --out labels.csv --open --model mini --classes {NAMES}"
+COMMAND = "-m sksemobridge label photos --out labels.csv --report report.html --open --model mini"
+# Pixels of the window: those of a small laptop.
+SIZE = {"width": 1100, "height": 640}
+# Colors of a still: more make the files larger, and look the same.
+N_COLORS = 128
+# Pages that are looked through, and questions that are answered, before the stills of the rest.
+N_PAGES = 4
+N_ANSWERS = 6
+IS_QUIET = """
+!document.querySelector("[aria-busy=true]")
+  && ![...document.images].some((image) => image.checkVisibility() && !image.complete)
+"""
 
 
-def main(path):
-    path, emoji = Path(path).absolute(), load_emoji()
+class Person:
+    """A person who knows the class of each picture by the name of its file."""
+
+    def __init__(self, folder, address, true, files, images):
+        self.files = files
+        self.browser, self.true, self.images = Browser(f"{folder}/profile"), true, images
+        self.browser.send(
+            "Emulation.setDeviceMetricsOverride", deviceScaleFactor=1, mobile=False, **SIZE
+        )
+        self.browser.send("Emulation.setScrollbarsHidden", hidden=True)
+        self.browser.open(address)
+        self.run = self.browser.run
+        self.wait()
+
+    def wait(self):
+        wait_until(lambda: self.run(IS_QUIET))
+        wait_until(lambda: "Learning" not in self.run("document.body.innerText"))
+
+    def press(self, key):
+        self.browser.press(key)
+        self.wait()
+
+    def go(self, view):
+        self.run(f"location.hash = {view!r}")
+        wait_until(lambda: self.run("document.body.dataset.view") == view.split("/")[0])
+        self.wait()
+
+    def draw(self, name):
+        """Save what is in sight, when it moves no more."""
+        time.sleep(0.5)
+        content = base64.b64decode(self.browser.send("Page.captureScreenshot")["data"])
+        still = Image.open(io.BytesIO(content)).convert("RGB").quantize(N_COLORS)
+        still.save(self.images / f"{name}.png", optimize=True)
+
+    def class_of(self, path):
+        return self.true[int(re.search(r"IMG_(\d+)", path)[1])]
+
+    def name_classes(self):
+        """Give the first group of each class its name, drop the others, and type what is not
+        there.
+        """
+        cards = self.run(
+            "[...document.querySelectorAll('#suggestions .card')].map((card) =>"
+            " [...card.querySelectorAll('img')].map((one) => one.src.match(/(\\d+)[?]/)[1]))"
+        )
+        left = [*CLASSES]
+        for i, numbers in enumerate(cards):
+            place = f"document.querySelectorAll('#suggestions .card')[{i}]"
+            shown = {self.true[self.files[int(number)]] for number in numbers}
+            if len(shown) == 1 and (name := shown.pop()) in left:
+                left.remove(name)
+                self.run(
+                    f"(field => {{ field.value = {name!r};"
+                    f" field.dispatchEvent(new Event('input')); }})({place}.querySelector('input'))"
+                )
+            else:
+                self.run(f"{place}.querySelector('.keep').click()")
+        self.run("document.getElementById('own-name').focus()")
+        for letter in ", ".join(left):
+            self.browser.press(letter)
+        self.draw("live_names")
+        self.run("document.getElementById('start').click()")
+        wait_until(lambda: self.run("document.body.dataset.view") == "look")
+        self.wait()
+
+    def mark(self):
+        """Mark the wrong tiles of a page, and return how many there are."""
+        tiles = self.run(
+            "[...document.querySelectorAll('#look-tiles .tile')]"
+            ".map((tile) => [tile.ariaLabel, tile.dataset.label])"
+        )
+        wrong = [
+            (i, self.class_of(text))
+            for i, (text, label) in enumerate(tiles)
+            if self.class_of(text) != label
+        ]
+        for i, label in wrong:
+            self.run(f"document.querySelectorAll('#look-tiles .tile')[{i}].click()")
+            if self.run(f"document.querySelectorAll('.tile')[{i}].dataset.label") != label:
+                self.say(label)
+        return len(wrong)
+
+    def say(self, label):
+        self.browser.press("/")
+        for letter in label:
+            self.browser.press(letter)
+        self.press("Enter")
+
+    def answer(self):
+        self.say(self.class_of(self.run("document.getElementById('name').textContent")))
+
+
+def main(images):
+    images, emoji = Path(images).absolute(), load_emoji()
+    names = emoji.target_names[emoji.target]
     with tempfile.TemporaryDirectory() as folder:
         os.chdir(folder)
         os.mkdir("photos")
-        for i in np.flatnonzero(np.isin(emoji.target_names[emoji.target], CLASSES)):
+        rows = np.flatnonzero(np.isin(names, CLASSES))
+        for i in rows:
             Image.fromarray(emoji.images[i]).save(f"photos/IMG_{i:04d}.png")
         environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[1]), "BROWSER": "true"}
         arguments = [sys.executable, *COMMAND.split()]
@@ -40,30 +144,27 @@ def main(path):
         address = next(
             filter(None, (re.search(r"http://\S+", line) for line in server.stderr))
         ).group()
-        browser = Browser(f"{folder}/profile")
-        browser.send(
-            "Emulation.setDeviceMetricsOverride",
-            width=1100,
-            height=640,
-            deviceScaleFactor=1,
-            mobile=False,
-        )
-        browser.send("Emulation.setScrollbarsHidden", hidden=True)
-        browser.open(address)
-        wait_until(lambda: "labelled 0 of" in browser.run("document.body.innerText"))
-        for n in range(1, N_ANSWERS + 1):
-            text = browser.run("document.body.innerText")
-            # A person knows the class. Its key stands before its name.
-            asked = int(re.search(r"IMG_(\d+)", text)[1])
-            name = emoji.target_names[emoji.target[asked]].replace("ground ", "")
-            browser.press(re.search(rf"(\d)\s+{name}\s", text)[1])
-            wait_until(lambda: f"labelled {n} of" in browser.run("document.body.innerText"))  # noqa: B023
-            wait_until(lambda: "learning" not in browser.run("document.body.innerText"))
-        path.write_bytes(
-            base64.b64decode(browser.send("Page.captureScreenshot", format="png")["data"])
-        )
-        browser.close()
-        server.send_signal(signal.SIGINT)
+        person = Person(folder, address, names, rows, images)
+        person.name_classes()
+        for _ in range(N_PAGES):
+            person.mark()
+            person.press("Enter")
+        n_wrong = person.mark()
+        if n_wrong:
+            person.run("document.querySelector('.tile.changed').click()")
+        person.draw("live_page")
+        person.press("Enter")
+        person.go("ask")
+        for _ in range(N_ANSWERS):
+            person.answer()
+        person.draw("live_ask")
+        person.go("classes/fruit")
+        wait_until(lambda: "held out" in person.run("document.body.innerText"))
+        person.draw("live_classes")
+        person.run("document.getElementById('done').click()")
+        wait_until(lambda: "What next?" in person.run("document.body.innerText"))
+        person.draw("live_end")
+        person.browser.close()
         server.wait()
 
 

@@ -104,8 +104,10 @@ class LabelOptions:
 
     def check(self) -> None:
         """Raise a `UsageError` for values that do not fit each other, or need a missing package."""
-        if self.model_file is None and self.shots is None and self.classes is None:
-            raise UsageError("give --shots, --classes, or --model-file")
+        # The page asks what is in the folder.
+        has_classes = self.shots is not None or self.classes is not None or self.open
+        if self.model_file is None and not has_classes:
+            raise UsageError("give --shots, --classes, or --model-file; or --open to find names")
         if not 0 <= self.alpha <= 1:
             raise UsageError(f"--alpha: {self.alpha:g} is not between 0 and 1")
         for option in self.given():

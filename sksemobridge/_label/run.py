@@ -47,7 +47,13 @@ def run(options):
         def write(job, labels, said):
             return write_files(options, answers, labels, summary(job, labels, said.evidence()))
 
-        return serve(session, write, f"Label {options.photos}", say)
+        outputs = {
+            "table": options.out,
+            "report": options.report,
+            "classifier": options.save,
+            "folder": options.sort_into,
+        }
+        return serve(session, write, f"Label {options.photos}", say, outputs)
 
 
 def _job(options, answers):

@@ -44,6 +44,7 @@ class PageState:
                 "seen": sum(files.real[number] in said.seen for number in photos),
                 "total": files.n_photos,
                 "rest": self._rest(view),
+                "strangers": sum(not view.predicted[number] for number in session.rest()),
                 "classes": [plain(label) for label in session.classes()],
                 "queue": self.items(session.for_tab(tab, self._queue(view), N_RESERVED)[:N_SHOWN]),
                 "recent": self.items(self._recent()[:N_SHOWN]),

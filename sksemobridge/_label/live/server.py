@@ -11,7 +11,6 @@ import webbrowser
 from importlib.resources import files
 
 import uvicorn
-from jinja2 import Environment, PackageLoader
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
 from starlette.middleware import Middleware
@@ -21,17 +20,18 @@ from starlette.routing import Route
 
 from ...encoders._heads import ImageReadError
 from ..folder_table import plain
+from .gallery import Gallery
+from .look import next_page
 from .page_state import PageState
 from .session import Refused
+from .suggestions import Suggestions
+from .written import linked_files
 
 MACHINE = "127.0.0.1"
 # Names of this machine in an address. A tunnel may change the port, but not the name.
 ORIGIN = re.compile(r"https?://(127\.0\.0\.1|localhost)(:[0-9]{1,5})?", re.IGNORECASE)
-MOST_BYTES = 10_000
-# Pixels of the longer side of a picture.
-SIDE = 800
-# Pixels of the longer side of a small picture.
-SMALL = 160
+# A page of 60 pictures with long names of classes is shorter.
+MOST_BYTES = 100_000
 HEADERS = {
     "Cache-Control": "no-store",
     "Cross-Origin-Opener-Policy": "same-origin",
@@ -41,20 +41,19 @@ HEADERS = {
 }
 # Parts of the page, by name.
 PARTS = files(__package__) / "static"
-STATIC = {part.name: part for part in PARTS.iterdir() if part.name.endswith((".js", ".css"))}
-STATIC["page.css"] = files("sksemobridge._label.report") / "page.css"
-KINDS = {"js": "text/javascript", "css": "text/css"}
-TEMPLATES = Environment(loader=PackageLoader(__package__, "static"), autoescape=True)
+KINDS = {"js": "text/javascript", "css": "text/css", "svg": "image/svg+xml"}
+STATIC = {part.name: part for part in PARTS.iterdir() if part.name.rpartition(".")[2] in KINDS}
 POLICY = "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 
 
-def serve(session, write, title, say):
+def serve(session, write, title, say, outputs=None):
     """Serve the page of a `Session` until the person is done or Ctrl-C, and return what `write`
     gives.
 
     `write` is for `Session.done`. It returns the exit status and sentences for the person.
+    `outputs` are the paths that it writes, by what they are, see `finish.js`.
     """
-    live = _LivePage(session, write, title)
+    live = _LivePage(session, write, title, outputs or {})
     with socket.socket() as listening:
         listening.bind((MACHINE, 0))
         listening.listen()
@@ -85,9 +84,12 @@ def _open(address):
 
 
 class _LivePage:
-    def __init__(self, session, write, title):
+    def __init__(self, session, write, title, outputs):
         self.session, self.write, self.title = session, write, plain(title)
+        self.outputs = outputs
         self.state = PageState(session)
+        self.gallery = Gallery(session, self.state.items)
+        self.suggestions = Suggestions(session)
         self.secret, self.once, self.finished = (
             secrets.token_urlsafe(32),
             secrets.token_urlsafe(32),
@@ -105,7 +107,14 @@ class _LivePage:
             "rename": lambda tab, who, data: session.rename(tab, who, data["name"], data["into"]),
             "join": lambda tab, who, data: session.join(tab, who, data["names"], data["into"]),
             "drop": lambda tab, who, data: session.drop(tab, who, data["name"]),
-            "done": lambda tab, who, data: {"written": self.done()},
+            "look": self.look,
+            "look_at_class": lambda tab, who, data: self.gallery.look_at_class(
+                data["name"], data["start"], data["n_images"]
+            ),
+            "overview": lambda tab, who, data: self.gallery.overview(),
+            "disputed": lambda tab, who, data: self.gallery.disputed(),
+            "suggest": lambda tab, who, data: self.suggestions.suggest(data["n_names"]),
+            "done": lambda tab, who, data: self.done(),
         }
         routes = [Route("/", self.page), Route("/picture/{number}", self.picture)]
         routes.append(Route("/static/{name}", self.static))
@@ -152,9 +161,9 @@ class _LivePage:
     async def page(self, request):
         secret = request.query_params.get("secret")
         if secret is None:
-            policy = f"{POLICY}; img-src 'self' data:; connect-src 'self'"
+            policy = f"{POLICY}; img-src 'self'; connect-src 'self'"
             policy += "; style-src 'self'; script-src 'self'"
-            text = TEMPLATES.get_template("live.html").render(title=self.title)
+            text = (PARTS / "live.html").read_text("utf-8")
             return HTMLResponse(text, headers={"Content-Security-Policy": policy})
         if _same(secret, self.once):
             self.once = None
@@ -196,7 +205,8 @@ class _LivePage:
                 raise TypeError
             action = self.actions[request.path_params["action"]]
             more = await run_in_threadpool(action, tab, who, data) or {}
-            answer = {"notes": []} | await run_in_threadpool(self.state.of, tab, since) | more
+            state = await run_in_threadpool(self.state.of, tab, since)
+            answer = {"notes": [], "title": self.title} | state | more
         except (Refused, ImageReadError) as error:
             return _json({"failed": str(error)}, 409)
         except OSError as error:
@@ -213,6 +223,15 @@ class _LivePage:
         among = data.get("among", "rest")
         return self.session.check(tab, who, data["begin"] is True, among)
 
+    def look(self, tab, who, data):
+        among, name, without = data.get("among", "rest"), data.get("name"), data.get("without", ())
+        groups, left = next_page(self.session, tab, data["n_images"], among, name, without)
+        shown = [
+            {"label": plain(label), "pictures": self.state.items(numbers)}
+            for label, numbers in groups.items()
+        ]
+        return {"look": {"groups": shown, "left": left}}
+
     def done(self):
         try:
             self.finished = self.session.done(self.write)
@@ -220,7 +239,7 @@ class _LivePage:
         except ValueError as error:
             raise Refused(str(error)) from error
         self.server.should_exit = True
-        return self.finished[1]
+        return {"written": self.finished[1], "files": linked_files(self.outputs)}
 
 
 def _json(data, status=200):

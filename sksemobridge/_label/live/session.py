@@ -265,16 +265,16 @@ class Session:
         """The pictures in this order, those last that another tab was given within a minute. The
         first are reserved for this tab.
         """
-        now = time.monotonic()
-        others = {
-            number
-            for number, (other, when) in self._given.items()
-            if other != tab and now - when < RESERVED_FOR
-        }
+        others = {number for number in numbers if self.is_given(number, tab)}
         own = [number for number in numbers if number not in others]
         for number in own[:n_reserved]:
-            self._given[number] = tab, now
+            self._given[number] = tab, time.monotonic()
         return own + [number for number in numbers if number in others]
+
+    def is_given(self, number, tab):
+        """Whether another tab was given a picture within a minute."""
+        other, when = self._given.get(number, (tab, 0))
+        return other != tab and time.monotonic() - when < RESERVED_FOR
 
     def as_number(self, text):
         """The number of a picture, from an address."""

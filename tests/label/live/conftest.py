@@ -4,6 +4,9 @@ import warnings
 
 import pytest
 
+from ...browser import Browser
+from .person import Person
+
 
 @pytest.fixture
 def live(tmp_path, monkeypatch):
@@ -28,3 +31,21 @@ def live(tmp_path, monkeypatch):
     yield start
     for page in pages:
         page.close()
+
+
+@pytest.fixture(scope="session")
+def browser(tmp_path_factory):
+    browser = Browser(tmp_path_factory.mktemp("profile"))
+    yield browser
+    browser.close()
+
+
+@pytest.fixture
+def person(live, browser):
+    """Opens a view of a page that is served (or of a new one), as a person would."""
+
+    def open_view(view="", page=None, **params):
+        browser.look(1366, "light", 640)
+        return Person(browser, page or live(**params), view)
+
+    return open_view

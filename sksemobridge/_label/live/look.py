@@ -1,0 +1,52 @@
+"""Pages of pictures that persons look through together."""
+
+import numpy as np
+
+from ..._review_next import best_page
+from ..folder_table import plain
+from .session import MOST_TILES, Refused
+
+# Where the pictures of a page are from: not yet seen, or seen (a second look).
+AMONG = ("rest", "seen")
+
+
+def next_page(session, tab, n_images, among="rest", name=None, without=()):
+    """Numbers of the pictures of a page under the label that stands over them, and how many are
+    left.
+
+    `name` is the label of all of them, None for any. Those of `without` are left out. The pictures
+    are kept for the tab, unless it only asks what comes after those `without`.
+    """
+    if type(n_images) is not int or n_images < 1 or among not in AMONG:
+        raise Refused("A page has 1 or more pictures, of the rest, or of what was seen.")
+    n_images, without = min(n_images, MOST_TILES), {*without}
+    with session.lock:
+        view, seen = session.learner.view, session.said.seen
+        if among == "seen":
+            numbers = session.seen()
+        else:
+            real = session.files.real
+            numbers = [number for number in session.rest() if real[number] not in seen]
+        labels = {number: session.shown(number) for number in numbers if number not in without}
+        if name is not None:
+            labels = {i: label for i, label in labels.items() if plain(label) == name}
+        own = [number for number in labels if not session.is_given(number, tab)]
+        rows = np.array(own or [*labels], dtype=int)
+        page = most_doubted(view, labels, rows) if among == "seen" else None
+        page = best_page(view.proba, rows, n_images) if page is None else page[:n_images]
+        if not without:
+            session.for_tab(tab, page.tolist(), n_images)
+    groups = {}
+    for number in page.tolist():
+        groups.setdefault(labels[number], []).append(number)
+    return groups, len(labels)
+
+
+def most_doubted(view, labels, rows):
+    """The rows whose label the model doubts most, first."""
+    columns = {label: column for column, label in enumerate([*view.columns, ""])}
+    sure = [
+        view.proba[row, columns[labels[row]]] if labels[row] in columns else 0.0
+        for row in rows.tolist()
+    ]
+    return rows[np.argsort(sure, kind="stable")]

@@ -1,0 +1,53 @@
+// Requests to the program that serves this page.
+
+// Milliseconds after which an answer is no longer waited for, unless it takes long by itself.
+const PATIENCE = 20000;
+// To write files takes long, and so do the first suggestions of a model.
+const SLOW = ["done", "suggest"];
+// Milliseconds between attempts when the program does not answer.
+const AGAIN = 500;
+// Attempts at what may be asked twice.
+const N_ATTEMPTS = 3;
+// Requests that change nothing, and so may be asked again.
+const HARMLESS = ["state", "look", "look_at_class", "overview", "suggest", "disputed"];
+
+// Of this tab, also when it is loaded again.
+export const tab = (sessionStorage.tab ??= `${Date.now()}-${Math.random()}`.slice(0, 50));
+
+export const who = {
+  get name() { return localStorage.who ?? ""; },
+  set name(text) { localStorage.who = text.trim().slice(0, 50); },
+};
+
+// Why a request was not done. `is_lost` if nobody answered.
+export class Failed extends Error {
+  constructor(text, is_lost = false) {
+    super(text);
+    this.is_lost = is_lost;
+  }
+}
+
+// Ask the program. Failed if it said no, or nothing.
+export async function request(action, values, since) {
+  const body = JSON.stringify({ tab, who: who.name, since, ...values });
+  const options = { method: "POST", headers: { "Content-Type": "application/json" }, body };
+  const n_attempts = HARMLESS.includes(action) ? N_ATTEMPTS : 1;
+  for (let attempt = 1; ; attempt++) {
+    try {
+      const signal = SLOW.includes(action) ? undefined : AbortSignal.timeout(PATIENCE);
+      return await read(await fetch(`/${action}`, { ...options, signal }));
+    } catch (error) {
+      if (error instanceof Failed && !error.is_lost) throw error;
+      if (attempt === n_attempts) throw new Failed(error.message, true);
+      await new Promise((go_on) => { setTimeout(go_on, AGAIN); });
+    }
+  }
+}
+
+async function read(response) {
+  // Of an earlier run: another program answers at this port.
+  if (response.status === 403) throw new Failed("This page is of an earlier run.", true);
+  const answer = await response.json();
+  if (!response.ok) throw new Failed(answer.failed ?? "The program did not accept this.");
+  return answer;
+}

@@ -1,0 +1,172 @@
+// "Ask": one picture, and what it is. A check asks in the same way for what was predicted.
+import {
+  by_id, count, element, is_pressable, label_of, large, once_each, quoted, thumb,
+} from "./dom.js";
+import { Chooser } from "./labels.js";
+import { note, note_of, offer_strangers } from "./notes.js";
+import { act, now } from "./state.js";
+import { enlarge } from "./tiles.js";
+
+// Pictures that are fetched before they are shown.
+const N_AHEAD = 4;
+
+// The picture in sight. It stays, with what it offers, whatever the model learns meanwhile.
+let current = null;
+// What this tab said, by the number of the picture.
+const mine = new Map();
+const chooser = new Chooser(by_id("ask-chooser"), say);
+
+const waiting = () => (in_check() ? now.state.check.queue : now.state.queue);
+const in_check = () => (now.state.check?.queue.length ?? 0) > 0;
+
+export const ask = {
+  open() { draw(); },
+
+  // Go on if the picture was labelled elsewhere.
+  take(answer) {
+    for (const item of answer.news ?? []) {
+      const { number, name, label, who } = item, before = mine.get(number);
+      if (current?.number !== number && !mine.has(number)) continue;
+      if (before !== label) {
+        const after = before === undefined ? "" : `, after ${quoted(before)} here`;
+        const said = label === null ? "took back what was said" : `said ${quoted(label)}`;
+        note(`${who || "Another tab"} ${said} of ${name}${after}.`);
+      }
+      mine.delete(number);
+      if (current?.number === number) current = null;
+    }
+    const stays = current && (current.is_again
+      || waiting().some(({ number }) => number === current.number));
+    if (!stays) current = waiting()[0] ?? null;
+  },
+
+  draw,
+
+  key(event) {
+    if (!current) return false;
+    if (event.key === "Escape" && current.is_again) {
+      leave_again();
+    } else if (event.key === "ArrowRight") {
+      if (!event.repeat) later();
+    } else if (event.key === ".") {
+      enlarge(current);
+    } else if (event.key === "Enter" && !is_pressable(event.target)) {
+      if (!event.repeat && chooser.first !== undefined) say(chooser.first);
+    } else {
+      return chooser.key(event);
+    }
+    return true;
+  },
+
+  // After a mouse click, and else: the picture again, to say something else.
+  show_again(item) {
+    current = { ...item, is_again: true };
+    draw();
+  },
+
+  forget(numbers) { numbers.forEach((number) => mine.delete(number)); },
+};
+
+function leave_again() {
+  current = waiting()[0] ?? null;
+  draw();
+}
+
+function draw() {
+  draw_recent();
+  const { stage } = now.state, is_over = !current && stage !== "names";
+  by_id("ask-nothing").hidden = !is_over;
+  by_id("ask").classList.toggle("over", is_over);
+  by_id("end-check").hidden = !in_check();
+  if (is_over) {
+    by_id("ask-nothing").replaceChildren(
+      element("h3", {}, "Nothing is left to ask"),
+      element("p", {}, "All pictures have a label by you, or cannot be shown."),
+      element("p", {}, "Done writes the files."));
+  }
+  if (!current) return;
+  draw_picture();
+  for (const { number } of waiting().slice(0, N_AHEAD)) new Image().src = large(number);
+}
+
+function draw_picture() {
+  const is_checked = in_check() && now.state.check.queue.some((item) => same(item, current));
+  // A check is of random pictures, not of easy ones.
+  by_id("later").hidden = is_checked;
+  const said = current.label === null ? "" : ` You said ${quoted(current.label)}.`;
+  const question = is_checked ? `Check: is this ${quoted(current.predicted)}?` : "What is this?";
+  set_text("question", question + (is_checked ? "" : said));
+  set_text("name", current.name);
+  const picture = by_id("picture"), address = large(current.number);
+  if (picture.getAttribute("src") !== address) {
+    picture.src = address;
+    picture.alt = current.name;
+    chooser.clear();
+  }
+  by_id("ask").dataset.number = current.number;
+  chooser.show({
+    likely: current.likely,
+    label: is_checked ? null : current.label,
+    first: is_checked ? current.predicted : undefined,
+  });
+  draw_burst();
+}
+
+function draw_burst() {
+  const others = current.burst?.numbers.filter((number) => number !== current.number) ?? [];
+  by_id("burst").hidden = !others.length;
+  by_id("burst").replaceChildren(
+    element("p", { class: "soft" },
+      `One answer labels all ${count(others.length + 1)} of this burst.`),
+    ...others.slice(0, 12).map((number) => thumb(number)));
+}
+
+function draw_recent() {
+  by_id("recent").replaceChildren(...now.state.recent.map((item) => {
+    const text = `${item.name}: ${label_of(item.label)}. Change it`;
+    return element("button", {
+      type: "button", class: "recent", "aria-label": text, title: text,
+      click: () => ask.show_again(item),
+    }, thumb(item.number), element("span", {}, label_of(item.label)));
+  }));
+}
+
+async function say(label) {
+  if (!current) return;
+  const asked = current, learnt = now.state.learnt;
+  const answer = await act_on(asked, "say", { number: asked.number, label });
+  if (!answer) return;
+  const said = answer.said.label;
+  mine.set(asked.number, said);
+  note_of(answer, `${asked.name}: ${label_of(said)}.`);
+  if (said === "") offer_strangers(learnt);
+}
+
+async function later() {
+  if (current && !by_id("later").hidden) await act_on(current, "skip", { number: current.number });
+}
+
+// Do something about a picture, and go on to the next.
+async function act_on(asked, action, values) {
+  const answer = await act(action, values);
+  if (answer && current && same(asked, current)) {
+    current = waiting()[0] ?? null;
+    draw();
+  }
+  return answer;
+}
+
+const same = (one, other) => one.number === other.number;
+
+function set_text(id, text) {
+  if (by_id(id).textContent !== text) by_id(id).textContent = text;
+}
+
+by_id("later").addEventListener("click", once_each(later));
+by_id("end-check").addEventListener("click", () => act("check", { begin: false, among: "rest" }));
+by_id("picture").addEventListener("click", () => { if (current) enlarge(current); });
+by_id("picture").addEventListener("error", async () => {
+  if (!current) return;
+  note(`${current.name} cannot be shown.`);
+  await act_on(current, "state", {});
+});

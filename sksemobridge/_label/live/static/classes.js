@@ -1,0 +1,261 @@
+// "Classes": how many and how good each is, its pictures, and what one can do with it.
+import { NONE, by_id, count, element, label_of, once_each, percent, plural, quoted, thumb }
+  from "./dom.js";
+import { is_choice } from "./keys.js";
+import { Chooser, ask_for, spoken } from "./labels.js";
+import { look } from "./look_through.js";
+import { note, note_of, ways } from "./notes.js";
+import { act, now, see } from "./state.js";
+import { Tiles } from "./tiles.js";
+
+// Pictures of a gallery that are shown at a time.
+const N_IMAGES = 60;
+// Milliseconds after which figures are asked for again that are being measured.
+const SOON = 1000;
+
+const tiles = new Tiles(by_id("gallery-tiles"), { click: choose_tile });
+const chooser = new Chooser(by_id("gallery-chooser"), say, put_down);
+// The class whose pictures are shown (null: none), and what is known of each.
+let name = null, rows = [], total = 0, shown_of = null;
+// What was drawn last, whether more happened since, and what the form is for.
+let drawn = {}, is_stale = false, work = null;
+
+export const classes = {
+  async open() {
+    const wanted = location.hash.split("/")[1];
+    if (wanted !== undefined) name = decodeURIComponent(wanted);
+    else if (!is_wide()) name = null;
+    await refresh();
+  },
+
+  // What was changed is shown at once, and what the model learnt when it does not move what one
+  // looks at.
+  draw() {
+    const { changes, learnt, learning } = now.state;
+    if (changes !== drawn.changes || (learnt !== drawn.learnt && !learning && !tiles.chosen.size)) {
+      refresh();
+    }
+  },
+
+  key(event) {
+    if (event.key === "Escape" && tiles.chosen.size) put_down();
+    else if (event.key.startsWith("Arrow") && !tiles.at) tiles.focus();
+    else if (is_choice(event.key) && (tiles.chosen.size || tiles.at)) {
+      if (!tiles.chosen.size) choose_tile(tiles.at, false);
+      return chooser.key(event);
+    } else return false;
+    return true;
+  },
+};
+
+// Get figures and pictures anew, and once more if something changed meanwhile.
+async function refresh() {
+  is_stale = true;
+  if (by_id("classes").hasAttribute("aria-busy")) return;
+  by_id("classes").setAttribute("aria-busy", "true");
+  while (is_stale) {
+    is_stale = false;
+    drawn = { changes: now.state.changes, learnt: now.state.learnt };
+    await get_figures();
+    if (!rows.some((row) => row.name === name)) name = is_wide() ? rows[0]?.name ?? null : null;
+    await show_gallery();
+  }
+  by_id("classes").removeAttribute("aria-busy");
+}
+
+async function get_figures() {
+  const answer = await see("overview");
+  if (!answer) return;
+  rows = answer.overview;
+  draw_list();
+  draw_figures();
+  if (answer.measuring) setTimeout(get_figures, SOON);
+}
+
+const is_wide = () => matchMedia("(min-width: 900px)").matches;
+
+function draw_list() {
+  const typed = by_id("class-find").value, wanted = spoken(typed);
+  const found = rows.filter((row) => spoken(label_of(row.name)).includes(wanted));
+  by_id("add-class").disabled = !wanted
+    || rows.some((row) => spoken(label_of(row.name)) === wanted);
+  by_id("class-rows").replaceChildren(...found.map(draw_row));
+}
+
+function draw_row(row) {
+  const picture = row.example === null ? element("span", { class: "no-picture" })
+    : thumb(row.example, { loading: "lazy" });
+  const figures = `${count(row.labelled)} labelled · ${count(row.predicted)} predicted`;
+  const attributes = { href: address_of(row.name), class: "class-row",
+    "aria-label": `${label_of(row.name)}: ${figures}` };
+  const link = element("a", attributes, picture,
+    element("span", { class: "what" }, label_of(row.name)),
+    element("span", { class: "soft figures" }, figures), goodness(row));
+  if (row.name === name) link.setAttribute("aria-current", "true");
+  return element("li", {}, link);
+}
+
+// How good: in a check where there was one, else of labelled pictures that were held out.
+function goodness({ accuracy, checked: [n_right, n] }) {
+  const is_checked = n > 0, share = is_checked ? n_right / n : accuracy;
+  if (share === null) return element("span", { class: "good soft" }, "");
+  const text = is_checked ? `${n_right} of ${n} in checks` : `${percent(share)} % held out`;
+  const made = element("span", { class: "good" }, text);
+  made.style.setProperty("--share", share);
+  return made;
+}
+
+const address_of = (class_name) => `#classes/${encodeURIComponent(class_name)}`;
+
+async function show_gallery() {
+  by_id("classes").classList.toggle("one", name !== null);
+  by_id("gallery").hidden = name === null;
+  if (name === null) return put_down();
+  const n_images = shown_of === name ? Math.max(tiles.tiles.length, N_IMAGES) : N_IMAGES;
+  const answer = await see("look_at_class", { name, start: 0, n_images });
+  if (!answer || answer.gallery.name !== name) return;
+  total = answer.gallery.total;
+  shown_of = name;
+  by_id("gallery-name").textContent = label_of(name);
+  draw_figures();
+  for (const id of ["rename", "join", "drop"]) by_id(id).hidden = name === NONE;
+  const { pictures } = answer.gallery;
+  const said = pictures.filter(({ label }) => label !== null);
+  const predicted = pictures.filter(({ label }) => label === null);
+  const groups = [["Labelled by a person", said], ["Predicted", predicted]];
+  tiles.show(groups.filter(([, group]) => group.length)
+    .map(([kind, group]) => ({ label: kind, pictures: group })));
+  for (const tile of tiles.tiles) tile.label = tile.shown = tile.item.label ?? tile.item.predicted;
+  tiles.draw_all();
+  by_id("gallery-more").hidden = pictures.length >= total;
+  draw_choice();
+}
+
+function draw_figures() {
+  const row = rows.find((one) => one.name === shown_of);
+  const shots = row?.shots ? `${count(row.shots)} from --shots, ` : "";
+  by_id("gallery-figures").textContent = row
+    ? `${plural(total, "picture")}: ${count(row.labelled)} labelled, ${shots}`
+      + `${count(row.predicted)} predicted. ${goodness(row).textContent}` : "";
+}
+
+async function show_more() {
+  const answer = await see("look_at_class",
+    { name, start: tiles.tiles.length, n_images: N_IMAGES });
+  if (!answer || answer.gallery.name !== name) return;
+  tiles.add(answer.gallery.pictures);
+  by_id("gallery-more").hidden = !answer.gallery.pictures.length || tiles.tiles.length >= total;
+}
+
+function choose_tile(tile, adds) {
+  const { chosen } = tiles, was_chosen = chosen.has(tile);
+  if (!adds) chosen.clear();
+  if (was_chosen) chosen.delete(tile);
+  else chosen.add(tile);
+  tiles.draw_all();
+  draw_choice();
+}
+
+function put_down() {
+  tiles.chosen.clear();
+  tiles.draw_all();
+  draw_choice();
+}
+
+function draw_choice() {
+  const n = tiles.chosen.size;
+  by_id("gallery-panel").hidden = name === null;
+  by_id("gallery-panel").classList.toggle("idle", !n);
+  by_id("gallery-about").hidden = n > 0;
+  by_id("gallery-chosen").hidden = !n;
+  if (!n) return chooser.clear();
+  chooser.show(ask_for(tiles.chosen, by_id("gallery-question"), by_id("gallery-chosen-picture")));
+}
+
+async function say(label) {
+  const changed = [...tiles.chosen], n = changed.length;
+  const answer = n === 1 ? await act("say", { number: changed[0].number, label })
+    : await act("page", {
+      pictures: changed.map(({ number, shown }) => ({ number, shown, label })),
+    });
+  if (!answer) return;
+  note_of(answer, `${plural(n, "picture")}: ${label_of(label)}.`, ["Undo", () => ways.undo()]);
+  put_down();
+  refresh();
+}
+
+// Do something with classes. All can be undone, so nothing is asked before.
+async function change(action, values, text, next) {
+  const answer = await act(action, values);
+  if (!answer) return;
+  note_of(answer, text, ["Undo", () => ways.undo()]);
+  close_form();
+  if (next !== undefined) name = next;
+  history.replaceState(null, "", name === null ? "#classes" : address_of(name));
+  await refresh();
+}
+
+function open_form(kind) {
+  work = kind;
+  const asks = { rename: `New name for ${quoted(name)}`, join: `Join ${quoted(name)} into` };
+  by_id("gallery-form-label").textContent = asks[kind];
+  by_id("gallery-input").value = kind === "rename" ? name : "";
+  by_id("class-names").replaceChildren(...(kind === "rename" ? []
+    : now.state.classes.filter((other) => other !== name)
+      .map((value) => element("option", { value }))));
+  by_id("gallery-work").hidden = true;
+  by_id("gallery-form").hidden = false;
+  by_id("gallery-input").select();
+}
+
+function close_form() {
+  work = null;
+  by_id("gallery-form").hidden = true;
+  by_id("gallery-work").hidden = false;
+}
+
+by_id("gallery-form").addEventListener("submit", async (event) => {
+  event.preventDefault();
+  const into = by_id("gallery-input").value.trim(), before = name;
+  if (!into) return;
+  const known = now.state.classes.find((other) => spoken(other) === spoken(into)) ?? into;
+  if (work === "rename") {
+    const text = `${quoted(before)} is now ${quoted(into)}.`;
+    await change("rename", { name: before, into }, text, known);
+  } else if (now.state.classes.includes(known) && known !== before) {
+    const text = `${quoted(before)} was joined with ${quoted(known)}.`;
+    await change("join", { names: [before], into: known }, text, known);
+  } else {
+    note(`There is no other class ${quoted(into)}.`);
+  }
+});
+by_id("gallery-form").addEventListener("keydown", (event) => {
+  if (event.key === "Escape") close_form();
+});
+by_id("gallery-cancel").addEventListener("click", close_form);
+by_id("rename").addEventListener("click", () => open_form("rename"));
+by_id("join").addEventListener("click", () => open_form("join"));
+by_id("drop").addEventListener("click", once_each(() => {
+  const text = `${quoted(name)} was dropped: its pictures have no label of yours now.`;
+  change("drop", { name }, text, null);
+}));
+by_id("look-at-it").addEventListener("click", () => look.begin({ name }));
+by_id("gallery-more").addEventListener("click", show_more);
+by_id("gallery-leave").addEventListener("click", put_down);
+by_id("gallery-back").addEventListener("click", () => { location.hash = "classes"; });
+by_id("what-else").addEventListener("click", () => { location.hash = "names"; });
+by_id("class-find").addEventListener("input", draw_list);
+by_id("class-find").addEventListener("keydown", (event) => {
+  if (event.key === "Enter" && !event.isComposing) add();
+});
+by_id("add-class").addEventListener("click", add);
+
+async function add() {
+  const typed = by_id("class-find").value.trim();
+  const known = rows.find((row) => spoken(label_of(row.name)) === spoken(typed));
+  if (!typed) return;
+  by_id("class-find").value = "";
+  if (known) location.hash = address_of(known.name);
+  else await change("add", { names: [typed] }, `${quoted(typed)} was added.`, typed);
+  draw_list();
+}

@@ -1,0 +1,110 @@
+// Done: what people disagree about, the files, and what to do next.
+import { by_id, button, count, element, label_of, plural, quoted, thumb } from "./dom.js";
+import { Chooser } from "./labels.js";
+import { act, end, now, see } from "./state.js";
+
+// Where to go back to.
+let from = "ask";
+
+export async function finish(view) {
+  from = view;
+  const answer = await see("disputed");
+  if (!answer) return;
+  if (answer.disputed.length) show_disputed(answer.disputed);
+  else await write();
+}
+
+const back = () => button("Back to the pictures", () => { location.hash = from; });
+
+function show(title, body, work) {
+  by_id("finish-title").textContent = title;
+  by_id("finish-body").replaceChildren(...body);
+  by_id("finish-work").replaceChildren(...work);
+  if (now.ended) document.body.classList.add("ended");
+  document.body.dataset.view = location.hash = "finish";
+  for (const section of document.querySelectorAll(".view")) {
+    section.hidden = section.id !== "finish";
+  }
+  by_id("finish-title").focus();
+}
+
+function show_disputed(items) {
+  const about = element("p", {}, "The last answer counts. Say what is right, or write the files.");
+  show(`${plural(items.length, "picture")} with different answers`,
+    [about, element("ul", { id: "disputed" }, ...items.map(disputed))],
+    [button("Write the files", write, { class: "main" }), back()]);
+}
+
+function disputed(item) {
+  const place = element("li", { class: "card" });
+  const draw = (label) => {
+    const names = [...new Set(item.said.map(([, said]) => said))];
+    const text = item.said.map(([who, said]) => `${who || "somebody"}: ${label_of(said)}`)
+      .join(", ");
+    const other = element("div", {});
+    place.replaceChildren(thumb(item.number, { alt: item.name }), element("div", {},
+      element("p", { class: "path" }, item.name), element("p", {}, text),
+      element("div", { class: "beside" }, ...names.map((name) =>
+        button(label_of(name), () => say(name), { "aria-pressed": name === label }))), other));
+    new Chooser(other, say);
+  };
+  const say = async (label) => {
+    const answer = await act("say", { number: item.number, label });
+    if (answer) draw(answer.said.label);
+  };
+  draw(item.label);
+  return place;
+}
+
+async function write() {
+  const { state } = now;
+  const left = state.total - state.seen;
+  show("Writing the files …", [element("p", { class: "soft" },
+    `${count(state.labelled)} labels by you, ${count(left)} pictures that nobody saw.`)], []);
+  const answer = await act("done");
+  if (answer) return show_end(answer);
+  // Why stands above.
+  show("The files were not written",
+    [element("p", {}, `Nothing is lost: each answer is kept in ${state.answers}.`)],
+    [button("Try again", write, { class: "main" }), back()]);
+}
+
+// The end, also after Ctrl-C.
+export function show_end({ written, files = [], next }) {
+  if (now.ended) return;
+  end();
+  const links = files.map(file_link);
+  show("Done: the files are written", [
+    element("ul", { id: "files" }, ...links),
+    element("h3", {}, "What next?"),
+    element("p", {}, next ?? next_step(files)),
+    element("p", { class: "soft" }, "To go on later, run the same command again: it knows your "
+      + "answers, and asks for new pictures only. You may close this page."),
+    element("h3", {}, "What the program says"),
+    element("ul", { class: "soft lines" }, ...written.map((line) => element("li", {}, line))),
+  ], []);
+}
+
+const WHAT = {
+  table: "the table: a row for each picture",
+  report: "the report: all pictures by label, in one file for any browser",
+  classifier: "the classifier, for new pictures",
+  folder: "copies of the pictures, a folder for each label",
+};
+
+// The program has ended, so the page itself holds what it links.
+function file_link({ what, path, name, media, content }) {
+  const about = element("span", { class: "soft" }, WHAT[what] ?? "");
+  const where = element("span", { class: "path" }, path);
+  if (content === null) return element("li", {}, element("b", {}, name), about, where);
+  const bytes = Uint8Array.from(atob(content), (letter) => letter.charCodeAt(0));
+  const href = URL.createObjectURL(new Blob([bytes], { type: media }));
+  return element("li", {}, element("a", { href, download: name }, name), about, where);
+}
+
+function next_step(files) {
+  const table = files.find(({ what }) => what === "table");
+  if (!table) return "The files are where you asked for them.";
+  return `Open ${quoted(table.name)} in a spreadsheet: sort by probability to see the least `
+    + "certain labels, and by label to see how many there are of each.";
+}

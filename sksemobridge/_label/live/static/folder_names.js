@@ -1,0 +1,171 @@
+// "What is in this folder?": names for what the pictures show, to keep, change, join or drop.
+import { by_id, button, count, element, plural, thumb } from "./dom.js";
+import { spoken } from "./labels.js";
+import { note_of } from "./notes.js";
+import { act, now, see } from "./state.js";
+import { enlarge } from "./tiles.js";
+
+// Suggestions that are asked for at a time.
+const N_NAMES = 30;
+// Pictures of a suggestion.
+const N_PICTURES = 8;
+
+// Of each suggestion: its field, its card, whether it is kept, and what it was joined with.
+let cards = [], own = [], n_asked = 0, is_first = true, is_waiting = false;
+
+export const folder_names = {
+  open() {
+    const is_start = now.state.stage === "names";
+    // Beside known classes, a name is kept only if a person says so.
+    if (is_first !== is_start || !cards.length) begin(is_start);
+    draw();
+  },
+  draw,
+};
+
+function begin(is_start) {
+  is_first = is_start;
+  cards = [];
+  own = [];
+  n_asked = 0;
+  by_id("suggestions").replaceChildren();
+  suggest();
+}
+
+async function suggest() {
+  if (is_waiting) return;
+  is_waiting = true;
+  draw();
+  n_asked += N_NAMES;
+  const answer = await see("suggest", { n_names: n_asked });
+  is_waiting = false;
+  if (answer) {
+    // The first ones may be under a person's hands: only what is new joins.
+    const more = answer.suggestions.slice(cards.length).map(card);
+    cards.push(...more);
+    by_id("suggestions").append(...more.map(({ place }) => place));
+    by_id("more-names").hidden = answer.suggestions.length < n_asked;
+  }
+  draw();
+}
+
+function card({ name, share, numbers }) {
+  const made = { kept: is_first && name !== "", joined: null, with: [] };
+  made.field = element("input", {
+    "aria-label": "Name of the class", maxlength: 100, autocomplete: "off", placeholder: "Name it",
+    input: () => {
+      made.kept = made.field.value.trim() !== "";
+      draw();
+    },
+    keydown: (event) => {
+      if (event.key === "Enter" && !event.isComposing) next_field(made);
+    },
+  });
+  made.field.value = name;
+  made.keep = button("", () => { made.kept = !made.kept; draw(); }, { class: "keep" });
+  made.join = element("select", {
+    "aria-label": "Join with",
+    change: () => join(made, cards[made.join.value]),
+  });
+  made.joins = element("p", { class: "joins" });
+  const about = `≈ ${plural(Math.round(share * now.state.total), "picture")}`;
+  const pictures = numbers.slice(0, N_PICTURES).map((number) => element("button", {
+    type: "button", class: "plain", tabindex: "-1", "aria-label": "Enlarge",
+    click: () => enlarge({ number, name: made.field.value }),
+  }, thumb(number)));
+  made.place = element("li", { class: "card" },
+    element("div", { class: "thumbs" }, ...pictures),
+    element("div", { class: "name" }, made.field, made.keep),
+    element("div", { class: "name" }, element("span", { class: "soft" }, about), made.join),
+    made.joins);
+  return made;
+}
+
+// The card becomes part of another, whose name stays.
+function join(made, into) {
+  if (!into) return;
+  made.joined = into;
+  into.kept = true;
+  draw();
+  into.field.focus();
+}
+
+function next_field(made) {
+  const rest = cards.slice(cards.indexOf(made) + 1);
+  (rest.find(({ place }) => !place.hidden)?.field ?? by_id("own-name")).focus();
+}
+
+// The names that are kept, each once, however it is spelt.
+function kept_names() {
+  const names = cards.filter(({ kept, joined }) => kept && !joined)
+    .map(({ field }) => field.value.trim()).filter(Boolean);
+  return [...new Map([...names, ...own, ...typed()].map((name) => [spoken(name), name])).values()];
+}
+
+const typed = () => by_id("own-name").value.split(/[,;\n]/).map((name) => name.trim())
+  .filter(Boolean);
+
+function draw() {
+  const title = is_first ? "What is in this folder?" : "What else is in here?";
+  by_id("names-title").textContent = title;
+  by_id("names-about").textContent = is_first
+    ? `${count(now.state.total)} pictures, and what they seem to show. Drop or rename what does `
+      + "not fit. These names become the classes."
+    : "What the classes do not explain so far. Keep what you want as a class.";
+  by_id("names-wait").textContent = is_waiting ? "Looking at the pictures …" : "";
+  by_id("names").setAttribute("aria-busy", is_waiting);
+  by_id("more-names").disabled = is_waiting;
+  cards.forEach(draw_card);
+  const n = kept_names().length, classes = n ? plural(n, "class", "classes") : "classes";
+  by_id("start").textContent = is_first ? `Start with ${classes}` : `Add ${classes}`;
+  by_id("start").disabled = !n;
+  by_id("leave-names").hidden = is_first;
+  by_id("own-names").replaceChildren(...own.map((name) => element("li", {},
+    element("span", {}, name),
+    button("×", () => { own = own.filter((other) => other !== name); draw(); },
+      { "aria-label": `Drop ${name}`, class: "quiet" }))));
+}
+
+function draw_card(made) {
+  const { field, kept, keep, place } = made, name = field.value.trim() || "this group";
+  place.hidden = made.joined !== null;
+  place.classList.toggle("dropped", !kept && is_first);
+  place.classList.toggle("kept", kept && !is_first);
+  keep.textContent = kept ? "Drop" : "Keep";
+  keep.setAttribute("aria-label", `${keep.textContent} ${name}`);
+  keep.hidden = !field.value.trim();
+  const others = cards.filter((other) => other !== made && !other.joined
+    && other.field.value.trim());
+  made.join.replaceChildren(element("option", { value: "" }, "Join …"),
+    ...others.map((other) =>
+      element("option", { value: cards.indexOf(other) }, other.field.value)));
+  const parts = cards.filter(({ joined }) => joined === made);
+  made.joins.replaceChildren(...parts.map((part) => button(`with ${part.field.value} ×`,
+    () => { part.joined = null; draw(); }, { class: "quiet", title: "Take it apart" })));
+}
+
+function add_own() {
+  own = [...new Set([...own, ...typed()])];
+  by_id("own-name").value = "";
+  draw();
+}
+
+async function start() {
+  add_own();
+  const names = kept_names(), was_first = is_first;
+  if (!names.length) return;
+  const answer = await act("add", { names });
+  if (!answer) return;
+  cards = [];
+  note_of(answer, `${plural(names.length, "class", "classes")} added.`);
+  location.hash = was_first ? "look" : "classes";
+}
+
+by_id("start").addEventListener("click", start);
+by_id("add-own").addEventListener("click", add_own);
+by_id("own-name").addEventListener("input", draw);
+by_id("own-name").addEventListener("keydown", (event) => {
+  if (event.key === "Enter" && !event.isComposing) add_own();
+});
+by_id("more-names").addEventListener("click", suggest);
+by_id("leave-names").addEventListener("click", () => { location.hash = "classes"; });

@@ -1,0 +1,70 @@
+// Keys: digits that stay with their class, and which view a key is for.
+import { by_id } from "./dom.js";
+
+const DIGITS = "123456789";
+
+// A class keeps the digit that it had first, unless a likelier class of the same picture has it.
+class ClassKeys {
+  #home = new Map();
+
+  // Digits of at most nine classes, the likeliest first: a Map from digit to class, by digit.
+  assign(names) {
+    const given = new Map(), without = [];
+    for (const name of names) {
+      const digit = this.#home.get(name);
+      if (digit && !given.has(digit)) given.set(digit, name);
+      else without.push(name);
+    }
+    const is_home = new Set(this.#home.values());
+    const free = [...DIGITS].filter((digit) => !given.has(digit))
+      .sort((a, b) => is_home.has(a) - is_home.has(b));
+    without.forEach((name, i) => {
+      given.set(free[i], name);
+      if (!this.#home.has(name)) this.#home.set(name, free[i]);
+    });
+    return new Map([...given].sort(([a], [b]) => a - b));
+  }
+}
+
+export const class_keys = new ClassKeys();
+
+// Keys go to the view in sight: `view.key(event)` says whether it took the key.
+export function listen(view_in_sight, undo) {
+  document.addEventListener("keydown", (event) => {
+    const is_field = event.target.matches("input, select, textarea");
+    if (event.isComposing || event.defaultPrevented || event.altKey || is_field) return;
+    if (document.querySelector("dialog[open]")) return;
+    const is_command = event.ctrlKey || event.metaKey;
+    const is_undo = is_command ? event.key.toLowerCase() === "z" : event.key === "Backspace";
+    if (is_undo) {
+      // A held key counts once.
+      if (!event.repeat) undo();
+    } else if (is_command) {
+      return;
+    } else if (event.key === "?") {
+      by_id("help").click();
+    } else if (!view_in_sight()?.key?.(event)) {
+      return;
+    }
+    event.preventDefault();
+  });
+}
+
+// A letter begins the name of a class.
+export const is_letter = (key) => /^\p{L}$/u.test(key);
+
+// Whether a key is for the choice of a class.
+export const is_choice = (key) => /^[0-9/]$/.test(key) || is_letter(key);
+
+export const HELP = [
+  ["1 … 9", "a likely class (it keeps its key where it can)"],
+  ["0", "none of these"],
+  ["letters", "find a class, or add one"],
+  ["Enter", "Look through: the rest is right. Ask: the likeliest class"],
+  ["← ↑ → ↓", "Look through: go to a picture. Ask: → is later"],
+  ["Space", "this picture is wrong, or right again"],
+  ["Shift", "with Space or a click: several pictures to one class"],
+  [".", "enlarge (or hold the picture)"],
+  ["Backspace", "undo (Ctrl Z too)"],
+  ["Esc", "leave a change"],
+];

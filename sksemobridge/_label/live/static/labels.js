@@ -1,0 +1,167 @@
+// The choice of a class: by its key, by letters, or from the list of all.
+import { NONE, count, element, label_of, once_each, small } from "./dom.js";
+import { class_keys, is_letter } from "./keys.js";
+import { now } from "./state.js";
+
+// Most likely classes that have a digit.
+const N_LIKELY = 9;
+let n_made = 0;
+
+export class Chooser {
+  // `choose(label)` is called with the class that was chosen, `leave()` after Escape.
+  constructor(place, choose, leave = () => {}) {
+    this.choose = choose;
+    this.leave = leave;
+    this.digits = new Map();
+    this.label = null;
+    this.prefix = `choice-${++n_made}`;
+    const { prefix } = this;
+    this.field = element("input", {
+      id: `${prefix}-field`, class: "find", role: "combobox", autocomplete: "off", maxlength: 100,
+      "aria-expanded": "false", "aria-controls": `${prefix}-found`, "aria-autocomplete": "list",
+      placeholder: "Letters find or add a class", "aria-label": "Find or add a class",
+      enterkeyhint: "done",
+      input: () => this.#search(-1), focus: () => this.#search(-1), blur: () => this.#close(),
+      keydown: (event) => this.#key_in_field(event),
+    });
+    this.found = element("ul", {
+      id: `${prefix}-found`, class: "found", role: "listbox", "aria-label": "Classes", hidden: "",
+    });
+    this.likely = element("div",
+      { class: "likely", role: "group", "aria-label": "Likely classes" });
+    const pick = once_each(() => this.#pick(NONE));
+    this.none = element("button", { type: "button", class: "choice", click: pick },
+      element("kbd", {}, "0"), element("span", { class: "what" }, "None of these"));
+    place.classList.add("chooser");
+    place.append(this.field, this.found, this.likely, this.none);
+  }
+
+  // Offer the `likely` classes of a picture. `label` is the one that it has, `first` is likeliest.
+  show({ likely, label = null, first = likely[0]?.[0] }) {
+    this.label = label;
+    this.first = first;
+    const shares = new Map(likely.slice(0, N_LIKELY));
+    this.digits = class_keys.assign([...shares.keys()]);
+    // Buttons stay, so that one keeps the focus.
+    const rows = [...this.digits];
+    while (this.likely.childElementCount < rows.length) {
+      const i = this.likely.childElementCount;
+      const pick = once_each(() => this.#pick([...this.digits.values()][i]));
+      this.likely.append(element("button", { type: "button", class: "choice", click: pick }));
+    }
+    [...this.likely.children].forEach((button, i) => {
+      button.hidden = i >= rows.length;
+      if (button.hidden) return;
+      const [digit, name] = rows[i], share = shares.get(name);
+      const text = share === null ? "new" : `${Math.round(100 * share)} %`;
+      button.replaceChildren(element("kbd", {}, digit), element("span", { class: "what" }, name),
+        element("span", { class: "share" }, text));
+      button.style.setProperty("--share", share ?? 0);
+      button.classList.toggle("first", name === first);
+      button.setAttribute("aria-pressed", label === name);
+    });
+    this.none.setAttribute("aria-pressed", label === NONE);
+    if (!this.found.hidden) this.#search(this.active);
+  }
+
+  // Whether a key chooses a class here.
+  key(event) {
+    if (event.key === "0" || this.digits.has(event.key)) {
+      if (!event.repeat) this.#pick(event.key === "0" ? NONE : this.digits.get(event.key));
+      return true;
+    }
+    if (event.key === "/") {
+      this.field.focus();
+      return true;
+    }
+    // The letter itself then goes into the field.
+    if (is_letter(event.key)) this.field.focus();
+    return false;
+  }
+
+  clear() {
+    this.field.value = "";
+    if (document.activeElement === this.field) this.field.blur();
+    this.#close();
+  }
+
+  #pick(label) {
+    this.clear();
+    this.choose(label);
+  }
+
+  #key_in_field(event) {
+    if (event.isComposing) return;
+    const step = { ArrowDown: 1, ArrowUp: -1 }[event.key], n = this.options.length;
+    if (event.key === "Escape") {
+      this.clear();
+      this.leave();
+    } else if (event.key === "Enter") {
+      if (!event.repeat && this.active >= 0) this.#pick(this.options[this.active].value);
+    } else if (step && n) {
+      this.#search(this.active < 0 && step < 0 ? n - 1 : (this.active + step + n) % n);
+    } else {
+      return;
+    }
+    event.preventDefault();
+  }
+
+  // Show classes whose name holds what was typed, then the way to add one; all if nothing is typed.
+  #search(active) {
+    this.options = matches(this.field.value, [...this.digits.values()]);
+    // With nothing typed, Enter chooses only what one went to.
+    this.active = this.field.value.trim() ? Math.max(active, 0) : active;
+    this.likely.hidden = this.none.hidden = true;
+    this.found.hidden = false;
+    this.field.setAttribute("aria-expanded", "true");
+    this.found.replaceChildren(...this.options.map(({ value, text }, i) => element("li", {
+      role: "option", id: `${this.prefix}-${i}`, "aria-selected": i === this.active,
+      click: () => this.#pick(value),
+    }, text)));
+    if (this.active < 0) this.field.removeAttribute("aria-activedescendant");
+    else this.field.setAttribute("aria-activedescendant", `${this.prefix}-${this.active}`);
+    this.found.children[this.active]?.scrollIntoView({ block: "nearest" });
+  }
+
+  #close() {
+    this.found.hidden = true;
+    this.likely.hidden = this.none.hidden = false;
+    this.found.replaceChildren();
+    this.field.setAttribute("aria-expanded", "false");
+    this.field.removeAttribute("aria-activedescendant");
+  }
+}
+
+// Spellings that differ in case, `_` and spaces only are one class.
+export function spoken(text) {
+  return text.normalize("NFKC").toLowerCase().replace(/[\s_]+/gu, " ").trim();
+}
+
+function matches(typed, likely) {
+  const wanted = spoken(typed), names = now.state.classes;
+  if (!wanted) {
+    const rest = names.filter((name) => !likely.includes(name));
+    return [...likely, ...rest, NONE].map((value) => ({ value, text: label_of(value) }));
+  }
+  const found = [...names, NONE].map((value) => ({ value, text: label_of(value) }))
+    .map((option) => ({ ...option, at: ` ${spoken(option.text)}`.indexOf(wanted) }))
+    .filter(({ at }) => at >= 0)
+    .sort((a, b) => rank(a, wanted) - rank(b, wanted));
+  const is_known = found.some(({ text }) => spoken(text) === wanted);
+  if (!is_known) found.push({ value: typed.trim(), text: `Add “${typed.trim()}” as a class` });
+  return found;
+}
+
+// The whole name, then names that begin so, then words that do, then the rest.
+function rank({ text, at }, wanted) {
+  const name = spoken(text);
+  return name === wanted ? 0 : at === 1 ? 1 : ` ${name}`.includes(` ${wanted}`) ? 2 : 3;
+}
+
+// Ask what the chosen tiles are, and give what a `Chooser` shows for them.
+export function ask_for(tiles, title, picture) {
+  const [first] = tiles, n = tiles.size;
+  title.textContent = n === 1 ? "What is this picture?" : `What are these ${count(n)} pictures?`;
+  if (picture.getAttribute("src") !== small(first.number)) picture.src = small(first.number);
+  return { likely: first.item.likely, label: first.label, first: first.likeliest_other };
+}

@@ -1,0 +1,258 @@
+// "Look through": a page of pictures under the labels that the model gives them.
+import { NONE, by_id, button, count, element, is_pressable, once_each, plural, quoted, small }
+  from "./dom.js";
+import { how_many_fit } from "./fit.js";
+import { is_choice } from "./keys.js";
+import { Chooser, ask_for } from "./labels.js";
+import { note, note_of, offer_strangers } from "./notes.js";
+import { act, now, see } from "./state.js";
+import { Tiles } from "./tiles.js";
+
+// Pictures of a second look: among 48, two thirds of what was overlooked were found.
+const N_SECOND = 48;
+
+const tiles = new Tiles(by_id("look-tiles"), { click: mark, must_fit: true });
+const chooser = new Chooser(by_id("look-chooser"), choose, leave);
+// Which pictures: of one class (`name`), or those that were seen (a second look).
+let which = {}, left = 0, is_fetching = false, is_wanted = true;
+// The page that was sent last, to show it again after an undo.
+let last = null;
+const NOTHING = { look: { groups: [], left: 0 } };
+// Pictures that the second look has shown.
+let looked_again = [];
+
+export const look = {
+  open() {
+    if (is_wanted || !tiles.tiles.length) fetch_page();
+    else tiles.fit();
+    draw();
+  },
+
+  // Show pictures of one class, or those seen (`{ among: "seen" }`), or all that is left.
+  begin(wanted = {}) {
+    which = wanted;
+    looked_again = [];
+    is_wanted = true;
+    tiles.show([]);
+    location.hash = "look";
+    if (!by_id("look").hidden) look.open();
+  },
+
+  // What was said elsewhere of a picture of this page counts.
+  take(answer) {
+    for (const item of answer.news ?? []) {
+      const tile = tiles.tiles.find(({ number }) => number === item.number);
+      if (!tile) continue;
+      const elsewhere = item.label !== null;
+      Object.assign(tile, { item, elsewhere, label: item.label ?? tile.shown });
+      tiles.chosen.delete(tile);
+      tiles.draw(tile);
+    }
+  },
+
+  draw,
+
+  key(event) {
+    const chosen = tiles.chosen.size > 0;
+    if (event.key === "Enter" && (tiles.at || !is_pressable(event.target))) {
+      if (!event.repeat) the_rest_is_right();
+    } else if (event.key === "Escape" && chosen) {
+      leave();
+    } else if (event.key.startsWith("Arrow") && !tiles.at) {
+      tiles.focus();
+    } else if (is_choice(event.key) && (chosen || tiles.at)) {
+      // A class for the tile that one went to, without a mark before.
+      if (!chosen) tiles.chosen.add(tiles.at);
+      draw();
+      return chooser.key(event);
+    } else {
+      return false;
+    }
+    return true;
+  },
+
+  // Show the page again that was taken back, as it was when it was sent.
+  show_again(items) {
+    const was = new Map(last?.map(({ item, shown, label }) => [item.number, { shown, label }]));
+    const groups = new Map();
+    for (const item of items) {
+      const label = was.get(item.number)?.shown ?? item.predicted;
+      groups.set(label, [...(groups.get(label) ?? []), item]);
+    }
+    show([...groups].map(([label, pictures]) => ({ label, pictures })));
+    for (const tile of tiles.tiles) tile.label = was.get(tile.number)?.label ?? tile.shown;
+    tiles.draw_all();
+    draw();
+  },
+
+  get is_of_seen() { return which.among === "seen"; },
+};
+
+async function fetch_page() {
+  if (is_fetching) return;
+  is_fetching = true;
+  is_wanted = false;
+  const has_focus = tiles.at !== null;
+  by_id("look").setAttribute("aria-busy", "true");
+  const n_images = how_many_fit(by_id("look-tiles"));
+  const answer = look.is_of_seen && looked_again.length >= N_SECOND ? NOTHING
+    : await see("look", { n_images, ...which, without: looked_again });
+  is_fetching = false;
+  by_id("look").removeAttribute("aria-busy");
+  if (answer) {
+    left = answer.look.left;
+    show(answer.look.groups);
+    if (look.is_of_seen) looked_again.push(...tiles.tiles.map(({ number }) => number));
+    if (has_focus) tiles.focus();
+    fetch_ahead();
+  }
+  draw();
+}
+
+function show(groups) {
+  tiles.show(groups);
+  chooser.clear();
+}
+
+// The small pictures of the next page, while this one is looked at.
+async function fetch_ahead() {
+  const shown = tiles.tiles.map(({ number }) => number);
+  if (left <= shown.length || look.is_of_seen) return;
+  const answer = await see("look", { n_images: shown.length, ...which, without: shown });
+  for (const { pictures } of answer?.look.groups ?? []) {
+    for (const { number } of pictures) new Image().src = small(number);
+  }
+}
+
+// A click marks a wrong tile, which gets the likeliest other class; another takes that back.
+function mark(tile, adds, clicks = 1) {
+  if (tile.elsewhere || !tile.is_loaded || clicks > 1) return;
+  const { chosen } = tiles, is_alone = chosen.size === 1 && chosen.has(tile);
+  if (adds || is_many()) {
+    add(tile);
+  } else if (is_alone) {
+    tile.label = tile.shown;
+    chosen.clear();
+  } else {
+    chosen.clear();
+    chosen.add(tile);
+    if (!tile.is_changed) tile.label = tile.likeliest_other;
+  }
+  tiles.draw_all();
+  draw();
+}
+
+// Several tiles get one class: that of the first.
+function add(tile) {
+  const { chosen } = tiles;
+  if (chosen.delete(tile)) {
+    tile.label = tile.shown;
+  } else {
+    const first = [...chosen][0];
+    tile.label = first?.is_changed ? first.label : tile.likeliest_other;
+    chosen.add(tile);
+  }
+}
+
+const is_many = () => by_id("many").getAttribute("aria-pressed") === "true";
+
+function choose(label) {
+  for (const tile of tiles.chosen) tile.label = label;
+  put_down();
+}
+
+// Escape: as if the tiles had not been marked.
+function leave() {
+  for (const tile of tiles.chosen) tile.label = tile.shown;
+  put_down();
+}
+
+function put_down() {
+  tiles.chosen.clear();
+  by_id("many").setAttribute("aria-pressed", "false");
+  tiles.draw_all();
+  draw();
+}
+
+async function the_rest_is_right() {
+  const sent = tiles.tiles.filter((tile) => tile.is_loaded && !tile.elsewhere);
+  if (!tiles.tiles.length) return;
+  const n_missing = tiles.tiles.filter((tile) => !tile.is_loaded).length;
+  if (!sent.length) {
+    if (n_missing) note("No picture of this page is there yet.");
+    else fetch_page();
+    return;
+  }
+  const pictures = sent.map(({ number, shown, label }) => ({ number, shown, label }));
+  const { learnt } = now.state;
+  const answer = await act("page", { pictures });
+  if (!answer) return;
+  last = sent.map(({ item, shown, label }) => ({ item, shown, label }));
+  const n_changed = sent.filter((tile) => tile.is_changed).length;
+  const missing = n_missing
+    ? ` ${plural(n_missing, "picture")} could not be shown and got no label.` : "";
+  const said = `${plural(answer.said, "label")} said, ${count(n_changed)} of them changed.`;
+  note_of(answer, said + missing);
+  if (sent.some(({ label }) => label === NONE)) offer_strangers(learnt);
+  put_down();
+  await fetch_page();
+}
+
+function draw() {
+  const { tiles: all, chosen } = tiles, n_changed = all.filter((tile) => tile.is_changed).length;
+  const is_empty = !all.length;
+  by_id("look").classList.toggle("over", is_empty && !is_fetching);
+  by_id("look-nothing").hidden = !is_empty || is_fetching;
+  if (is_empty && !is_fetching) draw_nothing();
+  const text = n_changed ? "The rest is right" : "All are right";
+  by_id("rest-right").replaceChildren(element("span", {}, text), element("kbd", {}, "Enter"));
+  by_id("rest-right").disabled = is_empty;
+  const changed = n_changed ? `, ${count(n_changed)} changed` : "";
+  const of = which.name === undefined ? "" : ` of ${quoted(which.name)}`;
+  by_id("look-count").textContent = is_empty ? ""
+    : look.is_of_seen ? `Second look at ${plural(all.length, "picture")}${changed}`
+      : `${plural(all.length, "picture")}${of} of ${count(left)} not yet seen${changed}`;
+  by_id("look-about").hidden = chosen.size > 0;
+  by_id("look-chosen").hidden = !chosen.size;
+  by_id("look-count").hidden = chosen.size > 0;
+  by_id("many").hidden = is_empty || (chosen.size > 0 && !is_many());
+  by_id("leave-look").hidden = !("name" in which || look.is_of_seen) || is_empty;
+  by_id("leave-look").textContent = look.is_of_seen ? "End the second look" : "Back to all classes";
+  if (chosen.size) show_choice();
+}
+
+function show_choice() {
+  chooser.show(ask_for(tiles.chosen, by_id("look-question"), by_id("look-chosen-picture")));
+}
+
+// Everything was seen: a second look, or a check, or the end.
+function draw_nothing() {
+  const is_part = "name" in which;
+  const title = is_part ? `All of ${quoted(which.name)} was seen`
+    : look.is_of_seen ? "The second look is over" : "Everything has been seen";
+  const all = button("Look through all classes", () => look.begin());
+  const again = button("A second look", () => look.begin({ among: "seen" }), { class: "main" });
+  const check = button("Check 24 of the seen", () => begin_check("seen"));
+  by_id("look-nothing").replaceChildren(element("h3", {}, title),
+    ...(is_part ? [all] : [
+      element("p", {}, look.is_of_seen
+        ? "A check says how many of the labels that you saw are right."
+        : "A second look shows what the model doubts most of all that was seen: "
+          + "it finds most of what was overlooked. A check says how many are right."),
+      element("div", { class: "beside" }, ...(look.is_of_seen ? [check, again] : [again, check])),
+    ]));
+}
+
+export async function begin_check(among) {
+  if (await act("check", { begin: true, among })) location.hash = "ask";
+}
+
+by_id("rest-right").addEventListener("click", once_each(the_rest_is_right, 600));
+by_id("many").addEventListener("click", () => {
+  by_id("many").setAttribute("aria-pressed", !is_many());
+});
+by_id("leave-look").addEventListener("click", () => look.begin());
+by_id("look-tiles").parentElement.addEventListener("click", (event) => {
+  // Beside the tiles: what was chosen stays as it is.
+  if (!event.target.closest("button") && tiles.chosen.size) put_down();
+});

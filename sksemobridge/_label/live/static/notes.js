@@ -1,0 +1,34 @@
+// The line at the foot: what was done last, with what one may do about it.
+import { by_id, button, count } from "./dom.js";
+
+let strangers_after = null;
+
+// Say something, with buttons `[text, action]` beside it.
+export function note(text, ...buttons) {
+  by_id("note").replaceChildren(text,
+    ...buttons.map(([name, action]) => button(name, action, { class: "quiet" })));
+}
+
+// Say what was done, and what the program notes of it.
+export function note_of(answer, text, ...buttons) {
+  note([text, ...(answer.notes ?? [])].join(" "), ...buttons);
+}
+
+// How to show pictures like those that are none of the classes, and to undo: set by the page.
+export const ways = { show_strangers() {}, undo() {} };
+
+// When the model has learnt from "none of these" (after `learnt` times), say how many pictures look
+// like it.
+export function offer_strangers(learnt) {
+  strangers_after = learnt;
+}
+
+export function tell_of_strangers(answer) {
+  if (strangers_after === null || answer.learning || answer.learnt <= strangers_after) return;
+  strangers_after = null;
+  if (!answer.strangers) return;
+  const n = answer.strangers;
+  note(`About ${count(n)} ${n === 1 ? "picture looks" : "pictures look"} like this:`,
+    ["show them", () => ways.show_strangers()], ["Undo", () => ways.undo()],
+    ["What else is in here?", () => { location.hash = "names"; }]);
+}

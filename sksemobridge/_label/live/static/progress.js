@@ -1,0 +1,63 @@
+// The line at the top: how good the labels are, and when to stop.
+import { by_id, count, percent, plural } from "./dom.js";
+import { how_many_fit } from "./fit.js";
+import { now } from "./state.js";
+
+// Share of right labels at which one may stop.
+const GOOD = 0.95;
+// Labels after which a check no longer says how good all are. It is then part of the estimate.
+const N_AFTER = 24;
+
+// How many labels there were when the check was over.
+let labelled_at_check = null;
+
+export function draw_progress() {
+  const { state } = now;
+  const text = state.learning ? `${sentence(state)} Learning …` : sentence(state);
+  if (by_id("status").textContent !== text) by_id("status").textContent = text;
+  const { style } = by_id("seen-bar");
+  style.setProperty("--seen", state.seen / state.total);
+  style.setProperty("--labelled", state.labelled / state.total);
+  by_id("seen-bar").title = `${count(state.labelled)} labelled and ${count(state.seen)} seen of `
+    + `${count(state.total)}`;
+  const is_names = state.stage === "names", is_open = (state.check?.queue.length ?? 0) > 0;
+  by_id("check").hidden = is_names || is_open;
+  by_id("undo").disabled = !state.undoable;
+  by_id("undo").title = state.undoable ? `Undo ${state.undoable.what} (Backspace)` : "";
+  by_id("kept").textContent = `Each answer is kept in ${state.answers}`;
+}
+
+export function sentence(state) {
+  const { seen, total, check } = state;
+  if (state.stage === "names") return `${count(total)} pictures.`;
+  if (check?.queue.length) return during(check);
+  return `${how_good(state)} ${what_is_left(seen, total)}`;
+}
+
+function how_good({ check, rest, labelled, total }) {
+  if (!check?.done) labelled_at_check = null;
+  else if (labelled < (labelled_at_check ??= labelled) + N_AFTER) return after(check);
+  if (!rest) return `${count(labelled)} of ${count(total)} labelled.`;
+  // Labels by a person count as right.
+  const part = labelled / total;
+  const [share, low, high] = rest.map((of_rest) => part + (1 - part) * of_rest);
+  const stop = low >= GOOD ? ": you can stop" : "";
+  return `${percent(share)} % right is likely (${percent(low)} to ${percent(high)})${stop}.`;
+}
+
+function during({ drawn, done, right, interval: [low, high] }) {
+  const found = done ? `, ${right} right: ${percent(low)} to ${percent(high)} %` : "";
+  return `Check: ${done} of ${drawn} seen${found}.`;
+}
+
+function after({ right, done, interval: [low, high] }) {
+  const stop = right / done >= GOOD ? ": you can stop" : "";
+  return `Checked: ${right} of ${done} right (${percent(low)} to ${percent(high)} %)${stop}.`;
+}
+
+function what_is_left(seen, total) {
+  const left = total - seen;
+  if (left <= 0) return "Everything has been seen.";
+  const pages = Math.ceil(left / how_many_fit(by_id("look-tiles")));
+  return `About ${plural(pages, "page")} more and everything has been seen.`;
+}

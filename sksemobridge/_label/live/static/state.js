@@ -1,0 +1,87 @@
+// What the program said last, and the one way to change it.
+import { Failed, request } from "./api.js";
+import { by_id } from "./dom.js";
+
+// Milliseconds between questions for news while the model learns.
+const SOON = 400;
+// Milliseconds between questions for news else.
+const NOW_AND_THEN = 3000;
+
+// `state` is what the program said last. While an action is under way (`busy`), no other begins.
+export const now = { state: null, busy: false, ended: false };
+
+const listeners = [];
+// Why nobody answers, and why the last action was refused.
+let lost = "", refused = "", timer = 0;
+
+// Call `listener(answer)` with each answer of the program.
+export function on_answer(listener) {
+  listeners.push(listener);
+}
+
+// Do something, and give the answer: null if it was refused, or if something else is under way.
+export async function act(action, values = {}) {
+  if (now.busy || now.ended) return null;
+  now.busy = true;
+  document.body.setAttribute("aria-busy", "true");
+  const answer = await ask(action, values);
+  if (answer) refused = "";
+  draw_alert();
+  now.busy = false;
+  document.body.removeAttribute("aria-busy");
+  return answer;
+}
+
+// Ask for something that changes nothing. Several may be under way.
+export const see = ask;
+
+async function ask(action, values = {}) {
+  try {
+    const answer = await request(action, values, now.state?.changes ?? null);
+    lost = "";
+    if (!now.ended) take(answer);
+    return answer;
+  } catch (error) {
+    if (!(error instanceof Failed)) throw error;
+    if (error.is_lost) lost = why_lost();
+    else refused = error.message;
+    draw_alert();
+    return null;
+  }
+}
+
+function take(answer) {
+  // Answers may overtake each other.
+  if (!now.state || answer.changes >= now.state.changes) now.state = answer;
+  draw_alert();
+  for (const listener of listeners) listener(answer);
+  poll_in(answer.learning ? SOON : NOW_AND_THEN);
+}
+
+function poll_in(wait) {
+  clearTimeout(timer);
+  timer = setTimeout(async () => {
+    if (now.ended) return;
+    poll_in(NOW_AND_THEN);
+    if (!now.busy) await ask("state");
+  }, wait);
+}
+
+export function end() {
+  now.ended = true;
+  lost = refused = "";
+  draw_alert();
+  clearTimeout(timer);
+}
+
+function draw_alert() {
+  const text = lost || refused || (now.ended ? "" : now.state?.problem ?? "");
+  if (by_id("alert").textContent !== text) by_id("alert").textContent = text;
+  by_id("alert").hidden = !text;
+}
+
+function why_lost() {
+  const kept = now.state ? ` What it confirmed is kept in ${now.state.answers}.` : "";
+  return `The program does not answer.${kept} If it has ended, run the same command again and open `
+    + "its new address.";
+}

@@ -1,0 +1,185 @@
+// A grid of pictures under headings: one tab stop with arrows inside, marks, and a choice of tiles.
+import { by_id, element, label_of, large, small } from "./dom.js";
+import { fit } from "./fit.js";
+
+// Milliseconds after which a press is a hold, which enlarges.
+const HOLD = 350;
+
+// A picture as it is shown: `shown` is the label that stands over it, `label` the one it gets.
+class Tile {
+  constructor(item, shown) {
+    Object.assign(this, { item, shown, label: shown, number: item.number, elsewhere: false });
+  }
+
+  get is_changed() { return this.label !== this.shown; }
+
+  // Only what a person can see.
+  get is_loaded() { return this.image.complete && this.image.naturalWidth > 0; }
+
+  // The likeliest class but the one over it.
+  get likeliest_other() {
+    return this.item.likely.find(([name]) => name !== this.shown)?.[0] ?? "";
+  }
+}
+
+export class Tiles {
+  // `click(tile, adds)` is called for a click or Space on a tile: `adds` with Shift.
+  constructor(place, { click, must_fit = false }) {
+    Object.assign(this, { place, click, must_fit, tiles: [], chosen: new Set() });
+    place.addEventListener("keydown", (event) => this.#move(event));
+    place.addEventListener("keyup", (event) => { if (event.key === " ") event.preventDefault(); });
+    this.resized = new ResizeObserver(() => this.fit());
+    this.resized.observe(place.parentElement);
+  }
+
+  // Show groups of `{ label, pictures }`.
+  show(groups) {
+    this.chosen.clear();
+    this.tiles = [];
+    this.sizes = groups.map(({ pictures }) => pictures.length);
+    const made = groups.map(({ label, pictures }) => this.#group(label, pictures));
+    this.place.replaceChildren(...made);
+    this.#set_stop(this.tiles[0]);
+    this.fit();
+  }
+
+  // Show more pictures of the last group.
+  add(pictures) {
+    const tiles = pictures.map((item) => this.#tile(item, item.label ?? item.predicted));
+    this.place.lastElementChild.lastElementChild.append(...tiles.map((tile) => tile.button));
+  }
+
+  #group(label, pictures) {
+    const tiles = pictures.map((item) => this.#tile(item, label)), text = label_of(label);
+    const title = element("h3", { title: text }, element("span", {}, text));
+    const place = element("div", { class: "group-tiles" }, ...tiles.map((tile) => tile.button));
+    return element("div", { class: "group", role: "group", "aria-label": text }, title, place);
+  }
+
+  #tile(item, shown) {
+    const tile = new Tile(item, shown);
+    const redraw = () => this.draw(tile);
+    tile.image = element("img",
+      { alt: "", draggable: "false", load: redraw, error: redraw });
+    tile.mark = element("span", { class: "mark" });
+    tile.button = element("button", { type: "button", class: "tile", tabindex: "-1" },
+      tile.image, tile.mark);
+    tile.image.src = small(item.number);
+    this.#listen(tile);
+    this.tiles.push(tile);
+    this.draw(tile);
+    return tile;
+  }
+
+  #listen(tile) {
+    const { button } = tile;
+    let hold = 0, was_held = false;
+    const let_go = () => {
+      clearTimeout(hold);
+      removeEventListener("pointerup", let_go, true);
+      removeEventListener("pointercancel", let_go, true);
+      if (was_held) by_id("large").close();
+    };
+    button.addEventListener("pointerdown", (event) => {
+      was_held = false;
+      if (event.button) return;
+      hold = setTimeout(() => { was_held = true; enlarge(tile.item); }, HOLD);
+      // The enlarged picture is then under the pointer, not this one.
+      addEventListener("pointerup", let_go, true);
+      addEventListener("pointercancel", let_go, true);
+    });
+    button.addEventListener("pointerleave", () => clearTimeout(hold));
+    button.addEventListener("contextmenu", (event) => {
+      if (was_held) event.preventDefault();
+    });
+    button.addEventListener("focus", () => this.#set_stop(tile));
+    button.addEventListener("click", (event) => {
+      if (was_held) was_held = false;
+      else this.click(tile, event.shiftKey || event.ctrlKey || event.metaKey, event.detail);
+    });
+  }
+
+  draw(tile) {
+    const { button, item, mark } = tile, is_broken = tile.image.complete && !tile.is_loaded;
+    button.classList.toggle("changed", tile.is_changed);
+    button.classList.toggle("broken", is_broken);
+    button.classList.toggle("chosen", this.chosen.has(tile));
+    button.classList.toggle("elsewhere", tile.elsewhere);
+    const text = is_broken ? "cannot be shown" : tile.is_changed ? label_of(tile.label) : "";
+    mark.textContent = text;
+    button.setAttribute("aria-pressed", tile.is_changed);
+    const said = tile.elsewhere ? `, ${item.who || "another tab"} said ${label_of(tile.label)}`
+      : tile.is_changed ? `, changed to ${label_of(tile.label)}` : "";
+    const state = this.chosen.has(tile) ? ", chosen" : "";
+    const shown = is_broken ? "cannot be shown" : label_of(tile.shown);
+    button.setAttribute("aria-label", `${item.name}: ${shown}${said}${state}`);
+    button.dataset.number = item.number;
+    button.dataset.label = tile.label;
+  }
+
+  draw_all() { this.tiles.forEach((tile) => this.draw(tile)); }
+
+  fit() {
+    if (this.must_fit && this.tiles.length) fit(this.place, this.sizes);
+  }
+
+  // The tile that keys are for.
+  get at() { return this.tiles.find(({ button }) => button === document.activeElement) ?? null; }
+
+  #set_stop(tile) {
+    for (const { button } of this.tiles) button.tabIndex = button === tile?.button ? 0 : -1;
+  }
+
+  focus() { this.tiles.find(({ button }) => button.tabIndex === 0)?.button.focus(); }
+
+  #move(event) {
+    const tile = this.at;
+    if (!tile || event.ctrlKey || event.metaKey || event.altKey) return;
+    if (event.key === " ") {
+      if (!event.repeat) this.click(tile, event.shiftKey, 1);
+    } else if (event.key === ".") {
+      enlarge(tile.item);
+    } else {
+      const next = this.#towards(tile, event.key);
+      if (!next) return;
+      next.button.focus();
+      next.button.scrollIntoView({ block: "nearest" });
+    }
+    event.preventDefault();
+  }
+
+  // The tile that is closest in the direction of an arrow.
+  #towards(tile, key) {
+    const i = this.tiles.indexOf(tile), last = this.tiles.length - 1;
+    const there = { ArrowRight: i + 1, ArrowLeft: i - 1, Home: 0, End: last }[key];
+    if (there !== undefined) return this.tiles[Math.min(Math.max(there, 0), last)];
+    const side = { ArrowDown: 1, ArrowUp: -1 }[key];
+    if (!side) return null;
+    const middle = ({ button }) => {
+      const { left, top, width, height } = button.getBoundingClientRect();
+      return [left + width / 2, side * (top + height / 2), height];
+    };
+    const [x, y, height] = middle(tile);
+    const beyond = this.tiles.map((other) => [other, middle(other)])
+      .filter(([, [, other_y]]) => other_y > y + height / 2);
+    const far = ([, [other_x, other_y]]) => 3 * (other_y - y) + Math.abs(other_x - x);
+    beyond.sort((a, b) => far(a) - far(b));
+    return beyond[0]?.[0] ?? tile;
+  }
+}
+
+// Show a picture as large as it fits. A click or Escape closes it.
+export function enlarge(item) {
+  by_id("large-picture").src = large(item.number);
+  by_id("large-picture").alt = item.name;
+  by_id("large").lastElementChild.textContent = item.name;
+  if (!by_id("large").open) by_id("large").showModal();
+}
+
+by_id("large").addEventListener("click", () => by_id("large").close());
+by_id("large").addEventListener("keydown", (event) => {
+  if ([".", " ", "Enter", "Escape"].includes(event.key)) {
+    by_id("large").close();
+    event.preventDefault();
+  }
+});

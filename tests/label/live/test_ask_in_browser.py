@@ -1,0 +1,163 @@
+""" "Ask" in a real browser: keys that stay, letters, a check, other tabs, and what goes wrong."""
+
+import pytest
+
+from ...browser import wait_until
+
+HOSTILE = "<img src=x onerror=\"document.title='hurt'\">"
+
+
+@pytest.fixture
+def ask(person):
+    """Opens "Ask"."""
+    return lambda **params: person("ask", **params)
+
+
+def test_it_opens_without_an_error_and_fetches_from_itself_alone(ask):
+    person = ask()
+    assert person.run("location.search + document.cookie") == ""
+    assert {address.split("/")[2] for address in person.browser.fetched} == {
+        f"127.0.0.1:{person.page.port}"
+    }
+    assert person.browser.errors == []
+
+
+def test_keys_and_buttons_label_and_take_back(ask):
+    person = ask()
+    first, choices = person.asked(), person.choices()
+    person.press(choices[1][0])
+    assert person.page.labels() == {first: choices[1][1]}
+    second = person.asked()
+    person.click_text("None of these")
+    assert person.page.labels()[second] == ""
+    person.press("Backspace")
+    assert person.asked() == second
+    assert person.page.labels() == {first: choices[1][1]}
+    person.press("ArrowRight")
+    assert person.asked() != second
+    likeliest = person.all("#ask-chooser .first .what")[0]
+    third = person.asked()
+    person.press("Enter")
+    assert person.page.labels()[third] == likeliest.removesuffix(" ✓")
+    # What was answered can be answered again.
+    person.click("#recent button", which=-1)
+    assert person.asked() == first
+    assert f"You said “{choices[1][1]}”" in person.text("question")
+    person.press("Escape")
+    assert person.asked() != first
+
+
+def test_a_class_keeps_its_key(ask):
+    person = ask()
+    keys = dict(map(reversed, person.choices()))
+    for _ in range(4):
+        person.press("Enter")
+        assert dict(map(reversed, person.choices())) == keys
+
+
+def test_an_empty_field_lists_all_classes_and_letters_find_or_add_one(ask):
+    person = ask()
+    number = person.asked()
+    person.press("/")
+    assert set(person.all("#ask-chooser [role=option]")) == {
+        "bird",
+        "clock",
+        "fruit",
+        "none of these",
+    }
+    # With nothing typed and nothing gone to, Enter says nothing.
+    person.press("Enter", "Escape")
+    assert person.page.labels() == {}
+    person.type("loc")
+    assert person.all("#ask-chooser [role=option]") == ["clock", "Add “loc” as a class"]
+    assert person.all("[aria-selected=true]") == ["clock"]
+    person.press("Enter")
+    assert person.page.labels() == {number: "clock"}
+    number = person.asked()
+    person.type("loc")
+    person.press("ArrowDown", "Enter")
+    assert person.page.labels()[number] == "loc"
+    number = person.asked()
+    person.type("none of")
+    person.press("Enter")
+    assert person.page.labels()[number] == ""
+
+
+def test_keys_do_nothing_while_one_types(ask):
+    person = ask()
+    number = person.asked()
+    person.press("/")
+    person.type("b1 0/2?")
+    person.press("Backspace", "ArrowRight")
+    assert person.page.labels() == {}
+    assert person.asked() == number
+    person.press("Escape", "1")
+    assert len(person.page.labels()) == 1
+
+
+def test_names_of_classes_are_text(ask):
+    person = ask()
+    person.type(f"a{HOSTILE}")
+    person.press("Enter")
+    person.wait_for(HOSTILE, "ask")
+    person.go("classes")
+    assert any(HOSTILE in name for name in person.all(".class-row .what", "textContent"))
+    assert person.run("document.title").startswith("Label")
+
+
+def test_a_check_asks_for_what_was_predicted(ask):
+    person = ask(n=40)
+    person.click("#check")
+    assert person.text("question").startswith("Check: is this “")
+    predicted = person.text("question").split("“")[1].split("”")[0]
+    assert person.all("#ask-chooser .first .what") == [predicted]
+    person.press("Enter", "Enter", "0")
+    assert "Check: 3 of 30 seen, 2 right" in person.text("status")
+    person.press("Backspace")
+    assert "Check: 2 of 30 seen, 2 right" in person.text("status")
+    person.click("#end-check")
+    assert person.text("question") == "What is this?"
+
+
+def test_another_person_is_heard_of(ask):
+    person = ask()
+    number = person.asked()
+    person.page.act("say", tab="other", who="Bob", number=number, label="fruit")
+    wait_until(lambda: person.asked() != number)
+    assert "Bob said “fruit”" in person.text("note")
+
+
+def test_a_name_is_typed_once(ask):
+    person = ask()
+    person.click("#who")
+    person.type("Anna")
+    person.click_text("OK", "#who-dialog button")
+    assert person.text("who") == "Anna"
+    person.press("1")
+    number = next(iter(person.page.labels()))
+    recent = person.page.state()["recent"]
+    assert {item["number"]: item["who"] for item in recent} == {number: "Anna"}
+    again = ask(page=person.page)
+    assert again.text("who") == "Anna"
+    again.run("localStorage.clear()")
+
+
+def test_a_double_click_labels_once(ask):
+    person = ask()
+    person.click("#ask-chooser .choice", count=1)
+    person.click("#ask-chooser .choice", count=2)
+    assert len(person.page.labels()) == 1
+
+
+def test_none_of_these_says_how_many_look_like_it(ask):
+    person = ask(n=60)
+    person.press("0")
+    wait_until(
+        lambda: (
+            "look like this" in person.text("note") or ("looks like this" in person.text("note"))
+        )
+    )
+    person.click_text("show them", "#note button")
+    assert person.view == "look"
+    assert person.all("#look-tiles h3") == ["none of these"]
+    assert {label for _, label in person.tiles()} == {""}

@@ -1,0 +1,117 @@
+""" "Classes" in a real browser: figures, a gallery that is corrected in place, and changes."""
+
+import pytest
+
+from ...browser import wait_until
+
+
+@pytest.fixture
+def classes(person):
+    """Opens "Classes" after the first page was labelled."""
+
+    def start(**params):
+        opened = person("look", **params)
+        opened.press("Enter")
+        opened.go("classes/bird")
+        return opened
+
+    return start
+
+
+def names(person):
+    return person.all(".class-row .what", "textContent")
+
+
+def test_each_class_has_its_figures_and_its_pictures(classes):
+    person = classes()
+    assert names(person) == ["bird", "clock", "fruit", "none of these"]
+    n_birds = sum(label == "bird" for label in person.page.labels().values())
+    assert f"{n_birds} labelled" in person.all(".class-row")[0]
+    assert person.text("gallery-name") == "bird"
+    assert len(person.all("#gallery .tile", "className")) >= n_birds
+    person.click(".class-row", which=1)
+    person.wait_for("clock", "gallery-name")
+
+
+def test_a_picture_is_corrected_in_place(classes):
+    person = classes()
+    number = int(person.run("document.querySelector('#gallery .tile').dataset.number"))
+    person.click("#gallery .tile")
+    person.press(person.key_of("clock"))
+    assert person.page.labels()[number] == "clock"
+    person.press("Backspace")
+    assert person.page.labels()[number] == "bird"
+
+
+def test_several_pictures_are_corrected_at_once(classes):
+    person = classes()
+    numbers = [
+        int(one)
+        for one in person.run(
+            "[...document.querySelectorAll('#gallery .tile')].map((one) => one.dataset.number)"
+        )
+    ][:2]
+    person.click("#gallery .tile")
+    person.click("#gallery .tile", which=1, modifiers=8)
+    person.type("cloc")
+    person.press("Enter")
+    assert [person.page.labels()[number] for number in numbers] == ["clock"] * 2
+    person.press("Backspace")
+    assert [person.page.labels()[number] for number in numbers] == ["bird"] * 2
+
+
+def test_a_class_is_renamed_joined_dropped_and_added_and_all_is_undone(classes):
+    person = classes()
+    before = person.page.labels()
+    person.click("#rename")
+    person.fill("gallery-input", "Owl")
+    person.click_text("OK")
+    assert names(person)[0] == "Owl"
+    person.press("Backspace")
+    assert names(person)[0] == "bird"
+    person.go("classes/bird")
+    person.click("#join")
+    person.fill("gallery-input", "clock")
+    person.click_text("OK")
+    assert names(person) == ["clock", "fruit", "none of these"]
+    assert "bird" not in person.page.labels().values()
+    person.click("#undo")
+    assert person.page.labels() == before
+    person.go("classes/fruit")
+    person.click("#drop")
+    assert names(person) == ["bird", "clock", "none of these"]
+    assert "fruit" not in person.page.labels().values()
+    person.click_text("Undo", "#note button")
+    assert person.page.labels() == before
+    person.fill("class-find", "parrot")
+    person.click("#add-class")
+    assert "parrot" in names(person)
+    assert "parrot" in person.page.state()["classes"]
+
+
+def test_escape_leaves_a_change(classes):
+    person = classes()
+    before = person.page.labels()
+    person.click("#gallery .tile")
+    person.press("Escape")
+    person.press("2")
+    assert person.page.labels() == before
+    person.click("#rename")
+    person.press("Escape")
+    assert person.run("document.getElementById('gallery-form').hidden")
+
+
+def test_letters_narrow_the_list(classes):
+    person = classes()
+    person.fill("class-find", "FRU")
+    assert names(person) == ["fruit"]
+    person.fill("class-find", "")
+    assert len(names(person)) == 4
+
+
+def test_one_class_can_be_looked_through(classes):
+    person = classes()
+    person.go("classes/clock")
+    person.click("#look-at-it")
+    wait_until(lambda: person.view == "look")
+    assert {label for _, label in person.tiles()} <= {"clock"}

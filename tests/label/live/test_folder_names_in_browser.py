@@ -1,0 +1,72 @@
+""" "What is in this folder?" in a real browser: names to keep, change, join, drop, and add."""
+
+import pytest
+
+from ...browser import wait_until
+
+
+@pytest.fixture
+def begin(person):
+    """Opens a page of a folder without classes."""
+    opened = []
+
+    def start():
+        opened.append(person(n=60, classes=[]))
+        return opened[0]
+
+    yield start
+    # Without a class, nothing can be written.
+    opened[0].page.act("add", names=["bird"])
+
+
+def test_without_classes_the_page_asks_what_is_in_the_folder(begin):
+    person = begin()
+    assert person.view == "names"
+    assert person.text("names-title") == "What is in this folder?"
+    assert person.all("#suggestions .card", "className")
+    assert len(person.all("#suggestions .card:first-child img", "src")) > 1
+
+
+def test_names_are_kept_changed_joined_dropped_and_added(begin):
+    person = begin()
+    fields = person.all("#suggestions input", "value")
+    for i in range(3, len(fields)):
+        if fields[i]:
+            person.run(f"document.querySelectorAll('#suggestions .keep')[{i}].click()")
+    person.run(
+        "[...document.querySelectorAll('#suggestions input')].slice(0, 3).forEach((field, i) => {"
+        " field.value = ['Bird', 'wren', 'clock'][i]; field.dispatchEvent(new Event('input')); })"
+    )
+    person.run(
+        "(select => { select.value = '0'; select.dispatchEvent(new Event('change')); })"
+        "(document.querySelectorAll('#suggestions select')[1])"
+    )
+    person.fill("own-name", "fruit, bird")
+    person.click("#add-own")
+    assert person.text("start") == "Start with 3 classes"
+    person.click("#start")
+    wait_until(lambda: person.view == "look")
+    assert {name.lower() for name in person.page.state()["classes"]} == {"bird", "clock", "fruit"}
+
+
+def test_typed_names_are_enough(begin):
+    person = begin()
+    person.run("document.querySelectorAll('#suggestions .keep').forEach((one) => one.click())")
+    person.run("document.getElementById('own-name').focus()")
+    person.type("bird, clock")
+    person.click("#start")
+    assert person.page.state()["classes"] == ["bird", "clock"]
+
+
+def test_what_else_is_in_here_keeps_only_what_one_wants(person):
+    opened = person("classes")
+    opened.click("#what-else")
+    wait_until(lambda: opened.view == "names")
+    opened.wait()
+    assert opened.text("names-title") == "What else is in here?"
+    assert opened.run("document.getElementById('start').disabled")
+    opened.fill("own-name", "parrot")
+    opened.click("#add-own")
+    opened.click("#start")
+    wait_until(lambda: opened.view == "classes")
+    assert "parrot" in opened.page.state()["classes"]

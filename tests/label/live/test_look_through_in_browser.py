@@ -1,0 +1,187 @@
+""" "Look through" in a real browser: marks, the rest, several tiles, and undo."""
+
+import os
+
+import pytest
+
+from ...browser import wait_until
+
+SHIFT = 8
+
+
+@pytest.fixture
+def look(person):
+    """Opens "Look through"."""
+    return lambda **params: person("look", **params)
+
+
+def test_the_rest_is_right(look):
+    person = look()
+    shown = dict(person.tiles())
+    assert len(shown) > 3
+    assert person.text("rest-right").startswith("All are right")
+    person.press("Enter")
+    assert person.page.labels() == shown
+    assert f"{len(shown)} labels said, 0 of them changed" in person.text("note")
+
+
+def test_a_click_marks_a_wrong_tile_with_the_likeliest_other_class(look):
+    person = look()
+    (first, label), (second, _) = person.tiles()[:2]
+    person.click("#look-tiles .tile")
+    likeliest = person.tiles()[0][1]
+    assert likeliest != label
+    assert likeliest == person.all("#look-chooser .first .what")[0]
+    assert person.text("rest-right").startswith("The rest is right")
+    assert f"changed to {likeliest}" in person.all("#look-tiles .tile", "ariaLabel")[0]
+    # Another click takes it back.
+    person.click("#look-tiles .tile")
+    assert person.tiles()[0][1] == label
+    person.click("#look-tiles .tile", which=1)
+    other = next(key for key, name in person.choices() if name not in (label, likeliest))
+    person.press(other)
+    shown = dict(person.tiles())
+    person.press("Enter")
+    assert person.page.labels() == shown
+    assert shown[first] == label
+
+
+def test_letters_choose_any_class_and_escape_leaves_a_change(look):
+    person = look()
+    _, label = person.tiles()[0]
+    person.click("#look-tiles .tile")
+    person.press("Escape")
+    assert person.tiles()[0][1] == label
+    person.click("#look-tiles .tile")
+    person.type("somethi")
+    person.press("Escape")
+    assert person.tiles()[0][1] == label
+    person.click("#look-tiles .tile")
+    person.type("something new")
+    person.press("Enter")
+    assert person.tiles()[0][1] == "something new"
+    assert person.page.labels() == {}
+    person.press("Enter")
+    assert "something new" in person.page.labels().values()
+
+
+def test_several_tiles_get_one_class(look):
+    person = look()
+    person.click("#look-tiles .tile")
+    for which in (1, 2):
+        person.click("#look-tiles .tile", which, modifiers=SHIFT)
+    assert len({label for _, label in person.tiles()[:3]}) == 1
+    assert person.text("look-question") == "What are these 3 pictures?"
+    person.press("0")
+    assert [label for _, label in person.tiles()[:3]] == [""] * 3
+    # The same by touch.
+    person.click("#many")
+    for which in (1, 2):
+        person.click("#look-tiles .tile", which)
+    person.click(".choice")
+    assert [label for _, label in person.tiles()[1:3]] == [person.choices()[0][1]] * 2 or (
+        len({label for _, label in person.tiles()[1:3]}) == 1
+    )
+    assert person.tiles()[0][1] == ""
+
+
+def test_undo_takes_the_whole_page_back_and_shows_it_again(look):
+    person = look()
+    person.click("#look-tiles .tile")
+    sent = person.tiles()
+    person.press("Enter")
+    assert len(person.page.labels()) == len(sent)
+    person.press("Backspace")
+    assert person.page.labels() == {}
+    assert sorted(person.tiles()) == sorted(sent)
+
+
+def test_a_held_enter_counts_once(look):
+    person = look(n=90)
+    n = len(person.tiles())
+    person.browser.send("Input.dispatchKeyEvent", type="keyDown", key="Enter")
+    person.wait()
+    for _ in range(5):
+        person.browser.send("Input.dispatchKeyEvent", type="keyDown", key="Enter", autoRepeat=True)
+    person.wait()
+    person.browser.send("Input.dispatchKeyEvent", type="keyUp", key="Enter")
+    assert len(person.page.labels()) == n
+
+
+def test_a_picture_that_did_not_load_gets_no_label(look, live):
+    page = live()
+    os.remove("photos/004.png")
+    person = look(page=page)
+    shown = dict(person.tiles())
+    person.press("Enter")
+    shown.pop(4, None)
+    assert person.page.labels() == shown
+
+
+def test_what_is_labelled_is_what_was_shown(look):
+    person = look(n=30)
+    shown = dict(person.tiles())
+    # Another tab teaches a new class, which changes predictions.
+    for number in set(range(30)) - set(shown):
+        person.page.act("say", tab="other", number=number, label="new")
+    wait_until(lambda: "new" in person.page.state()["classes"])
+    person.press("Enter")
+    said = person.page.labels()
+    assert {number: said[number] for number in shown} == shown
+
+
+def test_arrows_and_space_need_no_mouse(look):
+    person = look()
+    person.press("ArrowRight")
+    assert person.run("document.activeElement.className").startswith("tile")
+    stops = person.all("#look-tiles .tile", "tabIndex")
+    assert stops.count(0) == 1
+    person.press("ArrowRight", "ArrowRight", "ArrowLeft", " ")
+    changed = person.run(
+        "[...document.querySelectorAll('.tile')].findIndex((one) =>"
+        " one.getAttribute('aria-pressed') === 'true')"
+    )
+    assert changed == 1
+    person.press("Escape", ".")
+    assert person.run("document.getElementById('large').open")
+    person.press("Escape")
+    assert not person.run("document.getElementById('large').open")
+
+
+def test_a_held_picture_is_enlarged_and_keeps_its_label(look):
+    person = look()
+    before = person.tiles()
+    large = "document.getElementById('large').open"
+    person.mouse("mousePressed", "#look-tiles .tile")
+    wait_until(lambda: person.run(large))
+    person.mouse("mouseReleased", "#look-tiles .tile")
+    wait_until(lambda: not person.run(large))
+    assert person.tiles() == before
+    person.click("#look-tiles .tile")
+    assert person.tiles() != before
+
+
+def test_after_a_click_of_the_mouse_space_does_nothing(look):
+    person = look()
+    person.click("#look-tiles .tile")
+    before = person.tiles()
+    person.press(" ")
+    assert person.tiles() == before
+    person.click("#rest-right")
+    said = person.page.labels()
+    person.press(" ")
+    assert person.page.labels() == said
+
+
+def test_all_seen_offers_a_second_look_and_a_check(look):
+    person = look()
+    person.press("Enter")
+    assert "Everything has been seen" in person.text("look-nothing")
+    assert "Everything has been seen" in person.text("status")
+    person.click_text("A second look")
+    assert len(person.tiles()) == 12
+    person.press("Enter")
+    assert person.tiles() == []
+    person.click_text("Check 24 of the seen")
+    assert person.view == "ask"
+    assert person.text("question").startswith("Check: is this “")
