@@ -73,13 +73,14 @@ class SeMoBridgeClassifier(ShotClassifier):
     lambda1, lambda2, lambda3 : float or "auto", default="auto"
         Weights of the three terms. At least one of them must be above zero.
     smoothness : float or "auto", default="auto"
-        Strength of the class weights.
+        Strength of the class weights. Of these seven numbers, those that are `"auto"` are estimated
+        from the shots, beside those that are given. With validation images they are searched.
     atol : float or "auto", default="auto"
         Singular values of the text projection up to `atol` count as zero. `"auto"` is 0.7 times
         their median. The paper uses 0.3.
     temperature : float, "auto" or None, default="auto"
         Factor of the logarithm of the score, which changes no predictions. `"auto"` estimates it
-        from the shots. None is 1, as in the paper.
+        from the shots, or from validation images. None is 1, as in the paper.
     class_bias : bool, default=True
         Whether training learns a bias for each class, which is added only to its shots.
     lambda_it, lambda_c, lambda_b : float, default=0.5, 0.1, 0.1
