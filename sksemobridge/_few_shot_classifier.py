@@ -40,9 +40,9 @@ class FewShotClassifier(ShotClassifier, LinearClassifier):
         `cross_val_predict` of probabilities, hide the names: then only a list tells them.
     vocabulary : "auto", sequence of str or None, default="auto"
         Words that help if classes have no names. `"auto"` is a bundled list.
-    priors : array-like of shape (C,), "shots" or None, default=None
-        Probability of each class, in the order of `classes_`. `"shots"` takes the shares of the
-        shots. None: equal.
+    priors : array-like of shape (C,), Series, mapping, "shots" or None, default=None
+        Probability of each class, in the order of `classes_`. A Series or mapping says the labels.
+        `"shots"` takes the shares of the shots. None: equal.
     label_noise : "auto" or float, default="auto"
         Share of wrong labels. `"auto"` estimates it, and 0 trusts all labels.
     store_held_out : bool, default=False
@@ -85,7 +85,7 @@ class FewShotClassifier(ShotClassifier, LinearClassifier):
         "prompts": [str, Mapping, "array-like"],
         "class_names": [Mapping, StrOptions({"ignore"}), "array-like", None],
         "vocabulary": [StrOptions({"auto"}), "array-like", None],
-        "priors": ["array-like", StrOptions({"shots"}), None],
+        "priors": ["array-like", Mapping, StrOptions({"shots"}), None],
         "label_noise": [StrOptions({"auto"}), Interval(Real, 0, 1, closed="left")],
         "store_held_out": ["boolean"],
     }
@@ -100,7 +100,7 @@ class FewShotClassifier(ShotClassifier, LinearClassifier):
         prompts: str | Sequence[str] | Mapping[Any, str | Sequence[str]] = "auto",
         class_names: Mapping[Any, str | None] | Sequence[str] | str | None = None,
         vocabulary: str | Sequence[str] | None = "auto",
-        priors: ArrayLike | Literal["shots"] | None = None,
+        priors: ArrayLike | Mapping[Any, float] | Literal["shots"] | None = None,
         label_noise: float | Literal["auto"] = "auto",
         store_held_out: bool = False,
     ) -> None:

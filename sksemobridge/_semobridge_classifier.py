@@ -93,9 +93,9 @@ class SeMoBridgeClassifier(ShotClassifier):
     tol : float, default=1e-6
         `"lbfgs"` stops if the relative decrease of the loss, averaged over ten iterations, is below
         `tol / 2`.
-    priors : array-like of shape (C,), "shots" or None, default=None
-        Probability of each class, in the order of `classes_`. `"shots"` takes the shares of the
-        shots. None: equal.
+    priors : array-like of shape (C,), Series, mapping, "shots" or None, default=None
+        Probability of each class, in the order of `classes_`. A Series or mapping says the labels.
+        `"shots"` takes the shares of the shots. None: equal.
     device : str, default="auto"
         Torch device of the training. `"auto"` is a CUDA GPU if there is one, else the CPU.
     verbose : int, default=0
@@ -170,7 +170,7 @@ class SeMoBridgeClassifier(ShotClassifier):
         **dict.fromkeys(["lambda_c", "lambda_b", "weight_decay", "tol"], [NOT_NEGATIVE]),
         "max_iter": [Interval(Integral, 1, None, closed="left"), None],
         "learning_rate": [POSITIVE],
-        "priors": ["array-like", StrOptions({"shots"}), None],
+        "priors": ["array-like", Mapping, StrOptions({"shots"}), None],
         "device": [str],
         "verbose": ["verbose"],
     }
@@ -202,7 +202,7 @@ class SeMoBridgeClassifier(ShotClassifier):
         learning_rate: float = 1.5e-4,
         weight_decay: float = 0.01,
         tol: float = 1e-6,
-        priors: ArrayLike | Literal["shots"] | None = None,
+        priors: ArrayLike | Mapping[Any, float] | Literal["shots"] | None = None,
         device: str = "auto",
         verbose: int = 0,
     ) -> None:

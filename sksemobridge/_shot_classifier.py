@@ -46,7 +46,7 @@ class ShotClassifier(EmbeddingClassifier):
     text_encoder: Any
     prompts: str | Sequence[str] | Mapping[Any, str | Sequence[str]]
     class_names: Mapping[Any, str | None] | Sequence[str] | str | None
-    priors: ArrayLike | Literal["shots"] | None
+    priors: ArrayLike | Mapping[Any, float] | Literal["shots"] | None
 
     @abstractmethod
     def _fit_state(self, read: ReadShots, texts: ClassTexts, **options: Any) -> Any:
@@ -86,7 +86,7 @@ class ShotClassifier(EmbeddingClassifier):
             if texts.embeddings is None
             else texts.embeddings.astype(memory.shots.X.dtype),
             class_prompts=class_prompts,
-            log_prior=self._log_prior(memory, len(classes)),
+            log_prior=self._log_prior(memory, classes),
         )
         state = self._fit_state(read, texts, **options)
         if earlier is None:
@@ -128,15 +128,15 @@ class ShotClassifier(EmbeddingClassifier):
             classes, self.text_encoder, self.prompts, self.class_names, known_names
         )
 
-    def _log_prior(self, memory, n_classes):
+    def _log_prior(self, memory, classes):
         """Logarithms of `priors`. A class without shots counts as if it had one."""
         if self.priors is None:
             return None
         if not isinstance(self.priors, str):
-            return validate_priors(self.priors, n_classes)
+            return validate_priors(self.priors, classes)
         images = memory.grouped_shots.images()
         seen, codes = np.unique(images.codes, return_inverse=True)
-        counts = np.ones(n_classes)
+        counts = np.ones(len(classes))
         counts[seen], _ = effective_numbers(codes, images.weight, 1.0)
         return np.log(counts / counts.sum())
 
@@ -173,7 +173,7 @@ class ShotClassifier(EmbeddingClassifier):
             params["class_names"] = class_prompts.names
         log_prior = fitted.log_prior
         if log_prior is not None and isinstance(self.priors, str):
-            log_prior = self._log_prior(memory, len(wanted))
+            log_prior = self._log_prior(memory, wanted)
         elif log_prior is not None:
             # A new class counts as frequent as the other classes are on average.
             prior = np.where(indices < 0, np.exp(log_prior).mean(), np.exp(log_prior)[indices])

@@ -102,7 +102,7 @@ def stranger_proba(classifier: Any, X: ArrayLike, strangers: ArrayLike) -> NDArr
 
     q = _stranger_by_names(logits[: len(u)], level[len(u) :], is_stranger)
     labels = np.concatenate([np.zeros(len(u)), np.ones(len(u)), is_stranger])
-    worth = WORTH_OF_IMAGES / (1 + len(strangers) / STRANGERS_FOR_HALF)
+    worth = WORTH_OF_IMAGES / (1 + np.count_nonzero(is_stranger) / STRANGERS_FOR_HALF)
     weight = np.concatenate([np.concatenate([1 - q, q]) * worth / len(u), np.ones(len(known))])
     # Many strangers beside few shots or none do not say that all images are strangers.
     own, of_strangers = np.bincount(labels.astype(int), weight)

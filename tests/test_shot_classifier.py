@@ -105,10 +105,12 @@ def test_memory_does_not_grow_with_the_queries(make_world, kind, method):
         ({"text_encoder": "ViT-B-16"}, "text_encoder"),
         ({"priors": [0.5, 0.5]}, "priors must be 5 positive"),
         ({"priors": [1, 1, 1, 1, np.nan]}, "priors must be 5 positive"),
+        ({"priors": pd.Series(range(1, 5), index=World().names[1:])}, "are missing bird"),
         (
-            {"priors": pd.Series(range(1, 6), index=World().names[::-1])},
-            "another order than classes_",
+            {"priors": dict.fromkeys([*World().names, "tree"], 1.0)},
+            "labels that are no classes: tree",
         ),
+        ({"priors": pd.Series(1.0, index=[*World().names, "bird"])}, "have a label twice"),
     ],
 )
 def test_parameters_that_do_not_go_together_are_refused(world, kind, params, message):
@@ -133,6 +135,10 @@ def test_priors_are_added_to_the_logits(world, kind, counts):
     expected = np.log(priors / priors[0])
     np.testing.assert_allclose(shift(priors), np.tile(expected, (len(X), 1)), atol=1e-9)
     np.testing.assert_allclose(shift((3e307 * priors).tolist()), shift(priors), atol=1e-9)
+    # A Series and a mapping go by the labels.
+    by_label = pd.Series(priors, index=np.unique(y))[::-1]
+    for labelled in (by_label, by_label.to_dict()):
+        np.testing.assert_allclose(shift(labelled), shift(priors), atol=1e-9)
     shares = np.array(counts[:n_classes]) / counts[0]
     np.testing.assert_allclose(shift("shots"), np.tile(np.log(shares), (len(X), 1)), atol=1e-9)
 

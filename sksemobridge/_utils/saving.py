@@ -79,7 +79,12 @@ class SavedEstimator(BaseEstimator):
 
     def __getstate__(self):
         state = super().__getstate__().items()
-        saved = {name: value for name, value in state if name in KEPT or not name.endswith("_")}
+        saved = {
+            # A file need not hold classes of pandas, which skops would refuse.
+            name: value.to_dict() if hasattr(value, "to_dict") else value
+            for name, value in state
+            if name in KEPT or not name.endswith("_")
+        }
         return saved | {"_version": __version__}
 
     def __setstate__(self, state):

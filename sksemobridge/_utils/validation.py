@@ -294,16 +294,28 @@ def validate_weights(sample_weight, n_rows):
     return weight
 
 
-def validate_priors(priors, n_classes):
-    """Logarithms of the prior probabilities `(n_classes,)`, which are scaled to sum to one."""
-    if hasattr(priors, "keys") and list(priors.keys()) != sorted(priors.keys()):
-        raise ValueError(
-            "priors are labelled in another order than classes_, which is sorted; sort them."
-        )
+def validate_priors(priors, classes):
+    """Logarithms of the prior probabilities of the sorted labels `(C,)`, which are scaled to sum to
+    one. `priors` have the order of the labels, or say them, as a Series or a mapping.
+    """
+    if hasattr(priors, "keys"):
+        labels = list(priors.keys())
+        missing, further = {*classes.tolist()} - {*labels}, {*labels} - {*classes.tolist()}
+        if missing or further or len(labels) != len({*labels}):
+            wrong = (
+                f"are missing {listed(sorted(missing))}"
+                if missing
+                else f"have labels that are no classes: {listed(sorted(map(str, further)))}"
+                if further
+                else "have a label twice"
+            )
+            raise ValueError(f"priors {wrong}; give each class one, by its label.")
+        of_label = dict(priors.items())
+        priors = [of_label[label] for label in classes.tolist()]
     priors = np.asarray(to_numpy(priors), dtype=np.float64)
-    if priors.shape != (n_classes,) or not (np.isfinite(priors).all() and (priors > 0).all()):
+    if priors.shape != classes.shape or not (np.isfinite(priors).all() and (priors > 0).all()):
         raise ValueError(
-            f"priors must be {n_classes} positive numbers, in the order of classes_; got"
+            f"priors must be {len(classes)} positive numbers, in the order of classes_; got"
             f" {priors.tolist()}."
         )
     priors = priors / priors.max()  # so that no sum leaves the range of floats

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import joblib
 import numpy as np
+import pandas as pd
 import pytest
 import skops.io
 import skops.io.exceptions
@@ -90,6 +91,19 @@ def assert_loaded_ones_are_equal(estimator, method, X):
 
 def test_a_loaded_classifier_predicts_the_same_and_all_that_it_holds_is_trusted(fitted, emoji):
     assert_loaded_ones_are_equal(fitted[-1], "predict_proba", fitted[:-1].transform(emoji[0]))
+
+
+def test_series_as_parameters_are_saved_by_their_labels(world):
+    X, y = world.draw(2)
+    names, priors = (
+        pd.Series(values, index=world.names)[::-1] for values in (world.names, range(1, 6))
+    )
+    classifier = world.classifier(class_names=names, priors=priors)
+    assert_loaded_ones_are_equal(classifier.fit(X, y), "predict_proba", X)
+    loaded = skops.io.loads(skops.io.dumps(classifier), trusted=trusted_types())
+    np.testing.assert_array_equal(
+        loaded.fit(X, y).predict_proba(X), classifier.fit(X, y).predict_proba(X)
+    )
 
 
 def test_other_estimators_are_the_same_after_loading(all_fitted, emoji, world):
