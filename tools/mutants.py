@@ -61,6 +61,8 @@ NAMED = [
     ("_label_next.py", "np.insert(first, positions, third)", "first"),
     ("_semobridge/numbers.py", "np.sqrt(factor) if held_out.is_single else factor", "factor"),
     ("_zero_shot.py", "pool = pool.take(typical_of_names(by_names(pool.X)))", "pass"),
+    ("_label/folder_job.py", "is_open & (strangers < 0.5)", "is_open"),
+    ("_label/said.py", "            if real in shown:\n                continue\n", ""),
 ]
 
 COMPARISONS = {

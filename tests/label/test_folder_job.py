@@ -171,6 +171,17 @@ def test_none_of_these_teaches():
     assert has_label(few)[~is_own].mean() < 0.3
 
 
+def test_pictures_that_are_likely_none_of_these_teach_nothing(monkeypatch):
+    monkeypatch.setattr("sksemobridge._label.folder_job.LEAST_POOL", 10)
+    own = ["clock", "heart", "bird"]
+    job, kinds = job_of_60_emoji(own)
+    said = dict.fromkeys(np.array(job.paths)[~np.isin(kinds, own)][::6].tolist(), "")
+    learnt = job.fit(said_of(job, said))
+    is_strange, is_open = learnt.strangers >= 0.5, ~np.isin(job.paths, list(said))
+    assert (is_strange & is_open).sum() > 5
+    np.testing.assert_array_equal(learnt.taught_by, np.flatnonzero(is_open & ~is_strange))
+
+
 def test_an_answer_that_does_not_teach_fixes_the_table_and_is_in_no_pool():
     job, kinds = job_of_60_emoji(["clock", "heart", "bird", "building", "mammal"])
     labels = dict.fromkeys(job.paths[12:15], "clock")
