@@ -18,8 +18,9 @@ from .._pipeline import SeMoBridgePipeline
 from .._strangers import stranger_proba
 from .._utils.validation import as_words
 from .._zero_shot import ZeroShotClassifier
+from .embeddings_file import TextsOfFile
 from .folder_table import has_label, table_rows
-from .pictures import Pictures
+from .picture_index import Pictures
 from .said import Said
 from .user_tables import usual_prompts
 
@@ -192,9 +193,9 @@ class FolderJob:
 
     def known_classes(self, said):
         """The classes that can be learnt: where the model has no texts, those with an image."""
-        if self.pipeline[-1].text_encoder is not None:
-            return said.names.current
-        return sorted({*self._shots_after(said).labels.tolist()})
+        encoder = self.pipeline[-1].text_encoder
+        named = {name for name in said.names.current if has_text(encoder, name)}
+        return sorted(named | {*self._shots_after(said).labels.tolist()})
 
     def fit(self, said, *, evaluate=False):
         """Learn from the shots, from what persons said, and from the pictures without a label.
@@ -276,6 +277,9 @@ class FolderJob:
         """
         classifier = clone(self.pipeline[-1])
         names, prompts = classifier.class_names, classifier.prompts
+        if isinstance(classifier.text_encoder, TextsOfFile):
+            names = {label: classifier.text_encoder.name_of(label) for label in classes}
+            return classifier.set_params(class_names=names if any(names.values()) else "ignore")
         if isinstance(names, dict):
             names = {label: names.get(label, as_words(label)) for label in classes}
             if prompts != "auto":
@@ -283,6 +287,13 @@ class FolderJob:
                     label: prompts.get(label) or usual_prompts(names[label]) for label in classes
                 }
         return classifier.set_params(class_names=names, prompts=prompts)
+
+
+def has_text(text_encoder, name):
+    """Whether a class with this name has a text."""
+    if isinstance(text_encoder, TextsOfFile):
+        return text_encoder.name_of(name) is not None
+    return text_encoder is not None
 
 
 def model_names(pipeline):

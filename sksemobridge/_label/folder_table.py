@@ -140,7 +140,7 @@ def embed_readable(encoder, paths, *, progress):
     """Embeddings `(n, D)` of readable images, and a dict from the paths of other files to their
     problems.
     """
-    if isinstance(encoder, ImageEncoder):
+    if isinstance(encoder, ImageEncoder) and hasattr(encoder, "progress"):
         encoder = clone(encoder).set_params(progress=progress)
     embeddings, problems = embed_rows(encoder, paths)
     readable = [row for row in range(len(paths)) if row not in problems]

@@ -11,7 +11,13 @@ from .._evaluation import ShareRight, ShotEvaluation
 from .events import Answers
 from .folder_table import as_table
 from .options import LabelOptions
-from .read_folder import folder_job, folder_pipeline, pipeline_of, read_given
+from .read_folder import (
+    folder_job,
+    folder_pipeline,
+    pipeline_of,
+    pipeline_of_embeddings,
+    read_given,
+)
 
 Path = str | os.PathLike[str]
 
@@ -45,6 +51,7 @@ def label_folder(
     *,
     classes: Sequence[str] | str | None = None,
     shots: Path | None = None,
+    embeddings: Path | None = None,
     encoder: Any = None,
     text_encoder: Any = None,
     model: str | Sequence[str] | None = None,
@@ -71,6 +78,12 @@ def label_folder(
     shots : str, os.PathLike or None, default=None
         Folder of labelled images, with a sub-folder for each class. An empty one is a class that is
         known by its name.
+    embeddings : str, os.PathLike or None, default=None
+        A `.npz` file of embeddings by a model of your own, in place of `encoder`: `paths (n,)`,
+        relative to `photos` or absolute, and `images (n, D)`. It may have `names (C,)` with
+        `texts (C, D)`, which are the classes if none are given, `words (W,)` with
+        `word_texts (W, D)`, and `logit_scale`. A `model` then only embeds names that the file does
+        not have, if it made the texts of the file.
     encoder : transformer or None, default=None
         Any transformer from a list of paths to embeddings `(n, D)`, in place of `model`. A row of
         NaN is an image that could not be read.
@@ -117,6 +130,7 @@ def label_folder(
         photos=os.fspath(photos),
         classes=classes if isinstance(classes, str | None) else tuple(classes),
         shots=_text(shots),
+        embeddings=_text(embeddings),
         model=(model,) if isinstance(model, str) else tuple(model or ()),
         names=_text(names),
         corrections=_text(corrections),
@@ -128,12 +142,15 @@ def label_folder(
         raise ValueError("text_encoder goes with encoder; give both, or a model.")
     if encoder is not None and model is not None:
         raise ValueError("encoder is in place of model; give one of them.")
+    if encoder is not None and embeddings is not None:
+        raise ValueError("encoder and embeddings exclude each other; give one of them.")
     given, said = read_given(options, None if answers is None else Answers(answers))
-    pipeline = (
-        folder_pipeline(options.model, cache)
-        if encoder is None
-        else pipeline_of(encoder, text_encoder)
-    )
+    if embeddings is not None:
+        pipeline = pipeline_of_embeddings(options)
+    elif encoder is not None:
+        pipeline = pipeline_of(encoder, text_encoder)
+    else:
+        pipeline = folder_pipeline(options.model, cache)
     job = folder_job(options, given, said, pipeline, progress=progress)
     labels = job.fit(said, evaluate=True)
     table, right = as_table(labels.rows), labels.estimate(**said.evidence())

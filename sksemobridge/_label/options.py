@@ -62,6 +62,14 @@ class LabelOptions:
         "NAME",
         default=(),
     )
+    embeddings: str | None = _option(
+        "embeddings of the images by a model of your own (.npz with paths, images, and perhaps"
+        " names, texts, words, word_texts)",
+        "FILE",
+        endings=(".npz",),
+        excludes=("model_file", "save", "names"),
+        why="a file of embeddings is no model for other images, and has texts of its own",
+    )
     names: str | None = _option(".csv with label, name of the class, optional prompts", "FILE")
     alpha: float = _option(
         "give no label to images with a p-value of at most this number: they look like none of the"
@@ -105,8 +113,8 @@ class LabelOptions:
     def check(self) -> None:
         """Raise a `UsageError` for values that do not fit each other, or need a missing package."""
         # The page asks what is in the folder.
-        has_classes = self.shots is not None or self.classes is not None or self.open
-        if self.model_file is None and not has_classes:
+        given = (self.model_file, self.shots, self.classes, self.embeddings)
+        if not self.open and all(value is None for value in given):
             raise UsageError("give --shots, --classes, or --model-file; or --open to find names")
         if not 0 <= self.alpha <= 1:
             raise UsageError(f"--alpha: {self.alpha:g} is not between 0 and 1")
@@ -115,6 +123,8 @@ class LabelOptions:
                 if getattr(self, name):
                     why = f"{flag(name)} does not go with {flag(option.name)}"
                     raise UsageError(f"{why}: {option.metadata['why']}")
+        if self.embeddings is not None and len(self.model) > 1:
+            raise UsageError("--model: with --embeddings give one model, that made them")
         if self.open:
             check_packages("--open", 'the page needs the extra "live",', "--open")
 

@@ -12,14 +12,19 @@ from ..datasets import load_image_folder
 from ..datasets._folder import COPIES_MARK, existing_folder, list_files
 from .class_names import spoken
 from .corrections import read_corrections
+from .embeddings_file import EmbeddingsOfFile, read_embeddings, text_encoder_of
 from .events import ANSWERS
-from .folder_job import FolderJob, Given, Shots, model_names
+from .folder_job import FolderJob, Given, Shots, has_text, model_names
 from .folder_table import embed_readable, plain
 from .messages import UsageError, naming
 from .options import MODEL
-from .pictures import Pictures
+from .picture_index import Pictures
 from .said import fold
 from .user_tables import as_class, read_classes, read_names
+
+# Labels for each class that classes without text need until nine of ten images are right, in the
+# mean of four folders (`python benchmarks/clicks.py`).
+LABELS_WITHOUT_TEXT = 3
 
 
 def read_given(options, answers=None):
@@ -35,6 +40,8 @@ def read_given(options, answers=None):
     paths, labels, names = ([], [], []) if options.shots is None else _read_shots(options.shots)
     if options.classes is not None:
         names += read_classes(options.classes)
+    elif options.embeddings is not None:
+        names += read_embeddings(options.embeddings, options.photos).names
     classes = _one_spelling(names)
     labels = [as_class(label, classes) for label in labels]
     corrections = {}
@@ -106,6 +113,13 @@ def folder_pipeline(models, cache):
     return make_few_shot_pipeline(*model, encoder_params={"cache": cache})
 
 
+def pipeline_of_embeddings(options):
+    """The pipeline from a file of embeddings, before it is fitted."""
+    content = read_embeddings(options.embeddings, options.photos)
+    text_encoder = text_encoder_of(content, *options.model)
+    return pipeline_of(EmbeddingsOfFile(content.path, options.photos), text_encoder)
+
+
 def pipeline_of(encoder, text_encoder):
     """The pipeline from any transformer of paths, before it is fitted. Without texts, labels are no
     words.
@@ -133,10 +147,22 @@ def folder_job(options, given, said, pipeline, *, progress):
     paths, labels = (np.array(part, dtype=object)[is_read] for part in (paths, labels))
     labelled = {said.now(label) for label in labels} | {*said.labels().values()}
     known = {*said.names.current}
-    if pipeline[-1].text_encoder is None and not options.open and (missing := known - labelled):
+    missing = sorted(
+        name for name in known - labelled if not has_text(pipeline[-1].text_encoder, name)
+    )
+    if missing and options.embeddings is not None:
+        warn_caller(
+            f"Classes without a text in {options.embeddings!r} ({len(missing)}): {listed(missing)}."
+            f" They are known from their first label on, and well after about"
+            f" {LABELS_WITHOUT_TEXT} labels each."
+        )
+    elif missing and not options.open:
         models = " and ".join(model_names(pipeline)) or type(pipeline[0]).__name__
+        raise UsageError(f"--model: {models} cannot read names; give --shots of {listed(missing)}")
+    if len(missing) == len(known) and not labelled and not options.open:
         raise UsageError(
-            f"--model: {models} cannot read names; give --shots of {listed(sorted(missing))}"
+            f"--embeddings: {options.embeddings!r} has no text of any class, and there are no"
+            " labels; give --shots, names with texts in the file, or --open"
         )
     embeddings, problems = embed_readable(pipeline[0], given.files, progress=progress)
     if shots is None:

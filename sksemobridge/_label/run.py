@@ -11,7 +11,7 @@ from .events import Answers
 from .folder_job import FolderLabels
 from .folder_table import embed_folder, image_pipeline
 from .messages import UsageError, naming, say
-from .read_folder import folder_job, folder_pipeline, read_given
+from .read_folder import folder_job, folder_pipeline, pipeline_of_embeddings, read_given
 from .sort_into import earlier_copies
 from .summary import summary
 from .write_files import check_file, check_outputs, write_files
@@ -58,7 +58,11 @@ def run(options):
 
 def _job(options, answers):
     given, said = read_given(options, answers)
-    pipeline = folder_pipeline(options.model, cache_folder(options))
+    if options.embeddings is None:
+        pipeline = folder_pipeline(options.model, cache_folder(options))
+    else:
+        check_file("embeddings", options.embeddings)
+        pipeline = pipeline_of_embeddings(options)
     return folder_job(options, given, said, pipeline, progress=True), said
 
 

@@ -15,7 +15,7 @@ from sksemobridge import (
 )
 from sksemobridge._label.events import Event, PictureEvent
 from sksemobridge._label.folder_job import FolderJob, Given, Shots
-from sksemobridge._label.pictures import Pictures
+from sksemobridge._label.picture_index import Pictures
 from sksemobridge._label.said import fold
 from sksemobridge.datasets import load_emoji
 

@@ -19,7 +19,7 @@ from sksemobridge._label.events import Answers
 from sksemobridge._label.folder_job import FolderJob, Given, Shots
 from sksemobridge._label.live.server import serve
 from sksemobridge._label.live.session import Session
-from sksemobridge._label.pictures import Pictures
+from sksemobridge._label.picture_index import Pictures
 from sksemobridge._label.read_folder import pipeline_of, read_said
 
 CLASSES = ["bird", "clock", "fruit"]

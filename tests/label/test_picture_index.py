@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from sksemobridge._label.events import Event, PictureEvent
-from sksemobridge._label.pictures import Pictures
+from sksemobridge._label.picture_index import Pictures
 from sksemobridge._utils.files import digest_of
 
 from ..user_folder import link
