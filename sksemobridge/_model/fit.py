@@ -142,7 +142,7 @@ def fit_model(shots, texts, logit_scale, words, label_noise, with_held_out=False
         held_out_logits = np.full((len(u), n_classes), np.nan)
         # The parts must not depend on the order of features or the lengths of rows.
         order = np.lexsort((v @ classes.centre, problem.codes))
-        held_out_logits[evidence.regression_rows] = cross_fitted_logits(problem, order)
+        held_out_logits[evidence.regression_rows] = cross_fitted_logits(problem, regression, order)
         held_out_logits = held_out_logits[image_of_shot]
     # Shots that are copies of one image have its values.
     return FitResult(model, right[image_of_shot], belief[image_of_shot], held_out_logits)

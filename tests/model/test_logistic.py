@@ -5,6 +5,7 @@ import pytest
 from scipy.optimize import minimize
 from scipy.special import log_softmax, softmax
 
+from sksemobridge._model import logistic
 from sksemobridge._model.logistic import (
     TEXT_ODDS,
     WIDTH,
@@ -76,11 +77,22 @@ def test_logits_are_nearly_those_of_a_fit_without_the_image(width):
         return log_softmax(logits, axis=1)[np.arange(60), codes]
 
     expected = of_label(without)
-    held_out = cross_fitted_logits(problem, np.arange(60))
+    held_out = cross_fitted_logits(problem, mode, np.arange(60))
     error = of_label(held_out) - expected
     own_part = np.mean(of_label(problem.decision(mode.scales, mode.coefficients)) - expected)
     assert np.abs(error).mean() < 0.4 * own_part
     assert np.abs(error.mean()) < 0.25 * own_part
+
+
+def test_of_large_problems_held_out_logits_are_nearly_as_exact(monkeypatch):
+    terms, codes, weight, features = some_problem(60)
+    problem = Problem(terms, codes, weight, DEFAULTS, features, DEVIATIONS, width=0.5)
+    mode, order = fit_regression(problem), np.arange(60)
+    expected = cross_fitted_logits(problem, mode, order)
+    monkeypatch.setattr(logistic, "MANY_COEFFICIENTS", 0)
+    difference = softmax(cross_fitted_logits(problem, mode, order), axis=1)
+    difference -= softmax(expected, axis=1)
+    assert 0 < np.abs(difference).mean() < 5e-3
 
 
 def test_the_part_of_an_image_in_the_offsets_is_that_of_a_fit_of_offsets_without_it():
