@@ -1,4 +1,5 @@
-"""Lists of labels by a person: path and label, and in an old file of clicks also size and digest.
+"""Lists of labels by a person: path and label, the command's own table after somebody corrected it,
+and old files of clicks, with size and digest.
 
 An old file of clicks has a line for each click, the last of a picture counts. One with the path of
 a table, or of a check, is of no picture.
@@ -11,10 +12,14 @@ from typing import NamedTuple
 
 from .._utils.files import digest_of
 from .._utils.validation import listed, warn_caller
+from .class_names import NONE_OF_THESE, spoken
+from .folder_table import WRITTEN
 from .messages import UsageError
 from .user_tables import as_class, read_rows, with_formulas
 
 CLICKS = ["path", "label", "size", "sha256"]
+# Columns of a table of this command.
+OWN = [WRITTEN[name] for name in ("path", "label", "model_label", "problem")]
 HEADERS = (CLICKS[:2], ["file", "label"])
 # Endings of what the command writes, and the name of a check. No picture is called so.
 _WRITTEN = (".csv", ".xlsx", ".html", ".skops", ".joblib")
@@ -48,13 +53,15 @@ def _line(path, label="", size="", sha256=""):
 
 
 def read_corrections(path, classes):
-    """Labels by a person from a list of corrections or an old file of clicks: real paths to
-    `(path, label)`.
+    """Labels by a person from a list of corrections, a table of this command, or an old file of
+    clicks: real paths to `(path, label)`.
 
     An empty label means none of the classes.
     """
     rows = read_rows("--corrections", path)
-    if rows and rows[0] == CLICKS:
+    if rows and {*OWN} <= {*rows[0]}:
+        rows = _corrected(path, rows)
+    elif rows and rows[0] == CLICKS:
         del rows[0]
         # A line that was cut off lacks a part of its digest.
         rows = [row for row in rows if len(row) == len(CLICKS)]
@@ -64,6 +71,36 @@ def read_corrections(path, classes):
         _refuse_more_columns(path, rows)
         rows = [row[:2] for row in rows]
     return _labels_of([_line(*map(with_formulas, row)) for row in rows], classes)
+
+
+def is_own_table(path):
+    """Whether a file is a table of this command."""
+    rows = read_rows("--corrections", path)
+    return bool(rows) and {*OWN} <= {*rows[0]}
+
+
+def _corrected(path, rows):
+    """Path and label of the rows of a table whose label is another one than the model's.
+
+    An empty label is none of the classes only where the problem says so. Elsewhere somebody emptied
+    a cell.
+    """
+    file, label, model, problem = map(rows[0].index, OWN)
+    corrected, emptied = [], []
+    for row in rows[1:]:
+        # A spreadsheet leaves out empty cells at the end.
+        row += [""] * (len(rows[0]) - len(row))
+        if row[label].strip() == row[model].strip():
+            continue
+        if row[label].strip() or spoken(row[problem]) == NONE_OF_THESE:
+            corrected.append([row[file], row[label]])
+        else:
+            emptied.append(row[file])
+    if emptied:
+        none = f"for none of the classes write {NONE_OF_THESE!r}"
+        what = f"--corrections: Passed over, the label in {path!r} is empty ({len(emptied)})"
+        warn_caller(f"{what}: {listed(emptied)}; {none}.")
+    return corrected
 
 
 def _refuse_more_columns(path, rows):

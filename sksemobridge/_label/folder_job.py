@@ -70,6 +70,11 @@ class FolderLabels:
     def classifier(self):
         return self.pipeline[-1]
 
+    def with_classifier(self, classifier):
+        """The labels by another classifier."""
+        steps = [*self.pipeline.steps[:-1], (self.pipeline.steps[-1][0], classifier)]
+        return replace(self, pipeline=SeMoBridgePipeline(steps))
+
     @cached_property
     def rows(self):
         """Rows of the table, one for each file."""

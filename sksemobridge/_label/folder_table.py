@@ -33,6 +33,9 @@ COLUMNS = {
     "p_value": "p-value (low: like none of the classes)",
     "problem": "Problem",
 }
+# In a file, also what the model says of pictures with a label by a person. Where both columns
+# differ, somebody corrected the table.
+WRITTEN = COLUMNS | {"model_label": "Label by the model"}
 NUMBERS = ("probability", "runner_up_probability", "p_value")
 PROBABILITY_OF = {"label": "probability", "runner_up": "runner_up_probability"}
 
@@ -156,7 +159,7 @@ def table_rows(classifier, paths, X, problems, alpha=0.0, said=None, strangers=0
     `X` is of the files without a problem, and so are `said`, labels by a person or None, and
     `strangers`, the probabilities that these show none of the classes.
     """
-    empty = dict.fromkeys(COLUMNS) | dict.fromkeys(NUMBERS, np.nan)
+    empty = dict.fromkeys(WRITTEN) | dict.fromkeys(NUMBERS, np.nan)
     rows = [empty | {"path": path, "problem": problems.get(path, "")} for path in paths]
     read = [row for row in rows if not row["problem"]]
     if not read:
@@ -173,6 +176,7 @@ def table_rows(classifier, paths, X, problems, alpha=0.0, said=None, strangers=0
         best = np.argsort(-probabilities, kind="stable")[:2]
         choices = [(classes[i], float(probabilities[i])) for i in best]
         names = list(PROBABILITY_OF)
+        row["model_label"] = choices[0][0] if labelled else None
         if label is not None:
             choices = [(label, 1.0)] if label else []
         elif not labelled:
@@ -233,7 +237,7 @@ def _to_csv(rows, path):
     # The mark at the beginning tells Excel that the file is UTF-8.
     with open(path, "w", newline="", encoding="utf-8-sig") as file:
         writer = csv.writer(file)
-        writer.writerow(COLUMNS.values())
+        writer.writerow(WRITTEN.values())
         for row in rows:
             row |= {name: f"{row[name]:.4f}" for name in NUMBERS if row[name] is not None}
             writer.writerow(row.values())
@@ -244,7 +248,7 @@ def _to_excel(rows, path):
 
     # The workbook is made in memory. On a full disk, its archive would try to close a second time.
     workbook = io.BytesIO()
-    table = pandas.DataFrame(rows).rename(columns=COLUMNS)
+    table = pandas.DataFrame(rows).rename(columns=WRITTEN)
     table.to_excel(workbook, index=False, float_format="%.4f", engine="openpyxl")
     Path(path).write_bytes(workbook.getvalue())
 

@@ -37,7 +37,11 @@ class LabelOptions:
     """What a user asks of a folder, as checked by `check`."""
 
     photos: str = _option("folder of images, with all sub-folders", "PHOTOS", MISSING)
-    out: str | None = _option("table to write (.csv, .xlsx)", "FILE", endings=TABLES)
+    out: str | None = _option(
+        "table to write (.csv, .xlsx; with --open by default labels.csv here)",
+        "FILE",
+        endings=TABLES,
+    )
     shots: str | None = _option(
         "labelled images, a sub-folder for each class; an empty one is known by its name", "FOLDER"
     )
@@ -161,7 +165,6 @@ def add_options(parser: argparse.ArgumentParser) -> None:
                 metavar=metavar,
                 action=action,
                 default=None if action == "append" else option.default,
-                required=option.name == "out",
                 type=float if isinstance(option.default, float) else str,
                 help=help_text,
             )

@@ -2,18 +2,20 @@
 
 import os
 import warnings
+from pathlib import Path
 
 import numpy as np
 
 from .._few_shot_classifier import FewShotClassifier
 from .._pipeline import SeMoBridgePipeline, make_few_shot_pipeline
+from .._utils.files import digest_of
 from .._utils.validation import listed, warn_caller
 from ..datasets import load_image_folder
 from ..datasets._folder import COPIES_MARK, existing_folder, list_files
 from .class_names import spoken
-from .corrections import read_corrections
+from .corrections import is_own_table, read_corrections
 from .embeddings_file import EmbeddingsOfFile, read_embeddings, text_encoder_of
-from .events import ANSWERS
+from .events import ANSWERS, PictureEvent
 from .folder_job import FolderJob, Given, Shots, has_text, model_names
 from .folder_table import embed_readable, plain
 from .messages import UsageError, naming
@@ -78,6 +80,24 @@ def read_said(answers, pictures, classes, corrections):
             became = "was dropped" if now is None else f"is {now!r} since it was renamed or joined"
             warn_caller(f"The class {name!r} {became}; undo that in the page to have it back.")
     return said
+
+
+def keep_corrections(options, answers, given, said):
+    """Keep corrections of a table of this command as answers: the table may be overwritten. Return
+    what is said then.
+    """
+    if options.corrections is None or not is_own_table(options.corrections):
+        return said
+    pictures, parts = given.pictures, []
+    for real, answer in said.answers.items():
+        if not answer.event and real in pictures.place:
+            root, path = pictures.place[real]
+            digest = digest_of(Path(real).read_bytes())
+            parts.append(PictureEvent(path, root, *digest, label=answer.label, taught=True))
+    if parts:
+        answers.append("say", pictures=tuple(parts))
+    find = pictures.finder(answers.events)
+    return fold(answers.events, find, given.classes, given.corrections)
 
 
 def _one_spelling(names):

@@ -1,6 +1,7 @@
 """A run of the command: from its options to the files that it writes."""
 
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import joblib
@@ -11,7 +12,13 @@ from .events import Answers
 from .folder_job import FolderLabels
 from .folder_table import embed_folder, image_pipeline
 from .messages import UsageError, naming, say
-from .read_folder import folder_job, folder_pipeline, pipeline_of_embeddings, read_given
+from .read_folder import (
+    folder_job,
+    folder_pipeline,
+    keep_corrections,
+    pipeline_of_embeddings,
+    read_given,
+)
 from .sort_into import earlier_copies
 from .summary import summary
 from .write_files import check_file, check_outputs, write_files
@@ -20,6 +27,7 @@ from .write_files import check_file, check_outputs, write_files
 def run(options):
     """Label the folder, and return the exit status and lines for the person."""
     options.check()
+    options = _with_table(options)
     answers = _answers(options)
     check_outputs(options, answers)
     if options.sort_into is not None:
@@ -37,12 +45,14 @@ def run(options):
         job, said = _job(options, answers)
         labels = job.fit(said, evaluate=True)
         with answers:
+            keep_corrections(options, answers, job.given, said)
             return write_files(options, answers, labels, summary(job, labels, said.evidence()))
     with answers:
         from .live.server import serve
         from .live.session import Session
 
-        session = Session(*_job(options, answers), answers)
+        job, said = _job(options, answers)
+        session = Session(job, keep_corrections(options, answers, job.given, said), answers)
 
         def write(job, labels, said):
             return write_files(options, answers, labels, summary(job, labels, said.evidence()))
@@ -64,6 +74,19 @@ def _job(options, answers):
         check_file("embeddings", options.embeddings)
         pipeline = pipeline_of_embeddings(options)
     return folder_job(options, given, said, pipeline, progress=True), said
+
+
+def _with_table(options):
+    """The options with a table to write: the page has one of its own, beside no picture."""
+    if options.out is not None:
+        return options
+    if not options.open:
+        raise UsageError("--out: give the name of the table to write, such as labels.csv")
+    photos, here = os.path.realpath(options.photos), os.path.realpath(".")
+    if here == photos or photos in map(str, Path(here).parents):
+        raise UsageError("--out: this folder is in PHOTOS; give a table elsewhere")
+    say("The table will be labels.csv, in this folder.")
+    return replace(options, out="labels.csv")
 
 
 def _answers(options):

@@ -3,8 +3,14 @@
 from dataclasses import replace
 
 from .._utils.validation import listed
+from .class_names import NONE_OF_THESE
 from .folder_job import model_names
 from .user_tables import puzzling_names
+
+
+def _opinions(said):
+    """What each person said."""
+    return ", ".join(f"{who}: {label or NONE_OF_THESE}" for who, label in said.items())
 
 
 def summary(job, labels, evidence):
@@ -20,6 +26,14 @@ def summary(job, labels, evidence):
     if has_text and (puzzling := puzzling_names(names, model_names(job.pipeline))):
         known = f"Note: Names that the model may not know ({len(puzzling)}): {listed(puzzling)}."
         lines.append(f"{known} --names gives these classes other names, such as English ones.")
+    if disputed := labels.said.disputed():
+        answers = labels.said.answers
+        named = [
+            f"{answers[real].path} ({_opinions(said)})"
+            for real, said in disputed.items()
+            if real in answers
+        ]
+        lines.append(f"Different answers ({len(named)}), the last counts: {listed(named)}")
     how = (
         f"The {len(labels.taught_by)} images without a label taught the classifier too, so that a"
         " label depends on the others."

@@ -11,6 +11,7 @@ from .._utils.validation import as_words, warn_caller
 from ..encoders._source import architecture
 from .class_names import NONE_OF_THESE, spoken
 from .messages import UsageError, naming
+from .options import check_packages
 
 # Where a spreadsheet may begin a cell: other countries have other separators. `page.js` has the
 # same rule, also for the next line.
@@ -96,14 +97,40 @@ def puzzling_names(names, models):
 
 
 def read_rows(option, path):
-    """Rows of cells, without empty rows. Commas, semicolons and tabs separate cells."""
+    """Rows of cells, without empty rows. Commas, semicolons and tabs separate cells, or they are of
+    Excel.
+    """
+    if Path(path).suffix.lower() == ".xlsx":
+        rows = _read_excel(option, path)
+    else:
+        rows = _read_csv(option, path)
+    return [row for row in rows if any(cell.strip() for cell in row)]
+
+
+def _read_csv(option, path):
     try:
         with naming(option), open(path, encoding="utf-8-sig", newline="") as file:
             text = file.read()
         separator = max(",;\t", key=text.partition("\n")[0].count)
-        rows = list(csv.reader(io.StringIO(text, newline=""), delimiter=separator))
+        return list(csv.reader(io.StringIO(text, newline=""), delimiter=separator))
     except (UnicodeDecodeError, csv.Error) as error:
         raise UsageError(
             f"{option}: {path!r} is no table in UTF-8 (in Excel: CSV UTF-8): {error}"
         ) from error
-    return [row for row in rows if any(cell.strip() for cell in row)]
+
+
+def _read_excel(option, path):
+    """Cells of the first sheet, as text."""
+    check_packages(option, ".xlsx files need", ".xlsx")
+    import openpyxl
+
+    try:
+        with naming(option), open(path, "rb") as file:
+            book = openpyxl.load_workbook(file, read_only=True, data_only=True)
+            cells = [*book.worksheets[0].iter_rows(values_only=True)]
+    # Files of other kinds raise errors of all kinds.
+    except (OSError, UsageError):
+        raise
+    except Exception as error:
+        raise UsageError(f"{option}: {path!r} is no workbook of Excel: {error}") from error
+    return [["" if cell is None else str(cell) for cell in row] for row in cells]

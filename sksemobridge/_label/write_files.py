@@ -41,10 +41,22 @@ def check_outputs(options, answers):
         if (path := getattr(options, name)) is None:
             continue
         check_file(name, path)
+        if name in OVERWRITTEN and options.overwrite and answers.is_changed(path):
+            _refuse_changed(options, name)
         if not _may_replace(options, answers, name):
             again = ", or --overwrite" if name in OVERWRITTEN else ""
             why = f"{path!r} exists, and nothing is overwritten; give another name{again}"
             raise UsageError(f"{flag(name)}: {why}")
+
+
+def _refuse_changed(options, name):
+    """Refuse to overwrite what somebody changed, but a table whose corrections are used."""
+    path, corrections = getattr(options, name), options.corrections
+    if corrections is not None and os.path.realpath(corrections) == os.path.realpath(path):
+        return
+    what = f"{path!r} was changed since this command wrote it; give another name"
+    remedy = f", or to use the corrections: --corrections {path} --overwrite" * (name == "out")
+    raise UsageError(f"{flag(name)}: {what}{remedy}")
 
 
 def _may_replace(options, answers, name):

@@ -1,5 +1,6 @@
 """The command `sksemobridge label`."""
 
+import csv
 import errno
 import json
 import os
@@ -13,6 +14,7 @@ from unittest.mock import Mock
 
 import joblib
 import numpy as np
+import openpyxl
 import pytest
 import skops.io
 from sklearn.linear_model import LogisticRegression
@@ -25,7 +27,7 @@ from sksemobridge._label.events import Answers, PictureEvent
 from sksemobridge._utils.files import digest_of
 from sksemobridge.datasets._folder import COPIES_MARK
 
-from ..user_folder import CLASSES, SHOTS, fitted_to_shots, rows_of, save
+from ..user_folder import CLASSES, SHOTS, cells_of, fitted_to_shots, rows_of, save
 
 
 def test_the_command_labels_a_folder_from_a_folder_of_shots(label, place):
@@ -138,7 +140,7 @@ def test_labels_do_not_lead_out_of_the_folder(label):
 
 WRONG = {
     "photos --out a.csv": "give --shots, --classes, or --model-file",
-    SHOTS: "--out",
+    SHOTS: "--out: give the name of the table to write",
     f"{SHOTS} --out a.txt": "--out: 'a.txt' does not end in .csv or .xlsx",
     f"{SHOTS} --out there.csv": (
         "'there.csv' exists, and nothing is overwritten; give another name, or --overwrite"
@@ -415,3 +417,61 @@ def test_spellings_of_one_name_are_one_class(label):
     said = label(f"{SHOTS} --classes CLOCK,heart --out a.csv")[1]
     assert "'clock' and 'Clock_' are one class" in said or "are one class, 'Clock_'" in said
     assert "3 classes: Clock_ 8, bird 4, heart 0" in said or "clock 8" in said
+
+
+def correct(table, **labels):
+    """Save a table with other labels, as a spreadsheet does: semicolons, all cells quoted."""
+    header, *rows = cells_of(table)
+    for row in rows:
+        row[1] = labels.get(Path(row[0]).stem, row[1])
+    with open(table, "w", newline="", encoding="utf-8-sig") as file:
+        csv.writer(file, delimiter=";", quoting=csv.QUOTE_ALL).writerows([header, *rows])
+
+
+def test_a_table_that_somebody_corrected_is_not_overwritten_but_used(label):
+    label(f"{SHOTS} --out a.csv")
+    assert [row[-1] for row in cells_of("a.csv")][0] == "Label by the model"
+    correct("a.csv", bird="apple", clock="")
+    status, said = label(f"{SHOTS} --out a.csv --overwrite")
+    assert status == 2
+    assert "'a.csv' was changed since this command wrote it; give another name, or" in said
+    command = said.split(": ")[-1].strip()
+    assert command == "--corrections a.csv --overwrite"
+    status, said = label(f"{SHOTS} --out a.csv {command}")
+    assert status == 1
+    # An empty cell is a slip, unless the problem says none of these.
+    assert said.count("the label in 'a.csv' is empty (2)") == 1
+    labels = labels_in("a.csv")
+    assert labels["bird.png"] == labels["more/bird.png"] == "apple"
+    assert labels["clock.png"] != ""
+    # It was kept, so that no later run forgets it.
+    label(f"{SHOTS} --out a.csv --overwrite")
+    assert labels_in("a.csv")["bird.png"] == "apple"
+    correct("a.csv", clock="none of these")
+    label(f"{SHOTS} --out a.csv --overwrite --corrections a.csv")
+    assert "clock.png" not in labels_in("a.csv")
+    assert labels_in("a.csv")["bird.png"] == "apple"
+
+
+def test_a_corrected_workbook_of_excel_is_used(label):
+    label(f"{SHOTS} --out a.xlsx")
+    book = openpyxl.load_workbook("a.xlsx")
+    (row,) = [row for row in book.active.iter_rows() if Path(row[0].value).name == "notes.txt"]
+    assert row[-1].value is None
+    for row in book.active.iter_rows(min_row=2):
+        if Path(row[0].value).stem == "fruit":
+            row[1].value = "apple"
+    book.save("a.xlsx")
+    assert label(f"{SHOTS} --out a.xlsx --overwrite")[0] == 2
+    said = label(f"{SHOTS} --out b.csv --corrections a.xlsx")[1]
+    assert "New classes by your answers or corrections: apple" in said
+    Path("broken.xlsx").write_text("no workbook")
+    assert "no workbook of Excel" in label(f"{SHOTS} --out c.csv --corrections broken.xlsx")[1]
+
+
+def test_the_page_has_a_table_of_its_own_beside_no_picture(label, monkeypatch):
+    monkeypatch.setattr("sksemobridge._label.options.find_spec", str)
+    monkeypatch.chdir("photos")
+    status, said = label("../photos --shots ../shots --model mini --open")
+    assert status == 2
+    assert "--out: this folder is in PHOTOS" in said

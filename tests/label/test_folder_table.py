@@ -15,7 +15,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from sksemobridge import CLIPImageEncoder, make_few_shot_pipeline, predict_folder
-from sksemobridge._label.folder_table import WRITERS, embed_folder, table_rows, write_table
+from sksemobridge._label.folder_table import WRITERS, WRITTEN, embed_folder, table_rows, write_table
 
 from ..user_folder import COLUMNS, cells_of, fitted_to_shots
 from ..versions import needs_sklearn
@@ -154,13 +154,30 @@ def test_tables_open_in_a_spreadsheet(tmp_path, monkeypatch):
         ("-2+3;=1;＝2.png", None, nan, None, nan, nan, "the file\x07 is empty"),
     ]
     for name in ("a.csv", "a.xlsx"):
-        write_table([dict(zip(COLUMNS, row)) for row in rows], name)
+        write_table([dict(zip(WRITTEN, (*row, row[1]))) for row in rows], name)
     assert Path("a.csv").read_bytes().startswith("\ufeffFile,Label,Probability,".encode())
     titles, vogel, none, broken = cells_of("a.csv")
-    assert vogel == ["photos/Vögel/1.png", "Vögel", "0.1235", "'=1+1", "0.1000", "0.3333", ""]
+    assert vogel == [
+        "photos/Vögel/1.png",
+        "Vögel",
+        "0.1235",
+        "'=1+1",
+        "0.1000",
+        "0.3333",
+        "",
+        "Vögel",
+    ]
     assert none[:5] == ["'=cmd|' /C calc'!A0.png", "", "", "'@home", "0.5000"]
-    assert broken == ["'-2+3;'=1;'＝2.png", "", "", "", "", "", "the file? is empty"]
+    assert broken == ["'-2+3;'=1;'＝2.png", "", "", "", "", "", "the file? is empty", ""]
     header, first, none, _ = openpyxl.load_workbook("a.xlsx").active.iter_rows()
     assert [cell.value for cell in header] == titles
-    assert [cell.value for cell in first] == [*vogel[:2], 0.1235, "'=1+1", 0.1, 0.3333, None]
+    assert [cell.value for cell in first] == [
+        *vogel[:2],
+        0.1235,
+        "'=1+1",
+        0.1,
+        0.3333,
+        None,
+        "Vögel",
+    ]
     assert not any(cell.data_type == "f" for cell in (*first, *none))

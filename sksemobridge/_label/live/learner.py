@@ -2,7 +2,7 @@
 
 import threading
 
-from .view import view_of
+from .view import view_of, with_mean
 
 # The model learns again after so many answers.
 HANDFUL = 5
@@ -38,7 +38,7 @@ class Learner:
     """
 
     def __init__(self, job, said, learnt):
-        self.job, self.view = job, view_of(job, said, learnt)
+        self.job, self.view = job, view_of(job, said, learnt=learnt)
         self.is_learning, self.problem = False, ""
         self._said = self._tried = said
         self._ended, self._changed = False, threading.Condition()
@@ -74,7 +74,7 @@ class Learner:
             try:
                 # Nobody waits for it.
                 with self._fits:
-                    view, problem = view_of(self.job, said, self.view.learnt + 1), ""
+                    view, problem = view_of(self.job, said, self.view), ""
             # The page goes on with the model that it has.
             except Exception as error:
                 view, problem = None, f"The model could not learn from the last answers: {error}"
@@ -85,4 +85,5 @@ class Learner:
     def learn_all(self, said):
         """`FolderLabels` by all that was said, for the files."""
         with self._fits:
-            return self.job.fit(said, evaluate=True)
+            labels, _ = with_mean(self.job.fit(said, evaluate=True), self.view)
+            return labels

@@ -1,5 +1,6 @@
 """The live page: a server for this machine only, which knows a person by a secret."""
 
+import asyncio
 import json
 import os
 import re
@@ -32,6 +33,10 @@ MACHINE = "127.0.0.1"
 ORIGIN = re.compile(r"https?://(127\.0\.0\.1|localhost)(:[0-9]{1,5})?", re.IGNORECASE)
 # A page of 60 pictures with long names of classes is shorter.
 MOST_BYTES = 100_000
+# Seconds to wait for the rest of a request.
+PATIENCE = 10
+# Seconds that the end waits for requests that are under way.
+GRACE = 1
 HEADERS = {
     "Cache-Control": "no-store",
     "Cross-Origin-Opener-Policy": "same-origin",
@@ -122,7 +127,9 @@ class _LivePage:
         app = Starlette(
             routes=routes, middleware=[Middleware(BaseHTTPMiddleware, dispatch=self.guard)]
         )
-        options = {"ws": "none", "lifespan": "off", "log_level": "error", "server_header": False}
+        options = {"ws": "none", "lifespan": "off", "server_header": False}
+        # It would say that a request did not end.
+        options |= {"log_level": "critical", "timeout_graceful_shutdown": GRACE}
         self.server = uvicorn.Server(uvicorn.Config(app, http="h11", **options))
 
     async def guard(self, request, call_next):
@@ -198,7 +205,7 @@ class _LivePage:
     async def act(self, request):
         """Do what a person did. The answer is the state afterwards, or what went wrong."""
         try:
-            data = json.loads(await request.body())
+            data = json.loads(await asyncio.wait_for(request.body(), PATIENCE))
             tab, who, since = data["tab"], data.get("who", ""), data.get("since")
             is_text = all(isinstance(text, str) and len(text) <= 50 for text in (tab, who))
             if not is_text or type(since) not in (int, type(None)):
@@ -209,6 +216,8 @@ class _LivePage:
             answer = {"notes": [], "title": self.title} | state | more
         except (Refused, ImageReadError) as error:
             return _json({"failed": str(error)}, 409)
+        except TimeoutError:
+            return _json({"failed": f"Nothing came for {PATIENCE} seconds."}, 408)
         except OSError as error:
             return _json({"failed": f"Not saved: {error.strerror or error}"}, 507)
         except (LookupError, TypeError, ValueError, RecursionError):

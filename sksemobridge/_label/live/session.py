@@ -51,6 +51,7 @@ class Session:
             raise UsageError("--open: no image in PHOTOS can be read, so there is nothing to label")
         self.n_before = len(answers.events)
         self.lock, self.is_done = threading.RLock(), False
+        self._writing, self._written = threading.Lock(), None
         self._find = job.given.pictures.finder(answers.events)
         # By number: the tab that a picture was given to, and when.
         self._given = {}
@@ -290,7 +291,7 @@ class Session:
 
     def _append(self, kind, tab, who, **values):
         if self.is_done:
-            raise Refused("The files are written already. To go on, run the same command again.")
+            raise Refused("The files are being written. To go on, run the same command again.")
         learnt = self.learner.view.learnt if kind in ANSWERS else 0
         event = self.answers.append(kind, tab=tab, who=who, learnt=learnt, **values)
         if kind == "undo":
@@ -302,17 +303,22 @@ class Session:
 
     def done(self, write):
         """Write the files by all that was said: the value of `write`, a function of job, labels and
-        what was said. After an error, the session goes on.
+        what was said. Who asks a second time gets the same. After an error, the session goes on.
         """
-        with self.lock:
-            if self.is_done:
-                raise Refused("The files are being written.")
-            self.is_done = True
-        try:
-            return write(self.job, self.learner.learn_all(self.said), self.said)
-        except BaseException:
-            self.is_done = False
-            raise
+        with self._writing:
+            if self._written is None:
+                # An answer that was confirmed is in the files, and a later one is refused.
+                with self.lock:
+                    self.is_done = True
+                try:
+                    if not self.job.known_classes(self.said):
+                        raise UsageError("no class was named yet, so there is nothing to write")
+                    labels = self.learner.learn_all(self.said)
+                    self._written = write(self.job, labels, self.said)
+                except BaseException:
+                    self.is_done = False
+                    raise
+            return self._written
 
 
 def in_words(event):

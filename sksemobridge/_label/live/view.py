@@ -1,10 +1,11 @@
 """What the model says of the pictures, after it has learnt."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 
+from ..._running_mean import running_mean
 from ..folder_table import has_label
 from ..said import Said
 
@@ -29,6 +30,8 @@ class ModelView:
         The pictures in the order in which to ask.
     labels : FolderLabels or None
         The classifier, and all else that was learnt. None while there is no class.
+    is_mean : bool
+        Whether the classifier is the mean over several learnings.
     """
 
     said: Said
@@ -38,6 +41,7 @@ class ModelView:
     predicted: list[str]
     order: list[int]
     labels: Any = field(default=None, repr=False)
+    is_mean: bool = False
 
     def likely(self, number, n_classes, always=""):
         """The most probable columns of a picture with their probabilities, and that of `always`.
@@ -51,12 +55,15 @@ class ModelView:
         return listed
 
 
-def view_of(job, said, learnt):
-    """Learn from what was said, and look at all pictures: a `ModelView`."""
+def view_of(job, said, before=None, learnt=1):
+    """Learn from what was said, and look at all pictures: a `ModelView`, after the view `before`.
+    A first one has learnt so often.
+    """
+    learnt = learnt if before is None else before.learnt + 1
     if not job.known_classes(said):
         n = len(job.paths) + len(job.shown_shots)
         return ModelView(said, learnt, (), np.zeros((n, 1)), [""] * n, [*range(len(job.paths))])
-    labels = job.fit(said)
+    labels, is_mean = with_mean(job.fit(said), before)
     columns = tuple(map(str, labels.classifier.classes_))
     is_own = has_label(labels.classifier, labels.embeddings, labels.proba, labels.alpha)
     proba = labels.proba
@@ -67,4 +74,26 @@ def view_of(job, said, learnt):
         is_own = [*is_own, *[True] * len(shots)]
     best = proba[:, :-1].argmax(axis=1)
     predicted = [columns[i] if own else "" for i, own in zip(best, is_own)]
-    return ModelView(said, learnt, columns, proba, predicted, labels.to_label(), labels)
+    return ModelView(said, learnt, columns, proba, predicted, labels.to_label(), labels, is_mean)
+
+
+def with_mean(labels, before):
+    """`FolderLabels` after the view `before`, and whether their classifier is a mean.
+
+    After pages it is the running mean over the learnings. A page has the least certain pictures of
+    a few classes, so one learning may break what was right. An answer that was taken back, and
+    another name of a class, leave nothing in a mean.
+    """
+    if before is None or before.labels is None:
+        return labels, False
+    then, now = before.said, labels.said
+    if before.is_mean and then.answers == now.answers and then.names.current == now.names.current:
+        # Nothing was said since.
+        return replace(labels, pipeline=before.labels.pipeline), True
+    new = [answer for real, answer in now.answers.items() if real not in then.answers]
+    is_kept = all(now.answers.get(real) == answer for real, answer in then.answers.items())
+    is_mean = before.is_mean or any(answer.is_page for answer in new)
+    if not (is_mean and is_kept and {*then.names.current} <= {*now.names.current}):
+        return labels, False
+    mean = running_mean(before.labels.classifier, labels.classifier)
+    return labels.with_classifier(mean), True

@@ -143,7 +143,11 @@ class Live(Asks):
     def close(self):
         # It may end at this moment.
         with suppress(ConnectionError):
-            self.enter().act("done")
+            self.enter()
+            if not self.session.classes():
+                # Without a class there is nothing to write.
+                self.act("add", names=["bird"])
+            self.act("done")
         self.thread.join(60)
         assert not self.thread.is_alive()
         self.answers.end()

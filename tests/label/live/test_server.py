@@ -145,6 +145,23 @@ def test_bodies_have_a_length(live):
         assert b" 413 " in connection.recv(100)
 
 
+def test_a_body_that_never_comes_keeps_nobody_waiting(live, monkeypatch):
+    monkeypatch.setattr("sksemobridge._label.live.server.PATIENCE", 0.1)
+    page = live()
+    head = f"POST /say HTTP/1.1\r\nHost: localhost\r\nCookie: {page.cookie}\r\n"
+    head += "Content-Type: application/json\r\nContent-Length: 9\r\n\r\n{"
+    with socket.create_connection(("127.0.0.1", page.port)) as connection:
+        connection.sendall(head.encode())
+        assert b" 408 " in connection.recv(100)
+    monkeypatch.setattr("sksemobridge._label.live.server.PATIENCE", 3600)
+    with socket.create_connection(("127.0.0.1", page.port)) as connection:
+        connection.sendall(head.encode())
+        page.act("state")
+        assert page.act("done")[0] == 200
+        page.thread.join(60)
+        assert not page.thread.is_alive()
+
+
 def test_pictures_have_numbers(live):
     page = live()
     for number in ("-1", "12", "1.0", "x", "%C2%B9", "9" * 5000, "..%2f..%2fetc%2fpasswd", "%00"):

@@ -5,6 +5,7 @@ import threading
 from pathlib import Path
 from unittest.mock import Mock
 
+import numpy as np
 import pytest
 from PIL import Image
 from scipy.stats import binomtest
@@ -389,5 +390,87 @@ def test_done_writes_what_the_session_knows_and_what_comes_later_is_refused(live
     label_birds(page, range(2))
     assert page.act("done")[1]["written"] == ["written"]
     assert [*written[0].values()] == ["bird", "bird"]
-    with pytest.raises(ValueError, match="The files are written already"):
+    with pytest.raises(ValueError, match="The files are being written"):
         page.session.say("a", "", 3, "bird")
+
+
+def test_an_answer_during_done_is_refused_and_who_asks_twice_gets_the_same(live):
+    page, began, goes_on = live(), threading.Event(), threading.Event()
+
+    def slow(job, labels, said):
+        began.set()
+        assert goes_on.wait(60)
+        return 0, [f"{len(said.answers)} written"]
+
+    page.write = slow
+    label_birds(page, range(2))
+    ends = [threading.Thread(target=page.act, args=["done"]) for _ in range(2)]
+    ends[0].start()
+    assert began.wait(60)
+    status, answer = page.act("say", number=5, label="bird")
+    assert (status, answer["failed"].split(".")[0]) == (409, "The files are being written")
+    ends[1].start()
+    goes_on.set()
+    for end in ends:
+        end.join(60)
+    assert page.session.done(slow) == (0, ["2 written"])
+    assert len(events_of(page)) == 2
+
+
+def test_after_a_done_that_failed_it_goes_on(live):
+    page = live(write=Mock(side_effect=OSError("disk full")))
+    label_birds(page, [0])
+    assert page.act("done")[0] == 507
+    assert page.act("say", number=1, label="bird")[0] == 200
+    page.write = lambda job, labels, said: (0, [f"{len(said.answers)} written"])
+    assert page.act("done")[1]["written"] == ["2 written"]
+
+
+def test_without_a_class_there_is_nothing_to_write(live):
+    page = live(classes=[])
+    status, answer = page.act("done")
+    assert (status, answer["failed"]) == (
+        409,
+        "no class was named yet, so there is nothing to write",
+    )
+    page.act("add", names=["bird"])
+    assert page.act("done")[0] == 200
+
+
+def answer_page(page, label=None):
+    """Say of a page that it is right, or that all of it is of one class."""
+    shown = [
+        {"number": i["number"], "shown": i["predicted"], "label": label or i["predicted"]}
+        for i in page.state()["queue"][:6]
+    ]
+    return page.act("page", pictures=shown)
+
+
+def test_after_pages_the_model_is_the_mean_over_its_learnings_as_are_the_files(live):
+    written = []
+    page = live(n=60)
+    page.write = lambda job, labels, said: (written.append(labels), (0, []))[1]
+    first = page.session.learner.view
+    for turn in (0, 1):
+        answer_page(page)
+        wait_until(lambda turn=turn: page.session.learner.view.learnt == turn + 2)
+    view, X = page.session.learner.view, page.job.embeddings
+    assert view.is_mean
+    assert not first.is_mean
+    fresh = page.job.fit(page.session.said).classifier
+    difference = np.abs(view.labels.classifier.coef_ - fresh.coef_).max()
+    assert difference > 1e-3
+    page.act("done")
+    assert np.array_equal(written[0].classifier.coef_, view.labels.classifier.coef_)
+    assert written[0].evaluation is not None
+    assert len(X) == 60
+
+
+def test_what_is_taken_back_leaves_nothing_in_the_mean(live):
+    page = live(n=60)
+    answer_page(page, "clock")
+    wait_until(lambda: page.session.learner.view.is_mean)
+    page.act("undo")
+    wait_until(lambda: not page.session.learner.view.is_mean)
+    fresh = page.job.fit(page.session.said).classifier
+    assert np.array_equal(page.session.learner.view.labels.classifier.coef_, fresh.coef_)
