@@ -10,6 +10,9 @@ from .events import UNDOABLE, undone
 
 # After so many other answers, those to a check count half.
 HALF_OF_A_CHECK = 30
+# Rounds of answers of which the estimate hears, a round between two learnings. Each counts half of
+# the next one, so that all earlier ones together count a millionth.
+LAST_ROUNDS = 20
 
 
 @dataclass(frozen=True)
@@ -180,9 +183,11 @@ class Said:
         Pictures of a check are drawn at random. The more other answers follow, the less it counts.
         """
         shown = {} if self.check is None else self.check.shown
+        asked = [answer for real, answer in self.answers.items() if real not in shown]
+        last = sorted({answer.learnt for answer in asked if answer.likely})[-LAST_ROUNDS:]
         rounds = defaultdict(list)
-        for real, answer in self.answers.items():
-            if real in shown:
+        for answer in asked:
+            if answer.learnt not in last:
                 continue
             names = [self.now(name) for name, _ in answer.likely]
             if answer.label in names:
