@@ -47,6 +47,10 @@ def load_vocabulary() -> list[str]:
     """Load about three thousand names of things from WordNet, sorted and in lower case, which
     `vocabulary="auto"` uses.
 
+    Returns
+    -------
+    list of str
+
     Examples
     --------
     >>> from sksemobridge.datasets import load_vocabulary

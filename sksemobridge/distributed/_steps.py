@@ -49,8 +49,17 @@ class EmbedImages:
         return _result(batch, self.column, columns, errors)
 
     def describe(self):
-        """All that results depend on, apart from the images. A wrong parameter or name of the
-        encoder is an error.
+        """All that results depend on, apart from the images.
+
+        Returns
+        -------
+        dict
+            What two jobs must have in common to write into one folder.
+
+        Raises
+        ------
+        ValueError, ModelLoadError
+            If a parameter or the name of the model is wrong.
         """
         clone(self._encoder).fit().get_feature_names_out()
         models = []
@@ -115,7 +124,13 @@ class Predict:
         return _result(batch, self.column, columns, errors)
 
     def describe(self):
-        """All that results depend on, apart from the embeddings."""
+        """All that results depend on, apart from the embeddings.
+
+        Returns
+        -------
+        dict
+            What two jobs must have in common to write into one folder.
+        """
         model = {
             "classifier": joblib.hash(self._classifier),
             "classes": self._classifier.classes_.tolist(),

@@ -56,7 +56,17 @@ class StatelessEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEs
 
     @checks_parameters
     def fit(self, X: Any = None, y: Any = None) -> Self:
-        """Check the parameters. There is nothing to learn, so `X` and `y` are ignored."""
+        """Check the parameters. There is nothing to learn.
+
+        Parameters
+        ----------
+        X, y : ignored
+
+        Returns
+        -------
+        Self
+            The encoder itself.
+        """
         return self
 
     def _get_fitted_attr_html(self, doc_link=""):

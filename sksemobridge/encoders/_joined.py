@@ -22,11 +22,32 @@ class _Joined(StatelessEncoder):
     encoders: Sequence[Any]
 
     def get_params(self, deep: bool = True) -> dict[str, Any]:
-        """Parameters by name, with `deep` also those of the first encoder."""
+        """Parameters by name.
+
+        Parameters
+        ----------
+        deep : bool, default=True
+            Whether those of the first encoder are there, too.
+
+        Returns
+        -------
+        dict
+        """
         return {**(self.encoders[0].get_params() if deep else {}), "encoders": self.encoders}
 
     def set_params(self, **params: Any) -> Self:
-        """Set parameters. Those of encoders are set on all."""
+        """Set parameters.
+
+        Parameters
+        ----------
+        **params : dict
+            `encoders`, and parameters of an encoder, which are set on all.
+
+        Returns
+        -------
+        Self
+            The encoder itself.
+        """
         self.encoders = params.pop("encoders", self.encoders)
         for encoder in self.encoders:
             encoder.set_params(**params)

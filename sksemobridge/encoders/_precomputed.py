@@ -83,6 +83,15 @@ class PrecomputedTextEncoder(TextEncoder):
         logit_scale : float, default=100.0
             See the class.
 
+        Returns
+        -------
+        PrecomputedTextEncoder
+
+        Raises
+        ------
+        ValueError
+            If the embeddings have different widths.
+
         Examples
         --------
         >>> from sksemobridge import PrecomputedTextEncoder, ZeroShotClassifier
