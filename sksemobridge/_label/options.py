@@ -113,6 +113,10 @@ class LabelOptions:
     )
     overwrite: bool = _option("overwrite the table and the page of an earlier run", default=False)
     no_cache: bool = _option("do not keep embeddings for the next run", default=False)
+    read_all: bool = _option(
+        "read every image again, not only those whose size, times or place have changed",
+        default=False,
+    )
 
     def check(self) -> None:
         """Raise a `UsageError` for values that do not fit each other, or need a missing package."""

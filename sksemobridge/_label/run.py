@@ -8,6 +8,7 @@ import joblib
 
 from .._utils.saving import trusted_types
 from ..datasets._folder import list_files
+from ..encoders._file_index import forget_files
 from .events import Answers
 from .folder_job import FolderLabels
 from .folder_table import embed_folder, image_pipeline
@@ -35,8 +36,8 @@ def run(options):
     if options.model_file is not None:
         pipeline = _load(options)
         with naming("PHOTOS", ValueError):
-            list_files(options.photos)
-        pipeline[0].set_params(cache=cache_folder(options))
+            files = list_files(options.photos)
+        pipeline[0].set_params(cache=_cache(options, files))
         paths, X, problems = embed_folder(pipeline, options.photos, progress=True)
         labels = FolderLabels(pipeline, paths, problems, X, options.alpha)
         with answers:
@@ -69,7 +70,7 @@ def run(options):
 def _job(options, answers):
     given, said = read_given(options, answers)
     if options.embeddings is None:
-        pipeline = folder_pipeline(options.model, cache_folder(options))
+        pipeline = folder_pipeline(options.model, _cache(options, [*given.files, *given.paths]))
     else:
         check_file("embeddings", options.embeddings)
         pipeline = pipeline_of_embeddings(options)
@@ -87,6 +88,14 @@ def _with_table(options):
         raise UsageError("--out: this folder is in PHOTOS; give a table elsewhere")
     say("The table will be labels.csv, in this folder.")
     return replace(options, out="labels.csv")
+
+
+def _cache(options, paths):
+    """`cache_folder`, which with `--read-all` does not know these files."""
+    cache = cache_folder(options)
+    if options.read_all and cache != "memory":
+        forget_files(cache, paths)
+    return cache
 
 
 def _answers(options):

@@ -23,8 +23,10 @@ _MORE_SECONDS = 25
 _AGAIN_SECONDS = 1
 # Caches that were waited for in vain.
 _HELD: set[Path] = set()
-# A full disk, or a system without locks, among others.
-_FAILURES = sqlite3.Error, OSError, NotImplementedError
+# A full disk, or a system without locks, among others. A damaged name of a column is no text.
+_FAILURES = sqlite3.Error, OSError, NotImplementedError, UnicodeDecodeError
+# The tables: embeddings by their keys, and digests of files by their paths.
+_TABLES = {"embeddings": ("key", "embedding"), "files": ("path", "digest")}
 
 
 def as_path(directory):
@@ -40,6 +42,17 @@ def _set_aside(path):
         path.replace(path.with_name(f"{path.name}.broken"))
         for journal in ("-wal", "-shm"):
             path.with_name(path.name + journal).unlink(missing_ok=True)
+
+
+def _is_of_a_broken_file(error):
+    """Whether an error says that a file is broken, and not in use, not ours to write, or on a full
+    disk.
+    """
+    # Our statements have no errors, so a table or a column is not there.
+    is_logical = getattr(error, "sqlite_errorname", "") == "SQLITE_ERROR"
+    return (
+        is_logical or type(error) is sqlite3.DatabaseError or isinstance(error, UnicodeDecodeError)
+    )
 
 
 def _checksum(key, embedding):
@@ -82,9 +95,7 @@ class CacheSession:
                     )
                     self.close()
                     self._timeout = _MORE_SECONDS
-                # A file that is only in use, not ours to write, or on a full disk gives an
-                # OperationalError.
-                elif self._was_broken or type(error) is not sqlite3.DatabaseError:
+                elif self._was_broken or not _is_of_a_broken_file(error):
                     self._warn(f"cannot be used ({error}); going on without it")
                     self.active = False
                     if is_held:
@@ -106,13 +117,21 @@ class CacheSession:
             self._connection = sqlite3.connect(
                 self._path, timeout=self._timeout, check_same_thread=False
             )
+            # Names in a damaged file may be no text.
+            self._connection.text_factory = bytes
             self._connection.execute(f"PRAGMA page_size = {_PAGE_BYTES}")
             # Readers and a writer work at once.
             self._connection.execute("PRAGMA journal_mode = WAL")
             # A power cut may then lose the last embeddings, but does not damage the file.
             self._connection.execute("PRAGMA synchronous = NORMAL")
-            columns = "key BLOB PRIMARY KEY, embedding BLOB NOT NULL"
-            self._connection.execute(f"CREATE TABLE IF NOT EXISTS embeddings ({columns})")
+            for table, (key, content) in _TABLES.items():
+                self._connection.execute(
+                    f"CREATE TABLE IF NOT EXISTS {table}"
+                    f" ({key} BLOB PRIMARY KEY, {content} BLOB NOT NULL)"
+                )
+                found = self._connection.execute(f"PRAGMA table_info({table})").fetchall()
+                if [column[1] for column in found] != [key.encode(), content.encode()]:
+                    raise sqlite3.DatabaseError(f"its table {table} has other columns")
 
     def _warn(self, problem):
         warn_caller(f"The cache in {str(self._path.parent)!r} {problem}.")
@@ -125,24 +144,46 @@ class CacheSession:
 
     def get(self, key):
         """The embedding under a key, or `None`."""
-        statement = "SELECT embedding FROM embeddings WHERE key = ?"
-        with self._lock:
-            row = self._try(lambda: self._connection.execute(statement, (key,)).fetchone())
-        if row is None or not isinstance(row[0], bytes) or row[0][:4] != _checksum(key, row[0][4:]):
-            return None
-        return np.frombuffer(row[0], dtype="<f4", offset=4)
+        content = self._get("embeddings", key)
+        # Half a number is damaged, too.
+        is_whole = content is not None and len(content) % 4 == 0
+        return np.frombuffer(content, dtype="<f4") if is_whole else None
 
     def put(self, keys, embeddings):
         """Keep rows of float32: all of them, or none after a failure."""
         contents = [embedding.astype("<f4").tobytes() for embedding in embeddings]
-        rows = [(key, _checksum(key, content) + content) for key, content in zip(keys, contents)]
+        self._put("embeddings", zip(keys, contents))
 
-        def insert():
+    def get_file(self, key):
+        """What is kept of a file, or `None`."""
+        return self._get("files", key)
+
+    def put_files(self, items):
+        """Keep keys of paths with bytes: all of them, or none after a failure."""
+        self._put("files", items)
+
+    def delete_files(self, keys):
+        """Forget files."""
+        self._write("DELETE FROM files WHERE path = ?", [(key,) for key in keys])
+
+    def _get(self, table, key):
+        key_column, column = _TABLES[table]
+        statement = f"SELECT {column} FROM {table} WHERE {key_column} = ?"
+        with self._lock:
+            row = self._try(lambda: self._connection.execute(statement, (key,)).fetchone())
+        if row is None or not isinstance(row[0], bytes) or row[0][:4] != _checksum(key, row[0][4:]):
+            return None
+        return row[0][4:]
+
+    def _put(self, table, items):
+        rows = [(key, _checksum(key, content) + content) for key, content in items]
+        self._write(f"INSERT OR REPLACE INTO {table} VALUES (?, ?)", rows)
+
+    def _write(self, statement, rows):
+        def write():
             with self._connection:
-                self._connection.executemany(
-                    "INSERT OR REPLACE INTO embeddings VALUES (?, ?)", rows
-                )
+                self._connection.executemany(statement, rows)
             _HELD.discard(self._path)
 
         with self._lock:
-            self._try(insert)
+            self._try(write)

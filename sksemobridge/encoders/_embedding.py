@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ._cache import CacheSession
+from ._file_index import FileIndex
 from ._memory import MemoryPass
 
 # A `GridSearchCV` embeds hundreds of times, mostly what is cached. A shorter bar would only
@@ -32,6 +33,8 @@ class Source(NamedTuple):
     digest: bytes  # of its content
     # the input of the model, which is not needed if the embedding is known
     load: Callable[[], np.ndarray]
+    # whether the digest depends on nothing else
+    is_of_content: bool = True
 
 
 def embed(tower, items, *, batch_size, cache, bar_options, n_threads=1, ends_at=None):
@@ -42,9 +45,10 @@ def embed(tower, items, *, batch_size, cache, bar_options, n_threads=1, ends_at=
     `ends_at` is the last row. `bar_options` are those of tqdm. `n_threads` read.
 
     A `tower` has a `width`, `digest()` of what embeddings depend on besides the content, `name()`,
-    which stands for it within this process, `read(item)`, which gives a `Source` in any thread, and
-    `compute(inputs)`, which gives a tensor of embeddings of a tensor of inputs. Reading and loading
-    may refuse an item by an error of the classes `refusals`.
+    which stands for it within this process, `path(item)`, the file that an item is or None,
+    `read(item)`, which gives a `Source` in any thread, and `compute(inputs)`, which gives a tensor
+    of embeddings of a tensor of inputs. Reading and loading may refuse an item by an error of the
+    classes `refusals`.
     """
     from tqdm.auto import tqdm
 
@@ -55,6 +59,7 @@ def embed(tower, items, *, batch_size, cache, bar_options, n_threads=1, ends_at=
 
     with (
         closing(cache if is_memory else CacheSession(cache)) as session,
+        closing(FileIndex(None if is_memory or cache is None else session)) as files,
         tqdm(total=n, delay=_BAR_AFTER, **bar_options) as bar,
     ):
         # Reading all weights for the digest takes time. Only keys on disk need it.
@@ -65,7 +70,15 @@ def embed(tower, items, *, batch_size, cache, bar_options, n_threads=1, ends_at=
             of the model if it is needed.
             """
             try:
+                path = tower.path(items[row])
+                seen = files.look_up(path)
+                if seen is not None and seen.digest is not None:
+                    key = hashlib.sha256(prefix + seen.digest).digest()
+                    if (cached := session.get(key)) is not None:
+                        return key, cached, None
                 source = tower.read(items[row])
+                if seen is not None and source.is_of_content:
+                    files.note(path, seen, source.digest)
                 key = hashlib.sha256(prefix + source.digest).digest()
                 cached = session.get(key)
                 # Threads see `rows_by_key` late, so a content may be loaded twice. It is never

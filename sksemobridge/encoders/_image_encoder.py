@@ -144,13 +144,16 @@ class _ImageTower:
     def name(self):
         return f"image {self._precision} {self._model.name}".encode()
 
+    def path(self, image):
+        return image if isinstance(image, (str, os.PathLike)) else None
+
     def read(self, image):
         content = fetch(image, self._choose)
         is_unknown = has_unknown_depth(content)
         if is_unknown and self._bits is None:
             decode(content, choose=self._choose)
         digest = picture_digest(content) + (bytes([self._bits]) if is_unknown else b"")
-        return Source(digest, partial(self._pixels, content))
+        return Source(digest, partial(self._pixels, content), is_of_content=not is_unknown)
 
     def _choose(self, needed):
         if self._bits is None:

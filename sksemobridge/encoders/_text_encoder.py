@@ -130,6 +130,9 @@ class _TextTower:
         space = "joint" if self._project else "eos"
         return f"text {space} {self._precision} {self._model.name}".encode()
 
+    def path(self, text):
+        return None
+
     def read(self, text):
         # Known texts are found without their tokens.
         return Source(text.encode(), partial(self._tokens, text))

@@ -206,7 +206,20 @@ def test_a_damaged_embedding_is_noticed_and_computed_anew(
     assert sum(passes) == 6 + 2
 
 
+def other_columns(path):
+    with closing(sqlite3.connect(path)) as connection, connection:
+        connection.execute("ALTER TABLE embeddings RENAME COLUMN embedding TO vector")
+
+
+def no_text(path):
+    # The name of a column in the description of the table, which SQLite reads as text.
+    content = path.read_bytes()
+    path.write_bytes(content.replace(b"embedding BLOB", b"embeddin\xff BLOB"))
+
+
 BREAK = {
+    "other columns": other_columns,
+    "no text": no_text,
     "no database": lambda path: path.write_bytes(b"x" * 10_000),
     "cut off": lambda path: os.truncate(path, 2000),
     "zeros": lambda path: path.write_bytes(
@@ -231,6 +244,20 @@ def test_a_broken_file_is_set_aside_with_one_warning_and_made_anew(encoder, path
         warnings.simplefilter("error")
         assert_allclose(encoder.transform(paths), expected, atol=1e-5)
     assert n_cached(directory) == 6
+
+
+@pytest.mark.filterwarnings("ignore:The cache in")
+@pytest.mark.parametrize("seed", range(8))
+def test_damage_to_the_description_of_the_tables_changes_no_embedding(paths, directory, seed):
+    encoder = CLIPImageEncoder("mini", "bundled", precision="fp32", cache=directory)
+    expected, rng = encoder.transform(paths), np.random.default_rng(seed)
+    path = directory / "embeddings.sqlite3"
+    content = bytearray(path.read_bytes())
+    for place in rng.integers(0, 1024, 5):
+        content[place] = rng.integers(256)
+    path.write_bytes(content)
+    for _ in range(2):
+        assert_allclose(encoder.transform(paths), expected, atol=1e-5)
 
 
 @pytest.mark.parametrize("holds", ["the database", "the lock to open it"])

@@ -26,6 +26,7 @@ from sksemobridge._label.command import main
 from sksemobridge._label.events import Answers, PictureEvent
 from sksemobridge._utils.files import digest_of
 from sksemobridge.datasets._folder import COPIES_MARK
+from sksemobridge.encoders import _file_index, _image_encoder
 
 from ..user_folder import CLASSES, SHOTS, cells_of, fitted_to_shots, rows_of, save
 
@@ -302,6 +303,23 @@ def test_wrong_folders_are_said_in_one_line_before_torch_is_loaded(place):
     )
     assert ended.returncode == 2
     assert ended.stderr == "sksemobridge label: PHOTOS: The folder 'empty' has no files.\n"
+
+
+@pytest.mark.parametrize("how", [SHOTS, "photos --model-file a.joblib"])
+def test_a_second_run_reads_only_what_has_changed_unless_all_is_asked_for(label, monkeypatch, how):
+    monkeypatch.setattr(_file_index, "SETTLED_SECONDS", 0)
+    label(f"{SHOTS} --out a.csv --save a.joblib")
+    read, fetch = [], _image_encoder.fetch
+    monkeypatch.setattr(
+        _image_encoder, "fetch", lambda image, *args: (read.append(image), fetch(image, *args))[1]
+    )
+    label(f"{how} --out b.csv")
+    # What is no picture is looked at each time, by its head.
+    assert sorted(map(os.path.basename, read)) == ["broken.jpg", "notes.txt"]
+    read.clear()
+    label(f"{how} --out c.csv --read-all")
+    assert {os.path.join("photos", "bird.png"), os.path.join("photos", "broken.jpg")} < {*read}
+    assert rows_of("a.csv") == rows_of("b.csv") == rows_of("c.csv")
 
 
 def test_what_is_cached_is_labelled_without_torch_also_beside_other_files(label):

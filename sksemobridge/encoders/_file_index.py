@@ -1,0 +1,93 @@
+"""Files that an earlier run has read: their digests, trusted as git trusts its index."""
+
+import hashlib
+import os
+import threading
+import time
+from contextlib import closing
+from typing import NamedTuple
+
+from ._cache import CacheSession
+
+# A file that changed so shortly before it was read may change again without another time: some
+# file systems count in two seconds.
+SETTLED_SECONDS = 2
+# So many are written at once.
+_BATCH = 1000
+
+
+class SeenFile(NamedTuple):
+    """A file before it is read."""
+
+    key: bytes  # of its path
+    state: bytes  # what changes with its content
+    digest: bytes | None  # of its content, if it has not changed since it was indexed
+
+
+class FileIndex:
+    """The files of a cache that threads may share. Without a session nothing is found or noted.
+
+    A file is known by its path. Size, time of content and of change in nanoseconds, device and file
+    number tell whether it is as it was: programs can set the first time, but not the second.
+    """
+
+    def __init__(self, session: CacheSession | None) -> None:
+        self._session = session
+        self._new: list[tuple[bytes, bytes]] = []
+        self._lock = threading.Lock()
+
+    def look_up(self, path: str | os.PathLike[str] | None) -> SeenFile | None:
+        """A file as it is now. None for what is no file."""
+        if self._session is None or path is None or (status := _stat(path)) is None:
+            return None
+        key, state = _key(path), _state(status)
+        found = self._session.get_file(key)
+        is_same = found is not None and found[32:] == state
+        return SeenFile(key, state, found[:32] if found is not None and is_same else None)
+
+    def note(self, path: str | os.PathLike[str], seen: SeenFile, digest: bytes) -> None:
+        """Keep the digest of a file that was read, if it did not change meanwhile or just before.
+
+        `seen` is from before it was read.
+        """
+        status = _stat(path)
+        if status is None or _state(status) != seen.state:
+            return
+        changed = max(status.st_mtime_ns, status.st_ctime_ns)
+        if time.time_ns() - changed < SETTLED_SECONDS * 10**9:
+            return
+        with self._lock:
+            self._new.append((seen.key, digest + seen.state))
+            is_full = len(self._new) >= _BATCH
+        if is_full:
+            self.close()
+
+    def close(self) -> None:
+        """Write what was noted."""
+        with self._lock:
+            new, self._new = self._new, []
+        if new and self._session is not None:
+            self._session.put_files(new)
+
+
+def forget_files(directory: str | os.PathLike[str], paths: list[str]) -> None:
+    """Let the next run read these files, whatever their state."""
+    with closing(CacheSession(directory)) as session:
+        session.delete_files([_key(path) for path in paths])
+
+
+def _key(path):
+    return hashlib.sha256(os.fsencode(os.path.abspath(path))).digest()[:16]
+
+
+def _stat(path):
+    try:
+        return os.stat(path)
+    # There is none, or its name has a null byte or no bytes.
+    except (OSError, ValueError):
+        return None
+
+
+def _state(status):
+    facts = status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_dev, status.st_ino
+    return " ".join(map(str, facts)).encode()
