@@ -10,7 +10,7 @@ import traceback
 import warnings
 from importlib.metadata import requires, version
 
-from .messages import UsageError, say
+from .messages import UsageError, forgiving_stderr, say
 from .options import add_options, read_options
 
 REPORT_AT = "https://github.com/sksemobridge/sksemobridge/issues"
@@ -32,7 +32,7 @@ def main(argv=None):
     from ..encoders._source import PLACE_OF_DOWNLOADS
     from .run import run
 
-    with warnings.catch_warnings():
+    with forgiving_stderr(), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         warnings.simplefilter("always", UserWarning)
         # Several steps may give the same warning.

@@ -1,7 +1,9 @@
 """How the command speaks: to the person on stderr, and of what a user did wrong."""
 
+import io
+import os
 import sys
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 
 class UsageError(ValueError):
@@ -10,6 +12,41 @@ class UsageError(ValueError):
 
 def say(message):
     print(message, file=sys.stderr)
+
+
+class _Forgiving:
+    """A stream that nobody may be able to read, such as one to a full disk."""
+
+    def __init__(self, stream):
+        self._stream = stream
+
+    def __getattr__(self, name):
+        return getattr(self._stream, name)
+
+    def write(self, text):
+        self._try(lambda: self._stream.write(text))
+        return len(text)
+
+    def flush(self):
+        self._try(self._stream.flush)
+
+    def _try(self, function):
+        try:
+            function()
+        except OSError:
+            # What is left in its buffer would be written, and fail again, when the process ends.
+            with suppress(OSError, io.UnsupportedOperation), open(os.devnull, "w") as nowhere:
+                os.dup2(nowhere.fileno(), self._stream.fileno())
+
+
+@contextmanager
+def forgiving_stderr():
+    """Within this, what cannot be written to stderr is lost, and the work goes on."""
+    stream, sys.stderr = sys.stderr, _Forgiving(sys.stderr)
+    try:
+        yield
+    finally:
+        sys.stderr = stream
 
 
 @contextmanager

@@ -73,6 +73,11 @@ def read_classes(text):
     labels = [*dict.fromkeys(filter(None, map(str.strip, found)))]
     if not labels:
         raise UsageError(f"--classes: {text!r} names no class")
+    for label in labels:
+        try:
+            label.encode()
+        except UnicodeEncodeError:
+            raise UsageError(f"--classes: the name {label!r} is not UTF-8") from None
     return labels
 
 

@@ -3,9 +3,17 @@
 import hashlib
 import os
 import re
-from contextlib import contextmanager
+import shutil
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
+
+from filelock import FileLock
+
+# How the folders of unfinished files begin.
+_UNFINISHED = ".sksemobridge-unfinished-"
+# Held by the process that writes into such a folder.
+_LOCK = ".lock"
 
 
 @contextmanager
@@ -21,16 +29,45 @@ def new_file(path, replace=False):
         if path.exists() and not path.is_file():
             raise OSError(f"{str(path)!r} could not be written: it is no regular file")
     try:
-        with TemporaryDirectory(prefix=".", dir=path.absolute().parent) as folder:
-            unfinished = Path(folder, path.name)
+        with _unfinished_folder(path.absolute().parent) as folder:
+            unfinished = folder / path.name
             yield unfinished
             with open(unfinished, "rb+") as file:
                 os.fsync(file)
             if not replace and os.path.lexists(path):
                 raise FileExistsError("it exists")
+            if path.exists():
+                shutil.copymode(path, unfinished)
             os.replace(unfinished, path)
     except OSError as error:
         raise OSError(f"{str(path)!r} could not be written: {error}") from error
+
+
+@contextmanager
+def _unfinished_folder(parent):
+    """A hidden folder for unfinished files, locked so that `_clear_unfinished` leaves it alone."""
+    _clear_unfinished(parent)
+    with TemporaryDirectory(prefix=_UNFINISHED, dir=parent) as folder:
+        lock = FileLock(Path(folder, _LOCK))
+        # Some file systems have no locks.
+        with suppress(OSError, NotImplementedError):
+            lock.acquire(timeout=0)
+        try:
+            yield Path(folder)
+        finally:
+            lock.release()
+
+
+def _clear_unfinished(parent):
+    """Remove the folders of processes that were killed, whose locks have ended with them."""
+    for folder in parent.glob(f"{_UNFINISHED}*"):
+        # Without a lock, it may be made at this moment.
+        if Path(folder, _LOCK).exists():
+            # Of a process that still writes, or not ours to remove.
+            with suppress(OSError, NotImplementedError):
+                with FileLock(Path(folder, _LOCK), timeout=0):
+                    pass
+                shutil.rmtree(folder)
 
 
 def folder_names(labels):

@@ -251,11 +251,20 @@ def list_images(X):
 
 
 def list_texts(X):
-    """The texts as a list of str. Other items are a TypeError."""
+    """The texts as a list of str. Other items are a TypeError, and what is no Unicode is a
+    ValueError.
+    """
     texts = _as_list(X, "text")
     for position, text in enumerate(texts):
         if not isinstance(text, str):
             raise TypeError(f"texts[{position}] is {text!r} ({type(text).__name__}), not a string.")
+        try:
+            text.encode()
+        except UnicodeEncodeError:
+            raise ValueError(
+                f"texts[{position}] is {text!r}, which cannot be encoded: perhaps a part of the"
+                " name of a file that is not UTF-8. Give a text."
+            ) from None
     return [str(text) for text in texts]
 
 

@@ -57,6 +57,12 @@ def test_what_is_no_text_is_named(encoder, bad):
         encoder.encode("a cat")
 
 
+def test_what_is_no_unicode_is_named(encoder):
+    for embed in (encoder.transform, encoder.encode):
+        with pytest.raises(ValueError, match=r"texts\[1\] is 'a \\udcff', which cannot be encoded"):
+            embed(["a cat", "a \udcff"])
+
+
 def test_a_text_whose_end_is_cut_is_named():
     with pytest.warns(UserWarning, match="1 of 2 texts are longer than the model reads.* 'a very "):
         CLIPTextEncoder("mini", "bundled").transform(["a cat", "a very " * 50 + "long text"])

@@ -322,6 +322,25 @@ def test_a_second_run_reads_only_what_has_changed_unless_all_is_asked_for(label,
     assert rows_of("a.csv") == rows_of("b.csv") == rows_of("c.csv")
 
 
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="a system without this device")
+@pytest.mark.parametrize("option", ["", "--no-cache"])
+def test_a_stderr_that_cannot_be_written_costs_no_table(place, option):
+    program = "import sys; from sksemobridge._label.command import main; sys.exit(main())"
+    command = [sys.executable, "-c", program, "label", *f"{SHOTS} --out a.csv {option}".split()]
+    with open("/dev/full", "w") as full:
+        assert subprocess.run(command, stderr=full, check=False).returncode == 1
+    assert len(rows_of("a.csv")) == 8
+
+
+@pytest.mark.skipif(os.name == "nt", reason="arguments of Windows are text")
+def test_names_of_classes_that_are_no_utf_8_are_refused(label):
+    status, said = label("photos --classes bird,cl\udcff,fruit --model mini --out a.csv")
+    assert (status, said) == (
+        2,
+        "sksemobridge label: --classes: the name 'cl\\udcff' is not UTF-8\n",
+    )
+
+
 def test_what_is_cached_is_labelled_without_torch_also_beside_other_files(label):
     arguments = "photos/more --shots shots --model mini --out"
     assert label(f"{arguments} a.csv")[0] == 0

@@ -84,6 +84,43 @@ def test_what_is_replaced_stays_until_the_new_file_is_complete(tmp_path, monkeyp
     assert sorted(os.listdir(tmp_path)) == ["link.csv", "table.csv"]
 
 
+@pytest.mark.skipif(os.name == "nt", reason="modes of POSIX")
+@pytest.mark.parametrize("mode", [0o600, 0o640, 0o664])
+def test_a_file_that_is_replaced_keeps_its_mode(tmp_path, mode):
+    path = tmp_path / "table.csv"
+    path.write_text("old")
+    path.chmod(mode)
+    with files.new_file(path, replace=True) as unfinished:
+        unfinished.write_text("new")
+    assert (path.read_text(), path.stat().st_mode & 0o777) == ("new", mode)
+
+
+KILLED = """
+import os, signal, sys
+from sksemobridge._utils.files import new_file
+
+with new_file(sys.argv[1]) as unfinished:
+    unfinished.write_text("half")
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows kills in another way")
+def test_what_a_killed_run_left_is_cleared_by_the_next_and_nothing_of_others(tmp_path):
+    subprocess.run([sys.executable, "-c", KILLED, tmp_path / "a.csv"], check=False)
+    left = os.listdir(tmp_path)
+    assert len(left) == 1
+    (tmp_path / ".others").mkdir()
+    with files.new_file(tmp_path / "b.csv") as outer:
+        outer.write_text("b")
+        # One that is written at the same time stays.
+        with files.new_file(tmp_path / "c.csv") as inner:
+            inner.write_text("c")
+            assert left[0] not in os.listdir(tmp_path)
+        assert outer.exists()
+    assert sorted(os.listdir(tmp_path)) == [".others", "b.csv", "c.csv"]
+
+
 def test_names_of_folders_hold_on_every_system():
     labels = ["Bird", "bird", "a/b", "a_b", "..", "x:y", "trailing. ", "", 3]
     names = files.folder_names(labels)
