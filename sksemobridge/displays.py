@@ -15,8 +15,8 @@ from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import check_consistent_length
 
 from ._utils.sklearn import best_of, check_matplotlib_support
+from .encoders._decoding import ImageReadError, decode, describe, fetch
 from .encoders._encoder import list_images
-from .encoders._pictures import ImageReadError, decode, describe, fetch
 
 __all__ = ["PredictionsDisplay"]
 

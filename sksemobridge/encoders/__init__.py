@@ -1,9 +1,9 @@
 """From images and texts to embeddings."""
 
+from ._decoding import ImageReadError
 from ._encoder import ImageEncoder, clear_model_cache
 from ._image_encoder import CLIPImageEncoder
 from ._joined import JoinedImageEncoder, JoinedTextEncoder
-from ._pictures import ImageReadError
 from ._precomputed import PrecomputedTextEncoder
 from ._source import ModelLoadError, NoProjectionError, NoTextError
 from ._text_encoder import CLIPTextEncoder

@@ -18,9 +18,9 @@ from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, Transfo
 from .._utils.array_api import resolve_device, to_numpy
 from .._utils.sklearn import Interval, StrOptions, checks_parameters, in_output_container
 from .._utils.validation import listed, refuse_masked, warn_caller
+from ._decoding import check_pixel_type, describe
 from ._heads import ImageReadError
 from ._memory import forget_embeddings
-from ._pictures import check_pixel_type, describe
 from ._source import TIMM, TRANSFORMERS, find_source
 
 # Threads that want the same model wait for the one that loads it.

@@ -14,11 +14,7 @@ from .._utils.array_api import l2_normalize
 from .._utils.sklearn import StrOptions
 from .._utils.validation import warn_caller
 from . import _memory
-from ._depth import DEPTHS
-from ._embedding import Source, embed
-from ._encoder import CLIPEncoder, ImageEncoder
-from ._known import with_model
-from ._pictures import (
+from ._decoding import (
     ImageReadError,
     UnknownDepthError,
     decode,
@@ -27,6 +23,10 @@ from ._pictures import (
     open_picture,
     picture_digest,
 )
+from ._depth import DEPTHS
+from ._embedding import Source, embed
+from ._encoder import CLIPEncoder, ImageEncoder
+from ._known import with_model
 
 # Part of the keys in caches, and of the manifests of jobs. Increase it if pictures are read or
 # scaled in another way.

@@ -10,7 +10,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from PIL import Image, TiffImagePlugin, TiffTags
 
 from sksemobridge.encoders import CLIPImageEncoder
-from sksemobridge.encoders._pictures import decode, fetch
+from sksemobridge.encoders._decoding import decode, fetch
 
 from ..encoder_helpers import some_pictures
 

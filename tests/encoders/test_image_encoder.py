@@ -25,8 +25,8 @@ from sklearn.pipeline import make_pipeline
 
 from sksemobridge.datasets import load_emoji
 from sksemobridge.encoders import CLIPImageEncoder, ImageReadError, _image_encoder
+from sksemobridge.encoders._decoding import decode, fetch
 from sksemobridge.encoders._image_encoder import READING_VERSION
-from sksemobridge.encoders._pictures import decode, fetch
 
 from ..encoder_helpers import (
     BUNDLED,

@@ -12,7 +12,7 @@ from jinja2 import Environment, PackageLoader
 from markupsafe import Markup
 from tqdm.contrib.concurrent import thread_map
 
-from ...encoders._pictures import ImageReadError, decode, fetch
+from ...encoders._decoding import ImageReadError, decode, fetch
 from ..folder_table import count_files, plain, was_read
 
 # Most thumbnails in a page. They take about 15 MB.

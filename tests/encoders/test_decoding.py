@@ -12,8 +12,8 @@ from PIL import Image, features
 from sklearn.datasets import load_sample_images
 
 from sksemobridge.encoders import CLIPImageEncoder, ImageReadError
+from sksemobridge.encoders._decoding import decode, fetch
 from sksemobridge.encoders._heads import _readable_formats
-from sksemobridge.encoders._pictures import decode, fetch
 
 from ..encoder_helpers import some_pictures
 
