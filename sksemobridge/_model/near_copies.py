@@ -19,6 +19,8 @@ from .._utils.threads import in_parallel
 
 # Images are compared with about this many that lie close to them.
 COMPARED = 2**11
+# Rows of a block of distances, which then takes 2 MB.
+BLOCK = 2**8
 # With fewer features, distinct images (or other data) are close by chance.
 LEAST_WIDTH = 64
 
@@ -36,28 +38,47 @@ def near_copies(u, codes):
     # groups are no copies.
     mean = _mean_distance(u, codes)
     room = mean * np.maximum(1 - mean, 0) / 2
-    u = u.astype(np.float32)  # half of the time
+    eps = np.finfo(np.float32).eps
+    cells = _cells_of(u)
 
-    def compare(rows):
-        """Half of the distance of each row to other classes, and the pairs of rows of a class that
-        may be closer.
-        """
-        part = u[rows]
-        distance, same = 1 - part @ part.T, codes[rows, None] == codes[rows]
-        half = np.maximum(distance.min(axis=1, where=~same, initial=2.0), 0) / 2
-        one, other = np.nonzero(same & (distance <= np.minimum(room[rows], half)))
-        one, other = one[one < other], other[one < other]
-        return rows, half, rows[one], rows[other], np.maximum(distance[one, other], 0)
+    def distances(rows):
+        """Half of the distance of each row to other classes, and the distance to its own."""
+        half, own = np.empty((2, len(rows)))
+        of_cell = u[rows].astype(np.float32)  # half of the time
+        for part in _blocks(len(rows)):
+            some = rows[part]
+            distance, same = 1 - of_cell[part] @ of_cell.T, codes[some, None] == codes[rows]
+            half[part] = np.maximum(distance.min(axis=1, where=~same, initial=2.0), 0) / 2
+            same[np.arange(len(some)), part.start + np.arange(len(some))] = False
+            own[part] = distance.min(axis=1, where=same, initial=2.0)
+        return rows, half, own
 
-    rows, half, one, other, distance = map(np.concatenate, zip(*in_parallel(compare, _parts(u))))
+    rows, half, own = map(np.concatenate, zip(*in_parallel(distances, cells)))
     np.minimum.at(room, rows, half)
-    room *= 1 - 1 / max(len(np.unique(codes)), 2)
-    # An image may be there under two labels.
-    closeness = distance / np.maximum(np.minimum(room[one], room[other]), np.finfo(u.dtype).eps)
+    # An image may be there under two labels, and then there is no room.
+    room = np.maximum(room * (1 - 1 / max(len(np.unique(codes)), 2)), eps)
+    is_near = np.zeros(n, dtype=bool)
+    is_near[rows[own <= room[rows]]] = True
 
+    def links(rows):
+        """The pairs of rows of a class in a minimum spanning forest, and their closeness. It has
+        the nearest image of each, and the same chains within any limit as all pairs, which would
+        take much memory.
+        """
+        rows = rows[is_near[rows]]
+        of_cell = u[rows].astype(np.float32)
+        closeness = of_cell @ of_cell.T
+        for part in _blocks(len(rows)):
+            distance = np.maximum(1 - closeness[part], 0)
+            closeness[part] = distance / np.minimum(room[rows[part], None], room[rows])
+            closeness[part][codes[rows[part], None] != codes[rows]] = np.inf
+        one, other, closeness = _spanning_forest(closeness)
+        return rows[one], rows[other], closeness
+
+    one, other, closeness = map(np.concatenate, zip(*map(links, cells)))
     nearest = np.ones(n)
     np.minimum.at(nearest, np.concatenate([one, other]), np.tile(closeness, 2))
-    nearest = np.sort(np.maximum(nearest, np.finfo(u.dtype).eps))
+    nearest = np.sort(np.maximum(nearest, eps))
     level = np.arange(1, n + 1) / n
     # A few distinct images may be within the level too. So the limit is where many images are much
     # closer than the level.
@@ -71,6 +92,30 @@ def near_copies(u, codes):
     return first[index]
 
 
+def _spanning_forest(weight):
+    """The pairs of a minimum spanning forest, and their weights, of the pairs with a weight of at
+    most one. `weight (n, n)` is symmetric. (The algorithm of Prim.)
+    """
+    n = len(weight)
+    nearest, least = np.zeros(n, dtype=np.intp), np.full(n, np.inf)
+    is_open, pairs = np.ones(n, dtype=bool), []
+    for _ in range(n):
+        new = np.where(is_open, least, np.inf).argmin()
+        if not is_open[new]:
+            new = is_open.argmax()
+        if least[new] <= 1:
+            pairs.append((nearest[new], new, least[new]))
+        is_open[new] = False
+        closer = weight[new] < least
+        least[closer], nearest[closer] = weight[new][closer], new
+    one, other, least = zip(*pairs) if pairs else ((), (), ())
+    return (
+        np.array(one, dtype=np.intp),
+        np.array(other, dtype=np.intp),
+        np.array(least, dtype=float),
+    )
+
+
 def _mean_distance(u, codes):
     """Mean distance of each image to the images of other classes `(n,)`, or with one class to all
     others.
@@ -79,10 +124,16 @@ def _mean_distance(u, codes):
     if len(counts) == 1:
         return 1 - (u @ u.sum(axis=0) - 1) / (len(u) - 1)
     sums = coo_array((np.ones(len(u)), (index, np.arange(len(u))))).tocsr() @ u
-    return 1 - np.einsum("nd,nd->n", u, (u.sum(axis=0) - sums)[index]) / (len(u) - counts[index])
+    others = u.sum(axis=0) - sums
+    cosines = [np.einsum("nd,nd->n", u[part], others[index[part]]) for part in _blocks(len(u))]
+    return 1 - np.concatenate(cosines) / (len(u) - counts[index])
 
 
-def _parts(u):
+def _blocks(n):
+    return [slice(start, start + BLOCK) for start in range(0, n, BLOCK)]
+
+
+def _cells_of(u):
     """Rows that lie close together. If there are many, they are cut in three ways, because a cut
     may separate copies.
     """
@@ -101,7 +152,8 @@ def _cells(u, rows, cut):
     if len(rows) <= COMPARED:
         return [rows]
     some = rows[np.linspace(0, len(rows) - 1, cut + len(rows) // COMPARED).astype(np.intp)]
-    part = (u[rows] @ u[some].T).argmax(axis=1)
+    nearest = [(u[rows[block]] @ u[some].T).argmax(axis=1) for block in _blocks(len(rows))]
+    part = np.concatenate(nearest)
     if np.ptp(part) == 0:
         return [cell for half in np.array_split(rows, 2) for cell in _cells(u, half, cut)]
     return [cell for i in np.unique(part) for cell in _cells(u, rows[part == i], cut)]

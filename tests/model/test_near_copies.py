@@ -1,6 +1,7 @@
 """Near copies of one image count as one image; distinct images never do."""
 
 import pickle
+import tracemalloc
 import warnings
 
 import numpy as np
@@ -101,6 +102,19 @@ def test_copies_are_found_however_many_images_there_are(n_classes):
     assert 1 <= n_images(copied(u, 4), np.repeat(codes, 4)) / len(u) < 1.05
     more, codes = images(n_classes, 4800 // n_classes)
     assert n_images(more, codes) == len(more)
+
+
+def test_each_scene_of_a_film_is_about_one_image_and_takes_little_memory():
+    rng = np.random.default_rng(0)
+    scenes = 2 + rng.normal(size=(30, 128))
+    film = normalize(np.repeat(scenes, 400, axis=0) + 0.1 * rng.normal(size=(12000, 128)))
+    codes = np.repeat(np.arange(30), 400) // 15
+    tracemalloc.start()
+    group = near_copies(film, codes)
+    most = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert 30 <= len(np.unique(group)) <= 32
+    assert most < 3000 * len(film)
 
 
 def test_copies_in_a_pool_without_labels_are_found():
