@@ -7,6 +7,7 @@ from sklearn.cluster import KMeans
 
 from ..._suggest_names import suggest_names
 from ..._utils.array_api import l2_normalize
+from ..class_names import spoken
 from ..folder_table import plain
 from .session import Refused
 
@@ -45,17 +46,25 @@ class Suggestions:
 
     def _names(self, view, n_names):
         job = self.session.job
+        encoder = job.pipeline[-1].text_encoder
+        # A file of embeddings knows its own texts alone. An encoder of images only has none.
+        is_open = getattr(encoder, "open_vocabulary", False)
+        vocabulary = "auto" if is_open else list(getattr(encoder, "texts", ()))
         known = None if view.labels is None else view.labels.classifier
-        try:
-            return [
-                (name, float(share), rows.tolist())
-                for name, share, rows in suggest_names(
-                    job.embeddings, job.pipeline[-1].text_encoder, known=known, n_names=n_names
-                )
-            ]
-        # There is no text encoder, it knows a few texts alone, or the classes have no names.
-        except (AttributeError, TypeError, ValueError):
+        if known is not None and known.text_embeddings_ is None:
+            known = None
+        if not vocabulary or (known is not None and not self._has_other(vocabulary, known)):
             return []
+        found = suggest_names(
+            job.embeddings, encoder, vocabulary=vocabulary, known=known, n_names=n_names
+        )
+        return [(name, float(share), rows.tolist()) for name, share, rows in found]
+
+    @staticmethod
+    def _has_other(vocabulary, known):
+        """Whether there is a word that is no class."""
+        classes = {spoken(name) for name in known.class_names_ if name is not None}
+        return vocabulary == "auto" or any(spoken(text) not in classes for text in vocabulary)
 
     def _groups(self, numbers, n_groups):
         """Pictures without a label that look alike, the largest group first."""
