@@ -15,6 +15,7 @@ from sksemobridge import (
     ZeroShotClassifier,
     mean_average_precision,
 )
+from sksemobridge._utils.validation import group_codes
 
 from ..conftest import TEMPLATE
 
@@ -186,3 +187,21 @@ def test_paths_instead_of_embeddings_are_told_what_embeds_them(world, kind, as_i
     fitted = world.classifier(kind).fit(*world.draw(2))
     with pytest.raises(ValueError, match="embed them first: make_semobridge_pipeline"):
         fitted.predict(as_input([item, item]))
+
+
+@pytest.mark.parametrize(
+    "groups",
+    [
+        [7.0, np.nan, 7.0, 3.0, np.nan],
+        ["b", None, "b", "a", None],
+        ["b", np.nan, "b", "a", None],
+        pd.Series([7, None, 7, 3, None]),
+        pd.Series([7, None, 7, 3, None], dtype="Int64"),
+    ],
+)
+def test_a_row_whose_group_is_missing_is_a_group_by_itself(groups):
+    codes = group_codes(groups, 5)
+    assert codes[0] == codes[2]
+    assert len(set(codes.tolist())) == 4
+    assert sorted(set(codes.tolist())) == [0, 1, 2, 3]
+    assert group_codes(None, 3).tolist() == [0, 1, 2]
