@@ -161,6 +161,11 @@ def _read_words(text_encoder, vocabulary, known_names):
     """The names of the vocabulary, without those that are known, and their unit embeddings
     `(W, D)`.
     """
+    if isinstance(text_encoder, type) or not hasattr(text_encoder, "transform"):
+        raise ValueError(
+            "suggest_names needs an encoder of texts, such as CLIPTextEncoder(...); got"
+            f" {text_encoder!r:.100}."
+        )
     if isinstance(vocabulary, str):
         if vocabulary != "auto":
             raise ValueError(

@@ -8,6 +8,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer
 
 from sksemobridge import (
+    CLIPTextEncoder,
     FewShotClassifier,
     PrecomputedTextEncoder,
     ZeroShotClassifier,
@@ -170,6 +171,9 @@ def test_wrong_arguments_are_named(encoder, folder, known):
     X, word = folder
     with pytest.raises(ValueError, match="PrecomputedTextEncoder cannot embed any text"):
         suggest_names(X, encoder)
+    for no_encoder in (None, CLIPTextEncoder):
+        with pytest.raises(ValueError, match="needs an encoder of texts"):
+            suggest_names(X, no_encoder, vocabulary=WORDS)
     with pytest.raises(ValueError, match="'auto' or a list of texts"):
         suggest_names(X, encoder, vocabulary="a cat")
     with pytest.raises(ValueError, match="no text that is not a known name"):
