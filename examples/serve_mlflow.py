@@ -39,7 +39,7 @@ mlflow.set_tracking_uri(f"sqlite:///{Path(folder.name, 'mlflow.db').as_posix()}"
 mlflow.create_experiment("pictures", artifact_location=Path(folder.name, "artifacts").as_uri())
 mlflow.set_experiment("pictures")
 with mlflow.start_run():
-    mlflow.log_params({"shots": len(embeddings), "blend": classifier.blend})
+    mlflow.log_params({"shots": len(embeddings), "label_noise": classifier.label_noise})
     logged = mlflow.sklearn.log_model(
         classifier,
         name="classifier",
