@@ -85,7 +85,7 @@ class Person:
         left = [*CLASSES]
         for i, numbers in enumerate(cards):
             place = f"document.querySelectorAll('#suggestions .card')[{i}]"
-            shown = {self.true[self.files[int(number)]] for number in numbers}
+            shown = {str(self.true[self.files[int(number)]]) for number in numbers}
             if len(shown) == 1 and (name := shown.pop()) in left:
                 left.remove(name)
                 self.run(
@@ -141,31 +141,34 @@ def main(images):
         environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[1]), "BROWSER": "true"}
         arguments = [sys.executable, *COMMAND.split()]
         server = subprocess.Popen(arguments, env=environment, stderr=subprocess.PIPE, text=True)
-        address = next(
-            filter(None, (re.search(r"http://\S+", line) for line in server.stderr))
-        ).group()
-        person = Person(folder, address, names, rows, images)
-        person.name_classes()
-        for _ in range(N_PAGES):
-            person.mark()
+        try:
+            address = next(
+                filter(None, (re.search(r"http://\S+", line) for line in server.stderr))
+            ).group()
+            person = Person(folder, address, names, rows, images)
+            person.name_classes()
+            for _ in range(N_PAGES):
+                person.mark()
+                person.press("Enter")
+            n_wrong = person.mark()
+            if n_wrong:
+                person.run("document.querySelector('.tile.changed').click()")
+            person.draw("live_page")
             person.press("Enter")
-        n_wrong = person.mark()
-        if n_wrong:
-            person.run("document.querySelector('.tile.changed').click()")
-        person.draw("live_page")
-        person.press("Enter")
-        person.go("ask")
-        for _ in range(N_ANSWERS):
-            person.answer()
-        person.draw("live_ask")
-        person.go("classes/fruit")
-        wait_until(lambda: "held out" in person.run("document.body.innerText"))
-        person.draw("live_classes")
-        person.run("document.getElementById('done').click()")
-        wait_until(lambda: "What next?" in person.run("document.body.innerText"))
-        person.draw("live_end")
-        person.browser.close()
-        server.wait()
+            person.go("ask")
+            for _ in range(N_ANSWERS):
+                person.answer()
+            person.draw("live_ask")
+            person.go("classes/fruit")
+            wait_until(lambda: "held out" in person.run("document.body.innerText"))
+            person.draw("live_classes")
+            person.run("document.getElementById('done').click()")
+            wait_until(lambda: "What next?" in person.run("document.body.innerText"))
+            person.draw("live_end")
+            person.browser.close()
+        finally:
+            server.terminate()
+            server.wait()
 
 
 if __name__ == "__main__":
