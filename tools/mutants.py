@@ -62,7 +62,11 @@ NAMED = [
     ("_semobridge/numbers.py", "np.sqrt(factor) if held_out.is_single else factor", "factor"),
     ("_zero_shot.py", "pool = pool.take(typical_of_names(by_names(pool.X)))", "pass"),
     ("_label/folder_job.py", "is_open & (strangers < 0.5)", "is_open"),
-    ("_label/said.py", "            if real in shown:\n                continue\n", ""),
+    (
+        "_label/said.py",
+        "asked = [answer for real, answer in self.answers.items() if real not in shown]",
+        "asked = [*self.answers.values()]",
+    ),
 ]
 
 COMPARISONS = {
