@@ -82,27 +82,64 @@ class EmbeddingClassifier(ClassifierMixin, SavedEstimator):
     _fitted: Fitted
 
     def predict(self, X: ArrayLike) -> NDArray[Any]:
-        """Return the most probable label of each row of `X (n, D)`, shape (n,)."""
+        """Return the most probable label of each image.
+
+        Parameters
+        ----------
+        X : array-like of shape (n, D)
+            Image embeddings.
+
+        Returns
+        -------
+        ndarray of shape (n,)
+            Labels of `classes_`, always of NumPy.
+        """
         return self._apply(
             X, lambda logits: self.classes_[to_numpy(namespace(logits).argmax(logits, axis=1))]
         )
 
     def predict_proba(self, X: ArrayLike) -> NDArray[Any]:
-        """Return the probabilities of the classes, shape (n, C): the softmax of the logits.
+        """Return the probabilities of the classes: the softmax of the logits.
 
-        Columns are in the order of `classes_`. They have the precision of `X`.
+        Parameters
+        ----------
+        X : array-like of shape (n, D)
+            Image embeddings.
+
+        Returns
+        -------
+        array of shape (n, C)
+            Columns are in the order of `classes_`. They have the precision of `X`.
         """
         return self._apply(X, softmax)
 
     def predict_log_proba(self, X: ArrayLike) -> NDArray[Any]:
-        """Return the logarithm of `predict_proba`, shape (n, C). It is -inf where the probability
-        is too small for the precision of `X`.
+        """Return the logarithm of `predict_proba`.
+
+        Parameters
+        ----------
+        X : array-like of shape (n, D)
+            Image embeddings.
+
+        Returns
+        -------
+        array of shape (n, C)
+            It is -inf where the probability is too small for the precision of `X`.
         """
         return self._apply(X, _log_of_softmax)
 
     def decision_function(self, X: ArrayLike) -> NDArray[Any]:
-        """Return the logits of the classes, shape (n, C), or for two classes the log-odds of the
-        second, shape (n,).
+        """Return the logits of the classes, as scikit-learn's linear classifiers.
+
+        Parameters
+        ----------
+        X : array-like of shape (n, D)
+            Image embeddings.
+
+        Returns
+        -------
+        array of shape (n, C), or (n,) for two classes
+            Logits. For two classes, the log-odds of the second.
         """
         return self._apply(
             X, lambda logits: logits[:, 1] - logits[:, 0] if logits.shape[1] == 2 else logits
@@ -184,6 +221,11 @@ class LinearClassifier(EmbeddingClassifier):
         groups : array-like of shape (n,) or None, default=None
             Equal values mark images of one burst, which together count as one image. An image with
             None or NaN is a burst by itself.
+
+        Returns
+        -------
+        estimator
+            A new classifier. This one does not change.
         """
         check_is_fitted(self)
         embeddings = validate_training_embeddings(self, X, reset=False)

@@ -107,6 +107,16 @@ def evaluate_shots(
     X, y, groups
         Shots and labels, as for `fit` of the estimator.
 
+    Returns
+    -------
+    ShotEvaluation
+        `print` of it is a short summary.
+
+    Raises
+    ------
+    TypeError
+        If the estimator is none of these.
+
     Examples
     --------
     >>> from sksemobridge import evaluate_shots, make_few_shot_pipeline

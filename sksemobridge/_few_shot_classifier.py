@@ -125,8 +125,7 @@ class FewShotClassifier(ShotClassifier, LinearClassifier):
         Parameters
         ----------
         X : array-like of shape (n, D)
-            Image embeddings, of any length. The result has the precision of
-            `X`.
+            Image embeddings, of any length. The result has the precision of `X`.
         y : array-like of shape (n,)
             Labels. Each class may have any number of shots.
         sample_weight : array-like of shape (n,) or None, default=None
@@ -135,6 +134,11 @@ class FewShotClassifier(ShotClassifier, LinearClassifier):
             Equal values mark copies of one image, which count as one image. A row whose group is
             None or NaN is an image by itself. By default near copies are found, with a warning.
             `[None] * n` says that there are none.
+
+        Returns
+        -------
+        FewShotClassifier
+            This estimator, fitted.
 
         Raises
         ------
@@ -161,6 +165,11 @@ class FewShotClassifier(ShotClassifier, LinearClassifier):
             NaN never does.
         classes : array-like or None, default=None
             Labels of more classes. Classes without shots need text.
+
+        Returns
+        -------
+        FewShotClassifier
+            This estimator, fitted.
         """
         earlier = self._fitted if self.__sklearn_is_fitted__() else None
         return self._learn(X, y, classes, sample_weight, groups, earlier)
@@ -205,30 +214,55 @@ class FewShotClassifier(ShotClassifier, LinearClassifier):
             self.label_proba_ = fitted.for_rows(fitted.right)
 
     def score_samples(self, X: ArrayLike) -> NDArray[Any]:
-        """Return how typical each row of `X (n, D)` is of the classes, shape (n,). A higher score
-        is more typical.
+        """Return how typical each image is of the classes.
 
         It is the sum of the largest decision (without the correction) and the largest cosines to
         class means and texts, each divided by its standard deviation over the held-out shots.
         `with_unlabeled` changes nothing.
+
+        Parameters
+        ----------
+        X : array-like of shape (n, D)
+            Image embeddings.
+
+        Returns
+        -------
+        array of shape (n,)
+            A higher score is more typical.
         """
         return self._compute(X, lambda X: self._fitted.labelled_model.typicality_scores(X))
 
     def p_values(self, X: ArrayLike) -> NDArray[Any]:
-        """Return a conformal p-value of each row of `X (n, D)`, shape (n,). It is low for images of
-        none of the classes.
+        """Return a conformal p-value of each image. It is low for images of none of the classes.
 
         It is the share of held-out shots that are not more typical than the image. In the mean over
         the classes, at most about `alpha` of their images have a p-value of at most `alpha`. Of all
         images it may be more, if classes that are harder have more images: 36 % for 0.2, on a set
-        of 13 uneven classes with 8 shots of each. If no shot can be left out, all values are one.
+        of 13 uneven classes with 8 shots of each.
+
+        Parameters
+        ----------
+        X : array-like of shape (n, D)
+            Image embeddings.
+
+        Returns
+        -------
+        ndarray of shape (n,)
+            They are one if no shot can be left out.
         """
         return self._compute(X, lambda X: self._fitted.labelled_model.p_values(X))
 
     def affinities(self, X: ArrayLike) -> dict[str, NDArray[Any]]:
-        """Return the terms of the decision for `X (n, D)`, a dict of arrays of shape (n, C).
+        """Return the terms of the decision. Their sum is the logits.
 
-        These are `"shots"` and `"correction"`, with text also `"text"`, and with `priors` also
-        `"prior"`. Their sum is the decision.
+        Parameters
+        ----------
+        X : array-like of shape (n, D)
+            Image embeddings.
+
+        Returns
+        -------
+        dict of arrays of shape (n, C)
+            `"shots"` and `"correction"`, with text also `"text"`, and with `priors` also `"prior"`.
         """
         return self._compute(X, lambda X: self._fitted.model.affinities(X, self._fitted.log_prior))

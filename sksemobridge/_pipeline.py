@@ -93,7 +93,22 @@ class SeMoBridgePipeline(Pipeline):
     def partial_fit(
         self, X: ArrayLike, y: ArrayLike, classes: ArrayLike | None = None, **params: Any
     ) -> Self:
-        """Add images `X` as shots, also of new classes; see `FewShotClassifier.partial_fit`."""
+        """Add images as shots, also of new classes.
+
+        Parameters
+        ----------
+        X, y
+            Images and their labels.
+        classes : array-like or None, default=None
+            Labels of more classes.
+        **params
+            See `partial_fit` of the classifier.
+
+        Returns
+        -------
+        SeMoBridgePipeline
+            This pipeline, fitted.
+        """
         if params.get("X_val") is not None:
             params["X_val"] = self[:-1].transform(params["X_val"])
         self[-1].partial_fit(self[:-1].transform(X), y, classes=classes, **params)
@@ -101,19 +116,49 @@ class SeMoBridgePipeline(Pipeline):
 
     @_last_step_can("with_classes")
     def with_classes(self, classes: ArrayLike) -> Self:
-        """Return a fitted pipeline with other classes; see `FewShotClassifier.with_classes`."""
+        """Return a fitted pipeline with other classes.
+
+        Parameters
+        ----------
+        classes : array-like of shape (C,)
+            See `FewShotClassifier.with_classes`.
+
+        Returns
+        -------
+        SeMoBridgePipeline
+            A new pipeline. This one does not change.
+        """
         return self._with_classifier(self[-1].with_classes(classes))
 
     @_last_step_can("with_unlabeled")
     def with_unlabeled(self, X: ArrayLike, groups: ArrayLike | None = None) -> Self:
-        """Return a fitted pipeline that has also learnt from unlabelled images `X`; see
-        `FewShotClassifier`.
+        """Return a fitted pipeline that has also learnt from unlabelled images.
+
+        Parameters
+        ----------
+        X, groups
+            Images, and the burst of each, see `FewShotClassifier.with_unlabeled`.
+
+        Returns
+        -------
+        SeMoBridgePipeline
+            A new pipeline. This one does not change.
         """
         return self._with_classifier(self[-1].with_unlabeled(self[:-1].transform(X), groups))
 
     @_last_step_can("p_values")
     def p_values(self, X: ArrayLike) -> NDArray[Any]:
-        """Return a p-value of each image of `X`; see `FewShotClassifier.p_values`."""
+        """Return a p-value of each image.
+
+        Parameters
+        ----------
+        X : list or array of n images
+
+        Returns
+        -------
+        ndarray of shape (n,)
+            See `FewShotClassifier.p_values`.
+        """
         return self[-1].p_values(self[:-1].transform(X))
 
     held_out_proba_ = property(

@@ -81,6 +81,11 @@ class ZeroShotClassifier(LinearClassifier):
             Image embeddings. Only their width is checked.
         y : array-like of shape (n,)
             Labels. If `X` is None, `y` may have any length.
+
+        Returns
+        -------
+        ZeroShotClassifier
+            This estimator, fitted.
         """
         check_text_encoder(self)
         embeddings = None if X is None else validate_training_embeddings(self, X, reset=True)
@@ -97,7 +102,18 @@ class ZeroShotClassifier(LinearClassifier):
         return self
 
     def with_classes(self, classes: ArrayLike) -> Self:
-        """Return a fitted classifier with other `classes (C,)`. New ones need the text encoder."""
+        """Return a fitted classifier with other classes.
+
+        Parameters
+        ----------
+        classes : array-like of shape (C,)
+            Labels. New ones need the text encoder.
+
+        Returns
+        -------
+        ZeroShotClassifier
+            A new classifier. This one does not change.
+        """
         check_is_fitted(self)
         fitted: Any = self._fitted
         wanted = validate_classes(classes)

@@ -123,7 +123,13 @@ class PredictionsDisplay:
         return cls(images, y_pred, probability, **parts).plot()
 
     def plot(self) -> Self:
-        """Draw the grid into a new figure; return the display. A row has about eight pictures."""
+        """Draw the grid into a new figure. A row has about eight pictures.
+
+        Returns
+        -------
+        PredictionsDisplay
+            This display, with `figure_`.
+        """
         check_matplotlib_support(type(self).__name__)
         import matplotlib.pyplot as plt
 

@@ -107,6 +107,11 @@ class SemanticBridge(ClassNamePrefixFeaturesOutMixin, TransformerMixin, SavedEst
             The embeddings of the gallery.
         y : ignored
 
+        Returns
+        -------
+        SemanticBridge
+            This transformer, fitted.
+
         Raises
         ------
         ValueError

@@ -1,13 +1,19 @@
 "use strict";
-// Texts from files go into the page by textContent alone, so that no name of a file or class becomes markup.
+// Texts from files go into the page by textContent alone, so that no name of a file or class
+// becomes markup.
 const data = JSON.parse(document.getElementById("data").textContent);
 const byId = (id) => document.getElementById(id);
-const NONE = "", UNSAID = "\u0000unsaid", ANOTHER = "\u0000another", AT_ONCE = 120;
+const NONE = "",
+  UNSAID = "\u0000unsaid",
+  ANOTHER = "\u0000another",
+  AT_ONCE = 120;
 const corrections = new Map(Object.entries(data.corrections));
 // Paths of what is ticked as wrong, while nobody has said yet what it is.
 const unsaid = new Set();
 const classes = [...data.classes];
-let saved = true, shown = [], n_drawn = 0;
+let saved = true,
+  shown = [],
+  n_drawn = 0;
 
 const is_shot = (item) => "likely" in item;
 const sureness = (item) => item.probability ?? item.runner_up_probability ?? 0;
@@ -20,11 +26,29 @@ const unread = data.pictures.filter((item) => !item.readable);
 // What can be shown: its name, its items, and a sentence about it.
 const VIEWS = {
   all: ["All pictures", () => [...predicted, ...turned_away], ""],
-  next: ["Label next", () => data.next.map((i) => data.pictures[i]), "A label of theirs teaches the classifier most."],
-  none: ["None of these", () => turned_away, "These look like none of the classes, or a person said so."],
-  doubtful: ["Doubtful shots", () => doubtful,
-    "Shots whose label is more likely wrong than right. Wrong and “none of these” takes a shot back."],
-  ticked: ["Ticked here", () => [...data.pictures, ...doubtful].filter((item) => is_wrong(item) || corrections.has(item.path)), ""],
+  next: [
+    "Label next",
+    () => data.next.map((i) => data.pictures[i]),
+    "A label of theirs teaches the classifier most.",
+  ],
+  none: [
+    "None of these",
+    () => turned_away,
+    "These look like none of the classes, or a person said so.",
+  ],
+  doubtful: [
+    "Doubtful shots",
+    () => doubtful,
+    "Shots whose label is more likely wrong than right. Wrong and “none of these” takes a shot back.",
+  ],
+  ticked: [
+    "Ticked here",
+    () =>
+      [...data.pictures, ...doubtful].filter(
+        (item) => is_wrong(item) || corrections.has(item.path),
+      ),
+    "",
+  ],
   unread: ["Not read", () => unread, "Files that could not be read, with the reason."],
 };
 
@@ -33,22 +57,34 @@ const name_of = (path) => path.split(/[\\/]/).pop();
 
 function describe(item) {
   if (is_shot(item)) {
-    return [`${item.label}?`, `looks like ${item.likely}; label right: ${percent(item.probability)}`];
+    return [
+      `${item.label}?`,
+      `looks like ${item.likely}; label right: ${percent(item.probability)}`,
+    ];
   }
   if (!item.readable) return ["Not read", item.problem];
-  const second = item.runner_up === null ? "" : `${item.runner_up} ${percent(item.runner_up_probability)}`;
+  const second =
+    item.runner_up === null ? "" : `${item.runner_up} ${percent(item.runner_up_probability)}`;
   if (item.label === null) return ["None of these", second && `else ${second}`];
-  return [item.given ? `${item.label} (given)` : `${item.label} ${percent(item.probability)}`, second && `or ${second}`];
+  return [
+    item.given ? `${item.label} (given)` : `${item.label} ${percent(item.probability)}`,
+    second && `or ${second}`,
+  ];
 }
 
 const parts_of = (article) => (name) => article.querySelector(`.${name}`);
 
 function card(item) {
-  const article = byId("card").content.firstElementChild.cloneNode(true), part = parts_of(article);
+  const article = byId("card").content.firstElementChild.cloneNode(true),
+    part = parts_of(article);
   const link = article.querySelector("a");
   link.href = item.address;
   link.tabIndex = -1;
-  if (item.readable) Object.assign(article.querySelector("img"), { alt: item.path, src: item.thumbnail ?? item.address });
+  if (item.readable)
+    Object.assign(article.querySelector("img"), {
+      alt: item.path,
+      src: item.thumbnail ?? item.address,
+    });
   else link.remove();
   [part("label").textContent, part("other").textContent] = describe(item);
   part("path").textContent = name_of(item.path);
@@ -86,13 +122,15 @@ function card(item) {
   return article;
 }
 
-const is_wrong = (item) => unsaid.has(item.path)
-  || (corrections.has(item.path) && corrections.get(item.path) !== (item.label ?? NONE));
+const is_wrong = (item) =>
+  unsaid.has(item.path) ||
+  (corrections.has(item.path) && corrections.get(item.path) !== (item.label ?? NONE));
 
 // Show on a card what was ticked.
 function mark(article, item) {
   const part = parts_of(article);
-  const wrong = is_wrong(item), right = corrections.has(item.path) && !wrong;
+  const wrong = is_wrong(item),
+    right = corrections.has(item.path) && !wrong;
   part("right").setAttribute("aria-pressed", right);
   part("wrong").setAttribute("aria-pressed", wrong);
   part("choice").hidden = !wrong;
@@ -107,7 +145,10 @@ function mark(article, item) {
 function offer_classes(select, item) {
   const first = is_shot(item) ? item.likely : item.runner_up;
   const others = classes.filter((name) => name !== item.label && name !== first);
-  const options = [[UNSAID, "what is it?"], ...[first, ...others].filter((name) => name !== null).map((name) => [name, name])];
+  const options = [
+    [UNSAID, "what is it?"],
+    ...[first, ...others].filter((name) => name !== null).map((name) => [name, name]),
+  ];
   if (item.label !== null) options.push([NONE, "none of these"]);
   options.push([ANOTHER, "another class …"]);
   select.replaceChildren(...options.map(([value, text]) => new Option(text, value)));
@@ -130,21 +171,25 @@ function leave_open(path) {
 
 function count() {
   const open = unsaid.size ? `, ${unsaid.size} wrong without a class` : "";
-  byId("count").textContent = (corrections.size === 1 ? "1 correction" : `${corrections.size} corrections`) + open;
+  byId("count").textContent =
+    (corrections.size === 1 ? "1 correction" : `${corrections.size} corrections`) + open;
   for (const id of ["copy", "save"]) byId(id).disabled = corrections.size === 0;
   label_views();
 }
 
-// As a spreadsheet opens it too: with quotes, and with ' before a formula (the rule of without_formulas in _label/user_tables.py).
+// As a spreadsheet opens it too: with quotes, and with ' before a formula (the rule of
+// without_formulas in _label/user_tables.py).
 function table() {
-  const cell = (text) => `"${text.replace(/(?:^|(?<=[,;\t\r\n"]))(?='*[=+\-@\t＝＋－＠])/g, "'").replaceAll('"', '""')}"`;
+  const cell = (text) =>
+    `"${text.replace(/(?:^|(?<=[,;\t\r\n"]))(?='*[=+\-@\t＝＋－＠])/g, "'").replaceAll('"', '""')}"`;
   return ["path,label", ...[...corrections].map((row) => row.map(cell).join(",")), ""].join("\r\n");
 }
 
 function label_views() {
   const select = byId("view");
   for (const [key, [name, items]] of Object.entries(VIEWS)) {
-    const option = select.querySelector(`[value="${key}"]`) ?? select.appendChild(new Option("", key));
+    const option =
+      select.querySelector(`[value="${key}"]`) ?? select.appendChild(new Option("", key));
     option.textContent = `${name} (${items().length})`;
   }
 }
@@ -158,16 +203,17 @@ function label_classes() {
 
 function show() {
   const [, items, about] = VIEWS[byId("view").value];
-  const chosen = Number(byId("class").value), wanted = chosen && classes[chosen - 1];
+  const chosen = Number(byId("class").value),
+    wanted = chosen && classes[chosen - 1];
   const grouped = byId("sort").value === "class" && byId("view").value === "all";
   shown = items().filter((item) => !chosen || item.label === wanted);
   if (byId("view").value !== "next") shown.sort(by_doubt);
   if (grouped) {
     const groups = new Map([...classes, null].map((name) => [name, []]));
     for (const item of shown) groups.get(item.label).push(item);
-    shown = [...groups].filter(([, group]) => group.length).flatMap(([name, group]) => [
-      `${name ?? "None of these"} (${group.length})`, ...group,
-    ]);
+    shown = [...groups]
+      .filter(([, group]) => group.length)
+      .flatMap(([name, group]) => [`${name ?? "None of these"} (${group.length})`, ...group]);
   }
   byId("about").textContent = shown.length ? about : "Nothing to show.";
   n_drawn = 0;
@@ -178,18 +224,22 @@ function show() {
 function draw_more() {
   const part = shown.slice(n_drawn, n_drawn + AT_ONCE);
   n_drawn += part.length;
-  byId("grid").append(...part.map((item) => {
-    if (typeof item !== "string") return card(item);
-    const heading = document.createElement("h2");
-    heading.textContent = item;
-    return heading;
-  }));
+  byId("grid").append(
+    ...part.map((item) => {
+      if (typeof item !== "string") return card(item);
+      const heading = document.createElement("h2");
+      heading.textContent = item;
+      return heading;
+    }),
+  );
   // Again if the end is still in sight.
   end_in_sight.unobserve(byId("end"));
   if (n_drawn < shown.length) end_in_sight.observe(byId("end"));
 }
 const end_in_sight = new IntersectionObserver(
-  (entries) => entries.some((entry) => entry.isIntersecting) && draw_more(), { rootMargin: "1000px" });
+  (entries) => entries.some((entry) => entry.isIntersecting) && draw_more(),
+  { rootMargin: "1000px" },
+);
 
 function move(article, step) {
   const cards = [...byId("grid").querySelectorAll("article")];
@@ -199,7 +249,8 @@ function move(article, step) {
 }
 
 document.addEventListener("keydown", (event) => {
-  if (event.ctrlKey || event.metaKey || event.altKey || event.target.matches("select, input")) return;
+  if (event.ctrlKey || event.metaKey || event.altKey || event.target.matches("select, input"))
+    return;
   const article = event.target.closest("article");
   if (event.key === "ArrowRight" || event.key === "ArrowLeft") {
     move(article, event.key === "ArrowRight" ? 1 : -1);
