@@ -5,9 +5,11 @@ import json
 import os
 import re
 import secrets
+import signal
 import socket
 import sys
 import threading
+import time
 import webbrowser
 from importlib.resources import files
 
@@ -37,6 +39,9 @@ MOST_BYTES = 100_000
 PATIENCE = 10
 # Seconds that the end waits for requests that are under way.
 GRACE = 1
+# Seconds that the program waits after Ctrl-C for pages to hear that the files are written. An open
+# page asks every three seconds.
+FAREWELL = 4
 HEADERS = {
     "Cache-Control": "no-store",
     "Cross-Origin-Opener-Policy": "same-origin",
@@ -58,7 +63,7 @@ def serve(session, write, title, say, outputs=None):
     `write` is for `Session.done`. It returns the exit status and sentences for the person.
     `outputs` are the paths that it writes, by what they are, see `finish.js`.
     """
-    live = _LivePage(session, write, title, outputs or {})
+    live = _LivePage(session, write, title, outputs or {}, say)
     with socket.socket() as listening:
         listening.bind((MACHINE, 0))
         listening.listen()
@@ -71,8 +76,6 @@ def serve(session, write, title, say, outputs=None):
         session.learner.start()
         try:
             live.server.run(sockets=[listening])
-        except KeyboardInterrupt:
-            say("\nWriting the files. Ctrl-C again ends without them; the answers are kept.")
         finally:
             session.learner.end()
     if live.finished is None:
@@ -88,10 +91,27 @@ def _open(address):
         webbrowser.open(address)
 
 
+class _Server(uvicorn.Server):
+    """A server that calls `on_interrupt` at the first Ctrl-C. The second one ends it."""
+
+    def __init__(self, config, on_interrupt):
+        super().__init__(config)
+        self._on_interrupt = on_interrupt
+
+    def handle_exit(self, sig, frame):
+        if sig != signal.SIGINT or self._on_interrupt is None:
+            super().handle_exit(sig, frame)
+        else:
+            on_interrupt, self._on_interrupt = self._on_interrupt, None
+            on_interrupt()
+
+
 class _LivePage:
-    def __init__(self, session, write, title, outputs):
+    def __init__(self, session, write, title, outputs, say):
         self.session, self.write, self.title = session, write, plain(title)
-        self.outputs = outputs
+        self.outputs, self.say = outputs, say
+        # When each tab asked last, and what those that ask after Ctrl-C are told.
+        self.asked, self.ended = {}, None
         self.state = PageState(session)
         self.gallery = Gallery(session, self.state.items)
         self.suggestions = Suggestions(session)
@@ -130,7 +150,7 @@ class _LivePage:
         options = {"ws": "none", "lifespan": "off", "server_header": False}
         # It would say that a request did not end.
         options |= {"log_level": "critical", "timeout_graceful_shutdown": GRACE}
-        self.server = uvicorn.Server(uvicorn.Config(app, http="h11", **options))
+        self.server = _Server(uvicorn.Config(app, http="h11", **options), self.interrupt)
 
     async def guard(self, request, call_next):
         """Answer only to the page itself."""
@@ -214,6 +234,11 @@ class _LivePage:
             more = await run_in_threadpool(action, tab, who, data) or {}
             state = await run_in_threadpool(self.state.of, tab, since)
             answer = {"notes": [], "title": self.title} | state | more
+            if self.ended is not None:
+                answer["ended"] = self.ended
+                self.asked.pop(tab, None)
+            else:
+                self.asked[tab] = time.monotonic()
         except (Refused, ImageReadError) as error:
             return _json({"failed": str(error)}, 409)
         except TimeoutError:
@@ -240,6 +265,28 @@ class _LivePage:
             for label, numbers in groups.items()
         ]
         return {"look": {"groups": shown, "left": left}}
+
+    def interrupt(self):
+        """Write the files after Ctrl-C, and tell the pages, in a thread of its own."""
+        self.say("\nWriting the files. Ctrl-C again ends without them; the answers are kept.")
+        threading.Thread(target=self.finish, daemon=True).start()
+
+    def finish(self):
+        try:
+            self.finished = self.session.done(self.write)
+            self.ended = {"written": self.finished[1], "files": linked_files(self.outputs)}
+            end = time.monotonic() + FAREWELL
+            # Those that are open.
+            for tab, at in list(self.asked.items()):
+                if at < end - 2 * FAREWELL:
+                    self.asked.pop(tab, None)
+            while self.asked and time.monotonic() < end:
+                time.sleep(0.05)
+        # `serve` writes again, and raises what is wrong.
+        except Exception:
+            self.finished = None
+        finally:
+            self.server.should_exit = True
 
     def done(self):
         try:

@@ -90,6 +90,22 @@ def test_a_program_that_is_killed_goes_on_and_ctrl_c_writes_the_files(program):
     assert Path("sorted/bird/more/bird.png").exists()
 
 
+def test_after_ctrl_c_a_page_that_asks_is_told_of_the_files(program):
+    page = program()
+    label_all(page)
+    page.process.send_signal(signal.SIGINT)
+    told = []
+
+    def is_told():
+        told.append(page.state().get("ended"))
+        return told[-1]
+
+    wait_until(is_told)
+    assert page.process.wait(60) == 1
+    assert told[-1]["files"][0]["name"] == "labels.csv"
+    assert any("labels.csv" in line for line in told[-1]["written"])
+
+
 def test_the_same_command_goes_on_with_the_files_that_it_wrote(program):
     page = program()
     label_all(page)
