@@ -214,7 +214,7 @@ def other_columns(path):
 def no_text(path):
     # The name of a column in the description of the table, which SQLite reads as text.
     content = path.read_bytes()
-    path.write_bytes(content.replace(b"embedding BLOB", b"embeddin\xff BLOB"))
+    path.write_bytes(content.replace(b"embedding BLOB", b"embeddi\xff BLOB"))
 
 
 BREAK = {

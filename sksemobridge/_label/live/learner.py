@@ -6,6 +6,8 @@ from .view import view_of, with_mean
 
 # The model learns again after so many answers.
 HANDFUL = 5
+# Seconds to wait for the first model.
+PATIENCE = 30
 
 
 def is_due(learnt, said):
@@ -81,6 +83,16 @@ class Learner:
             with self._changed:
                 self.is_learning, self.problem = False, problem
                 self.view = view or self.view
+                self._changed.notify_all()
+
+    def wait(self):
+        """Wait until the model has learnt what was said, for half a minute at most."""
+        if self._thread.is_alive():
+            with self._changed:
+                self._changed.wait_for(self._is_settled, PATIENCE)
+
+    def _is_settled(self):
+        return self._ended or not (self.is_learning or is_due(self._tried, self._said))
 
     def learn_all(self, said):
         """`FolderLabels` by all that was said, for the files."""

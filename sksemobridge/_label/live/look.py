@@ -19,6 +19,10 @@ def next_page(session, tab, n_images, among="rest", name=None, without=()):
     """
     if type(n_images) is not int or n_images < 1 or among not in AMONG:
         raise Refused("A page has 1 or more pictures, of the rest, or of what was seen.")
+    if not session.learner.view.columns:
+        raise Refused(
+            "The classifier knows no class yet: label a picture of each class under “Ask” first."
+        )
     n_images, without = min(n_images, MOST_TILES), {*without}
     with session.lock:
         view, seen = session.learner.view, session.said.seen

@@ -160,7 +160,11 @@ class Session:
             notes = []
             names = tuple(dict.fromkeys(self._as_class(name, notes) for name in names))
             self._append("add", tab, who, names=names)
-            return {"notes": notes}
+            is_first = not self.learner.view.columns
+        if is_first:
+            # Before, no picture has a label to look at.
+            self.learner.wait()
+        return {"notes": notes}
 
     def rename(self, tab, who, name, into):
         """Call a class otherwise. With the name of another class, it joins that."""

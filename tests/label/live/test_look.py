@@ -74,3 +74,12 @@ def test_pages_of_no_size_are_refused(session):
             next_page(session, "a", n_images)
     with pytest.raises(Refused):
         next_page(session, "a", 12, among="all")
+
+
+def test_the_first_page_after_names_were_given_has_their_labels(live):
+    page = live(n=60, classes=[])
+    status, answer = page.act("look", n_images=12)
+    assert (status, "knows no class yet" in answer["failed"]) == (409, True)
+    page.act("add", names=["bird", "clock", "fruit"])
+    groups = page.act("look", n_images=12)[1]["look"]["groups"]
+    assert {group["label"] for group in groups} <= {"bird", "clock", "fruit"}
