@@ -179,7 +179,7 @@ def _read_words(text_encoder, vocabulary, known_names):
         vocabulary = bundled_words()
     by_name = {}
     for text in list_texts(vocabulary):
-        by_name.setdefault(_without_article(text), text)
+        by_name.setdefault(without_article(text), text)
     names = [name for name in by_name if _spelling(name) not in known_names]
     if not names:
         raise ValueError("vocabulary has no text that is not a known name; give more texts.")
@@ -204,13 +204,14 @@ def _read_known(known):
     return spellings, known.text_embeddings_[has_name].astype(np.float64)
 
 
-def _without_article(text):
+def without_article(text):
+    """The text without a leading article."""
     first, _, rest = text.partition(" ")
     return rest if first.lower() in ("a", "an") and rest else text
 
 
 def _spelling(name):
-    return " ".join(as_words(_without_article(name)).casefold().split())
+    return " ".join(as_words(without_article(name)).casefold().split())
 
 
 class _Words:

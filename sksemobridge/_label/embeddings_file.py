@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from .._suggest_names import without_article
 from .._texts.prompts import ENSEMBLE_TEMPLATES
 from .._utils.array_api import l2_normalize
 from .._utils.validation import as_words, listed, warn_caller
@@ -219,7 +220,7 @@ def _read(full, path, photos, changed):
     # Words are whole texts, such as "a cat". Names of classes come first.
     known = {*map(spoken, names)}
     kept = {}
-    for row, word in enumerate(map(_without_article, words)):
+    for row, word in enumerate(map(without_article, words)):
         if spoken(word) not in known:
             kept.setdefault(spoken(word), row)
     rows = [*kept.values()]
@@ -230,7 +231,7 @@ def _read(full, path, photos, changed):
         row_below,
         row_at,
         images,
-        [*names, *(_without_article(words[row]) for row in rows)],
+        [*names, *(without_article(words[row]) for row in rows)],
         l2_normalize(texts.astype(np.float64)),
         len(names),
         float(scale.item()),
@@ -326,8 +327,3 @@ def _after(place, photos):
     ends = [PurePath(*parts[i + 1 :]) for i, part in enumerate(parts[:-1]) if part == name]
     there = [end for end in ends if os.path.lexists(Path(photos, end))]
     return next((end.as_posix() for end in [*there, *ends]), None)
-
-
-def _without_article(text):
-    first, _, rest = text.partition(" ")
-    return rest if first.lower() in ("a", "an") and rest else text
