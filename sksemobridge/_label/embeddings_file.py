@@ -295,7 +295,7 @@ def _places(path, paths, photos):
             known = row_at.setdefault(place, row)
             below = _below(place, photos)
             if below is None and not os.path.lexists(place):
-                below = _after(PurePath(place), photos)
+                below = after_name(PurePath(place), photos)
                 moved += below is not None
         else:
             below, known = PurePath(os.path.normpath(name)).as_posix(), row
@@ -321,7 +321,7 @@ def _below(place, photos):
     return with_links.relative_to(photos).as_posix() if with_links.is_relative_to(photos) else None
 
 
-def _after(place, photos):
+def after_name(place, photos):
     """What follows the name of PHOTOS in a path, of a file that is there now if possible."""
     parts, name = place.parts, Path(photos).name
     ends = [PurePath(*parts[i + 1 :]) for i, part in enumerate(parts[:-1]) if part == name]

@@ -12,14 +12,18 @@ import numpy as np
 from sklearn.base import clone
 from sklearn.pipeline import Pipeline
 
+from .._bursts import proba_by_group
 from .._evaluation import ShotEvaluation, evaluate_fitted, share_right
 from .._label_next import images_to_label, least_certain
+from .._model.near_copies import near_copies
 from .._pipeline import SeMoBridgePipeline
 from .._strangers import stranger_proba
+from .._utils.array_api import l2_normalize
 from .._utils.validation import as_words
 from .._zero_shot import ZeroShotClassifier
 from .embeddings_file import TextsOfFile
 from .folder_table import has_label, table_rows
+from .picture_bursts import first_of_each, groups_of
 from .picture_index import Pictures
 from .said import Said
 from .user_tables import usual_prompts
@@ -51,7 +55,7 @@ class FolderLabels:
     `paths` are all files. Those that cannot be read have `problems`, the others `embeddings (n, D)`
     and `real` paths. `shots` are those after the answers, and `said` is what persons said. The rows
     `taught_by` have no label, and were learnt from. `strangers (n,)` are the probabilities that the
-    pictures show none of the classes.
+    pictures show none of the classes, and `groups (n,)` the numbers of their bursts, or None.
     """
 
     pipeline: Pipeline
@@ -65,6 +69,7 @@ class FolderLabels:
     evaluation: ShotEvaluation | None = None
     taught_by: Any = ()
     strangers: Any = 0.0
+    groups: Any = None
 
     @property
     def classifier(self):
@@ -81,16 +86,17 @@ class FolderLabels:
         answers = self.said.answers
         said = [answers[path].label if path in answers else None for path in self.real]
         parts = self.classifier, self.paths, self.embeddings, self.problems
-        return table_rows(*parts, self.alpha, said, self.strangers)
+        return table_rows(*parts, self.alpha, said, self.strangers, self.groups)
 
     @cached_property
     def proba(self):
         """Probabilities `(n, C + 1)` of the pictures: of the classes, and in the last column of
-        none of them.
+        none of them. Those of a burst are equal.
         """
         own = self.classifier.predict_proba(self.embeddings)
         none = np.broadcast_to(self.strangers, len(own))[:, None]
-        return np.hstack([own * (1 - none), none])
+        proba = np.hstack([own * (1 - none), none])
+        return proba if self.groups is None else proba_by_group(proba, self.groups)
 
     @property
     def has_random_shots(self):
@@ -108,12 +114,14 @@ class FolderLabels:
         )
 
     def estimate(self, **evidence):
-        """`ShareRight` of the predicted labels, or None if there are none. `evidence` are further
-        arguments of `share_right`.
+        """`ShareRight` of the predicted labels, or None if there are none. A burst counts once.
+        `evidence` are further arguments of `share_right`.
         """
-        rest = self.is_predicted()
-        if not any(rest):
+        rest = np.flatnonzero(self.is_predicted())
+        if not len(rest):
             return None
+        if self.groups is not None:
+            rest = rest[first_of_each(self.groups[rest])]
         return share_right(self.proba[rest], has_random_shots=self.has_random_shots, **evidence)
 
     def to_label(self):
@@ -125,7 +133,9 @@ class FolderLabels:
         # packages.
         if np.any(self.strangers) or not hasattr(self.classifier, "with_unlabeled"):
             return order
-        first = images_to_label(self.classifier, self.embeddings, taught_by=self.taught_by).tolist()
+        first = images_to_label(
+            self.classifier, self.embeddings, taught_by=self.taught_by, groups=self.groups
+        ).tolist()
         return [*dict.fromkeys([*first, *order])]
 
     def doubtful_shots(self):
@@ -151,6 +161,7 @@ class Given:
     `files` are all files in PHOTOS. `paths` and `labels` are those of the images in `--shots`, and
     `classes` the names to begin with. `corrections` are labels of a list, real paths to `(path,
     label)`. `params` are parameters of the classifier. `pictures` finds the pictures of events.
+    `bursts` are those of `find_bursts`.
     """
 
     files: list[str]
@@ -160,6 +171,7 @@ class Given:
     corrections: dict[str, tuple[str, str]]
     params: dict[str, Any]
     pictures: Pictures
+    bursts: dict[str, Any] | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -190,6 +202,11 @@ class FolderJob:
         return [self.given.pictures.real_of[path] for path in self.paths]
 
     @cached_property
+    def groups(self):
+        """Numbers of the bursts of the pictures `(n,)`, or None if no bursts are wanted."""
+        return groups_of(self.given.bursts, self.real)
+
+    @cached_property
     def shown_shots(self):
         """Rows of the shots that are in `--shots`, and not in PHOTOS too."""
         place, own = self.given.pictures.place, {*self.real}
@@ -212,9 +229,11 @@ class FolderJob:
         classifier, evaluation = self._classifier(classes), None
         if len(shots.labels):
             classifier.set_params(store_held_out=evaluate)
-            classifier.partial_fit(shots.embeddings, shots.labels, classes=classes)
+            parts = shots.embeddings, shots.labels
+            groups = self._groups_of_shots(shots)
+            classifier.partial_fit(*parts, classes=classes, groups=groups)
             if evaluate:
-                evaluation = evaluate_fitted(classifier, shots.embeddings, shots.labels)
+                evaluation = evaluate_fitted(classifier, *parts, groups)
                 doubtful = [
                     row for row in evaluation.doubtful if shots.real[row] not in said.answers
                 ]
@@ -224,7 +243,10 @@ class FolderJob:
             classifier = ZeroShotClassifier(classifier.text_encoder, **names).fit(None, classes)
         strangers, taught_by = np.zeros(len(self.real)), ()
         if self.learns_from_photos and len(self.real) >= LEAST_POOL:
-            is_none = [self._is_taught(said, path, "") for path in self.real]
+            is_none = np.array([self._is_taught(said, path, "") for path in self.real])
+            if self.groups is not None:
+                # A burst is one example.
+                is_none[is_none] = first_of_each(self.groups[is_none])
             if any(is_none) and classifier.text_embeddings_ is not None:
                 strangers = stranger_proba(classifier, self.embeddings, self.embeddings[is_none])
             # What somebody said is in no pool, also where it does not teach.
@@ -232,7 +254,9 @@ class FolderJob:
             is_open = np.array([path not in labelled for path in self.real])
             pool = np.flatnonzero(is_open & (strangers < 0.5))
             if len(pool) >= LEAST_POOL:
-                classifier, taught_by = classifier.with_unlabeled(self.embeddings[pool]), pool
+                groups = None if self.groups is None else self.groups[pool]
+                classifier = classifier.with_unlabeled(self.embeddings[pool], groups)
+                taught_by = pool
         pipeline = SeMoBridgePipeline(
             [self.pipeline.steps[0], (self.pipeline.steps[1][0], classifier)]
         )
@@ -248,7 +272,21 @@ class FolderJob:
             evaluation,
             taught_by,
             strangers,
+            self.groups,
         )
+
+    def _groups_of_shots(self, shots):
+        """Groups for `fit`: shots of one burst, and near copies among the others. None if no burst
+        has two shots.
+        """
+        groups = groups_of(self.given.bursts, shots.real)
+        if groups is None or first_of_each(groups).all():
+            return None
+        alone = np.bincount(groups)[groups] == 1
+        _, codes = np.unique(shots.labels[alone], return_inverse=True)
+        copy_of = near_copies(l2_normalize(shots.embeddings[alone]), codes)
+        groups[alone] = groups[alone][copy_of]
+        return groups
 
     @staticmethod
     def _is_taught(said, path, label=None):

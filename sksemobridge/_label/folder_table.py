@@ -16,11 +16,13 @@ from sklearn.pipeline import Pipeline
 from sklearn.utils import Bunch, check_scalar
 from sklearn.utils.validation import check_is_fitted
 
+from .._bursts import proba_by_group
 from .._utils.sklearn import best_of
 from ..datasets._folder import is_image, list_files
 from ..encoders import ImageEncoder
 from ..encoders._encoder import embed_rows
 from .class_names import NONE_OF_THESE
+from .picture_bursts import find_bursts, groups_of
 from .user_tables import without_formulas
 
 # Columns, and their titles in a table for people.
@@ -41,7 +43,12 @@ PROBABILITY_OF = {"label": "probability", "runner_up": "runner_up_probability"}
 
 
 def predict_folder(
-    estimator: Any, folder: str | os.PathLike[str], *, alpha: float = 0.0, progress: bool = True
+    estimator: Any,
+    folder: str | os.PathLike[str],
+    *,
+    alpha: float = 0.0,
+    bursts: float | str | os.PathLike[str] | None = None,
+    progress: bool = True,
 ) -> Any:
     """Label all images in a folder and in its sub-folders. A file that cannot be read has no label,
     but the reason.
@@ -58,6 +65,10 @@ def predict_folder(
     alpha : float, default=0.0
         Images with a p-value of at most `alpha` get no label: in the mean over the classes, at most
         about `alpha` of their images. This needs a classifier with `p_values`.
+    bursts : float, str, os.PathLike or None, default=None
+        Pictures of one burst have the same probabilities, those of `proba_by_group`. A number is of
+        seconds: each picture is at most so long after the one before, of the same camera and
+        folder. A path is that of a `.csv` with path (in `folder`) and burst.
     progress : bool, default=True
         Whether to show a progress bar.
 
@@ -80,7 +91,8 @@ def predict_folder(
     Raises
     ------
     OSError, ValueError, TypeError
-        If `folder` cannot be read or has no files, or if `alpha` or the estimator does not fit.
+        If `folder` cannot be read or has no files, or if `alpha`, `bursts` or the estimator does
+        not fit.
 
     Examples
     --------
@@ -97,8 +109,10 @@ def predict_folder(
         raise TypeError(
             f"alpha needs a classifier with p_values, not {type(pipeline[-1]).__name__}."
         )
+    found = find_bursts(bursts, folder, list_files(folder), progress=progress)
     paths, X, problems = embed_folder(pipeline, folder, progress=progress)
-    return as_table(table_rows(pipeline[-1], paths, X, problems, alpha))
+    groups = groups_of(found, [os.path.realpath(path) for path in paths if path not in problems])
+    return as_table(table_rows(pipeline[-1], paths, X, problems, alpha, groups=groups))
 
 
 def as_table(rows):
@@ -152,12 +166,13 @@ def embed_readable(encoder, paths, *, progress):
     return embeddings, {paths[row]: problems[row] for row in sorted(problems)}
 
 
-def table_rows(classifier, paths, X, problems, alpha=0.0, said=None, strangers=0.0):
+def table_rows(classifier, paths, X, problems, alpha=0.0, said=None, strangers=0.0, groups=None):
     """Rows of the table: for each file the label by a person, the two most probable classes, or the
     problem.
 
-    `X` is of the files without a problem, and so are `said`, labels by a person or None, and
-    `strangers`, the probabilities that these show none of the classes.
+    `X` is of the files without a problem, and so are `said`, labels by a person or None,
+    `strangers`, the probabilities that these show none of the classes, and `groups`, their bursts,
+    or None.
     """
     empty = dict.fromkeys(WRITTEN) | dict.fromkeys(NUMBERS, np.nan)
     rows = [empty | {"path": path, "problem": problems.get(path, "")} for path in paths]
@@ -168,10 +183,13 @@ def table_rows(classifier, paths, X, problems, alpha=0.0, said=None, strangers=0
     classes = np.asarray(classifier.classes_).tolist()
     strangers = np.broadcast_to(strangers, len(read))
     proba = classifier.predict_proba(X) * (1 - strangers)[:, None]
+    proba = np.column_stack([proba, strangers])
+    if groups is not None:
+        proba = proba_by_group(proba, groups)
     p_values = _p_values(classifier, X)
-    is_labelled = has_label(classifier, X, np.column_stack([proba, strangers]), alpha)
+    is_labelled = has_label(classifier, X, proba, alpha)
     for row, probabilities, p_value, labelled, label in zip(
-        read, proba, p_values, is_labelled, said
+        read, proba[:, :-1], p_values, is_labelled, said
     ):
         best = np.argsort(-probabilities, kind="stable")[:2]
         choices = [(classes[i], float(probabilities[i])) for i in best]

@@ -58,6 +58,7 @@ def label_folder(
     names: Path | None = None,
     corrections: Path | None = None,
     answers: Path | None = None,
+    bursts: float | Path | None = None,
     alpha: float = 0.0,
     each_by_itself: bool = False,
     cache: str | os.PathLike[str] | None = "memory",
@@ -98,6 +99,10 @@ def label_folder(
         A `.csv` with path and label. An empty label is none of the classes.
     answers : str, os.PathLike or None, default=None
         File of answers that the page of `sksemobridge label --open` wrote. It is only read.
+    bursts : float, str, os.PathLike or None, default=None
+        Pictures of one burst count as one where they teach, and have the same probabilities, those
+        of `proba_by_group`. A number is of seconds: each picture is at most so long after the one
+        before, of the same camera and folder. A path is that of a `.csv` with path and burst.
     alpha : float, default=0.0
         Images with a p-value of at most `alpha` get no label: in the mean over the classes, at most
         about `alpha` of their images.
@@ -134,6 +139,7 @@ def label_folder(
         model=(model,) if isinstance(model, str) else tuple(model or ()),
         names=_text(names),
         corrections=_text(corrections),
+        bursts=bursts,
         alpha=alpha,
         each_by_itself=each_by_itself,
     )
@@ -144,7 +150,8 @@ def label_folder(
         raise ValueError("encoder is in place of model; give one of them.")
     if encoder is not None and embeddings is not None:
         raise ValueError("encoder and embeddings exclude each other; give one of them.")
-    given, said = read_given(options, None if answers is None else Answers(answers))
+    said_before = None if answers is None else Answers(answers)
+    given, said = read_given(options, said_before, progress=progress)
     if embeddings is not None:
         pipeline = pipeline_of_embeddings(options)
     elif encoder is not None:

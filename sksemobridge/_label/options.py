@@ -8,6 +8,7 @@ import argparse
 import sys
 from dataclasses import MISSING, Field, dataclass, field, fields
 from importlib.util import find_spec
+from os import PathLike
 from typing import Any
 
 from .messages import UsageError
@@ -73,6 +74,11 @@ class LabelOptions:
         endings=(".npz",),
         excludes=("model_file", "save", "names"),
         why="a file of embeddings is no model for other images, and has texts of its own",
+    )
+    bursts: float | str | PathLike[str] | None = _option(
+        "one label for pictures that show the same: of one camera and folder, each at most so many"
+        " SECONDS after the one before; or those of a table (.csv) with path and burst",
+        "SECONDS|FILE",
     )
     names: str | None = _option(".csv with label, name of the class, optional prompts", "FILE")
     alpha: float = _option(

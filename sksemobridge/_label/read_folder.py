@@ -20,6 +20,7 @@ from .folder_job import FolderJob, Given, Shots, has_text, model_names
 from .folder_table import embed_readable, plain
 from .messages import UsageError, naming
 from .options import MODEL
+from .picture_bursts import find_bursts
 from .picture_index import Pictures
 from .said import fold
 from .user_tables import as_class, read_classes, read_names
@@ -29,7 +30,7 @@ from .user_tables import as_class, read_classes, read_names
 LABELS_WITHOUT_TEXT = 3
 
 
-def read_given(options, answers=None):
+def read_given(options, answers=None, *, progress=False):
     """`Given` and `Said`, from options and from `Answers`. A `UsageError` says what is wrong,
     before a model is loaded.
     """
@@ -56,7 +57,10 @@ def read_given(options, answers=None):
         warn_caller(f"New classes by your answers or corrections: {', '.join(sorted(new))}")
     _check_classes(options, said, paths)
     params = {} if options.names is None else read_names(options.names, said.names.current)
-    return Given(files, paths, labels, classes, corrections, params, pictures), said
+    elsewhere = [path for real, (path, _) in corrections.items() if real not in pictures.place]
+    in_bursts = [*files, *paths, *elsewhere]
+    bursts = find_bursts(options.bursts, options.photos, in_bursts, progress=progress)
+    return Given(files, paths, labels, classes, corrections, params, pictures, bursts), said
 
 
 def read_said(answers, pictures, classes, corrections):

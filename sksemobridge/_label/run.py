@@ -13,6 +13,7 @@ from .events import Answers
 from .folder_job import FolderLabels
 from .folder_table import embed_folder, image_pipeline
 from .messages import UsageError, naming, say
+from .picture_bursts import find_bursts, groups_of
 from .read_folder import (
     folder_job,
     folder_pipeline,
@@ -21,7 +22,7 @@ from .read_folder import (
     read_given,
 )
 from .sort_into import earlier_copies
-from .summary import summary
+from .summary import burst_lines, summary
 from .write_files import check_file, check_outputs, write_files
 
 
@@ -38,10 +39,13 @@ def run(options):
         with naming("PHOTOS", ValueError):
             files = list_files(options.photos)
         pipeline[0].set_params(cache=_cache(options, files))
+        bursts = find_bursts(options.bursts, options.photos, files, progress=True)
         paths, X, problems = embed_folder(pipeline, options.photos, progress=True)
-        labels = FolderLabels(pipeline, paths, problems, X, options.alpha)
+        real = [os.path.realpath(path) for path in paths if path not in problems]
+        groups = groups_of(bursts, real)
+        labels = FolderLabels(pipeline, paths, problems, X, options.alpha, groups=groups)
         with answers:
-            return write_files(options, answers, labels, [])
+            return write_files(options, answers, labels, burst_lines(labels))
     if not options.open:
         job, said = _job(options, answers)
         labels = job.fit(said, evaluate=True)
@@ -68,7 +72,7 @@ def run(options):
 
 
 def _job(options, answers):
-    given, said = read_given(options, answers)
+    given, said = read_given(options, answers, progress=True)
     if options.embeddings is None:
         pipeline = folder_pipeline(options.model, _cache(options, [*given.files, *given.paths]))
     else:

@@ -5,6 +5,7 @@ from dataclasses import replace
 from .._utils.validation import listed
 from .class_names import NONE_OF_THESE
 from .folder_job import model_names
+from .picture_bursts import count_bursts
 from .user_tables import puzzling_names
 
 
@@ -13,15 +14,22 @@ def _opinions(said):
     return ", ".join(f"{who}: {label or NONE_OF_THESE}" for who, label in said.items())
 
 
+def burst_lines(labels):
+    """A line that counts the bursts, if there are any."""
+    return [] if labels.groups is None else [f"{count_bursts(labels.groups)}."]
+
+
 def summary(job, labels, evidence):
     """Lines on how the labels came about. `evidence` are further arguments of `share_right`."""
-    shots, names, lines = labels.shots, labels.classifier.class_names_, []
+    shots, names, lines = labels.shots, labels.classifier.class_names_, burst_lines(labels)
     has_text = names is not None
     if (right := labels.estimate(**evidence)) is not None:
         about = f"about {right.estimate:.1%} ({right.low:.1%} to {right.high:.1%}) are right"
+        rest = labels.is_predicted()
+        of = "" if labels.groups is None else f" of {count_bursts(labels.groups[rest])}"
         lines.append(
-            f"Of the {labels.is_predicted().sum()} predicted labels, {about}, if every image is of"
-            " these classes."
+            f"Of the {rest.sum()} predicted labels{of}, {about}, if every image is of these"
+            " classes."
         )
     if has_text and (puzzling := puzzling_names(names, model_names(job.pipeline))):
         known = f"Note: Names that the model may not know ({len(puzzling)}): {listed(puzzling)}."

@@ -1,11 +1,12 @@
 """Which files are pictures: judged by their heads, so that a film is never read whole."""
 
+import io
 import os
 import re
 from contextlib import suppress
 from functools import cache
 
-from PIL import Image, UnidentifiedImageError
+from PIL import ExifTags, Image, UnidentifiedImageError
 
 # Pillow's names of the kinds of files that are read, plug-ins for HEIF, JPEG XL and AVIF among
 # them. No others: some start programs (EPS starts Ghostscript, under any file name) or have readers
@@ -135,6 +136,22 @@ def read_picture_file(path):
     except (OSError, ValueError) as error:
         problem = "there is no such file" if isinstance(error, FileNotFoundError) else str(error)
         raise ImageReadError(problem) from error
+
+
+def read_exif(path):
+    """What a camera wrote into a picture beside its pixels: `Exif` of Pillow."""
+    with open(path, "rb") as file:
+        try:
+            image = open_picture(_Head(file))
+        except _WholeFileError:
+            file.seek(0)
+            image = open_picture(io.BytesIO(read_picture(file)))
+        # Pillow would look for it behind the pixels, and decode them.
+        is_png = image.format == "PNG" and "exif" not in image.info
+        exif = Image.Exif() if is_png else image.getexif()
+        # It is read when it is asked for first, and kept.
+        exif.get_ifd(ExifTags.IFD.Exif)
+        return exif
 
 
 def begins_as_picture(path):
