@@ -103,13 +103,16 @@ def review_next(
         is_first = np.zeros(len(codes), dtype=bool)
         is_first[np.unique(codes, return_index=True)[1]] = True
         is_seen |= ~is_first
-    return best_page(p, np.flatnonzero(~is_seen), n_images)
+    top, predicted = p.max(axis=1, initial=0), p.argmax(axis=1)
+    return best_page(top, predicted, np.flatnonzero(~is_seen), n_images)
 
 
-def best_page(p, rows, n_images):
-    """The page of at most `n_images` of the `rows` of probabilities `p (n, C)`, in order."""
+def best_page(top, predicted, rows, n_images):
+    """The page of at most `n_images` of the `rows` of images, in order. Their largest probability
+    is `top (n,)`, that of the class `predicted (n,)`.
+    """
     best, best_rate = np.asarray(rows[:0], dtype=np.intp), -1.0
-    top, predicted = p[rows].max(axis=1, initial=0), p[rows].argmax(axis=1)
+    top, predicted = top[rows], predicted[rows]
     order = np.lexsort((top, predicted))
     _, start, counts = np.unique(predicted[order], return_index=True, return_counts=True)
     # Expected errors among the first images of a class are differences of these sums.

@@ -74,14 +74,18 @@ def seconds_and_errors(p, page):
     return 3 + (n_classes - 1) + 2 * errors, errors
 
 
+def page_of(p, rows, n_images):
+    return best_page(p.max(axis=1), p.argmax(axis=1), rows, n_images)
+
+
 def test_an_uncertain_class_has_the_page_alone_and_single_errors_share_it():
     certain, unsure = [0.99, 0.005, 0.005], [0.52, 0.28, 0.20]
     # One class is wrong half of the time.
     p = np.array([unsure] * 24 + [np.roll(certain, 1)] * 24 + [np.roll(certain, 2)] * 24)
-    assert sorted(best_page(p, np.arange(72), 24)) == list(range(24))
+    assert sorted(page_of(p, np.arange(72), 24)) == list(range(24))
     # Each class has a few doubtful images, so that a page of all classes finds most.
     p = np.vstack([[np.roll(unsure, c)] * 8 + [np.roll(certain, c)] * 40 for c in range(3)])
-    page = best_page(p, np.arange(144), 24)
+    page = page_of(p, np.arange(144), 24)
     np.testing.assert_array_equal(np.bincount(p[page].argmax(axis=1)), [8, 8, 8])
     assert (p[page].max(axis=1) < 0.6).all()
 
@@ -91,7 +95,7 @@ def test_no_other_page_finds_more_errors_a_second(seed, n_images):
     rng = np.random.default_rng(seed)
     p = rng.dirichlet([0.3] * rng.integers(2, 6), size=rng.integers(1, 60))
     rows = rng.permutation(len(p))[: rng.integers(1, len(p) + 1)]
-    page = best_page(p, rows, n_images)
+    page = page_of(p, rows, n_images)
     assert {*page} <= {*rows}
     assert 0 < len(page) <= n_images
     seconds, errors = seconds_and_errors(p, page)

@@ -3,7 +3,6 @@
 import numpy as np
 
 from ..._review_next import best_page
-from ..folder_table import plain
 from .session import MOST_TILES, Refused
 
 # Where the pictures of a page are from: not yet seen, or seen (a second look).
@@ -25,19 +24,21 @@ def next_page(session, tab, n_images, among="rest", name=None, without=()):
         )
     n_images, without = min(n_images, MOST_TILES), {*without}
     with session.lock:
-        view, seen = session.learner.view, session.said.seen
+        view = session.learner.view
         if among == "seen":
             numbers = session.seen()
         else:
-            real = session.files.real
-            numbers = [number for number in session.rest() if real[number] not in seen]
-        labels = {number: session.shown(number) for number in numbers if number not in without}
+            is_seen = session.files.among(session.said.seen)
+            numbers = [number for number in session.rest() if not is_seen[number]]
+        labels = session.labels_of([number for number in numbers if number not in without])
         if name is not None:
-            labels = {i: label for i, label in labels.items() if plain(label) == name}
-        own = [number for number in labels if not session.is_given(number, tab)]
+            wanted = session.said.names.now(name) if name else ""
+            labels = {number: label for number, label in labels.items() if label == wanted}
+        others = session.given_to_others(tab)
+        own = [number for number in labels if number not in others]
         rows = np.array(own or [*labels], dtype=int)
         page = most_doubted(view, labels, rows) if among == "seen" else None
-        page = best_page(view.proba, rows, n_images) if page is None else page[:n_images]
+        page = best_page(view.top, view.best, rows, n_images) if page is None else page[:n_images]
         if not without:
             session.for_tab(tab, page.tolist(), n_images)
     groups = {}

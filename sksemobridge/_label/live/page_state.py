@@ -33,20 +33,22 @@ class PageState:
         with session.lock:
             said, files, events = session.said, session.files, session.answers.events
             view, learner = session.learner.view, session.learner
-            photos = range(files.n_photos)
+            n, is_open = files.n_photos, session.are_open()
             return {
                 "changes": len(events),
                 "learnt": view.learnt,
                 "learning": learner.is_learning,
                 "problem": learner.problem,
                 "stage": "label" if session.classes() else "names",
-                "labelled": sum(map(session.is_labelled, photos)),
-                "seen": sum(files.real[number] in said.seen for number in photos),
-                "total": files.n_photos,
-                "rest": self._rest(view),
-                "strangers": sum(not view.predicted[number] for number in session.rest()),
+                "labelled": int(files.among(said.answers)[:n].sum()),
+                "seen": int(files.among(said.seen)[:n].sum()),
+                "total": n,
+                "rest": self._rest(view, is_open),
+                "strangers": int((is_open & ~view.has_class[:n]).sum()),
                 "classes": [plain(label) for label in session.classes()],
-                "queue": self.items(session.for_tab(tab, self._queue(view), N_RESERVED)[:N_SHOWN]),
+                "queue": self.items(
+                    session.for_tab(tab, self._queue(view, is_open), N_RESERVED)[:N_SHOWN]
+                ),
                 "recent": self.items(self._recent()[:N_SHOWN]),
                 "check": self._check(),
                 "news": self.items(self._news(tab, len(events) if since is None else since)),
@@ -54,13 +56,13 @@ class PageState:
                 "answers": plain(os.fspath(session.answers.path)),
             }
 
-    def _queue(self, view):
+    def _queue(self, view, is_open):
         """Pictures to ask, those last that were put off."""
-        session = self.session
-        real, skipped = session.files.real, session.said.skipped
-        later = [session.files.numbers[path] for path in skipped if path in session.files.numbers]
-        order = [*(number for number in view.order if real[number] not in skipped), *later]
-        return [number for number in order if session.is_open(number)]
+        files, skipped = self.session.files, self.session.said.skipped
+        later = [files.numbers[path] for path in skipped if path in files.numbers]
+        is_next = is_open & ~files.among(skipped)[: files.n_photos]
+        order = [number for number in view.order if is_next[number]]
+        return order + [number for number in later if self.session.is_open(number)]
 
     def _recent(self):
         """Pictures that were answered, also if that was taken back, the last first."""
@@ -86,17 +88,17 @@ class PageState:
                 found |= dict.fromkeys(session.numbers_of(about))
         return [*found]
 
-    def _rest(self, view):
+    def _rest(self, view, is_open):
         """Which share of the predicted labels is right, with its interval. None if there are
         none.
         """
         session = self.session
         now = view.learnt, len(session.answers.events), len(session.files.unread)
         if self._share_of != now:
-            rest = [number for number in session.rest() if view.predicted[number]]
-            some = np.array(rest, dtype=int)[evenly_spaced(len(rest), N_ESTIMATED)]
+            rest = np.flatnonzero(is_open & view.has_class[: len(is_open)])
+            some = rest[evenly_spaced(len(rest), N_ESTIMATED)]
             evidence = session.said.evidence()
-            share = share_right(view.proba[some], **evidence) if rest else None
+            share = share_right(view.proba[some], **evidence) if len(rest) else None
             self._share, self._share_of = share and [*share], now
         return self._share
 
@@ -124,19 +126,20 @@ class PageState:
         return event and {"kind": event.kind, "what": in_words(event)}
 
     def items(self, numbers):
-        return [self.item(number) for number in numbers]
+        """What the page shows of pictures."""
+        classes, learnt = self.session.classes(), {*self.session.learner.view.columns}
+        new = [[plain(label), None] for label in classes if label not in learnt][:3]
+        known = {*classes}
+        return [self._item(number, known, new) for number in numbers]
 
-    def item(self, number):
-        """What the page shows of a picture."""
+    def _item(self, number, known, new):
         session = self.session
         view, answer = session.learner.view, session.said.answers.get(session.files.real[number])
-        classes = {label: None for label in session.classes()}
         likely = [
             [plain(label), share]
             for label, share in view.likely(number, N_LIKELY + 1)
-            if label in classes
+            if label in known
         ]
-        new = [[plain(label), None] for label in classes if label not in view.columns][:3]
         return {
             "number": number,
             "name": plain(session.files.paths[number]),

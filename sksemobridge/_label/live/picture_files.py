@@ -3,6 +3,8 @@
 import os
 import stat
 
+import numpy as np
+
 from ..._utils.files import digest_of
 from ...encoders._heads import ImageReadError, read_picture
 from ..events import PictureEvent
@@ -32,10 +34,17 @@ class PictureFiles:
         self.paths, self.n_photos = [*job.paths, *shots], len(job.paths)
         self.real = [*job.real, *(job.shots.real[row] for row in job.shown_shots)]
         self.numbers = {real: number for number, real in reversed([*enumerate(self.real)])}
+        self._first = np.array([self.numbers[real] for real in self.real], dtype=int)
         self.unread = {}
         self._pictures = job.given.pictures
         # Of what was shown last.
         self._digests = {}
+
+    def among(self, real):
+        """Whether each picture is one of these real paths `(n,)`."""
+        known = np.zeros(len(self.real), dtype=bool)
+        known[[self.numbers[path] for path in real if path in self.numbers]] = True
+        return known[self._first]
 
     def jpeg(self, number, is_small=False):
         """A picture as a JPEG. ImageReadError says why there is none."""

@@ -196,11 +196,7 @@ class Session:
 
     def _known_class(self, text):
         """The class of a text that the page shows."""
-        known = {plain(label): label for label in self.classes()}
-        if (
-            not isinstance(text, str)
-            or (name := known.get(text, self.said.names.now(text))) is None
-        ):
+        if not isinstance(text, str) or (name := self.said.names.now(text)) is None:
             raise Refused("There is no such class.")
         return name
 
@@ -216,9 +212,6 @@ class Session:
             raise Refused("The name of a class is a text.")
         if not text or spoken(text) == NONE_OF_THESE:
             return ""
-        known = {plain(label): label for label in self.classes()}
-        if text in known:
-            return known[text]
         if (name := self.said.names.now(text)) is None:
             return self._new_name(text)
         if text.strip() != plain(name).strip():
@@ -244,6 +237,14 @@ class Session:
         answer = self.said.answers.get(real)
         return self.learner.view.predicted[number] if answer is None else answer.label
 
+    def labels_of(self, numbers):
+        """What stands under pictures, by their numbers."""
+        predicted = self.learner.view.predicted
+        labels = {number: predicted[number] for number in numbers}
+        check = () if self.said.check is None else self.said.check.shown
+        is_said = self.files.among([*self.said.answers, *check])
+        return labels | {number: self.shown(number) for number in numbers if is_said[number]}
+
     def is_labelled(self, number):
         return number >= self.files.n_photos or self.files.real[number] in self.said.answers
 
@@ -251,35 +252,39 @@ class Session:
         """Whether a picture may be asked for."""
         return not self.is_labelled(number) and number not in self.files.unread
 
+    def are_open(self):
+        """`is_open` of each picture of PHOTOS `(n,)`."""
+        is_open = ~self.files.among(self.said.answers)[: self.files.n_photos]
+        is_open[[number for number in self.files.unread if number < len(is_open)]] = False
+        return is_open
+
     def rest(self):
         """Pictures that nobody labelled."""
-        return [number for number in range(self.files.n_photos) if self.is_open(number)]
+        return np.flatnonzero(self.are_open()).tolist()
 
     def seen(self):
         """Pictures with a label at which somebody looked."""
-        numbers, seen = range(self.files.n_photos), self.said.seen
-        return [
-            number
-            for number in numbers
-            if self.files.real[number] in seen
-            and self.is_labelled(number)
-            and number not in self.files.unread
-        ]
+        files, said = self.files, self.said
+        is_seen = files.among(said.seen.keys() & said.answers.keys())[: files.n_photos]
+        return [number for number in np.flatnonzero(is_seen).tolist() if number not in files.unread]
 
     def for_tab(self, tab, numbers, n_reserved):
         """The pictures in this order, those last that another tab was given within a minute. The
         first are reserved for this tab.
         """
-        others = {number for number in numbers if self.is_given(number, tab)}
+        others = self.given_to_others(tab)
         own = [number for number in numbers if number not in others]
         for number in own[:n_reserved]:
             self._given[number] = tab, time.monotonic()
         return own + [number for number in numbers if number in others]
 
-    def is_given(self, number, tab):
-        """Whether another tab was given a picture within a minute."""
-        other, when = self._given.get(number, (tab, 0))
-        return other != tab and time.monotonic() - when < RESERVED_FOR
+    def given_to_others(self, tab):
+        """The pictures that another tab was given within a minute."""
+        now = time.monotonic()
+        self._given = {
+            i: given for i, given in self._given.items() if now - given[1] < RESERVED_FOR
+        }
+        return {number for number, (other, _) in self._given.items() if other != tab}
 
     def as_number(self, text):
         """The number of a picture, from an address."""

@@ -1,6 +1,7 @@
 """What the model says of the pictures, after it has learnt."""
 
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -42,6 +43,21 @@ class ModelView:
     order: list[int]
     labels: Any = field(default=None, repr=False)
     is_mean: bool = False
+
+    @cached_property
+    def has_class(self):
+        """Whether the predicted label of each picture is a class `(n,)`."""
+        return np.array([*map(bool, self.predicted)], dtype=bool)
+
+    @cached_property
+    def top(self):
+        """The largest probability of each picture `(n,)`."""
+        return self.proba.max(axis=1)
+
+    @cached_property
+    def best(self):
+        """The column of the largest probability of each picture `(n,)`."""
+        return self.proba.argmax(axis=1)
 
     def likely(self, number, n_classes, always=""):
         """The most probable columns of a picture with their probabilities, and that of `always`.
