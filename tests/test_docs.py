@@ -2,6 +2,7 @@
 
 import ast
 import re
+import runpy
 from io import BytesIO
 from pathlib import Path
 
@@ -19,7 +20,7 @@ PAGES = [
     ROOT / "benchmarks" / "README.md",
 ]
 # Where the repository is on the web, and what the build of the site makes.
-REPOSITORY = re.compile(r"https://github\.com/sksemobridge/sksemobridge/(?:blob|tree|raw)/main/")
+REPOSITORY = re.compile(r"https://github\.com/sksemobridge/sksemobridge/(?:blob|tree|raw)/[\w.]+/")
 BUILT = ("generated/",)
 
 
@@ -45,10 +46,15 @@ def test_every_message_in_troubleshooting_is_one_of_the_package():
     assert [m for m in messages if not any(patterns[m].search(text) for text in sources)] == []
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
-def test_links_within_the_repository_lead_somewhere(page):
-    broken = []
-    for target in re.findall(r"\]\(([^)\s]+)\)", page.read_text(encoding="utf-8")):
+def links(text):
+    """Targets in the text, and those that it gives names at its end (`[name]: target`)."""
+    yield from re.findall(r"\]\(([^)\s]+)\)", text)
+    yield from re.findall(r"^\[[^\]]+\]: (\S+)$", text, flags=re.MULTILINE)
+
+
+def broken_links(text, page):
+    """Links of a page to files and headings of the repository that are not there."""
+    for target in links(text):
         path, _, anchor = target.partition("#")
         here = REPOSITORY.match(target)
         if (re.match(r"[a-z]+:", target) and not here) or path.startswith(BUILT):
@@ -56,8 +62,43 @@ def test_links_within_the_repository_lead_somewhere(page):
         folder = ROOT if here else page.parent
         file = folder / REPOSITORY.sub("", path) if path else page
         if not file.exists() or (anchor and anchor not in anchors(file)):
-            broken.append(target)
-    assert broken == []
+            yield target
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_within_the_repository_lead_somewhere(page):
+    assert list(broken_links(page.read_text(encoding="utf-8"), page)) == []
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_with_a_name_have_a_target(page):
+    text = page.read_text(encoding="utf-8")
+    named = set(re.findall(r"^\[([^\]]+)\]: ", text, flags=re.MULTILINE))
+    assert set(re.findall(r"\]\[([^\]]+)\]", re.sub(r"`[^`]*`|```.*?```", "", text))) <= named
+
+
+def test_the_readme_of_a_release_has_absolute_links_that_lead_somewhere():
+    readme = ROOT / "README.md"
+    with_absolute_links = runpy.run_path(ROOT / "tools" / "readme_for_pypi.py")[
+        "with_absolute_links"
+    ]
+    text = with_absolute_links(readme.read_text(encoding="utf-8") + "[a](#how-good-is-it)", "v1.0")
+    assert [target for target in links(text) if not target.startswith("https://")] == []
+    assert "/raw/v1.0/docs/images/" in text
+    assert "/blob/v1.0/README.md#how-good-is-it" in text
+    assert list(broken_links(text, readme)) == []
+
+
+def test_the_recording_in_the_readme_is_short_and_small():
+    file = ROOT / "docs" / "images" / "live.webp"
+    assert file.stat().st_size < 2 * 2**20
+    with Image.open(file) as film:
+        seconds = 0
+        for frame in range(film.n_frames):
+            film.seek(frame)
+            film.load()
+            seconds += film.info["duration"] / 1000
+    assert 5 < seconds <= 15
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)

@@ -1,10 +1,10 @@
-"""Build source and wheel, look into both, and try the README's recipes with nothing but the wheel.
+"""Build source and wheel, look into both, and try the first steps with nothing but the wheel.
 
     pip install build && python tools/check_distribution.py [--weights]
 
 Makes an empty virtual environment in a temporary folder and installs the wheel there with its
-dependencies, which takes some minutes. The recipe for a folder of one's own runs as written with
-`--weights`, which downloads them; without, the bundled model stands in.
+dependencies, which takes some minutes. Then it runs the quickstart, and the code of docs/start.md:
+with `--weights` by its model for photographs, which is downloaded, else by the bundled model.
 """
 
 import argparse
@@ -43,22 +43,6 @@ NOT_SHIPPED = re.compile(
     r"__pycache__|\.pyc$|/_build/|/auto_examples/|/docs/generated/|\.egg-info/.*\.py$"
 )
 
-MAKE_FOLDER = """
-from pathlib import Path
-import numpy as np
-from PIL import Image
-from sksemobridge.datasets import load_emoji
-
-emoji = load_emoji()
-for code in (4, 9, 16):
-    rows = np.flatnonzero(emoji.target == code)
-    folder = Path("my_pictures", emoji.target_names[code])
-    folder.mkdir(parents=True)
-    for i in rows[:10]:
-        Image.fromarray(emoji.images[i]).save(folder / f"{i}.png")
-Image.fromarray(emoji.images[rows[10]]).save("new.jpg")
-"""
-
 
 def run(*command, cwd):
     print("+", *command, flush=True)
@@ -90,15 +74,15 @@ def check_contents(source, wheel):
     require(
         names, [*modules, *DATA, *(f"{metadata}/licenses/{name}" for name in LICENCES)], wheel.name
     )
-    strangers = [name for name in names if not name.startswith(("sksemobridge/", metadata))]
-    if strangers:
-        sys.exit(f"{wheel.name} has {strangers}, which would be installed beside the package")
+    others = [name for name in names if not name.startswith(("sksemobridge/", metadata))]
+    if others:
+        sys.exit(f"{wheel.name} has {others}, which would be installed beside the package")
 
 
-def own_folder_recipe(readme, with_weights):
-    part = readme.partition("<!-- own folder -->")[2].partition("<!-- end of own folder -->")[0]
-    recipe = re.search(r"```python\n(.*?)```", part, flags=re.DOTALL)[1]
-    return recipe.replace('"mini", "bundled"', '"ViT-B-16", "openai"') if with_weights else recipe
+def first_steps(page, with_weights):
+    """The program of all code blocks of a page."""
+    program = "\n".join(re.findall(r"```python\n(.*?)```", page, flags=re.DOTALL))
+    return program.replace('"mini", "bundled"', '"ViT-B-16", "openai"') if with_weights else program
 
 
 def main():
@@ -106,7 +90,7 @@ def main():
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
     parser.add_argument(
-        "--weights", action="store_true", help="run the recipe with the model it names"
+        "--weights", action="store_true", help="run docs/start.md with its model for photographs"
     )
     args = parser.parse_args()
     with tempfile.TemporaryDirectory() as temporary:
@@ -131,10 +115,9 @@ def main():
             or not (here / "quickstart" / "page.html").exists()
         ):
             sys.exit("the quickstart did not print its figures or write its page")
-        run(python, "-c", MAKE_FOLDER, cwd=here)
-        readme = (unpacked / "README.md").read_text(encoding="utf-8")
-        run(python, "-c", own_folder_recipe(readme, args.weights), cwd=here)
-    print("Source and wheel are complete, and both recipes run from the wheel alone.")
+        start = (unpacked / "docs" / "start.md").read_text(encoding="utf-8")
+        run(python, "-c", first_steps(start, args.weights), cwd=here)
+    print("Source and wheel are complete, and the first steps run from the wheel alone.")
 
 
 if __name__ == "__main__":

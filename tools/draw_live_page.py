@@ -1,5 +1,5 @@
-"""Draw the stills of the live page in the docs and the README, with the bundled model and pictures.
-It needs Chromium.
+"""Draw stills of all views of the live page, and a recording of a folder that is labelled, for docs
+and README, with the bundled model and pictures. It needs Chromium.
 
 python tools/draw_live_page.py docs/images
 """
@@ -15,7 +15,7 @@ import time
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageDraw, ImageFont
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
@@ -28,6 +28,10 @@ COMMAND = "-m sksemobridge label photos --out labels.csv --report report.html --
 SIZE = {"width": 1100, "height": 640}
 # Colors of a still: more make the files larger, and look the same.
 N_COLORS = 128
+# Pixels of the recording: the window at three quarters.
+FILM_SIZE = (825, 480)
+# Seconds that the recording may take, so that a reader sees it to its end.
+LONGEST_FILM = 15
 # Pages that are looked through, and questions that are answered, before the stills of the rest.
 N_PAGES = 4
 N_ANSWERS = 6
@@ -37,11 +41,47 @@ IS_QUIET = """
 """
 
 
+class Film:
+    """Frames of a recording, and how many seconds each is shown."""
+
+    def __init__(self):
+        self.frames, self.seconds = [self._command()], [1.5]
+
+    def _command(self):
+        frame = Image.new("RGB", FILM_SIZE, "#16181d")
+        text = "$ sksemobridge label photos --open"
+        ImageDraw.Draw(frame).text((40, 40), text, "#e8e8e8", ImageFont.load_default(28))
+        return frame
+
+    def add(self, still, seconds, click=None):
+        """Add what is in sight, and where the pointer has pressed, in pixels of the window."""
+        frame = still.resize(FILM_SIZE, Image.Resampling.LANCZOS)
+        if click is not None:
+            x, y = (FILM_SIZE[0] / SIZE["width"] * place for place in click)
+            pen = ImageDraw.Draw(frame, "RGBA")
+            pen.circle((x, y), 14, fill=(255, 196, 0, 110), outline=(120, 80, 0, 255), width=2)
+        self.frames.append(frame)
+        self.seconds.append(seconds)
+
+    def save(self, path):
+        """Save the recording, faster if it would take too long."""
+        speed = max(1, sum(self.seconds) / LONGEST_FILM)
+        self.frames[0].save(
+            path,
+            save_all=True,
+            append_images=self.frames[1:],
+            duration=[int(1000 * seconds / speed) for seconds in self.seconds],
+            loop=0,
+            quality=75,
+            method=6,
+        )
+
+
 class Person:
     """A person who knows the class of each picture by the name of its file."""
 
     def __init__(self, folder, address, true, files, images):
-        self.files = files
+        self.files, self.film = files, Film()
         self.browser, self.true, self.images = Browser(f"{folder}/profile"), true, images
         self.browser.send(
             "Emulation.setDeviceMetricsOverride", deviceScaleFactor=1, mobile=False, **SIZE
@@ -64,12 +104,24 @@ class Person:
         wait_until(lambda: self.run("document.body.dataset.view") == view.split("/")[0])
         self.wait()
 
-    def draw(self, name):
-        """Save what is in sight, when it moves no more."""
+    def sight(self):
+        """What is in sight, when it moves no more."""
         time.sleep(0.5)
         content = base64.b64decode(self.browser.send("Page.captureScreenshot")["data"])
-        still = Image.open(io.BytesIO(content)).convert("RGB").quantize(N_COLORS)
+        return Image.open(io.BytesIO(content)).convert("RGB")
+
+    def draw(self, name):
+        """Save what is in sight as a still."""
+        still = self.sight().quantize(N_COLORS)
         still.save(self.images / f"{name}.png", optimize=True)
+
+    def film_for(self, seconds, clicked=None):
+        """Add what is in sight to the recording, with the element that was clicked."""
+        place = clicked and self.run(
+            f"(box => [box.x + box.width / 2, box.y + box.height / 2])"
+            f"({clicked}.getBoundingClientRect())"
+        )
+        self.film.add(self.sight(), seconds, place)
 
     def class_of(self, path):
         return self.true[int(re.search(r"IMG_(\d+)", path)[1])]
@@ -83,6 +135,7 @@ class Person:
             " [...card.querySelectorAll('img')].map((one) => one.src.match(/(\\d+)[?]/)[1]))"
         )
         left = [*CLASSES]
+        self.film_for(1.5)
         for i, numbers in enumerate(cards):
             place = f"document.querySelectorAll('#suggestions .card')[{i}]"
             shown = {str(self.true[self.files[int(number)]]) for number in numbers}
@@ -98,11 +151,12 @@ class Person:
         for letter in ", ".join(left):
             self.browser.press(letter)
         self.draw("live_names")
+        self.film_for(1.5, "document.getElementById('start')")
         self.run("document.getElementById('start').click()")
         wait_until(lambda: self.run("document.body.dataset.view") == "look")
         self.wait()
 
-    def mark(self):
+    def mark(self, is_filmed=False):
         """Mark the wrong tiles of a page, and return how many there are."""
         tiles = self.run(
             "[...document.querySelectorAll('#look-tiles .tile')]"
@@ -114,9 +168,12 @@ class Person:
             if self.class_of(text) != label
         ]
         for i, label in wrong:
-            self.run(f"document.querySelectorAll('#look-tiles .tile')[{i}].click()")
-            if self.run(f"document.querySelectorAll('.tile')[{i}].dataset.label") != label:
+            tile = f"document.querySelectorAll('#look-tiles .tile')[{i}]"
+            self.run(f"{tile}.click()")
+            if self.run(f"{tile}.dataset.label") != label:
                 self.say(label)
+            if is_filmed:
+                self.film_for(0.35, tile)
         return len(wrong)
 
     def say(self, label):
@@ -147,9 +204,11 @@ def main(images):
             ).group()
             person = Person(folder, address, names, rows, images)
             person.name_classes()
-            for _ in range(N_PAGES):
-                person.mark()
+            for page in range(N_PAGES):
+                person.film_for(0.8)
+                person.mark(is_filmed=page < 2)
                 person.press("Enter")
+            person.film_for(1)
             n_wrong = person.mark()
             if n_wrong:
                 person.run("document.querySelector('.tile.changed').click()")
@@ -159,12 +218,16 @@ def main(images):
             for _ in range(N_ANSWERS):
                 person.answer()
             person.draw("live_ask")
+            person.film_for(0.8)
             person.go("classes/fruit")
             wait_until(lambda: "held out" in person.run("document.body.innerText"))
             person.draw("live_classes")
+            person.film_for(1)
             person.run("document.getElementById('done').click()")
             wait_until(lambda: "What next?" in person.run("document.body.innerText"))
             person.draw("live_end")
+            person.film_for(1.5)
+            person.film.save(images / "live.webp")
             person.browser.close()
         finally:
             server.terminate()
