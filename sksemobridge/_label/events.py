@@ -42,15 +42,17 @@ class PictureEvent:
     """A picture in an event.
 
     `path` is below a root, `"photos"` or `"shots"`. `size` and `sha256` are of the content that was
-    seen. `label` is what a person said of it (empty: none of the classes), `shown` what stood under
-    it. A `taught` answer is learnt from. `likely` are classes with the probability that the model
-    gave them, of `n_columns` in all, none of the classes included; the others share the rest.
+    seen, and `changed` is when the file got it, in nanoseconds. `label` is what a person said of it
+    (empty: none of the classes), `shown` what stood under it. A `taught` answer is learnt from.
+    `likely` are classes with the probability that the model gave them, of `n_columns` in all, none
+    of the classes included; the others share the rest.
     """
 
     path: str
     root: str = "photos"
     size: int | None = None
     sha256: str | None = None
+    changed: int | None = None
     label: str | None = None
     shown: str | None = None
     taught: bool | None = None
@@ -81,7 +83,7 @@ class Event:
 
 
 _TYPES = {
-    **dict.fromkeys(("id", "learnt", "of", "size", "n_columns"), int),
+    **dict.fromkeys(("id", "learnt", "of", "size", "changed", "n_columns"), int),
     **dict.fromkeys(("pictures", "names", "likely"), list),
     "taught": bool,
 }

@@ -2,9 +2,14 @@
 
 import hashlib
 import os
+import time
 from collections import defaultdict
 from contextlib import suppress
 from pathlib import PurePath
+
+# A file that changed so many nanoseconds before it was read may change again without another time:
+# some file systems count in two seconds.
+SETTLED = 2 * 10**9
 
 
 class Pictures:
@@ -40,7 +45,7 @@ class Pictures:
         own = {real for found in keys.values() for real in found}
         for key, found in keys.items():
             if not found and key[3] is not None:
-                same = [real for real in self._with_size(key[2]) if self._is(real, *key[2:])]
+                same = [real for real in self._with_size(key[2]) if self._is(real, *key[2:4])]
                 found += [real for real in same if real not in own]
 
         def find(picture):
@@ -54,10 +59,16 @@ class Pictures:
         real = self.real.get((picture.root, picture.path))
         return [] if real is None else [real]
 
-    def _is(self, real, size, sha256):
-        """Whether a file has this content. None is any."""
+    def _is(self, real, size, sha256, changed=None):
+        """Whether a file has this content, which is not read if it was changed at this time last.
+        Without a digest it is any.
+        """
         if sha256 is None:
             return True
+        with suppress(OSError):
+            status = os.stat(real)
+            if (status.st_size, change_of(status)) == (size, changed):
+                return True
         if real not in self._digests:
             with suppress(OSError), open(real, "rb") as file:
                 n_bytes = os.fstat(file.fileno()).st_size
@@ -77,4 +88,19 @@ class Pictures:
 
 def key_of(picture):
     """What an event says of which picture it means."""
-    return picture.root, picture.path, picture.size, picture.sha256
+    return picture.root, picture.path, picture.size, picture.sha256, picture.changed
+
+
+def change_of(status):
+    """When a file was changed last, in nanoseconds, of its `os.stat`. Programs can set the time of
+    its content, but not that of the change of the file.
+    """
+    return max(status.st_mtime_ns, status.st_ctime_ns)
+
+
+def settled_change(before, after):
+    """`change_of` a file that was read between two `os.fstat`. None if it will not tell whether the
+    file was changed later.
+    """
+    is_same = (before.st_size, change_of(before)) == (after.st_size, change_of(after))
+    return change_of(after) if is_same and time.time_ns() - change_of(after) > SETTLED else None

@@ -1,12 +1,14 @@
 """Answers follow the content of their pictures."""
 
 import os
+import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from sksemobridge._label.events import Event, PictureEvent
-from sksemobridge._label.picture_index import Pictures
+from sksemobridge._label.picture_index import Pictures, change_of, settled_change
 from sksemobridge._utils.files import digest_of
 
 from ..user_folder import link
@@ -85,3 +87,22 @@ def test_links_lead_to_one_picture():
     find = pictures.finder([])
     assert find(PictureEvent("link.png")) == find(PictureEvent("a.png"))
     assert pictures.place[os.path.realpath("photos/a.png")] == ("photos", "a.png")
+
+
+def test_a_file_that_was_not_changed_since_is_not_read():
+    pictures = Pictures({"photos": "photos"}, {"photos": ["photos/a.png"]})
+    status = os.stat("photos/a.png")
+    # Its content would not fit.
+    for changed, is_found in ((change_of(status), True), (change_of(status) - 1, False)):
+        part = PictureEvent("a.png", "photos", status.st_size, "0" * 64, changed)
+        assert bool(pictures.finder([Event("skip", pictures=(part,))])(part)) == is_found
+
+
+def test_the_time_of_a_change_is_kept_only_if_it_would_tell_the_next_one():
+    long_ago = os.stat(__file__)
+    assert settled_change(long_ago, long_ago) == change_of(long_ago)
+    now = SimpleNamespace(st_size=1, st_mtime_ns=long_ago.st_mtime_ns, st_ctime_ns=time.time_ns())
+    # Programs can set the first time, but not the second.
+    assert change_of(now) == now.st_ctime_ns
+    assert settled_change(now, now) is None
+    assert settled_change(SimpleNamespace(**vars(now) | {"st_size": 2}), long_ago) is None

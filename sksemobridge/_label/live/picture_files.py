@@ -6,12 +6,17 @@ import stat
 import numpy as np
 
 from ..._utils.files import digest_of
+from ..._utils.lru import LRUCache
 from ...encoders._heads import ImageReadError, read_picture
 from ..events import PictureEvent
+from ..picture_index import settled_change
 from ..report._page import jpeg
 
 # Pixels of the longer side of a picture, and of a small one.
 SIDE, SMALL = 800, 160
+# Bytes of small pictures that are kept, so that a file is not read for each of them again. One has
+# about 5,000.
+MOST_BYTES = 20_000_000
 
 
 class PictureFiles:
@@ -37,8 +42,9 @@ class PictureFiles:
         self._first = np.array([self.numbers[real] for real in self.real], dtype=int)
         self.unread = {}
         self._pictures = job.given.pictures
-        # Of what was shown last.
-        self._digests = {}
+        # Of what was shown last: size, digest, and when the file was changed.
+        self._contents = {}
+        self._small = LRUCache(MOST_BYTES, len)
 
     def among(self, real):
         """Whether each picture is one of these real paths `(n,)`."""
@@ -48,27 +54,33 @@ class PictureFiles:
 
     def jpeg(self, number, is_small=False):
         """A picture as a JPEG. ImageReadError says why there is none."""
+        if is_small:
+            return self._small.get(number, lambda: self._read(number, SMALL))
+        picture = self._read(number, SIDE)
+        self._small.get(number, lambda: jpeg(picture, SMALL))
+        return picture
+
+    def _read(self, number, side):
         try:
-            content = self._content(number)
-            picture = jpeg(content, SMALL if is_small else SIDE)
+            content, changed = self._content(number)
+            picture = jpeg(content, side)
         except (OSError, ImageReadError) as error:
             self.unread[number] = getattr(error, "strerror", None) or str(error)
             raise ImageReadError(self.unread[number]) from error
         self.unread.pop(number, None)
-        self._digests[number] = digest_of(content)
+        self._contents[number] = *digest_of(content), changed
         return picture
 
     def event(self, number, **said):
         """A picture as an event keeps it: with the digest of what was shown."""
-        if number not in self._digests:
+        if number not in self._contents:
             self.jpeg(number, is_small=True)
         root, path = self._pictures.place[self.real[number]]
-        size, sha256 = self._digests[number]
-        return PictureEvent(path, root, size, sha256, **said)
+        return PictureEvent(path, root, *self._contents[number], **said)
 
     def _content(self, number):
         """The content of the file that was there at the beginning, not of one that a link leads to
-        now.
+        now. And when it was changed.
         """
         path, real = self.paths[number], self.real[number]
         flags = [getattr(os, name, 0) for name in ("O_NOFOLLOW", "O_NONBLOCK", "O_BINARY")]
@@ -77,4 +89,5 @@ class PictureFiles:
             is_same = os.path.realpath(path) == real and os.path.samestat(status, os.lstat(real))
             if not is_same or not stat.S_ISREG(status.st_mode):
                 raise ImageReadError("it leads to another file than at the beginning")
-            return read_picture(file)
+            content = read_picture(file)
+            return content, settled_change(status, os.fstat(file.fileno()))

@@ -210,6 +210,16 @@ def test_a_file_that_was_swapped_is_not_given(live, swap):
     assert page.act("say", number=0, label="bird")[0] == 409
 
 
+def test_a_picture_is_read_once_for_both_of_its_sizes(live):
+    page = live()
+    assert page.ask("/picture/0")[0] == 200
+    os.remove("photos/000.png")
+    status, _, content = page.ask("/picture/0?small")
+    assert (status, Image.open(io.BytesIO(content)).size) == (200, (160, 120))
+    assert page.act("say", number=0, label="bird")[0] == 200
+    assert page.ask("/picture/0")[0] == 404
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="other systems have no such names")
 def test_names_that_are_no_text_break_no_answer(live):
     paint()
