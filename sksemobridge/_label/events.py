@@ -45,7 +45,8 @@ class PictureEvent:
     seen, and `changed` is when the file got it, in nanoseconds. `label` is what a person said of it
     (empty: none of the classes), `shown` what stood under it. A `taught` answer is learnt from.
     `likely` are classes with the probability that the model gave them, of `n_columns` in all, none
-    of the classes included; the others share the rest.
+    of the classes included; the others share the rest. A picture is `along` if it got the label of
+    another one of its burst, which was asked.
     """
 
     path: str
@@ -58,6 +59,7 @@ class PictureEvent:
     taught: bool | None = None
     likely: tuple[tuple[str, float], ...] = ()
     n_columns: int = 0
+    along: bool = False
 
 
 @dataclass(frozen=True)
@@ -85,7 +87,7 @@ class Event:
 _TYPES = {
     **dict.fromkeys(("id", "learnt", "of", "size", "changed", "n_columns"), int),
     **dict.fromkeys(("pictures", "names", "likely"), list),
-    "taught": bool,
+    **dict.fromkeys(("taught", "along"), bool),
 }
 
 

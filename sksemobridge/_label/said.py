@@ -20,8 +20,8 @@ class Answer:
     """What was said of a picture. An empty label is none of the classes.
 
     `path` is as a person knows it. `event` is the number of the event, 0 for a list of corrections.
-    `likely`, `n_columns` and `learnt` say what the model said of it when it was asked first, see
-    `events`.
+    `likely`, `n_columns` and `learnt` say what the model said of it when it was asked first, and
+    `along` that another picture of its burst was asked, see `events`.
     """
 
     label: str
@@ -33,6 +33,7 @@ class Answer:
     likely: tuple[tuple[str, float], ...] = ()
     n_columns: int = 0
     learnt: int = 0
+    along: bool = False
 
 
 @dataclass(frozen=True)
@@ -123,9 +124,10 @@ class Said:
             picture.likely,
             picture.n_columns,
             event.learnt,
+            picture.along,
         )
         earlier = self.answers.pop(real, None)
-        if earlier is not None and earlier.likely:
+        if earlier is not None and (earlier.likely or earlier.along):
             # The model may have learnt the answer before.
             asked = {"likely": earlier.likely, "n_columns": earlier.n_columns}
             answer = replace(answer, learnt=earlier.learnt, **asked)
@@ -181,9 +183,14 @@ class Said:
         """What the answers say of the predictions: arguments of `share_right`.
 
         Pictures of a check are drawn at random. The more other answers follow, the less it counts.
+        A burst is one answer.
         """
         shown = {} if self.check is None else self.check.shown
-        asked = [answer for real, answer in self.answers.items() if real not in shown]
+        asked = [
+            answer
+            for real, answer in self.answers.items()
+            if real not in shown and not answer.along
+        ]
         last = sorted({answer.learnt for answer in asked if answer.likely})[-LAST_ROUNDS:]
         rounds = defaultdict(list)
         for answer in asked:
@@ -196,8 +203,7 @@ class Said:
                 rounds[columns].append((shares, names.index(answer.label)))
         answers = self.checked()
         n_later = sum(
-            self.check is not None and answer.event > self.check.event and real not in shown
-            for real, answer in self.answers.items()
+            self.check is not None and answer.event > self.check.event for answer in asked
         )
         part = HALF_OF_A_CHECK / (HALF_OF_A_CHECK + n_later)
         return {

@@ -26,7 +26,8 @@ def summary(job, labels, evidence):
     if (right := labels.estimate(**evidence)) is not None:
         about = f"about {right.estimate:.1%} ({right.low:.1%} to {right.high:.1%}) are right"
         rest = labels.is_predicted()
-        of = "" if labels.groups is None else f" of {count_bursts(labels.groups[rest])}"
+        n_bursts = None if labels.groups is None else len({*labels.groups[rest]})
+        of = "" if n_bursts is None else f" ({n_bursts} bursts)"
         lines.append(
             f"Of the {rest.sum()} predicted labels{of}, {about}, if every image is of these"
             " classes."

@@ -169,7 +169,7 @@ def test_without_the_option_nothing_is_grouped_and_with_it_a_burst_has_one_label
     others = [path for path in alone if path not in film]
     assert [alone[path] for path in others] == [together[path] for path in others]
     assert "4 bursts, 6 pictures." in said
-    assert "Of the 6 predicted labels of 4 bursts, 6 pictures, about" in said
+    assert "Of the 6 predicted labels (4 bursts), about" in said
     assert "4 bursts, 6 pictures." in Path("b.html").read_text("utf-8")
 
 

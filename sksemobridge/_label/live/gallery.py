@@ -77,8 +77,8 @@ class Gallery:
                 for real, opinions in session.said.disputed().items()
                 if real in session.files.numbers
             }
-            items = zip(self.items(found), found.values())
-            return {"disputed": [item | {"said": _spelt(opinions)} for item, opinions in items]}
+            items = self.items(session.strips.first_of_each(found))
+            return {"disputed": [item | {"said": _spelt(found[item["number"]])} for item in items]}
 
     def _labels(self):
         """The label of each picture: what was said, that of a shot, or what is predicted."""

@@ -19,7 +19,8 @@ def is_due(learnt, said):
     is_first_none = any(not answer.label for answer in new.values())
     has_other_classes = learnt.names.current != said.names.current
     is_at_once = is_taken_back or is_changed or is_first_none or has_other_classes
-    return is_at_once or len(new) >= HANDFUL
+    # A burst is one answer.
+    return is_at_once or sum(not answer.along for answer in new.values()) >= HANDFUL
 
 
 def _is_new(learnt, real, answer):

@@ -30,6 +30,7 @@ def next_page(session, tab, n_images, among="rest", name=None, without=()):
         else:
             is_seen = session.files.among(session.said.seen)
             numbers = [number for number in session.rest() if not is_seen[number]]
+        numbers = session.strips.first_of_each(numbers)
         labels = session.labels_of([number for number in numbers if number not in without])
         if name is not None:
             wanted = session.said.names.now(name) if name else ""

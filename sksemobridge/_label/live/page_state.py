@@ -33,16 +33,17 @@ class PageState:
         with session.lock:
             said, files, events = session.said, session.files, session.answers.events
             view, learner = session.learner.view, session.learner
-            n, is_open = files.n_photos, session.are_open()
+            n, is_open, strips = files.n_photos, session.are_open(), session.strips
             return {
                 "changes": len(events),
                 "learnt": view.learnt,
                 "learning": learner.is_learning,
                 "problem": learner.problem,
                 "stage": "label" if session.classes() else "names",
-                "labelled": int(files.among(said.answers)[:n].sum()),
-                "seen": int(files.among(said.seen)[:n].sum()),
-                "total": n,
+                "labelled": strips.count(files.among(said.answers)[:n]),
+                "seen": strips.count(files.among(said.seen)[:n]),
+                "total": strips.total,
+                "pictures": n,
                 "rest": self._rest(view, is_open),
                 "strangers": int((is_open & ~view.has_class[:n]).sum()),
                 "classes": [plain(label) for label in session.classes()],
@@ -62,19 +63,24 @@ class PageState:
         later = [files.numbers[path] for path in skipped if path in files.numbers]
         is_next = is_open & ~files.among(skipped)[: files.n_photos]
         order = [number for number in view.order if is_next[number]]
-        return order + [number for number in later if self.session.is_open(number)]
+        order += [number for number in later if self.session.is_open(number)]
+        return self.session.strips.first_of_each(order)
 
     def _recent(self):
         """Pictures that were answered, also if that was taken back, the last first."""
         session = self.session
         told = [event for event in session.answers.events if event.kind in ANSWERS]
-        numbers = (number for event in reversed(told) for number in session.numbers_of(event))
+        numbers = (
+            number
+            for event in reversed(told)
+            for number in session.strips.first_of_each(session.numbers_of(event))
+        )
         recent = {}
         for number in numbers:
             recent.setdefault(number)
             if len(recent) == N_SHOWN:
                 break
-        return [*recent]
+        return session.strips.first_of_each(recent)
 
     def _news(self, tab, since):
         """Pictures of which other tabs said something."""
@@ -95,7 +101,8 @@ class PageState:
         session = self.session
         now = view.learnt, len(session.answers.events), len(session.files.unread)
         if self._share_of != now:
-            rest = np.flatnonzero(is_open & view.has_class[: len(is_open)])
+            rest = np.flatnonzero(is_open & view.has_class[: len(is_open)]).tolist()
+            rest = np.array(session.strips.first_of_each(rest), dtype=int)
             some = rest[evenly_spaced(len(rest), N_ESTIMATED)]
             evidence = session.said.evidence()
             share = share_right(view.proba[some], **evidence) if len(rest) else None
@@ -147,5 +154,5 @@ class PageState:
             "predicted": plain(session.shown(number)),
             "label": None if answer is None else plain(answer.label),
             "who": "" if answer is None else plain(answer.who),
-            "burst": None,
+            "burst": sorted(session.strips.of(number)),
         }

@@ -60,10 +60,11 @@ class PictureFiles:
         self._small.get(number, lambda: jpeg(picture, SMALL))
         return picture
 
-    def _read(self, number, side):
+    def _read(self, number, side=None):
+        """A picture as a JPEG (without a side, none), of which it is kept what its file holds."""
         try:
             content, changed = self._content(number)
-            picture = jpeg(content, side)
+            picture = None if side is None else jpeg(content, side)
         except (OSError, ImageReadError) as error:
             self.unread[number] = getattr(error, "strerror", None) or str(error)
             raise ImageReadError(self.unread[number]) from error
@@ -71,10 +72,15 @@ class PictureFiles:
         self._contents[number] = *digest_of(content), changed
         return picture
 
-    def event(self, number, **said):
-        """A picture as an event keeps it: with the digest of what was shown."""
+    def event(self, number, *, is_shown=True, **said):
+        """A picture as an event keeps it: with the digest of what was shown, or else of what is
+        there.
+        """
         if number not in self._contents:
-            self.jpeg(number, is_small=True)
+            if is_shown:
+                self.jpeg(number, is_small=True)
+            else:
+                self._read(number)
         root, path = self._pictures.place[self.real[number]]
         return PictureEvent(path, root, *self._contents[number], **said)
 

@@ -123,8 +123,12 @@ class _LivePage:
         self.cookie = f"sksemobridge-{secrets.token_hex(4)}"
         self.actions = {
             "state": lambda tab, who, data: None,
-            "say": lambda tab, who, data: session.say(tab, who, data["number"], data["label"]),
-            "page": lambda tab, who, data: session.page(tab, who, data["pictures"]),
+            "say": lambda tab, who, data: session.say(
+                tab, who, data["number"], data["label"], data.get("alone") is True
+            ),
+            "page": lambda tab, who, data: session.page(
+                tab, who, data["pictures"], data.get("alone") is True
+            ),
             "undo": self.undo,
             "skip": lambda tab, who, data: session.skip(tab, who, data["number"]),
             "check": self.check,
@@ -251,7 +255,8 @@ class _LivePage:
 
     def undo(self, tab, who, data):
         undone = self.session.undo(tab, who)["undone"]
-        return {"undone": undone | {"items": self.state.items(undone.pop("numbers"))}}
+        numbers = self.session.strips.first_of_each(undone.pop("numbers"))
+        return {"undone": undone | {"items": self.state.items(numbers)}}
 
     def check(self, tab, who, data):
         among = data.get("among", "rest")

@@ -2,6 +2,7 @@
 
 import threading
 import time
+from contextlib import suppress
 
 import numpy as np
 
@@ -13,6 +14,7 @@ from ..messages import UsageError
 from ..said import fold, last_undoable
 from .learner import Learner
 from .picture_files import PictureFiles
+from .strips import Strips
 
 # Predictions of a check, of pictures that nobody labelled, and of those that were seen.
 N_CHECKED = {"rest": 30, "seen": 24}
@@ -37,6 +39,7 @@ class Session:
     Attributes
     ----------
     files : PictureFiles
+    strips : Strips
     learner : Learner
     said : Said
         What is said now. It is never changed, but replaced.
@@ -49,6 +52,7 @@ class Session:
         self.files = PictureFiles(job)
         if not self.files.n_photos:
             raise UsageError("--open: no image in PHOTOS can be read, so there is nothing to label")
+        self.strips = Strips(self)
         self.n_before = len(answers.events)
         self.lock, self.is_done = threading.RLock(), False
         self._writing, self._written = threading.Lock(), None
@@ -60,33 +64,55 @@ class Session:
 
     # Answers
 
-    def say(self, tab, who, number, label):
-        """Say what a picture is. An empty label is none of the classes."""
+    def say(self, tab, who, number, label, alone=False):
+        """Say what a picture is, and with it those of its strip, or it alone. An empty label is
+        none of the classes.
+        """
         with self.lock:
             notes = []
             label = self._as_label(label, notes)
-            picture = self._answer(number, label, self.shown(number))
-            self._append("say", tab, who, pictures=(picture,))
-            return {"said": {"number": number, "label": plain(label)}, "notes": notes}
+            parts = self._answers([(number, label, self.shown(number))], alone, notes)
+            self._append("say", tab, who, pictures=parts)
+            said = {"number": number, "label": plain(label)}
+            return {"said": said, "n_pictures": len(parts), "notes": notes}
 
-    def page(self, tab, who, pictures):
-        """Say what the pictures of a page are: `number`, the label `shown`, and `label`."""
+    def page(self, tab, who, pictures, alone=False):
+        """Say what the pictures of a page are, and with them those of their strips, or they alone:
+        `number`, the label `shown`, and `label`.
+        """
         with self.lock:
             if not isinstance(pictures, list) or not 0 < len(pictures) <= MOST_TILES:
                 raise Refused(f"A page has 1 to {MOST_TILES} pictures.")
             notes, numbers = [], [picture["number"] for picture in pictures]
             if len({*map(str, numbers)}) < len(numbers):
                 raise Refused("A picture is twice on the page.")
-            parts = tuple(
-                self._answer(
+            said = [
+                (
                     picture["number"],
                     self._as_label(picture["label"], notes),
                     self._as_label(picture["shown"], []),
                 )
                 for picture in pictures
-            )
+            ]
+            parts = self._answers(said, alone, notes)
             self._append("page", tab, who, pictures=parts)
-            return {"said": len(parts), "notes": notes}
+            return {"said": len(said), "n_pictures": len(parts), "notes": notes}
+
+    def _answers(self, said, alone, notes):
+        """What an event keeps of pictures by `number, label, shown`, and of those of their
+        strips.
+        """
+        parts, missing = [], 0
+        given = {number for number, _, _ in said}
+        for number, label, shown in said:
+            parts.append(self._answer(number, label, shown))
+            others = [i for i in self.strips.of(number)[1:] if not (alone or i in given)]
+            along = [*self._along(others, label=label, shown=shown, taught=True, along=True)]
+            parts += along
+            missing += len(others) - len(along)
+        if missing:
+            notes.append(f"{missing} of a burst could not be read and got no label.")
+        return tuple(parts)
 
     def _answer(self, number, label, shown):
         self._check_number(number)
@@ -105,6 +131,12 @@ class Session:
             likely=tuple((name, round(share, 6)) for name, share in likely),
             n_columns=n_columns,
         )
+
+    def _along(self, numbers, **said):
+        """What an event keeps of the other pictures of a strip that can be read."""
+        for number in numbers:
+            with suppress(ImageReadError):
+                yield self.files.event(number, is_shown=False, **said)
 
     def undo(self, tab, who):
         """Take back what this tab did last, or else what was done last in an earlier run."""
@@ -132,7 +164,8 @@ class Session:
         """Ask later."""
         with self.lock:
             self._check_number(number)
-            self._append("skip", tab, who, pictures=(self.files.event(number),))
+            others = self._along(self.strips.of(number)[1:])
+            self._append("skip", tab, who, pictures=(self.files.event(number), *others))
 
     def check(self, tab, who, begin, among):
         """Draw predictions for a check, or end it."""
@@ -142,6 +175,7 @@ class Session:
             pictures = ()
             if begin:
                 numbers = self.rest() if among == "rest" else self.seen()
+                numbers = self.strips.first_of_each(numbers)
                 drawn = np.random.default_rng().permutation(numbers)[: N_CHECKED[among]].tolist()
                 if not drawn:
                     raise Refused("There is no picture to check.")

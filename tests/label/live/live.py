@@ -60,12 +60,16 @@ def paint(n=12):
             Image.new("RGB", (400, 300), tuple(color.astype(int))).save(path)
 
 
-def make_job(n=12, classes=CLASSES, corrections=None, answers=None):
-    """The job of the pictures in `photos`, and what was said of them."""
+def make_job(n=12, classes=CLASSES, corrections=None, answers=None, bursts=None):
+    """The job of the pictures in `photos`, and what was said of them. `bursts` are lists of
+    numbers.
+    """
     paint(n)
     files = [str(path) for path in sorted(Path("photos").iterdir())]
     pictures = Pictures({"photos": "photos"}, {"photos": files})
-    given = Given(files, [], [], classes, corrections or {}, {}, pictures)
+    if bursts is not None:
+        bursts = {pictures.real_of[files[i]]: n for n, burst in enumerate(bursts) for i in burst}
+    given = Given(files, [], [], classes, corrections or {}, {}, pictures, bursts)
     pipeline = pipeline_of(FunctionTransformer(), TinyText())
     X = np.stack([color_of(path) for path in files])
     nothing = Shots(np.zeros(0, dtype=object), np.zeros(0, dtype=object), X[:0], [])

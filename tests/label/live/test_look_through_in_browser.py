@@ -185,3 +185,23 @@ def test_all_seen_offers_a_second_look_and_a_check(look):
     person.click_text("Check 24 of the seen")
     assert person.view == "ask"
     assert person.text("question").startswith("Check: is this “")
+
+
+def test_a_burst_is_one_tile_with_a_row_of_its_pictures(look):
+    person = look(bursts=[[0, 3, 6, 9], [1, 4]])
+    assert person.text("status").endswith("8 bursts, 12 pictures.")
+    assert {1, 4}.intersection(dict(person.tiles())) == {1}
+    assert person.all("#look-tiles .tile .size") == ["2"]
+    assert person.all("#look-tiles .tile .strip img", "alt") == [""]
+    person.go("ask")
+    while len(person.all("#burst button")) != 4:
+        person.press("ArrowRight")
+    assert "One answer labels all 4 of this burst." in person.text("burst-about")
+    person.click("#burst button", which=2)
+    assert person.run("document.getElementById('picture').getAttribute('src')") == "/picture/6"
+    person.press(person.key_of("bird"))
+    assert person.page.labels() == dict.fromkeys([0, 3, 6, 9], "bird")
+    person.go("classes/bird")
+    person.click("#gallery-tiles .tile[data-number='3']")
+    person.press("0")
+    assert person.page.labels() == dict.fromkeys([0, 6, 9], "bird") | {3: ""}

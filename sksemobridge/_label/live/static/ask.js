@@ -1,6 +1,6 @@
 // "Ask": one picture, and what it is. A check asks in the same way for what was predicted.
 import {
-  by_id, count, element, is_pressable, label_of, large, once_each, quoted, thumb,
+  by_id, count, element, is_pressable, label_of, large, once_each, quoted, strip, thumb,
 } from "./dom.js";
 import { Chooser } from "./labels.js";
 import { note, note_of, offer_strangers } from "./notes.js";
@@ -97,13 +97,13 @@ function draw_picture() {
   const question = is_checked ? `Check: is this ${quoted(current.predicted)}?` : "What is this?";
   set_text("question", question + (is_checked ? "" : said));
   set_text("name", current.name);
-  const picture = by_id("picture"), address = large(current.number);
-  if (picture.getAttribute("src") !== address) {
-    picture.src = address;
+  const picture = by_id("picture"), view = by_id("ask");
+  if (view.dataset.number !== `${current.number}`) {
+    picture.src = large(current.number);
     picture.alt = current.name;
     chooser.clear();
   }
-  by_id("ask").dataset.number = current.number;
+  view.dataset.number = current.number;
   chooser.show({
     likely: current.likely,
     label: is_checked ? null : current.label,
@@ -113,12 +113,15 @@ function draw_picture() {
 }
 
 function draw_burst() {
-  const others = current.burst?.numbers.filter((number) => number !== current.number) ?? [];
-  by_id("burst").hidden = !others.length;
-  by_id("burst").replaceChildren(
-    element("p", { class: "soft" },
-      `One answer labels all ${count(others.length + 1)} of this burst.`),
-    ...others.slice(0, 12).map((number) => thumb(number)));
+  const { burst } = current, place = by_id("burst");
+  place.hidden = burst.length < 2;
+  if (place.dataset.numbers === `${burst}`) return;
+  place.dataset.numbers = burst;
+  place.replaceChildren(...strip(burst, current.number, (number) => {
+    by_id("picture").src = large(number);
+  }));
+  by_id("burst-about").textContent = burst.length < 2 ? ""
+    : `One answer labels all ${count(burst.length)} of this burst.`;
 }
 
 function draw_recent() {
@@ -138,7 +141,8 @@ async function say(label) {
   if (!answer) return;
   const said = answer.said.label;
   mine.set(asked.number, said);
-  note_of(answer, `${asked.name}: ${label_of(said)}.`);
+  const more = answer.n_pictures > 1 ? ` and ${count(answer.n_pictures - 1)} more` : "";
+  note_of(answer, `${asked.name}${more}: ${label_of(said)}.`);
   if (said === "") offer_strangers(learnt);
 }
 

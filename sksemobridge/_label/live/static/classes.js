@@ -174,9 +174,9 @@ function draw_choice() {
 
 async function say(label) {
   const changed = [...tiles.chosen], n = changed.length;
-  const answer = n === 1 ? await act("say", { number: changed[0].number, label })
+  const answer = n === 1 ? await act("say", { number: changed[0].number, label, alone: true })
     : await act("page", {
-      pictures: changed.map(({ number, shown }) => ({ number, shown, label })),
+      alone: true, pictures: changed.map(({ number, shown }) => ({ number, shown, label })),
     });
   if (!answer) return;
   note_of(answer, `${plural(n, "picture")}: ${label_of(label)}.`, ["Undo", () => ways.undo()]);

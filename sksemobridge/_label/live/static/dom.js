@@ -33,6 +33,20 @@ export function thumb(number, attributes = {}) {
   return element("img", { src: small(number), alt: "", draggable: "false", ...attributes });
 }
 
+// Pictures of a burst, as buttons that call `show(number)`. The one in sight is pressed.
+export function strip(numbers, first, show) {
+  const buttons = numbers.map((number, i) => element("button", {
+    type: "button", "aria-pressed": number === first, "data-number": number,
+    "aria-label": `Picture ${i + 1} of ${numbers.length} of this burst`,
+    click: (event) => {
+      event.stopPropagation();
+      for (const one of buttons) one.setAttribute("aria-pressed", one === buttons[i]);
+      show(number);
+    },
+  }, thumb(number, { loading: "lazy" })));
+  return buttons;
+}
+
 // A click of the mouse gives a button no focus, and takes it from others: Space then presses
 // nothing. A field in which one types keeps it.
 export function keep_focus() {

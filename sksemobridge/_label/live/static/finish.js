@@ -1,7 +1,7 @@
 // Done: what people disagree about, the files, and what to do next.
 import { by_id, button, count, element, label_of, plural, quoted, thumb } from "./dom.js";
 import { Chooser } from "./labels.js";
-import { act, end, now, see } from "./state.js";
+import { act, end, has_bursts, now, see, tile_noun } from "./state.js";
 
 // Where to go back to.
 let from = "ask";
@@ -60,7 +60,8 @@ async function write() {
   const { state } = now;
   const left = state.total - state.seen;
   show("Writing the files …", [element("p", { class: "soft" },
-    `${count(state.labelled)} labels by you, ${count(left)} pictures that nobody saw.`)], []);
+    `${plural(state.labelled, has_bursts() ? "burst" : "label")} by you, `
+      + `${plural(left, tile_noun())} that nobody saw.`)], []);
   const answer = await act("done");
   if (answer) return show_end(answer);
   // Why stands above.

@@ -5,13 +5,13 @@ import { how_many_fit } from "./fit.js";
 import { is_choice } from "./keys.js";
 import { Chooser, ask_for } from "./labels.js";
 import { note, note_of, offer_strangers } from "./notes.js";
-import { act, now, see } from "./state.js";
+import { act, bursts_of, has_bursts, now, see, tile_noun } from "./state.js";
 import { Tiles } from "./tiles.js";
 
 // Pictures of a second look: among 48, two thirds of what was overlooked were found.
 const N_SECOND = 48;
 
-const tiles = new Tiles(by_id("look-tiles"), { click: mark, must_fit: true });
+const tiles = new Tiles(by_id("look-tiles"), { click: mark, must_fit: true, has_strips: true });
 const chooser = new Chooser(by_id("look-chooser"), choose, leave);
 // Which pictures: of one class (`name`), or those that were seen (a second look).
 let which = {}, left = 0, is_fetching = false, is_wanted = true;
@@ -191,7 +191,9 @@ async function the_rest_is_right() {
   const n_changed = sent.filter((tile) => tile.is_changed).length;
   const missing = n_missing
     ? ` ${plural(n_missing, "picture")} could not be shown and got no label.` : "";
-  const said = `${plural(answer.said, "label")} said, ${count(n_changed)} of them changed.`;
+  const labels = has_bursts() ? bursts_of(answer.said, answer.n_pictures)
+    : plural(answer.said, "label");
+  const said = `${labels} said, ${count(n_changed)} of them changed.`;
   note_of(answer, said + missing);
   if (sent.some(({ label }) => label === NONE)) offer_strangers(learnt);
   put_down();
@@ -210,8 +212,8 @@ function draw() {
   const changed = n_changed ? `, ${count(n_changed)} changed` : "";
   const of = which.name === undefined ? "" : ` of ${quoted(which.name)}`;
   by_id("look-count").textContent = is_empty ? ""
-    : look.is_of_seen ? `Second look at ${plural(all.length, "picture")}${changed}`
-      : `${plural(all.length, "picture")}${of} of ${count(left)} not yet seen${changed}`;
+    : look.is_of_seen ? `Second look at ${plural(all.length, tile_noun())}${changed}`
+      : `${plural(all.length, tile_noun())}${of} of ${count(left)} not yet seen${changed}`;
   by_id("look-about").hidden = chosen.size > 0;
   by_id("look-chosen").hidden = !chosen.size;
   by_id("look-count").hidden = chosen.size > 0;

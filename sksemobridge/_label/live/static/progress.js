@@ -1,7 +1,7 @@
 // The line at the top: how good the labels are, and when to stop.
 import { by_id, count, percent, plural } from "./dom.js";
 import { how_many_fit } from "./fit.js";
-import { now } from "./state.js";
+import { bursts_of, has_bursts, now } from "./state.js";
 
 // Share of right labels at which one may stop.
 const GOOD = 0.95;
@@ -19,7 +19,7 @@ export function draw_progress() {
   style.setProperty("--seen", state.seen / state.total);
   style.setProperty("--labelled", state.labelled / state.total);
   by_id("seen-bar").title = `${count(state.labelled)} labelled and ${count(state.seen)} seen of `
-    + `${count(state.total)}`;
+    + counts(state);
   const is_names = state.stage === "names", is_open = (state.check?.queue.length ?? 0) > 0;
   by_id("check").hidden = is_names || is_open;
   by_id("undo").disabled = !state.undoable;
@@ -29,10 +29,14 @@ export function draw_progress() {
 
 export function sentence(state) {
   const { seen, total, check } = state;
-  if (state.stage === "names") return `${count(total)} pictures.`;
+  if (state.stage === "names") return `${counts(state)}.`;
   if (check?.queue.length) return during(check);
-  return `${how_good(state)} ${what_is_left(seen, total)}`;
+  const of = has_bursts() ? ` ${counts(state)}.` : "";
+  return `${how_good(state)} ${what_is_left(seen, total)}${of}`;
 }
+
+const counts = ({ total, pictures }) =>
+  (has_bursts() ? bursts_of(total, pictures) : plural(total, "picture"));
 
 function how_good({ check, rest, labelled, total }) {
   if (!check?.done) labelled_at_check = null;

@@ -1,6 +1,6 @@
 // What the program said last, and the one way to change it.
 import { Failed, request } from "./api.js";
-import { by_id } from "./dom.js";
+import { by_id, plural } from "./dom.js";
 
 // Milliseconds between questions for news while the model learns.
 const SOON = 400;
@@ -9,6 +9,12 @@ const NOW_AND_THEN = 3000;
 
 // `state` is what the program said last. While an action is under way (`busy`), no other begins.
 export const now = { state: null, busy: false, ended: false };
+
+// Whether pictures are shown in bursts, and what a tile is then.
+export const has_bursts = () => now.state.total !== now.state.pictures;
+export const tile_noun = () => (has_bursts() ? "burst" : "picture");
+export const bursts_of = (n, n_pictures) =>
+  `${plural(n, "burst")}, ${plural(n_pictures, "picture")}`;
 
 const listeners = [];
 // Why nobody answers, and why the last action was refused.

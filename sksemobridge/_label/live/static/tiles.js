@@ -1,9 +1,11 @@
 // A grid of pictures under headings: one tab stop with arrows inside, marks, and a choice of tiles.
-import { by_id, element, label_of, large, small } from "./dom.js";
+import { by_id, count, element, label_of, large, small, strip, thumb } from "./dom.js";
 import { fit } from "./fit.js";
 
 // Milliseconds after which a press is a hold, which enlarges.
 const HOLD = 350;
+// Other pictures of a burst that a tile shows.
+const N_OTHERS = 3;
 
 // A picture as it is shown: `shown` is the label that stands over it, `label` the one it gets.
 class Tile {
@@ -24,8 +26,9 @@ class Tile {
 
 export class Tiles {
   // `click(tile, adds)` is called for a click or Space on a tile: `adds` with Shift.
-  constructor(place, { click, must_fit = false }) {
-    Object.assign(this, { place, click, must_fit, tiles: [], chosen: new Set() });
+  // With `has_strips` a tile shows the pictures of a burst, which get one label.
+  constructor(place, { click, must_fit = false, has_strips = false }) {
+    Object.assign(this, { place, click, must_fit, has_strips, tiles: [], chosen: new Set() });
     place.addEventListener("keydown", (event) => this.#move(event));
     place.addEventListener("keyup", (event) => { if (event.key === " ") event.preventDefault(); });
     this.resized = new ResizeObserver(() => this.fit());
@@ -63,12 +66,20 @@ export class Tiles {
       { alt: "", draggable: "false", load: redraw, error: redraw });
     tile.mark = element("span", { class: "mark" });
     tile.button = element("button", { type: "button", class: "tile", tabindex: "-1" },
-      tile.image, tile.mark);
+      tile.image, ...this.#strip(item), tile.mark);
     tile.image.src = small(item.number);
     this.#listen(tile);
     this.tiles.push(tile);
     this.draw(tile);
     return tile;
+  }
+
+  // The other pictures of a burst, in a row below the first, and how many there are.
+  #strip({ number, burst }) {
+    if (!this.has_strips || burst.length < 2) return [];
+    const others = burst.filter((other) => other !== number).slice(0, N_OTHERS);
+    return [element("span", { class: "strip" }, ...others.map((other) => thumb(other))),
+      element("span", { class: "size" }, count(burst.length))];
   }
 
   #listen(tile) {
@@ -112,7 +123,9 @@ export class Tiles {
       : tile.is_changed ? `, changed to ${label_of(tile.label)}` : "";
     const state = this.chosen.has(tile) ? ", chosen" : "";
     const shown = is_broken ? "cannot be shown" : label_of(tile.shown);
-    button.setAttribute("aria-label", `${item.name}: ${shown}${said}${state}`);
+    const burst = this.has_strips && item.burst.length > 1
+      ? ` and ${count(item.burst.length - 1)} more of its burst` : "";
+    button.setAttribute("aria-label", `${item.name}${burst}: ${shown}${said}${state}`);
     button.dataset.number = item.number;
     button.dataset.label = tile.label;
   }
@@ -168,17 +181,27 @@ export class Tiles {
   }
 }
 
-// Show a picture as large as it fits. A click or Escape closes it.
+// Show a picture as large as it fits, with those of its burst. A click or Escape closes it.
 export function enlarge(item) {
-  by_id("large-picture").src = large(item.number);
+  const show = (number) => { by_id("large-picture").src = large(number); };
+  show(item.number);
   by_id("large-picture").alt = item.name;
   by_id("large").lastElementChild.textContent = item.name;
+  by_id("large-burst").hidden = item.burst.length < 2;
+  by_id("large-burst").replaceChildren(...strip(item.burst, item.number, show));
   if (!by_id("large").open) by_id("large").showModal();
 }
 
 by_id("large").addEventListener("click", () => by_id("large").close());
 by_id("large").addEventListener("keydown", (event) => {
-  if ([".", " ", "Enter", "Escape"].includes(event.key)) {
+  const step = { ArrowRight: 1, ArrowLeft: -1 }[event.key];
+  if (step) {
+    const all = [...by_id("large-burst").children];
+    const next = all[all.findIndex((one) => one.matches("[aria-pressed=true]")) + step];
+    next?.click();
+    next?.focus();
+    event.preventDefault();
+  } else if ([".", " ", "Enter", "Escape"].includes(event.key)) {
     by_id("large").close();
     event.preventDefault();
   }
