@@ -41,8 +41,9 @@ def stranger_proba(classifier: Any, X: ArrayLike, strangers: ArrayLike) -> NDArr
     """Return the probability that each image belongs to none of the classes, given examples of such
     images.
 
-    A logistic regression has three features: how well the names of the classes fit, and the cosines
-    to the most similar shot and to the most similar stranger. It learns from shots and strangers.
+    Such images are called strangers here. A logistic regression has three features: how well the
+    names of the classes fit, and the cosines to the most similar shot and to the most similar
+    stranger. It learns from shots and strangers.
     All images together count as up to ten further examples, which are hardly strangers. So one
     stranger that is none, by mistake, does little harm. But if the names fit two kinds of images
     differently well, and most examples of the worse kind are strangers, all of this kind are.

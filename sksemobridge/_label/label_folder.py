@@ -77,8 +77,8 @@ def label_folder(
         Names of the classes. A text has commas between them, or is the path of a `.txt` file with
         one a line.
     shots : str, os.PathLike or None, default=None
-        Folder of labelled images, with a sub-folder for each class. An empty one is a class that is
-        known by its name.
+        Folder of labelled images, with a sub-folder for each class. Of a class with an empty one,
+        only the name is used.
     embeddings : str, os.PathLike or None, default=None
         A `.npz` file of embeddings by a model of your own, in place of `encoder`: `paths (n,)`,
         relative to `photos` or absolute, and `images (n, D)`. It may have `names (C,)` with

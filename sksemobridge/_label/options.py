@@ -44,7 +44,8 @@ class LabelOptions:
         endings=TABLES,
     )
     shots: str | None = _option(
-        "labelled images, a sub-folder for each class; an empty one is known by its name", "FOLDER"
+        "labelled images, a sub-folder for each class; of an empty one, only the name is used",
+        "FOLDER",
     )
     classes: str | tuple[str, ...] | None = _option(
         'names of classes, such as "beach, port", or a .txt with one a line', "NAMES"
@@ -55,7 +56,7 @@ class LabelOptions:
         default=False,
     )
     answers: str | None = _option(
-        "what you say in the page (default: OUT with .answers.jsonl)",
+        "your answers in the page (default: OUT with .answers.jsonl)",
         "FILE",
         endings=(".jsonl",),
     )
@@ -148,7 +149,7 @@ class LabelOptions:
 
 
 def flag(name: str) -> str:
-    """How an option is said to the command."""
+    """How an option is given to the command."""
     return f"--{name.replace('_', '-')}"
 
 

@@ -52,7 +52,8 @@ def summary(job, labels, evidence):
         return [*lines, f"No shots: the names of {len(names)} classes alone."]
     if by_name := sorted({*labels.classifier.classes_} - {*shots.labels}):
         lines.append(
-            f"Classes without shots, known by their names alone ({len(by_name)}): {listed(by_name)}"
+            f"Classes without shots, predicted by their names alone ({len(by_name)}): "
+            f"{listed(by_name)}"
         )
     if 0 < job.alpha < 1 / (len(shots.labels) + 1):
         few = (

@@ -388,7 +388,7 @@ def test_names_alone_label(label):
     shutil.rmtree("shots/fruit")
     os.mkdir("shots/fruit_of_trees")
     said = label(f"{SHOTS} --classes names.txt --out b.csv --save model.joblib")[1]
-    assert "known by their names alone (1): fruit_of_trees" in said
+    assert "predicted by their names alone (1): fruit_of_trees" in said
     label("photos --model-file model.joblib --out c.csv")
     assert rows_of("c.csv") == rows_of("b.csv")
 

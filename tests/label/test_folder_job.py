@@ -118,7 +118,7 @@ def test_a_class_whose_shots_cannot_be_read_is_known_by_its_name(label):
     status, said = label(f"photos/more {SHOTS.removeprefix('photos')} --out a.csv")
     assert status == 0
     assert said.count("Skipped the shot") == 4
-    assert "known by their names alone (1): bird" in said
+    assert "predicted by their names alone (1): bird" in said
 
 
 def test_a_correction_is_for_all_links_to_its_file(label):

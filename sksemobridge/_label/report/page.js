@@ -29,12 +29,12 @@ const VIEWS = {
   next: [
     "Label next",
     () => data.next.map((i) => data.pictures[i]),
-    "A label of theirs teaches the classifier most.",
+    "Labels of these teach the classifier most.",
   ],
   none: [
     "None of these",
     () => turned_away,
-    "These look like none of the classes, or a person said so.",
+    "These look like none of the classes, or somebody marked them so.",
   ],
   doubtful: [
     "Doubtful shots",

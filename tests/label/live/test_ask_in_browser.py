@@ -42,7 +42,7 @@ def test_keys_and_buttons_label_and_take_back(ask):
     # What was answered can be answered again.
     person.click("#recent button", which=-1)
     assert person.asked() == first
-    assert f"You said “{choices[1][1]}”" in person.text("question")
+    assert f"Your answer: “{choices[1][1]}”" in person.text("question")
     person.press("Escape")
     assert person.asked() != first
 
@@ -124,7 +124,7 @@ def test_another_person_is_heard_of(ask):
     number = person.asked()
     person.page.act("say", tab="other", who="Bob", number=number, label="fruit")
     wait_until(lambda: person.asked() != number)
-    assert "Bob said “fruit”" in person.text("note")
+    assert "Bob answered “fruit”" in person.text("note")
 
 
 def test_a_name_is_typed_once(ask):

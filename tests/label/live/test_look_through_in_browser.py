@@ -22,7 +22,7 @@ def test_the_rest_is_right(look):
     assert person.text("rest-right").startswith("All are right")
     person.press("Enter")
     assert person.page.labels() == shown
-    assert f"{len(shown)} labels said, 0 of them changed" in person.text("note")
+    assert f"{len(shown)} pictures labelled, 0 of them changed" in person.text("note")
 
 
 def test_a_click_marks_a_wrong_tile_with_the_likeliest_other_class(look):

@@ -29,8 +29,8 @@ export const ask = {
       if (current?.number !== number && !mine.has(number)) continue;
       if (before !== label) {
         const after = before === undefined ? "" : `, after ${quoted(before)} here`;
-        const said = label === null ? "took back what was said" : `said ${quoted(label)}`;
-        note(`${who || "Another tab"} ${said} of ${name}${after}.`);
+        const said = label === null ? "took back the answer" : `answered ${quoted(label)}`;
+        note(`${who || "Another tab"} ${said} for ${name}${after}.`);
       }
       mine.delete(number);
       if (current?.number === number) current = null;
@@ -93,7 +93,7 @@ function draw_picture() {
   const is_checked = in_check() && now.state.check.queue.some((item) => same(item, current));
   // A check is of random pictures, not of easy ones.
   by_id("later").hidden = is_checked;
-  const said = current.label === null ? "" : ` You said ${quoted(current.label)}.`;
+  const said = current.label === null ? "" : ` Your answer: ${quoted(current.label)}.`;
   const question = is_checked ? `Check: is this ${quoted(current.predicted)}?` : "What is this?";
   set_text("question", question + (is_checked ? "" : said));
   set_text("name", current.name);

@@ -192,8 +192,8 @@ async function the_rest_is_right() {
   const missing = n_missing
     ? ` ${plural(n_missing, "picture")} could not be shown and got no label.` : "";
   const labels = has_bursts() ? bursts_of(answer.said, answer.n_pictures)
-    : plural(answer.said, "label");
-  const said = `${labels} said, ${count(n_changed)} of them changed.`;
+    : plural(answer.said, "picture");
+  const said = `${labels} labelled, ${count(n_changed)} of them changed.`;
   note_of(answer, said + missing);
   if (sent.some(({ label }) => label === NONE)) offer_strangers(learnt);
   put_down();

@@ -119,7 +119,7 @@ export class Tiles {
     const text = is_broken ? "cannot be shown" : tile.is_changed ? label_of(tile.label) : "";
     mark.textContent = text;
     button.setAttribute("aria-pressed", tile.is_changed);
-    const said = tile.elsewhere ? `, ${item.who || "another tab"} said ${label_of(tile.label)}`
+    const said = tile.elsewhere ? `, ${item.who || "another tab"} answered ${label_of(tile.label)}`
       : tile.is_changed ? `, changed to ${label_of(tile.label)}` : "";
     const state = this.chosen.has(tile) ? ", chosen" : "";
     const shown = is_broken ? "cannot be shown" : label_of(tile.shown);
