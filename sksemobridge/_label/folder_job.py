@@ -80,6 +80,15 @@ class FolderLabels:
         steps = [*self.pipeline.steps[:-1], (self.pipeline.steps[-1][0], classifier)]
         return replace(self, pipeline=SeMoBridgePipeline(steps))
 
+    def after_photos(self):
+        """The labels by a classifier that has learnt from all pictures, where it can and they are
+        enough.
+        """
+        if not hasattr(self.classifier, "with_unlabeled") or len(self.embeddings) < LEAST_POOL:
+            return self
+        taught = self.classifier.with_unlabeled(self.embeddings, self.groups)
+        return replace(self.with_classifier(taught), taught_by=np.arange(len(self.embeddings)))
+
     @cached_property
     def rows(self):
         """Rows of the table, one for each file."""

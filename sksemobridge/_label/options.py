@@ -104,7 +104,8 @@ class LabelOptions:
         "save the classifier (.skops or .joblib)", "FILE", endings=CLASSIFIERS
     )
     model_file: str | None = _option(
-        "classifier of an earlier --save (.joblib files of others can run any program)",
+        "classifier of an earlier --save, which learns from PHOTOS too (.joblib files of others can"
+        " run any program)",
         "FILE",
         endings=CLASSIFIERS,
         excludes=(
@@ -114,7 +115,6 @@ class LabelOptions:
             "corrections",
             "model",
             "names",
-            "each_by_itself",
         ),
         why="its classifier is fitted already",
     )

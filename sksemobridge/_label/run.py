@@ -22,7 +22,7 @@ from .read_folder import (
     read_given,
 )
 from .sort_into import earlier_copies
-from .summary import burst_lines, summary
+from .summary import burst_lines, how_taught, summary
 from .write_files import check_file, check_outputs, write_files
 
 
@@ -44,8 +44,11 @@ def run(options):
         real = [os.path.realpath(path) for path in paths if path not in problems]
         groups = groups_of(bursts, real)
         labels = FolderLabels(pipeline, paths, problems, X, options.alpha, groups=groups)
+        if not options.each_by_itself:
+            labels = labels.after_photos()
         with answers:
-            return write_files(options, answers, labels, burst_lines(labels))
+            lines = [*burst_lines(labels), how_taught(labels)]
+            return write_files(options, answers, labels, lines)
     if not options.open:
         job, said = _job(options, answers)
         labels = job.fit(said, evaluate=True)

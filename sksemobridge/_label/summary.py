@@ -19,6 +19,16 @@ def burst_lines(labels):
     return [] if labels.groups is None else [f"{count_bursts(labels.groups)}."]
 
 
+def how_taught(labels):
+    """A sentence on whether labels depend on the other images."""
+    if not len(labels.taught_by):
+        return "Each image was labelled by itself."
+    return (
+        f"The {len(labels.taught_by)} images without a label taught the classifier too, so that a"
+        " label depends on the others."
+    )
+
+
 def summary(job, labels, evidence):
     """Lines on how the labels came about. `evidence` are further arguments of `share_right`."""
     shots, names, lines = labels.shots, labels.classifier.class_names_, burst_lines(labels)
@@ -43,11 +53,7 @@ def summary(job, labels, evidence):
             if real in answers
         ]
         lines.append(f"Different answers ({len(named)}), the last counts: {listed(named)}")
-    how = (
-        f"The {len(labels.taught_by)} images without a label taught the classifier too, so that a"
-        " label depends on the others."
-    )
-    lines.append(how if len(labels.taught_by) else "Each image was labelled by itself.")
+    lines.append(how_taught(labels))
     if labels.evaluation is None:
         return [*lines, f"No shots: the names of {len(names)} classes alone."]
     if by_name := sorted({*labels.classifier.classes_} - {*shots.labels}):

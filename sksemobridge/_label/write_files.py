@@ -7,8 +7,10 @@ from dataclasses import fields
 from pathlib import Path
 
 import joblib
+import numpy as np
 
 from .._utils.files import new_file
+from .class_names import NONE_OF_THESE
 from .folder_job import model_names
 from .folder_table import count_files, write_table
 from .messages import UsageError
@@ -82,9 +84,11 @@ def write_files(options, answers, labels, lines):
     counts, skipped = count_files(labels.rows)
     written = [f"Skipped {row['path']}: {row['problem']}." for row in skipped]
     page = functools.partial(report, options.report, options.photos, labels, lines)
+    # What learnt them is beside the classifier.
+    lacks = f" (it does not know “{NONE_OF_THESE}”)" * bool(np.any(labels.strangers))
     for name, note, write in (
         ("report", "Page to look at", lambda path: path.write_text(page(), "utf-8")),
-        ("save", "Classifier", lambda path: _save(labels.pipeline, path)),
+        ("save", f"Classifier{lacks}", lambda path: _save(labels.pipeline, path)),
         ("out", counts, lambda path: write_table(labels.rows, path)),
     ):
         if (path := getattr(options, name)) is None:
