@@ -43,15 +43,21 @@ def near_copies(u, codes):
 
     def distances(rows):
         """Half of the distance of each row to other classes, and the distance to its own."""
-        half, own = np.empty((2, len(rows)))
-        of_cell = u[rows].astype(np.float32)  # half of the time
-        for part in _blocks(len(rows)):
-            some = rows[part]
-            distance, same = 1 - of_cell[part] @ of_cell.T, codes[some, None] == codes[rows]
-            half[part] = np.maximum(distance.min(axis=1, where=~same, initial=2.0), 0) / 2
-            same[np.arange(len(some)), part.start + np.arange(len(some))] = False
-            own[part] = distance.min(axis=1, where=same, initial=2.0)
-        return rows, half, own
+        # The rows of a class come together, so that no table says which pairs are of one class.
+        rows = rows[np.argsort(codes[rows], kind="stable")]
+        start = np.flatnonzero(np.diff(codes[rows], prepend=codes[rows[0]] - 1))
+        stop = np.append(start[1:], len(rows))
+        own = np.empty(len(rows), dtype=np.float32)
+        of_cell = u[rows].astype(np.float32, copy=False)  # half of the time
+        # The product of an array with itself takes half of the time of parts of it.
+        cosine = of_cell @ of_cell.T
+        np.fill_diagonal(cosine, -1.0)
+        for first, last in zip(start, stop):
+            of_class = cosine[first:last, first:last]
+            own[first:last] = of_class.max(axis=1)
+            of_class[:] = -1.0
+        others = cosine.max(axis=1)
+        return rows, np.maximum(1 - others, 0) / 2, 1 - own
 
     rows, half, own = map(np.concatenate, zip(*in_parallel(distances, cells)))
     np.minimum.at(room, rows, half)
@@ -66,7 +72,7 @@ def near_copies(u, codes):
         take much memory.
         """
         rows = rows[is_near[rows]]
-        of_cell = u[rows].astype(np.float32)
+        of_cell = u[rows].astype(np.float32, copy=False)
         closeness = of_cell @ of_cell.T
         for part in _blocks(len(rows)):
             distance = np.maximum(1 - closeness[part], 0)
