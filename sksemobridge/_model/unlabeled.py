@@ -25,11 +25,11 @@ from typing import NamedTuple
 
 import numpy as np
 from scipy.optimize import brentq
-from scipy.special import entr, logsumexp, softmax
+from scipy.special import logsumexp
 from sklearn.base import clone
 from sklearn.mixture import GaussianMixture
 
-from .._utils.array_api import l2_normalize
+from .._utils.array_api import l2_normalize, softmax
 from .class_means import fit_slope
 from .linear import Linear, total
 from .near_copies import near_copies
@@ -42,8 +42,12 @@ SHARPNESS = 0.04
 SHARPNESS_WITHOUT_TEXT = 0.07
 # A name counts as this many images in the mean of its class.
 WORTH_OF_NAME = 10.0
-# Rounds of expectation maximisation. Labels hardly move after them.
+# Most rounds of expectation maximisation. They end when labels hardly move.
 ROUNDS = 20
+# A label that moves by less hardly moves. With names, three to eight rounds take the place of 20.
+SETTLED = 0.01
+# The share of the images with a label that may still move. Few of them need many more rounds.
+STILL_MOVING = 1e-3
 # Divergence of the predicted shares from even ones (in nats) for which half of them is believed.
 # 0.12 or 0.15: less than 0.2 points on any kind of folder.
 UNEVEN_SHARES = 0.15
@@ -81,8 +85,11 @@ LEAST_FACTOR = 0.5
 MOST_FOR_HARD_SHOTS = 4 / 3
 # Bounds of the logarithm of the factor that keeps the mean entropy.
 LOG_FACTORS = (-2.0, 2.0)
+# Largest number of logits of which the mean entropy is taken. If there are more, it is that of
+# evenly spaced images. All images of 1,000 classes would take longer than the rounds.
+MOST_FOR_ENTROPY = 2**20
 # Tolerance of this logarithm.
-TOL_OF_FACTOR = 1e-4
+TOL_OF_FACTOR = 1e-5
 # Least variance of a feature, as a share of the mean variance.
 LEAST_VARIANCE = 1e-3
 # Least mean squared distance of images to their mean: equal images have a variance, too.
@@ -105,7 +112,7 @@ class Known(NamedTuple):
 class Pool(NamedTuple):
     """Unlabelled images, and in which groups they are. An image may be in several."""
 
-    X: np.ndarray  # embeddings `(N, D)` in float64, distinct and ordered by content
+    X: np.ndarray  # embeddings `(N, D)`, distinct and ordered by content
     image: np.ndarray  # the number of an image `(m,)`
     group: np.ndarray  # a group that it is in `(m,)`
 
@@ -124,8 +131,22 @@ def sorted_sample(X, n_classes, groups=None):
     """
     most = max(MOST_SAMPLE_VALUES // max(X.shape[1], n_classes), LEAST_SAMPLE)
     rows = evenly_spaced(len(X), most)
-    distinct, image = np.unique(X[rows], axis=0, return_inverse=True)
-    return Pool(distinct.astype(np.float64), image, rows if groups is None else groups[rows])
+    distinct, image = distinct_rows(X[rows])
+    return Pool(distinct, image, rows if groups is None else groups[rows])
+
+
+def distinct_rows(X):
+    """The distinct rows of `X (n, D)` in lexicographic order, and which of these each row is."""
+    order = np.lexsort(X.T[2::-1])
+    ordered = X[order]
+    is_new = np.append(True, np.any(ordered[1:] != ordered[:-1], axis=1))
+    # Three numbers seldom leave open which of two rows comes first. To compare all takes longer.
+    is_open = np.append(False, np.all(ordered[1:, :3] == ordered[:-1, :3], axis=1))
+    if np.any(is_new & is_open):
+        return np.unique(X, axis=0, return_inverse=True)
+    index = np.empty(len(X), dtype=np.intp)
+    index[order] = np.cumsum(is_new) - 1
+    return ordered[is_new], index
 
 
 def terms_with_unlabeled(terms, pool, known, is_even):
@@ -136,11 +157,15 @@ def terms_with_unlabeled(terms, pool, known, is_even):
     offsets and no factor of hard shots.
     """
     linear = total(terms.values())
-    u, index = without_copies(l2_normalize(pool.X), linear(pool.X))
+    u = l2_normalize(pool.X)
+    logits = logits_of(u, linear)
+    joined, index = without_copies(u, logits)
     weight = weight_in_groups(index[pool.image], pool.group)
-    if np.square(u - u.mean(axis=0)).sum() < SPREAD_OF_COPIES * len(u):
-        u, weight = l2_normalize(u.mean(axis=0, keepdims=True)), np.ones(1)
-    factor, change = learn_unlabeled(linear(u), u, known, is_even, weight)
+    if np.square(joined - joined.mean(axis=0)).sum() < SPREAD_OF_COPIES * len(joined):
+        joined, weight = l2_normalize(joined.mean(axis=0, keepdims=True)), np.ones(1)
+    if len(joined) < len(u):
+        u, logits = joined, logits_of(joined, linear)
+    factor, change = learn_unlabeled(logits, u, known, is_even, weight)
     scaled = {name: factor * term for name, term in terms.items()}
     if "correction" in scaled:
         change = scaled["correction"] + change
@@ -153,7 +178,22 @@ def without_copies(u, logits):
     """
     group = near_copies(u, logits.argmax(axis=1))
     first, index, counts = np.unique(group, return_inverse=True, return_counts=True)
-    return l2_normalize(sum_rows(u, 1 / counts[index], index, len(first))), index
+    if len(first) == len(u):
+        return u, index
+    return l2_normalize(sum_rows(u, 1 / counts[index], index, len(first))).astype(u.dtype), index
+
+
+def logits_of(u, linear):
+    """The logits `(N, C)` of unit embeddings `u (N, D)` in single precision, up to a term that all
+    classes share.
+    """
+    # Single precision takes half of the time. What all images and all classes have in common would
+    # hide digits of their differences.
+    centre, weights = u.mean(axis=0, dtype=np.float64), linear.weights - linear.weights.mean(axis=0)
+    logits = (u - centre).astype(np.float32) @ weights.T.astype(np.float32)
+    offsets = linear.offsets - linear.offsets.mean() + weights @ centre
+    logits += offsets.astype(np.float32)
+    return logits
 
 
 def weight_in_groups(image, group):
@@ -169,7 +209,7 @@ def weight_in_groups(image, group):
 
 def typical_of_names(logits):
     """Whether each image is typical of names `(N,)`, by its `logits (N, C)` of the names alone."""
-    x = logsumexp(logits, axis=1, keepdims=True)
+    x = logsumexp(logits, axis=1, keepdims=True).astype(np.float64)
     everything = np.ones(len(x), dtype=bool)
     if len(x) < 3 or np.ptp(x) == 0:
         return everything
@@ -190,6 +230,7 @@ def learn_unlabeled(logits, u, known, is_even=True, weight=1.0):
     Logits `f (N, C)` and unit embeddings `u (N, D)` are those of the images, which count as
     `weight (N,)`.
     """
+    logits = logits.astype(np.float32, copy=False)
     n_classes = logits.shape[1]
     weight = np.broadcast_to(weight, len(u))
     n_images = weight.sum()
@@ -204,13 +245,16 @@ def learn_unlabeled(logits, u, known, is_even=True, weight=1.0):
     )
 
     hard = hard_shot_factor(u, known, weight) if trust else 1.0
-    logits = hard * logits
+    logits = np.float32(hard) * logits
     offsets = trust * class_offsets(logits, weight)
-    mixture.fit(logits + offsets, sharpness)
+    mixture.fit(logits + offsets.astype(np.float32), sharpness)
     weights, constants = mixture.discriminant()
     weights, offsets = sharpness * weights, offsets + sharpness * constants
     offsets = offsets - weights @ mixture.centre
-    factor = match_entropy(logits + u @ weights.T + offsets, logits, weight)
+    some = evenly_spaced(len(u), max(MOST_FOR_ENTROPY // n_classes, 1))
+    before = logits[some].astype(np.float64)
+    changed = before + u[some] @ weights.T + offsets
+    factor = match_entropy(changed, before, weight[some], n_images)
     return hard * factor, Linear(factor * weights, factor * offsets)
 
 
@@ -222,24 +266,24 @@ class Mixture:
     """
 
     def __init__(self, u, weight, known, worth_of_name):
-        self.n_images, self.weight_of_image = weight.sum(), weight
-        self.column = weight[:, None].astype(np.float32)
+        self.weight_of_image, self.column = weight, weight[:, None].astype(np.float32)
         self.centre = np.average(u, axis=0, weights=weight)
         # Single precision takes half of the time, and changes probabilities by about 1e-5.
         self.v = (u - self.centre).astype(np.float32)
+        self.texts, self.worth_of_name = known.texts, worth_of_name * known.has_text
+        n_classes, shots = len(known.has_text), known.u - self.centre
+        self.sums_of_shots = sum_rows(shots, known.weight, known.codes, n_classes)
+        self.counts_of_shots = np.bincount(known.codes, known.weight, n_classes)
+        self.n_images = weight.sum() + known.weight.sum()
         squares = self.column * np.square(self.v)
         self.sum_of_squares = squares.sum(axis=0, dtype=np.float64)
-        self.texts, self.worth_of_name = known.texts, worth_of_name * known.has_text
-        n_classes = len(known.has_text)
-        self.shots, self.codes, self.weight = known.u - self.centre, known.codes, known.weight
-        self.sums_of_shots = sum_rows(self.shots, self.weight, self.codes, n_classes)
-        self.counts_of_shots = np.bincount(self.codes, self.weight, n_classes)
+        self.sum_of_squares += known.weight @ np.square(shots)
 
     def agreement(self, logits):
         """`agree` of the logits `(N, C)` of a model."""
         labels, best = self._labels(logits), logits.argmax(axis=1)
         counts = np.maximum(labels.sum(axis=0), LEAST_COUNT)
-        self._update(labels, 0.0, counts)
+        self._update(labels.sum(axis=0), labels.T @ self.v, 0.0, counts)
         values = self._values()
         own = np.take_along_axis(labels, best[:, None], axis=1)
         others = counts[best, None] * self.means[best] - own * self.v
@@ -252,21 +296,28 @@ class Mixture:
     def fit(self, logits, sharpness):
         """Expectation maximisation from the `logits (N, C)`."""
         labels = self._labels(logits)
+        numbers, products = labels.sum(axis=0, dtype=np.float64), labels.T @ self.v
         sums, counts = self.sums_of_shots, np.maximum(self.counts_of_shots, LEAST_COUNT)
         if np.any(self.worth_of_name):
             # The slope of the names is that of means by these labels.
-            numbers = labels.sum(axis=0, dtype=np.float64)
-            means = (labels.T @ self.v) / np.maximum(numbers, LEAST_COUNT)[:, None]
+            means = products / np.maximum(numbers, LEAST_COUNT)[:, None]
             slope = fit_slope(self.texts, means, numbers)
             predicted = slope * (self.texts - self.texts.mean(axis=0))
-            sums, counts = (
-                sums + self.worth_of_name[:, None] * predicted,
-                counts + self.worth_of_name,
-            )
-        self._update(labels, sums, counts + labels.sum(axis=0))
+            sums = sums + self.worth_of_name[:, None] * predicted
+            counts = counts + self.worth_of_name
+        self._update(numbers, products, sums, counts + numbers)
         for _ in range(ROUNDS):
-            labels = self._labels(logits + sharpness * self._values())
-            self._update(labels, sums, counts + labels.sum(axis=0))
+            before = labels
+            values = self._values()
+            values *= np.float32(sharpness)
+            values += logits
+            labels = self._labels(values)
+            numbers = labels.sum(axis=0, dtype=np.float64)
+            self._update(numbers, labels.T @ self.v, sums, counts + numbers)
+            before -= labels
+            is_moving = np.abs(before, out=before).max(axis=1) >= SETTLED
+            if np.mean(is_moving) <= STILL_MOVING:
+                break
 
     def discriminant(self):
         """Weights `(C, D)` and constants `(C,)` of `g`."""
@@ -275,26 +326,26 @@ class Mixture:
 
     def _labels(self, logits):
         """Soft labels `(N, C)`. Those of an image sum to its weight."""
-        return self.column * softmax(logits, axis=1).astype(np.float32)
+        labels = softmax(logits)
+        labels *= self.column
+        return labels
 
     def _values(self):
         """`g (N, C)` of the images."""
         weights, constants = self.discriminant()
-        return self.v @ weights.T.astype(np.float32) + constants.astype(np.float32)
+        values = self.v @ weights.T.astype(np.float32)
+        values += constants.astype(np.float32)
+        return values
 
-    def _update(self, labels, sums, counts):
-        """Means and variances from soft labels, where `counts (C,)` has the images with these
-        labels, too.
+    def _update(self, numbers, products, sums, counts):
+        """Means and variances from soft labels, of which `numbers (C,)` are the sums, and
+        `products (C, D)` those of the images. `sums` and `counts (C,)` have what else is known of
+        the means, and the counts these labels, too.
         """
-        products = labels.T @ self.v
         self.means = ((sums + products) / counts[:, None]).astype(np.float32)
-        scatter = self.sum_of_squares + np.sum(
-            self.means * (self.means * labels.sum(axis=0)[:, None] - 2 * products),
-            axis=0,
-            dtype=np.float64,
-        )
-        scatter += self.weight @ np.square(self.shots - self.means[self.codes])
-        variance = scatter / (self.n_images + self.weight.sum())
+        numbers, products = numbers + self.counts_of_shots, products + self.sums_of_shots
+        change = self.means * (self.means * numbers[:, None] - 2 * products)
+        variance = (self.sum_of_squares + change.sum(axis=0)) / self.n_images
         least = LEAST_VARIANCE * max(variance.mean(), LEAST_SPREAD / len(variance))
         self.variance = np.maximum(variance, least)
 
@@ -310,8 +361,7 @@ def hard_shot_factor(u, known, weight=1.0):
     n_images = weight.sum()
 
     def margin(images, weight):
-        second, best = np.sort(images @ known.texts.T, axis=1)[:, -2:].T
-        return np.average(best - second, weights=weight)
+        return np.average(margins(images @ known.texts.T.astype(images.dtype)), weights=weight)
 
     ratio = margin(u, weight) / max(margin(known.u, known.weight), np.finfo(float).tiny)
     return float(
@@ -319,17 +369,28 @@ def hard_shot_factor(u, known, weight=1.0):
     )
 
 
+def margins(values):
+    """The difference of the two largest `values (n, C)` of each row `(n,)`. It overwrites the
+    largest.
+    """
+    each, best = np.arange(len(values)), values.argmax(axis=1)
+    largest = values[each, best]
+    values[each, best] = -np.inf
+    return largest - values.max(axis=1)
+
+
 def class_offsets(logits, weight=1.0):
     """Offsets `(C,)`, by `logits (N, C)` of images that count as `weight (N,)`: uneven shares of
     the predictions are believed, others become more even.
     """
-    p = softmax(logits, axis=1)
+    # The share of a class that is predicted nowhere may be too small for single precision.
+    p = softmax(logits.astype(np.float64))
     n_classes = p.shape[1]
     weight = np.broadcast_to(weight, len(p))
     n_images = weight.sum()
     shares = np.maximum(np.average(p, axis=0, weights=weight), np.finfo(float).tiny)
     divergence = np.log(n_classes) + shares @ np.log(shares)
-    mean_square = np.average(np.square(p).sum(axis=1), weights=weight)
+    mean_square = np.average(np.einsum("nc,nc->n", p, p), weights=weight)
     chance = n_classes / (2 * n_images) * (mean_square - np.square(shares).sum())
     uneven = (max(divergence - chance, 0.0) / UNEVEN_SHARES) ** 4
     believed = shares + PART_OF_SHARE / n_classes
@@ -340,14 +401,18 @@ def class_offsets(logits, weight=1.0):
     return offsets / (1 + (max(FEW_OF_CLASS * n_classes, FEW_IMAGES) / n_images) ** 2)
 
 
-def match_entropy(changed, logits, weight):
-    """The factor of the `changed` logits `(N, C)` that gives them the mean entropy of `logits`, of
-    images that count as `weight (N,)`.
+def match_entropy(changed, logits, weight, n_images):
+    """The factor of the `changed` logits `(n, C)` that gives them the mean entropy of `logits`, of
+    images that count as `weight (n,)`. They are some of `n_images`.
     """
-    n_images = weight.sum()
 
     def entropy(values):
-        return np.average(entr(softmax(values, axis=1)).sum(axis=1), weights=weight)
+        shifted = values - values.max(axis=1, keepdims=True)
+        p = np.exp(shifted)
+        sums = p.sum(axis=1)
+        # of one exponential: the mean of -log p
+        entropies = np.log(sums) - np.einsum("nc,nc->n", p, shifted) / sums
+        return np.average(entropies, weights=weight)
 
     wanted = entropy(logits)
 

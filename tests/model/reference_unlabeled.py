@@ -109,6 +109,7 @@ def learn(coef, intercept, X, T, has_name, tau, shots, codes, omega, is_even=Tru
         slope = slope_of(T, z.T @ v / np.maximum(numbers, 1e-3)[:, None], numbers)
         predicted = slope * (T - T.mean(axis=0))
     for step in range(21):
+        z_before = z
         if step:
             z = softmax(h * f + offsets + s * np.array([g(row, mu, var) for row in v]), axis=1)
             z *= x[:, None]
@@ -117,6 +118,8 @@ def learn(coef, intercept, X, T, has_name, tau, shots, codes, omega, is_even=Tru
             mu[c] = kappa[c] * predicted[c] + z[:, c] @ v + omega[own] @ w[own]
             mu[c] /= max(omega[own].sum(), 1e-3) + kappa[c] + z[:, c].sum()
         var = variance(z, mu)
+        if step and np.mean(np.max(abs(z - z_before), axis=1) >= 0.01) <= 1e-3:
+            break
     weights = h * coef + s * mu / var
     constants = h * intercept + offsets - s * np.sum((mu**2 / 2 + mu * centre) / var, axis=1)
 

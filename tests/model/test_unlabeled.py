@@ -11,6 +11,7 @@ from sklearn.metrics import log_loss
 from sksemobridge import FewShotClassifier, PrecomputedTextEncoder
 from sksemobridge._model.unlabeled import (
     Known,
+    distinct_rows,
     learn_unlabeled,
     match_entropy,
     sorted_sample,
@@ -195,6 +196,16 @@ def test_names_alone_leave_strangers_out():
     assert typical_of_names(logits[:300]).all()
 
 
+@pytest.mark.parametrize("n_values", [2, 3, 1000])
+def test_equal_images_become_one_in_an_order_of_their_content(n_values):
+    """Also where images agree in the first numbers."""
+    X = np.random.default_rng(0).integers(0, n_values, size=(200, 6)).astype(np.float32)
+    X = np.vstack([X, X[::3]])
+    expected = np.unique(X, axis=0, return_inverse=True)
+    for found, wanted in zip(distinct_rows(X), expected):
+        np.testing.assert_array_equal(found, wanted)
+
+
 def test_the_model_is_as_certain_as_before():
     logits, u, known = random_problem(n=20000)
     factor, change = learn_unlabeled(logits, u, known)
@@ -206,11 +217,11 @@ def test_the_model_is_as_certain_as_before():
 def test_the_factor_that_keeps_the_entropy_is_bounded_and_that_of_few_images_is_near_one():
     logits, _, _ = random_problem(n=64)
     for times, expected in ((1.25, 0.8), (4.0, 0.5), (0.8, 1.25)):
-        factor = match_entropy(times * logits, logits, np.ones(64))
+        factor = match_entropy(times * logits, logits, np.ones(64), 64)
         assert factor == pytest.approx(np.sqrt(expected), rel=1e-3)
     # No factor makes equal logits certain, or certain ones less so.
     for changed in (np.zeros(logits.shape), 1e6 * logits):
-        assert match_entropy(changed, logits, np.ones(64)) == 1
+        assert match_entropy(changed, logits, np.ones(64), 64) == 1
 
 
 def test_of_very_many_images_an_even_sample_is_used(monkeypatch):
