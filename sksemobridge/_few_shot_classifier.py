@@ -41,7 +41,7 @@ class FewShotClassifier(ShotClassifier, LinearClassifier):
     vocabulary : "auto", sequence of str or None, default="auto"
         Words that help if classes have no names. `"auto"` is a bundled list.
     priors : array-like of shape (C,), Series, mapping, "shots" or None, default=None
-        Probability of each class, in the order of `classes_`. A Series or mapping says the labels.
+        Probability of each class, in the order of `classes_`. A Series or mapping goes by label.
         `"shots"` takes the shares of the shots. None: equal.
     label_noise : "auto" or float, default="auto"
         Share of wrong labels. `"auto"` estimates it, and 0 trusts all labels.

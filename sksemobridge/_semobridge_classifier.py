@@ -94,7 +94,7 @@ class SeMoBridgeClassifier(ShotClassifier):
         `"lbfgs"` stops if the relative decrease of the loss, averaged over ten iterations, is below
         `tol / 2`.
     priors : array-like of shape (C,), Series, mapping, "shots" or None, default=None
-        Probability of each class, in the order of `classes_`. A Series or mapping says the labels.
+        Probability of each class, in the order of `classes_`. A Series or mapping goes by label.
         `"shots"` takes the shares of the shots. None: equal.
     device : str, default="auto"
         Torch device of the training. `"auto"` is a CUDA GPU if there is one, else the CPU.

@@ -145,6 +145,15 @@ def test_the_reference_lists_all_that_is_public():
     assert listed == public
 
 
+def test_pages_with_code_say_what_to_install_or_need_what_the_first_page_says():
+    tool = runpy.run_path(ROOT / "tools" / "check_pages.py")
+    groups = tool["pages_by_installs"](PAGES)
+    assert sum(map(len, groups.values())) > 10
+    pages = {page.name: wanted for wanted, group in groups.items() for page in group}
+    assert pages["names.md"] == pages["start.md"] == (".[plot]",)
+    assert {".[onnx]", "skops", "fastapi", "uvicorn"} <= {*pages["serve.md"]}
+
+
 def test_every_page_is_in_the_table_of_contents():
     pages = {path.stem for path in (ROOT / "docs").glob("*.md")} - {"index"}
     assert pages & {"search", "genindex", "py-modindex"} == set()  # Sphinx makes them
