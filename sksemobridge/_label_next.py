@@ -16,7 +16,7 @@ from sklearn.utils.validation import check_is_fitted
 from ._base import EmbeddingClassifier, LinearClassifier
 from ._bursts import proba_by_group
 from ._model.shots import SAME_EMBEDDING, evenly_spaced
-from ._utils.array_api import l2_normalize, to_numpy
+from ._utils.array_api import l2_normalize, margins, to_numpy
 from ._utils.validation import group_codes, validate_embeddings
 
 # Without names, images of new clusters are shown until the classes have this many labels, on
@@ -24,6 +24,8 @@ from ._utils.validation import group_codes, validate_embeddings
 LEAST_LABELS = 1.25
 # Largest number of images that are clustered.
 MOST_CLUSTERED = 5000
+# Largest number of shots near an image on a line. More are compared as a whole.
+MOST_ON_LINE = 64
 # An image is uncertain if its two largest probabilities differ by less. Predicted classes take
 # turns among these only, because certain images tell little.
 UNCERTAIN = 0.5
@@ -81,9 +83,9 @@ def label_next(
     return images_to_label(estimator, X, n_images, groups=groups)
 
 
-def images_to_label(estimator, X, n_images=20, taught_by=(), groups=None):
+def images_to_label(estimator, X, n_images=20, taught_by=(), groups=None, proba=None):
     """`label_next`. The estimator may have learnt from the rows `taught_by` of `X`, and is not
-    taught by them again.
+    taught by them again. Its probabilities `(n, C)`, those of a burst equal, may be known.
     """
     check_scalar(n_images, "n_images", Integral, min_val=0)
     classifier, embeddings = read_estimator(estimator, X, "label_next")
@@ -100,6 +102,8 @@ def images_to_label(estimator, X, n_images=20, taught_by=(), groups=None):
     first_of_burst = np.sort(np.unique(codes[rows], return_index=True)[1])
 
     def order_by(model):
+        if model is classifier and proba is not None:
+            return first_of_burst[least_certain(proba[rows[first_of_burst]])]
         p = model.predict_proba(embeddings[rows])
         p = p if groups is None else proba_by_group(p, codes[rows])
         return first_of_burst[least_certain(p[first_of_burst])]
@@ -108,7 +112,7 @@ def images_to_label(estimator, X, n_images=20, taught_by=(), groups=None):
         order += rows[order_by(classifier)].tolist()
     elif len(order) < n_images:
         # What the images teach may confirm an error. So each third image is uncertain without it.
-        is_taught = np.array_equal(rows, taught_by)
+        is_taught = len(taught_by) > 0 and np.isin(rows, taught_by).all()
         taught = (
             classifier if is_taught else classifier.with_unlabeled(embeddings[rows], codes[rows])
         )
@@ -142,8 +146,7 @@ def read_estimator(estimator, X, function):
 
 def least_certain(p):
     """Rows of the probabilities `p (n, C)` in the order in which to label them."""
-    best = -np.sort(-np.column_stack([p, np.zeros(len(p))]), axis=1)
-    margin = best[:, 0] - best[:, 1]
+    margin = margins(p.copy(), least=0.0)
     order = np.argsort(margin, kind="stable")
     predicted, turn = p.argmax(axis=1)[order], np.empty(len(p))
     by_class = np.argsort(predicted, kind="stable")
@@ -164,7 +167,22 @@ def are_shots(u, shots):
     """Whether each of the unit embeddings `u (n, D)` is one of the `shots (m, D)`."""
     if not len(u) or not len(shots):
         return np.zeros(len(u), dtype=bool)
-    return pairwise_distances_argmin_min(u, shots)[1] <= SAME_EMBEDDING
+    # Close rows are also close on a line, so only neighbours there are compared.
+    direction = np.random.default_rng(0).normal(size=u.shape[1])
+    direction = (direction / np.linalg.norm(direction)).astype(u.dtype)
+    at, at_shots = u @ direction, shots @ direction
+    order = np.argsort(at_shots)
+    # In single precision, both positions may be wrong by some rounding.
+    low = np.searchsorted(at_shots[order], at - 2 * SAME_EMBEDDING)
+    high = np.searchsorted(at_shots[order], at + 2 * SAME_EMBEDDING)
+    n_steps, result = (high - low).max(), np.zeros(len(u), dtype=bool)
+    if n_steps > MOST_ON_LINE:
+        return pairwise_distances_argmin_min(u, shots)[1] <= SAME_EMBEDDING
+    for step in range(n_steps):
+        rows = np.flatnonzero((low + step < high) & ~result)
+        distance = np.linalg.norm(u[rows] - shots[order[low[rows] + step]], axis=1)
+        result[rows] = distance <= SAME_EMBEDDING
+    return result
 
 
 def _typical_of_clusters(u, shots, n_images):

@@ -103,8 +103,9 @@ class FolderLabels:
         none of them. Those of a burst are equal.
         """
         own = self.classifier.predict_proba(self.embeddings)
-        none = np.broadcast_to(self.strangers, len(own))[:, None]
-        proba = np.hstack([own * (1 - none), none])
+        proba = np.empty((len(own), own.shape[1] + 1), dtype=own.dtype)
+        proba[:, -1] = self.strangers
+        np.multiply(own, 1 - proba[:, -1:], out=proba[:, :-1])
         return proba if self.groups is None else proba_by_group(proba, self.groups)
 
     @property
@@ -143,7 +144,11 @@ class FolderLabels:
         if np.any(self.strangers) or not hasattr(self.classifier, "with_unlabeled"):
             return order
         first = images_to_label(
-            self.classifier, self.embeddings, taught_by=self.taught_by, groups=self.groups
+            self.classifier,
+            self.embeddings,
+            taught_by=self.taught_by,
+            groups=self.groups,
+            proba=self.proba[:, :-1],
         ).tolist()
         return [*dict.fromkeys([*first, *order])]
 

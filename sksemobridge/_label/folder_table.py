@@ -210,6 +210,8 @@ def has_label(classifier, X, proba, alpha=0.0):
     classes.
     """
     is_own = proba[:, -1] <= proba[:, :-1].max(axis=1)
+    if alpha == 0:  # no p-value is zero
+        return is_own
     # Without p-values, they are NaN, and no lower than any number.
     return is_own & ~(_p_values(classifier, X) <= alpha)
 

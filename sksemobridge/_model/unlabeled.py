@@ -29,7 +29,7 @@ from scipy.special import logsumexp
 from sklearn.base import clone
 from sklearn.mixture import GaussianMixture
 
-from .._utils.array_api import l2_normalize, softmax
+from .._utils.array_api import l2_normalize, margins, softmax
 from .class_means import fit_slope
 from .linear import Linear, total
 from .near_copies import near_copies
@@ -367,16 +367,6 @@ def hard_shot_factor(u, known, weight=1.0):
     return float(
         np.clip(ratio ** (0.5 * n_images / (n_images + FEW_FOR_FACTOR)), 1, MOST_FOR_HARD_SHOTS)
     )
-
-
-def margins(values):
-    """The difference of the two largest `values (n, C)` of each row `(n,)`. It overwrites the
-    largest.
-    """
-    each, best = np.arange(len(values)), values.argmax(axis=1)
-    largest = values[each, best]
-    values[each, best] = -np.inf
-    return largest - values.max(axis=1)
 
 
 def class_offsets(logits, weight=1.0):
