@@ -136,6 +136,12 @@ def test_programs_that_a_page_names_have_the_options(page):
         assert not missing, f"{program} has no {missing}"
 
 
+def test_examples_and_pages_import_nothing_private():
+    files = [*(ROOT / "examples").glob("*.py"), *PAGES]
+    private = re.compile(r"^(?:from|import) sksemobridge\S*\._", flags=re.MULTILINE)
+    assert [file.name for file in files if private.search(file.read_text(encoding="utf-8"))] == []
+
+
 def test_the_reference_lists_all_that_is_public():
     reference = (ROOT / "docs" / "api.md").read_text(encoding="utf-8")
     listed = set(re.findall(r"^   ([A-Za-z_.]+)$", reference, flags=re.MULTILINE))
