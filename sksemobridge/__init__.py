@@ -26,8 +26,8 @@ no shots, `_search/` finds images and texts, `_evaluation` says how good a class
 labels folders: `command` is what users run and `label_folder` what they call, `options` is what
 they ask, `read_folder` reads, `folder_job` learns, `folder_table` labels, `write_files` writes, and
 `report/` makes the pages. `_onnx` writes fitted models, `displays` draws, `distributed/` runs on
-Ray, `datasets/` loads pictures and words, `models/` holds the bundled one, and `_utils/` what all
-of them use.
+Ray, `datasets/` loads pictures and words, and `_utils/` is what all of
+them use.
 """
 
 import lazy_loader

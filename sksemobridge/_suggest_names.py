@@ -34,7 +34,7 @@ from ._texts.words import bundled_words
 from ._utils.array_api import in_blocks, l2_normalize, log_softmax, to_numpy
 from ._utils.threads import threads_for
 from ._utils.validation import as_words, require_width, validate_embeddings
-from .encoders._encoder import list_texts
+from .encoders._shared import list_texts
 
 # Factor of the cosines between images and words, `s`. Of 30, 40, 60, 80 and 120, the last two find
 # most classes in eight real folders, and these two are level.

@@ -16,7 +16,7 @@ from sklearn.utils.validation import check_consistent_length
 
 from ._utils.sklearn import best_of, check_matplotlib_support
 from .encoders._decoding import ImageReadError, decode, describe, fetch
-from .encoders._encoder import list_images
+from .encoders._shared import list_images
 
 __all__ = ["PredictionsDisplay"]
 

@@ -13,7 +13,7 @@ from sksemobridge.encoders import CLIPImageEncoder
 
 PACKAGE = Path(sksemobridge.__file__).parent
 # The bundled model as any model folder.
-BUNDLED = f"local-dir:{PACKAGE / 'models' / 'mini'}"
+BUNDLED = f"local-dir:{PACKAGE / 'encoders' / 'data' / 'mini'}"
 # Shrunken in depth and width only: what an architecture does differently stays.
 _TEXT = {"width": 48, "heads": 4, "layers": 2}
 _VISION = {"image_size": 32, "patch_size": 16, "width": 32, "layers": 1, "head_width": 8}

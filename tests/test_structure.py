@@ -51,8 +51,9 @@ def test_no_module_needs_itself():
         pytest.fail(f"These modules import each other: {' <- '.join(error.args[1])}")
 
 
-def test_no_two_modules_have_the_same_name():
+def test_no_two_modules_or_packages_have_the_same_name():
     modules = defaultdict(list)
     for name in MODULES:
-        modules[name.rpartition(".")[2].lstrip("_")].append(name)
+        # Neither an underscore nor a plural makes another name.
+        modules[name.rpartition(".")[2].lstrip("_").removesuffix("s")].append(name)
     assert [found for found in modules.values() if len(found) > 1] == []

@@ -19,8 +19,8 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "sksemobridge"
 DATA = [
-    "sksemobridge/models/mini/open_clip_config.json",
-    "sksemobridge/models/mini/open_clip_model.safetensors",
+    "sksemobridge/encoders/data/mini/open_clip_config.json",
+    "sksemobridge/encoders/data/mini/open_clip_model.safetensors",
     "sksemobridge/datasets/data/emoji.npz",
     "sksemobridge/datasets/data/vocabulary.txt",
     "sksemobridge/__init__.pyi",
@@ -31,7 +31,7 @@ DATA = [
     "sksemobridge/_label/report/page.js",
     "sksemobridge/py.typed",
 ]
-LICENCES = ["LICENSE", "sksemobridge/models/LICENSES.md", "sksemobridge/datasets/data/LICENSES.md"]
+LICENCES = ["LICENSE", "sksemobridge/encoders/data/LICENSES.md", "sksemobridge/datasets/data/LICENSES.md"]
 IN_SOURCE = [
     "README.md",
     "CHANGELOG.md",

@@ -18,7 +18,7 @@ from .._texts.prompts import ENSEMBLE_TEMPLATES
 from .._utils.array_api import l2_normalize
 from .._utils.validation import as_words, listed, warn_caller
 from ..encoders import CLIPTextEncoder, PrecomputedTextEncoder
-from ..encoders._encoder import ImageEncoder
+from ..encoders._shared import ImageEncoder
 from .class_names import spoken
 from .messages import UsageError
 

@@ -20,7 +20,7 @@ from .._bursts import proba_by_group
 from .._utils.sklearn import best_of
 from ..datasets._folder import is_image, list_files
 from ..encoders import ImageEncoder
-from ..encoders._encoder import embed_rows
+from ..encoders._shared import embed_rows
 from .class_names import NONE_OF_THESE
 from .picture_bursts import find_bursts, groups_of
 from .user_tables import without_formulas

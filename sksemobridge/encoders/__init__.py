@@ -1,7 +1,7 @@
 """From images and texts to embeddings."""
 
 from ._decoding import ImageReadError
-from ._encoder import ImageEncoder, clear_model_cache
+from ._shared import ImageEncoder, clear_model_cache
 from ._image_encoder import CLIPImageEncoder
 from ._joined import JoinedImageEncoder, JoinedTextEncoder
 from ._precomputed import PrecomputedTextEncoder

@@ -25,7 +25,7 @@ from ._decoding import (
 )
 from ._depth import DEPTHS
 from ._embedding import Source, embed
-from ._encoder import CLIPEncoder, ImageEncoder
+from ._shared import CLIPEncoder, ImageEncoder
 from ._known import with_model
 
 # Part of the keys in caches, and of the manifests of jobs. Increase it if pictures are read or

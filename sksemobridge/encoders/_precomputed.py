@@ -15,7 +15,7 @@ from .._utils.array_api import l2_normalize, to_numpy
 from .._utils.sklearn import Interval
 from .._utils.threads import threads_for
 from .._utils.validation import NUMBERED, as_words, listed
-from ._encoder import TextEncoder, list_texts
+from ._shared import TextEncoder, list_texts
 
 
 @dataclass(repr=False, eq=False)

@@ -105,7 +105,7 @@ def find_source(model_name, pretrained):
                 f" shipped in the package is model_name={BUNDLED_NAME!r} with"
                 f" pretrained={BUNDLED_TAG!r}."
             )
-        folder = Path(__file__).parents[1] / "models" / BUNDLED_NAME
+        folder = Path(__file__).parent / "data" / BUNDLED_NAME
         return _folder_source(LOCAL, folder, "open_clip_config.json")
     if pretrained is None or not os.fspath(pretrained):
         raise ModelLoadError(

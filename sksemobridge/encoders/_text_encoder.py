@@ -9,7 +9,7 @@ import numpy as np
 from .._utils.validation import warn_caller
 from . import _memory
 from ._embedding import Source, embed
-from ._encoder import CLIPEncoder, TextEncoder
+from ._shared import CLIPEncoder, TextEncoder
 from ._known import with_model
 from ._source import TIMM, TRANSFORMERS
 

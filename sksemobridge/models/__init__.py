@@ -1,1 +1,0 @@
-"""Models shipped in the package."""
