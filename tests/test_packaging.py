@@ -7,8 +7,6 @@ import sys
 import tomllib
 from pathlib import Path
 
-import pytest
-
 import sksemobridge
 from sksemobridge import datasets
 
@@ -72,29 +70,3 @@ def test_the_public_interface_has_type_hints():
             unsaid.append("return")
         missing += [f"{name}: {', '.join(unsaid)}"] * bool(unsaid)
     assert missing == []
-
-
-USE = """
-# mypy: warn-unused-ignores
-from typing import Any, assert_type
-
-from numpy.typing import NDArray
-from sksemobridge import CLIPImageEncoder, FewShotClassifier
-from sksemobridge import SeMoBridgeClassifier, SeMoBridgePipeline, make_few_shot_pipeline
-
-X = assert_type(CLIPImageEncoder().fit().transform(["a.jpg"]), NDArray[Any])
-classifier = assert_type(FewShotClassifier().fit(X, ["a"]), FewShotClassifier)
-assert_type(classifier.partial_fit(X, ["b"]).with_unlabeled(X).p_values(X), NDArray[Any])
-pipeline = assert_type(make_few_shot_pipeline(), SeMoBridgePipeline)
-assert_type(pipeline.with_classes(["a"]).p_values(["a.jpg"]), NDArray[Any])
-SeMoBridgeClassifier(solver="newton")  # type: ignore[arg-type]
-"""
-
-
-def test_type_checkers_follow_what_users_chain(tmp_path, monkeypatch):
-    api = pytest.importorskip("mypy.api", reason="needs mypy")
-    (tmp_path / "use.py").write_text(USE, encoding="utf-8")
-    # With the project's settings, and what its own check has kept.
-    monkeypatch.chdir(ROOT)
-    printed, errors, status = api.run([str(tmp_path / "use.py")])
-    assert status == 0, printed + errors

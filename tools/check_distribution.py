@@ -31,7 +31,11 @@ DATA = [
     "sksemobridge/_label/report/page.js",
     "sksemobridge/py.typed",
 ]
-LICENCES = ["LICENSE", "sksemobridge/encoders/data/LICENSES.md", "sksemobridge/datasets/data/LICENSES.md"]
+LICENCES = [
+    "LICENSE",
+    "sksemobridge/encoders/data/LICENSES.md",
+    "sksemobridge/datasets/data/LICENSES.md",
+]
 IN_SOURCE = [
     "README.md",
     "CHANGELOG.md",

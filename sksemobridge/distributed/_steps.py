@@ -8,8 +8,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from sklearn.base import clone
 
-from ..encoders._shared import embed_rows
 from ..encoders._image_encoder import READING_VERSION
+from ..encoders._shared import embed_rows
 
 
 class EmbedImages:

@@ -1,10 +1,10 @@
 """From images and texts to embeddings."""
 
 from ._decoding import ImageReadError
-from ._shared import ImageEncoder, clear_model_cache
 from ._image_encoder import CLIPImageEncoder
 from ._joined import JoinedImageEncoder, JoinedTextEncoder
 from ._precomputed import PrecomputedTextEncoder
+from ._shared import ImageEncoder, clear_model_cache
 from ._source import ModelLoadError, NoProjectionError, NoTextError
 from ._text_encoder import CLIPTextEncoder
 

@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from sklearn.base import clone
 
 from .._utils.array_api import l2_normalize
-from ._shared import ImageEncoder, StatelessEncoder, TextEncoder
 from ._image_encoder import CLIPImageEncoder
+from ._shared import ImageEncoder, StatelessEncoder, TextEncoder
 from ._source import NoProjectionError
 from ._text_encoder import CLIPTextEncoder
 

@@ -9,8 +9,8 @@ import numpy as np
 from .._utils.validation import warn_caller
 from . import _memory
 from ._embedding import Source, embed
-from ._shared import CLIPEncoder, TextEncoder
 from ._known import with_model
+from ._shared import CLIPEncoder, TextEncoder
 from ._source import TIMM, TRANSFORMERS
 
 
