@@ -21,12 +21,10 @@ from .shots import ROUNDING
 WIDTH = 0.35  # a scale is right up to a factor of exp(0.35)
 TEXT_ODDS = 10.0  # prior odds that texts help: CLIP knows most words that are names
 LEAST_GAIN = 0.15  # if texts help, the loss is below that of guessing by at least this part
-# Share of wrong labels that the text scale and the trust expect among few images, so that one wrong
-# label does not refute all names.
-WRONG = 0.1
-# With this many images they expect half of it. A constant share costs 6 points of accuracy if half
-# of the names are swapped.
-WORTH_OF_WRONG = 10.0
+# The text scale and the trust expect that of a few labels about this many are wrong, so that one
+# wrong label does not refute all names. A constant share costs 6 points of accuracy if half of the
+# names are swapped.
+WRONG_LABELS = 0.5
 # Least share of the mean square length that the prior of the correction takes to be in the span.
 # Random shots have 0.006 to 0.05 there. Uncertain images are alike in it, and have 0 to 0.02.
 LEAST_IN_SPAN = 0.1
@@ -155,7 +153,7 @@ def fit_text(cosines, codes, weight, logit_scale):
     """
     nothing = np.zeros((len(codes), 0)), np.zeros(0)
     # The scale of another model's texts may be off by more than one that fits them.
-    wrong = WRONG * WORTH_OF_WRONG / (WORTH_OF_WRONG + len(codes))
+    wrong = WRONG_LABELS / (WRONG_LABELS + len(codes))
     problem = Problem(
         {"text": cosines}, codes, weight, {"text": logit_scale}, *nothing, width=1.0, wrong=wrong
     )

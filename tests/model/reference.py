@@ -47,7 +47,7 @@ def regress(terms, y, omega, defaults, C, v=None, Q=None, sigma=0.0, width=0.35,
 def trust_in(u, y, omega, T, logit_scale):
     """Step 1: the scale of the cosines, and `tau`."""
     cosines, C = u @ T.T, len(T)
-    default, wrong = np.array([logit_scale]), 0.1 * 10 / (10 + len(y))
+    default, wrong = np.array([logit_scale]), 1 / (2 * len(y) + 1)
     s, _, _, loss, log_pi = regress([cosines], y, omega, default, C, width=1, wrong=wrong)
     guessing = -omega @ log_pi[y]
     distinct = (len(np.unique(T.round(6), axis=0)) - 1) / (C - 1) if C > 1 else 1.0
