@@ -55,7 +55,7 @@ def read_given(options, answers=None, *, progress=False):
     said = read_said(answers, pictures, classes, corrections)
     if new := {*said.names.current}.difference(classes):
         warn_caller(f"New classes by your answers or corrections: {', '.join(sorted(new))}")
-    _check_classes(options, said, paths)
+    _check_classes(options, said, paths, classes)
     params = {} if options.names is None else read_names(options.names, said.names.current)
     elsewhere = [path for real, (path, _) in corrections.items() if real not in pictures.place]
     in_bursts = [*files, *paths, *elsewhere]
@@ -114,12 +114,17 @@ def _one_spelling(names):
     return sorted(classes.values())
 
 
-def _check_classes(options, said, paths):
+def _check_classes(options, said, paths, classes):
     known = said.names.current
     if len(known) == 1 and not options.alpha and not options.open:
         option = "--classes" if options.shots is None else "--shots"
         raise UsageError(
             f"{option}: there is one class, {known[0]!r}; give more, or --alpha for the rest"
+        )
+    if not known and not classes and not options.open:
+        raise UsageError(
+            f"--embeddings: {options.embeddings!r} has no names of classes; give --classes or"
+            " --shots, or --open to find names"
         )
     if not known and not options.open:
         raise UsageError("all classes were dropped; give others, or --open to have them back")

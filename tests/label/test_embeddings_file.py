@@ -147,6 +147,12 @@ def test_what_does_not_fit_is_named(place, arrays, message):
         label_folder("photos", embeddings="e.npz")
 
 
+def test_a_file_without_names_needs_classes(place):
+    write(names=())
+    with pytest.raises(ValueError, match="'e.npz' has no names of classes; give --classes"):
+        label_folder("photos", embeddings="e.npz")
+
+
 def test_names_of_one_class_are_refused(place):
     write(names=["bird", "Bird", "clock"])
     with pytest.raises(ValueError, match="one class twice: 'bird'"):
