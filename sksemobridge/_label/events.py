@@ -43,7 +43,7 @@ class PictureEvent:
 
     `path` is below a root, `"photos"` or `"shots"`. `size` and `sha256` are of the content that was
     seen, and `changed` is when the file got it, in nanoseconds. `label` is what a person said of it
-    (empty: none of the classes), `shown` what stood under it.
+    (empty: none of the classes), `shown` what stood under it. A `taught` answer is learnt from.
     `likely` are classes with the probability that the model gave them, of `n_columns` in all, none
     of the classes included; the others share the rest. A picture is `along` if it got the label of
     another one of its burst, which was asked.
@@ -56,6 +56,7 @@ class PictureEvent:
     changed: int | None = None
     label: str | None = None
     shown: str | None = None
+    taught: bool | None = None
     likely: tuple[tuple[str, float], ...] = ()
     n_columns: int = 0
     along: bool = False
@@ -86,7 +87,7 @@ class Event:
 _TYPES = {
     **dict.fromkeys(("id", "learnt", "of", "size", "changed", "n_columns"), int),
     **dict.fromkeys(("pictures", "names", "likely"), list),
-    "along": bool,
+    **dict.fromkeys(("taught", "along"), bool),
 }
 
 
@@ -122,6 +123,8 @@ def _picture(data):
     likely = tuple((name, float(share)) for name, share in values["likely"])
     if not all(isinstance(name, str) and 0 <= share <= 1 for name, share in likely):
         raise ValueError("likely")
+    if values["label"] is not None and values["taught"] is None:
+        values["taught"] = True
     return PictureEvent(**values | {"likely": likely})
 
 

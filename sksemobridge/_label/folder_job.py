@@ -257,14 +257,13 @@ class FolderJob:
             classifier = ZeroShotClassifier(classifier.text_encoder, **names).fit(None, classes)
         strangers, taught_by = np.zeros(len(self.real)), ()
         if self.learns_from_photos and len(self.real) >= LEAST_POOL:
-            none = {path for path, label in said.labels().items() if not label}
-            is_none = np.array([path in none for path in self.real])
+            is_none = np.array([self._is_taught(said, path, "") for path in self.real])
             if self.groups is not None:
                 # A burst is one example.
                 is_none[is_none] = first_of_each(self.groups[is_none])
             if any(is_none) and classifier.text_embeddings_ is not None:
                 strangers = stranger_proba(classifier, self.embeddings, self.embeddings[is_none])
-            # What somebody said is in no pool.
+            # What somebody said is in no pool, also where it does not teach.
             labelled = {*shots.real, *said.answers}
             is_open = np.array([path not in labelled for path in self.real])
             pool = np.flatnonzero(is_open & (strangers < 0.5))
@@ -303,6 +302,12 @@ class FolderJob:
         groups[alone] = groups[alone][copy_of]
         return groups
 
+    @staticmethod
+    def _is_taught(said, path, label=None):
+        """Whether an answer teaches, and is this label."""
+        answer = said.answers.get(path)
+        return answer is not None and answer.taught and label in (None, answer.label)
+
     def _shots_after(self, said):
         """The shots with the labels that a person said, and the pictures with one."""
         answers, own = said.answers, {*self.shots.real}
@@ -310,7 +315,11 @@ class FolderJob:
             answers[path].label if path in answers else said.names.now(label)
             for path, label in zip(self.shots.real, self.shots.labels)
         ]
-        further = [row for row, path in enumerate(self.real) if path in answers and path not in own]
+        further = [
+            row
+            for row, path in enumerate(self.real)
+            if path not in own and self._is_taught(said, path)
+        ]
         real = [*self.shots.real, *(self.real[row] for row in further)]
         labels += [answers[self.real[row]].label for row in further]
         paths = [*self.shots.paths, *(self.paths[row] for row in further)]

@@ -97,7 +97,7 @@ def keep_corrections(options, answers, given, said):
         if not answer.event and real in pictures.place:
             root, path = pictures.place[real]
             digest = digest_of(Path(real).read_bytes())
-            parts.append(PictureEvent(path, root, *digest, label=answer.label))
+            parts.append(PictureEvent(path, root, *digest, label=answer.label, taught=True))
     if parts:
         answers.append("say", pictures=tuple(parts))
     find = pictures.finder(answers.events)

@@ -17,8 +17,7 @@ LAST_ROUNDS = 20
 
 @dataclass(frozen=True)
 class Answer:
-    """What was said of a picture: it fixes the table, and the classifier learns from it. An empty
-    label is none of the classes.
+    """What was said of a picture. An empty label is none of the classes.
 
     `path` is as a person knows it. `event` is the number of the event, 0 for a list of corrections.
     `likely`, `n_columns` and `learnt` say what the model said of it when it was asked first, and
@@ -27,6 +26,7 @@ class Answer:
 
     label: str
     path: str
+    taught: bool = True
     who: str = ""
     event: int = 0
     is_page: bool = False
@@ -117,6 +117,7 @@ class Said:
         answer = Answer(
             label,
             picture.path,
+            bool(picture.taught),
             event.who,
             event.id,
             event.kind == "page",

@@ -141,9 +141,9 @@ def job_of_60_emoji(own):
     return FolderJob(given, pipeline, {}, X, nothing, 0.0, True), kinds[rows]
 
 
-def said_of(job, labels):
+def said_of(job, labels, taught=True):
     """What a person said: labels by path."""
-    pictures = (PictureEvent(path, label=label) for path, label in labels.items())
+    pictures = (PictureEvent(path, label=label, taught=taught) for path, label in labels.items())
     events = [Event("page", pictures=tuple(pictures))]
     return fold(events, job.given.pictures.finder(events), job.given.classes)
 
@@ -182,12 +182,17 @@ def test_pictures_that_are_likely_none_of_these_teach_nothing(monkeypatch):
     np.testing.assert_array_equal(learnt.taught_by, np.flatnonzero(is_open & ~is_strange))
 
 
-def test_an_answer_fixes_the_table_is_a_shot_and_is_in_no_pool():
-    job, _ = job_of_60_emoji(["clock", "heart", "bird", "building", "mammal"])
-    learnt = job.fit(said_of(job, dict.fromkeys(job.paths[12:15], "clock")))
-    assert [learnt.rows[row]["label"] for row in (12, 13, 14)] == ["clock"] * 3
-    assert learnt.shots.labels.tolist() == ["clock"] * 3
-    assert not {12, 13, 14} & {*np.asarray(learnt.taught_by).tolist()}
+def test_an_answer_that_does_not_teach_fixes_the_table_and_is_in_no_pool():
+    job, kinds = job_of_60_emoji(["clock", "heart", "bird", "building", "mammal"])
+    labels = dict.fromkeys(job.paths[12:15], "clock")
+    taught, said = (job.fit(said_of(job, labels, taught)) for taught in (True, False))
+    for learnt in (taught, said):
+        assert [learnt.rows[row]["label"] for row in (12, 13, 14)] == ["clock"] * 3
+        assert not {12, 13, 14} & {*np.asarray(learnt.taught_by).tolist()}
+    assert len(taught.shots.labels) == 3
+    assert len(said.shots.labels) == 0
+    silent = job.fit(said_of(job, {}))
+    assert np.abs(said.proba - silent.proba).max() < np.abs(taught.proba - silent.proba).max()
 
 
 def test_models_without_text_need_shots_of_each_class(label, monkeypatch):

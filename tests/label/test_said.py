@@ -28,7 +28,8 @@ def numbered(events):
 def say(path, label, kind="say", learnt=0, likely=(), n_columns=0, **values):
     names = path if isinstance(path, list) else [path]
     pictures = tuple(
-        PictureEvent(name, label=label, likely=likely, n_columns=n_columns) for name in names
+        PictureEvent(name, label=label, taught=True, likely=likely, n_columns=n_columns)
+        for name in names
     )
     return {"kind": kind, "pictures": pictures, "learnt": learnt} | values
 

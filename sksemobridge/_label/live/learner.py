@@ -25,7 +25,7 @@ def is_due(learnt, said):
 
 def _is_new(learnt, real, answer):
     before = learnt.answers.get(real)
-    return before is None or before.label != answer.label
+    return before is None or (before.label, before.taught) != (answer.label, answer.taught)
 
 
 class Learner:

@@ -107,7 +107,7 @@ class Session:
         for number, label, shown in said:
             parts.append(self._answer(number, label, shown))
             others = [i for i in self.strips.of(number)[1:] if not (alone or i in given)]
-            along = [*self._along(others, label=label, shown=shown, along=True)]
+            along = [*self._along(others, label=label, shown=shown, taught=True, along=True)]
             parts += along
             missing += len(others) - len(along)
         if missing:
@@ -121,12 +121,13 @@ class Session:
         view = self.learner.view
         if number < self.files.n_photos:
             likely, n_columns = view.likely(number, N_LISTED, label), len(view.columns) + 1
-        else:  # the model learnt a shot already
+        else:  # a shot was taught already
             likely, n_columns = [], 0
         return self.files.event(
             number,
             label=label,
             shown=shown,
+            taught=True,
             likely=tuple((name, round(share, 6)) for name, share in likely),
             n_columns=n_columns,
         )

@@ -35,7 +35,7 @@ def test_an_answer_is_in_the_file_before_the_page_says_so(live):
     for n, (number, label) in enumerate([(0, "bird"), (1, "clock"), (0, "")]):
         _, state = page.act("say", number=number, label=label, who="anna")
         (picture,) = events_of(page)[n].pictures
-        assert (picture.path, picture.label) == (f"00{number}.png", label)
+        assert (picture.path, picture.label, picture.taught) == (f"00{number}.png", label, True)
     assert {event.who for event in events_of(page)} == {"anna"}
     assert (state["labelled"], state["seen"], state["total"]) == (2, 2, 12)
     assert [item["label"] for item in state["recent"]] == ["", "clock"]
