@@ -18,6 +18,8 @@ let which = {}, left = 0, is_fetching = false, is_wanted = true;
 // The page that was sent last, to show it again after an undo.
 let last = null;
 const NOTHING = { look: { groups: [], left: 0 } };
+// How often the model had learnt when the next page was fetched ahead.
+let ahead_of = null;
 // Pictures that the second look has shown.
 let looked_again = [];
 
@@ -40,6 +42,7 @@ export const look = {
 
   // What was said elsewhere of a picture of this page counts.
   take(answer) {
+    if (answer.learnt !== ahead_of && !by_id("look").hidden && !is_fetching) fetch_ahead();
     for (const item of answer.news ?? []) {
       const tile = tiles.tiles.find(({ number }) => number === item.number);
       if (!tile) continue;
@@ -114,11 +117,14 @@ function show(groups) {
   chooser.clear();
 }
 
-// The small pictures of the next page, while this one is looked at.
+// The small pictures of the next page, while this one is looked at. It may be another one when the
+// model has learnt.
 async function fetch_ahead() {
   const shown = tiles.tiles.map(({ number }) => number);
-  if (left <= shown.length || look.is_of_seen) return;
-  const answer = await see("look", { n_images: shown.length, ...which, without: shown });
+  if (!shown.length || left <= shown.length || look.is_of_seen) return;
+  ahead_of = now.state.learnt;
+  const n_images = how_many_fit(by_id("look-tiles"));
+  const answer = await see("look", { n_images, ...which, without: shown });
   for (const { pictures } of answer?.look.groups ?? []) {
     for (const { number } of pictures) new Image().src = small(number);
   }
