@@ -6,7 +6,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import normalize
 
 from sksemobridge import FewShotClassifier, label_next, stranger_proba
-from sksemobridge._evaluation import share_right
+from sksemobridge._evaluation import Answered, share_right, weights_of_answers
 from sksemobridge._label_next import least_certain
 
 NONE = ""  # the label of images of none of the classes
@@ -55,11 +55,18 @@ class Ours:
         """
         rest = ~labelled & (self.predicted != NONE)
         share = np.mean(self.predicted[rest] == self.task.y[rest])
-        said = share_right(self.p[rest], self.answers, has_random_shots=self.kind == "random")
+        said = share_right(self.p[rest], self._answered())
         return {
             "error": f"{100 * (said.estimate - share):.3f}",
             "held": int(said.low <= share <= said.high),
         }
+
+    def _answered(self):
+        if not self.answers or self.kind == "random":
+            return []
+        proba, codes = map(np.concatenate, zip(*self.answers))
+        rounds = np.repeat(np.arange(len(self.answers)), [len(codes) for _, codes in self.answers])
+        return [Answered(proba, codes, weights_of_answers(rounds, proba.argmax(axis=1)))]
 
     def choose(self, labelled, n):
         chosen = self._choose(labelled, n)

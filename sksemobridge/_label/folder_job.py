@@ -132,7 +132,7 @@ class FolderLabels:
             return None
         if self.groups is not None:
             rest = rest[first_of_each(self.groups[rest])]
-        return share_right(self.proba[rest], has_random_shots=self.has_random_shots, **evidence)
+        return share_right(self.proba[rest], **evidence)
 
     def to_label(self):
         """Rows of `embeddings` in the order in which to label the pictures."""

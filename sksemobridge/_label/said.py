@@ -5,6 +5,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
+from .._evaluation import Answered, weights_of_answers
 from .class_names import ClassNames
 from .events import UNDOABLE, undone
 
@@ -192,34 +193,33 @@ class Said:
             if real not in shown and not answer.along
         ]
         last = sorted({answer.learnt for answer in asked if answer.likely})[-LAST_ROUNDS:]
-        rounds = defaultdict(list)
-        for answer in asked:
-            if answer.learnt not in last:
-                continue
+        known = []
+        for answer in (answer for answer in asked if answer.learnt in last):
             names = [self.now(name) for name, _ in answer.likely]
+            # The model may not have known the class.
             if answer.label in names:
-                shares = _all_shares([share for _, share in answer.likely], answer.n_columns)
-                columns = answer.learnt, len(shares)
-                rounds[columns].append((shares, names.index(answer.label)))
+                known.append((answer, names.index(answer.label)))
+        rounds = [answer.learnt for answer, _ in known]
+        weights = weights_of_answers(rounds, [answer.likely[0][0] for answer, _ in known])
+        # Those of as many columns together.
+        alike = defaultdict(list)
+        for (answer, code), weight in zip(known, weights):
+            shares = [share for _, share in answer.likely]
+            n_others = max(answer.n_columns - len(shares), 0)
+            alike[len(shares), n_others].append((shares, code, weight))
         answers = self.checked()
         n_later = sum(
             self.check is not None and answer.event > self.check.event for answer in asked
         )
         part = HALF_OF_A_CHECK / (HALF_OF_A_CHECK + n_later)
         return {
-            "answers": [tuple(map(np.array, zip(*rounds[key]))) for key in sorted(rounds)],
+            "answers": [
+                Answered(*map(np.array, zip(*rows)), n_others)
+                for (_, n_others), rows in alike.items()
+            ],
             "n_checked": part * len(answers),
             "n_right": part * sum(answers.values()),
         }
-
-
-def _all_shares(listed, n_columns):
-    """Probabilities of all columns, of which the first are listed, and the others share the
-    rest.
-    """
-    n_others = max(n_columns - len(listed), 0)
-    rest = max(1 - sum(listed), 0.0)
-    return [*listed, *[rest / n_others] * n_others] if n_others else listed
 
 
 def fold(events, find, classes=(), corrections=None):

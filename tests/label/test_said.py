@@ -1,7 +1,5 @@
 """What persons said, from events alone."""
 
-import numpy as np
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -80,20 +78,21 @@ def test_what_is_asked_later_comes_in_that_order_until_it_is_answered():
 def test_the_estimate_hears_what_the_model_said_before_it_learnt():
     asked = {"likely": LIKELY, "n_columns": 4, "learnt": 2}
     sure = {"likely": (("clock", 0.9),), "n_columns": 4, "learnt": 3}
-    (shares, codes), (others, _) = said_by(
+    first, second = said_by(
         say("a", "bird", **asked), say("b", "owl", **asked), say("c", "clock", **sure)
     ).evidence()["answers"]
-    # The model did not know the owl. The other columns share the rest.
-    assert shares == pytest.approx(np.array([[0.6, 0.3, 0.05, 0.05]]))
-    assert codes.tolist() == [0]
-    assert others == pytest.approx(np.array([[0.9, *[0.1 / 3] * 3]]))
+    # The model did not know the owl.
+    assert (first.proba.tolist(), first.codes.tolist(), first.n_others) == ([[0.6, 0.3]], [0], 2)
+    assert (second.proba.tolist(), second.codes.tolist(), second.n_others) == ([[0.9]], [0], 3)
+    # It has learnt since the first one was asked.
+    assert 2 * first.weights[0] == second.weights[0]
     # Said again after the model had learnt a slip, and renamed.
-    ((shares, codes),) = said_by(
+    (again,) = said_by(
         say("a", "bird", **asked),
         say("a", "clock", **sure),
         {"kind": "rename", "names": ("clock",), "into": "watch"},
     ).evidence()["answers"]
-    assert (shares[0][:2].tolist(), codes.tolist()) == ([0.6, 0.3], [1])
+    assert (again.proba.tolist(), again.codes.tolist()) == ([[0.6, 0.3]], [1])
     assert said_by(say("a", "bird", **asked), {"kind": "undo", "of": 1}).evidence()["answers"] == []
 
 

@@ -5,7 +5,7 @@ import os
 import numpy as np
 from scipy.stats import binomtest
 
-from ..._evaluation import share_right
+from ..._evaluation import MOST_ESTIMATED, share_right
 from ..._model.shots import evenly_spaced
 from ..events import ANSWERS
 from ..folder_table import plain
@@ -16,8 +16,6 @@ N_SHOWN, N_LIKELY = 12, 9
 # Pictures of the queue that are kept for the tab: the one that it shows, and the next.
 N_RESERVED = 3
 CONFIDENCE = 0.95
-# Pictures whose probabilities make the estimate. Those of 10,000 differ from all by 0.006.
-N_ESTIMATED = 2000
 
 
 class PageState:
@@ -103,7 +101,7 @@ class PageState:
         if self._share_of != now:
             rest = np.flatnonzero(is_open & view.has_class[: len(is_open)]).tolist()
             rest = np.array(session.strips.first_of_each(rest), dtype=int)
-            some = rest[evenly_spaced(len(rest), N_ESTIMATED)]
+            some = rest[evenly_spaced(len(rest), MOST_ESTIMATED)]
             evidence = session.said.evidence()
             share = share_right(view.proba[some], **evidence) if len(rest) else None
             self._share, self._share_of = share and [*share], now
