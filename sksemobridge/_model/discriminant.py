@@ -19,25 +19,38 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import linalg
 
+from .._utils.array_api import astype
 from .._utils.threads import in_parallel
 from .class_means import WORTH_OF_GUESS, ClassMeans
 from .linear import Linear
 from .shots import ROUNDING, blocks
 
+# With so many values in the embeddings, the terms of held-out images are computed in single
+# precision, which takes half of the time. Probabilities change by about 2e-6.
+MANY_VALUES = 2**17
+# Rows of a block of held-out images. A larger one takes more memory and as long.
+BLOCK_OF_HELD_OUT = 2**7
+
 
 @dataclass(frozen=True, eq=False)
 class Precision:
-    """`P = R (1 / ridge + B diag(extra) B') R` with `R = diag(1 / root)`."""
+    """`P = R (1 / ridge + F G) R` with `R = diag(1 / root)`."""
 
     root: np.ndarray  # `(D,)`
-    basis: np.ndarray  # `B (D, r)`
-    extra: np.ndarray  # `(r,)`
     ridge: float
+    left: np.ndarray  # `F (D, r)`
+    right: np.ndarray | None  # `G (r, D)`, or None for the identity
 
     def times(self, rows):
         """`rows @ P`."""
         rows = rows / self.root
-        return (rows / self.ridge + ((rows @ self.basis) * self.extra) @ self.basis.T) / self.root
+        result = rows @ self.left
+        if self.right is not None:
+            result = result @ self.right
+        rows /= self.ridge
+        result += rows
+        result /= self.root
+        return result
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,57 +99,105 @@ class Discriminant:
         residual, the gap with it, and the gap without it. The Woodbury identity gives the new `P`.
         """
         classes = self.classes
-        factors = classes.leaning_means, classes.image_means - classes.centre, classes.gaps
-        products = [self.gaussian.precision.times(part) for part in factors]
+        dtype = np.float32 if classes.u.size >= MANY_VALUES else np.float64
+        precision = astype(self.gaussian.precision, dtype)
+        leaning_means, span = classes.leaning_means.astype(dtype), classes.span.T.astype(dtype)
+
+        def with_precision(part):
+            """Rows `x (k, D)` beside `x P`, shape (k, D + D)."""
+            part = part.astype(dtype, copy=False)
+            return np.hstack([part, precision.times(part)])
+
+        def extended(part):
+            """Rows beside their products with `P` and the class means, shape (k, D + D + C)."""
+            return np.hstack([part, part[:, part.shape[1] // 2 :] @ leaning_means.T])
+
+        # All but the product with the class means, of which there would be a table `(C, C)`
+        means, centred, predicted = map(
+            with_precision,
+            (leaning_means, classes.image_means - classes.centre, classes.predicted),
+        )
+        span = extended(with_precision(span))
+        parts = with_precision, extended, span, means, centred, predicted
         result = np.empty((len(rows), len(classes.counts)))
 
         def compute(part):
-            result[part] = self._held_out(rows[part], *products)
+            result[part] = self._held_out(rows[part], *parts)
 
-        in_parallel(compute, blocks(len(rows)))
+        in_parallel(compute, blocks(len(rows), BLOCK_OF_HELD_OUT))
         return self.gaussian.widened(result, classes.counts)
 
-    def _held_out(self, rows, means_p, centred_p, gaps_p):
-        """`held_out` before the widths, for one block of rows. `_p` marks products with `P`."""
-        classes, times = self.classes, self.gaussian.precision.times
-        means = classes.leaning_means
-        own_class, each = classes.codes[rows], np.arange(len(rows))
-        share, weight = classes.share[rows], self.gap_weight[own_class]
-        leaning, gap, count = classes.without(rows)
-        v = classes.u[rows] - classes.centre
-        residual_p = times(v) - centred_p[own_class]
-        # The mean that is subtracted from the image must not contain the image.
-        v -= (classes.centre + leaning + gap - classes.image_means[own_class]) / len(classes.counts)
-        v_p, leaning_p = times(v), times(leaning)
-        # Share of the class that is left. It is infinite for a single image, so that quotients by
-        # it are zero.
-        rest = np.where(classes.alone[rows], np.inf, 1 - share)
-        z = v_p @ means.T - 0.5 * _paired(means_p, means)
-        z[each, own_class] = _paired(v_p, leaning) - 0.5 * _paired(leaning_p, leaning)
+    def _held_out(self, rows, with_precision, extended, span, means, centred, predicted):
+        """`held_out` before the widths, for one block of rows.
 
-        # U, shape (3, k, D)
-        changed = np.stack([classes.residuals(rows), classes.gaps[own_class], gap])
-        # P is linear, so only two products of it with images are needed.
-        gap_p = centred_p[own_class] - (share / rest)[:, None] * residual_p - leaning_p
-        gap_p[count == 0] = 0.0
-        changed_p = np.stack([residual_p, gaps_p[own_class], gap_p])
-        count_with = classes.counts[own_class]
-        lost = count_with * share / rest
-        factor = self.scatter_factor * np.stack([-lost, -weight * count_with, weight * count])  # K
-        inner = np.einsum("akd,bkd->kab", changed_p, changed)
-        # (I + K U P U')^-1 K
-        middle = np.linalg.solve(
-            np.eye(3) + factor.T[:, :, None] * inner, np.eye(3) * factor.T[:, :, None]
+        What changes is a sum of the image and of means of its class. So its products with `P` and
+        with the class means are sums, too, and only images and classes of the block are multiplied.
+        """
+        classes, own = self.classes, self.classes.codes[rows]
+        seen, index = np.unique(own, return_inverse=True)
+        n_features, dtype = classes.u.shape[1], means.dtype
+        alone, count = classes.alone[rows], classes.counts_without[rows]
+        weight = self.gap_weight[own]
+        # What the class loses, as a share of what is left. A single image loses nothing.
+        share = np.where(alone, 0.0, classes.share[rows])
+        lost = share / (1 - share)
+        image = extended(with_precision(classes.u[rows] - classes.centre))
+        mean, prediction, leaning_with = (
+            extended(part[seen])[index] for part in (centred, predicted, means)
         )
-        class_products = np.stack([part @ means.T for part in changed_p])
-        class_products[:, each, own_class] = np.einsum("akd,kd->ak", changed_p, leaning)
-        query_products = np.einsum("akd,kd->ak", changed_p, v)
-        # z changes by -mu' P U' middle U P (v - mu / 2).
-        half = 0.5 * class_products - query_products[:, :, None]
-        for a in range(3):
-            for b in range(3):
-                z += middle[:, a, b, None] * class_products[a] * half[b]
-        return z
+        residual = image - mean
+        # The mean without the image, minus the prediction from the name
+        deviation = mean - lost[:, None].astype(dtype) * residual - prediction
+        deviation[alone] = 0.0
+        pull = (count[:, None] / (count[:, None] + classes.kappa)).astype(dtype)
+        inside = (pull[:, :1] - pull[:, 1:]) * (deviation[:, :n_features] @ span[:, :n_features].T)
+        leaning = prediction + pull[:, 1:] * deviation + inside @ span
+        gap = prediction + deviation - leaning
+        # The mean that is subtracted from the image must not contain the image.
+        query = image - (prediction + deviation - mean) / dtype.type(len(means))
+
+        changed = residual, mean - leaning_with, gap  # `U (3, k, D)`
+        count_with = classes.counts[own]
+        factor = np.stack([-lost * count_with, -weight * count_with, weight * count], axis=1)
+        half_norms = 0.5 * _paired(means[:, n_features:], means[:, :n_features])
+        z = query[:, 2 * n_features :] - half_norms
+        own_class = np.arange(len(rows)), own
+        z[own_class] = _products(query - 0.5 * leaning, leaning, n_features)
+        factor *= self.scatter_factor  # `K (k, 3)`
+        return z + _change(changed, factor, query, leaning, own_class, n_features)
+
+
+def _change(changed, factor, query, leaning, own_class, n_features):
+    """By how much the values change with the scatter, shape (k, C): by
+    `-mu' P U' middle U P (v - mu / 2)`, where `middle` is `(I + K U P U')^-1 K`.
+
+    `changed` are the three rows of `U` of each image, and `factor (k, 3)` is `K`. `query` is `v`,
+    and `leaning` the `mu` of the image's own class. All have their products beside them.
+    """
+    inner = np.empty((len(query), 3, 3))
+    for a in range(3):
+        for b in range(a, 3):
+            inner[:, a, b] = inner[:, b, a] = _products(changed[a], changed[b], n_features)
+    factor = factor[:, :, None]
+    middle = np.linalg.solve(np.eye(3) + factor * inner, np.eye(3) * factor)
+    middle = middle.astype(query.dtype)[..., None]  # it is symmetric
+    with_query = np.stack([_products(part, query, n_features) for part in changed])
+    pulled = np.einsum("kabo,bk->ako", middle, with_query)
+    for part in changed:
+        part[:, 2 * n_features :][own_class] = _products(part, leaning, n_features)
+    first, second, third = (part[:, 2 * n_features :] for part in changed)
+    half = 0.5 * middle
+    result = first * (
+        half[:, 0, 0] * first + middle[:, 0, 1] * second + middle[:, 0, 2] * third - pulled[0]
+    )
+    result += second * (half[:, 1, 1] * second + middle[:, 1, 2] * third - pulled[1])
+    result += third * (half[:, 2, 2] * third - pulled[2])
+    return result
+
+
+def _products(one, other, n_features):
+    """`x P y'` of the rows of two arrays that have `x P` beside `x`, shape (k,)."""
+    return _paired(one[:, n_features : 2 * n_features], other[:, :n_features])
 
 
 def fit_discriminant(classes, trust, has_words):
@@ -154,7 +215,7 @@ def fit_discriminant(classes, trust, has_words):
     def residuals(rows):
         return factors[rows, None] * classes.residuals(rows)
 
-    # Eigenvectors and eigenvalues of the scatter, from the smaller of its two Gram matrices.
+    # The inverse of the covariance, or from few rows that of the smaller of their Gram matrices
     pieces, are_few = blocks(len(factors)), len(factors) + len(gaps) < n_features
     if are_few:
         rows = np.vstack([gaps, *map(residuals, pieces)])
@@ -166,18 +227,20 @@ def fit_discriminant(classes, trust, has_words):
         squares = np.diag(scatter)
     known = 0.0 if has_words and single.all() else degrees / (degrees + WORTH_OF_GUESS)
     root = np.sqrt(known * squares / max(squares.mean(), ROUNDING) + 1 - known)
+    kept = degrees / (degrees + n_features)
+    ridge = (1 - kept) * max(float((squares / root**2).mean()), ROUNDING)
     if are_few:
         rows /= root
-        values, eigenvectors = linalg.eigh(rows @ rows.T)
-        keep = values > values[-1] * len(values) * np.finfo(float).eps
-        values = values[keep]
-        basis = (rows.T @ eigenvectors[:, keep]) / np.sqrt(values)
+        # (ridge + kept rows' rows)^-1 = (1 - kept rows' (ridge + kept rows rows')^-1 rows) / ridge
+        gram = kept * (rows @ rows.T)
+        gram[np.diag_indices_from(gram)] += ridge
+        left, right = linalg.solve(gram, -kept / ridge * rows, assume_a="pos").T, rows
     else:
-        values, basis = linalg.eigh(scatter / np.outer(root, root))
-        values = np.maximum(values, 0)
-    kept = degrees / (degrees + n_features)
-    ridge = (1 - kept) * max(values.sum() / n_features, ROUNDING)
-    precision = Precision(root, basis, 1 / (kept * values + ridge) - 1 / ridge, float(ridge))
+        covariance = kept * scatter / np.outer(root, root)
+        covariance[np.diag_indices_from(covariance)] += ridge
+        left, right = linalg.inv(covariance), None
+        left[np.diag_indices_from(left)] -= 1 / ridge
+    precision = Precision(root, ridge, left, right)
     means, kappa = classes.leaning_means, float(classes.kappa[-1])
     typical = 0.5 * float(_paired(precision.times(means), means).mean())
     mean_width = float(np.mean(1 + 1 / (counts + kappa)))

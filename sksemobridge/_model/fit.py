@@ -77,7 +77,8 @@ def fit_model(shots, texts, logit_scale, words, label_noise, with_held_out=False
     n_classes = int(codes.max()) + 1
     all_texts, texts = texts, None if texts is None else texts[:n_classes]
     held_rows = held_out_images(codes, group)
-    evidence_if = partial(gather_evidence, u, codes, weight, held_rows, texts, logit_scale, words)
+    alone = None if texts is None else TextsAlone.of(u, codes, held_rows, texts, logit_scale)
+    evidence_if = partial(gather_evidence, u, codes, weight, held_rows, texts, alone, words)
 
     # The probability that each label is right: first from the texts alone, then from rounds of
     # steps 1 to 5.
@@ -86,18 +87,30 @@ def fit_model(shots, texts, logit_scale, words, label_noise, with_held_out=False
         by_texts = None
         if texts is not None:
             omega = weights_of_images(codes, weight)[held_rows]
-            _, _, trust = texts_alone(u[held_rows], codes[held_rows], omega, texts, logit_scale)
-            by_texts = held_rows, softmax(logit_scale * (u[held_rows] @ all_texts.T)), trust
+            _, trust = alone.fit(omega)
+            by_texts = held_rows, softmax(logit_scale * (u @ all_texts.T)[held_rows]), trust
         right, belief = right_labels(evidence_if, u, codes, by_texts, label_noise)
     evidence = evidence_if(belief)
     classes, discriminant, trust = evidence.classes, evidence.discriminant, evidence.trust
 
     # 6. Scales, offsets and correction, fitted to the held-out images.
-    v = u[evidence.regression_rows] - classes.centre
+    v = u[evidence.regression_rows]
+    v -= classes.centre
     extra = trust * (1 + 1 / classes.mean_count)
     features, back = features_of(v) if texts is None else features_of(v, classes.span, extra)
+    # The parts of held-out images must not depend on the order of features or the lengths of rows.
+    along_centre = v @ classes.centre
+    del v  # with the features, it would be half of the memory
     problem = evidence.regression(features)
+    del features
     regression = fit_regression(problem)
+    held_out_logits = None
+    if with_held_out:
+        held_out_logits = np.full((len(u), n_classes), np.nan)
+        order = np.lexsort((along_centre, problem.codes))
+        held_out_logits[evidence.regression_rows] = cross_fitted_logits(problem, regression, order)
+        held_out_logits = held_out_logits[image_of_shot]
+    del problem
 
     # 7. All terms are linear in `u`, and so is their sum. It is more certain than step 6, which saw
     #    classes without one image.
@@ -137,13 +150,6 @@ def fit_model(shots, texts, logit_scale, words, label_noise, with_held_out=False
             model, typicality_of_names=Typicality.of(parts, codes[held_rows], weight[held_rows])
         )
 
-    held_out_logits = None
-    if with_held_out:
-        held_out_logits = np.full((len(u), n_classes), np.nan)
-        # The parts must not depend on the order of features or the lengths of rows.
-        order = np.lexsort((v @ classes.centre, problem.codes))
-        held_out_logits[evidence.regression_rows] = cross_fitted_logits(problem, regression, order)
-        held_out_logits = held_out_logits[image_of_shot]
     # Shots that are copies of one image have its values.
     return FitResult(model, right[image_of_shot], belief[image_of_shot], held_out_logits)
 
@@ -185,17 +191,18 @@ class Evidence:
             deviations=np.append(1.0, np.full(features.shape[1], sigma)),
         )
 
-    def logits_without_correction(self):
+    def logits_without_correction(self, start):
         """Logits `(f, C)` by scales and offsets alone, each without the image, nearly. Most of the
-        time is saved.
+        time is saved. Also the `Regression`, which starts at that of an earlier round, if any.
         """
         problem = self.regression(np.ones((np.count_nonzero(self.in_regression), 0)))
-        return logits_without_own_offset(fit_regression(problem), problem)
+        regression = fit_regression(problem, start)
+        return logits_without_own_offset(regression, problem), regression
 
 
-def gather_evidence(u, codes, weight, held_rows, texts, logit_scale, words, belief):
+def gather_evidence(u, codes, weight, held_rows, texts, alone, words, belief):
     """Steps 1 to 5: `Evidence` of unit embeddings `u (n, D)`, if the part `belief (n,)` of each
-    image counts.
+    image counts. `alone` is `TextsAlone`.
     """
     # Without text, a class needs another image that stays.
     in_regression = (np.bincount(codes)[codes[held_rows]] > 1) | (texts is not None)
@@ -203,10 +210,8 @@ def gather_evidence(u, codes, weight, held_rows, texts, logit_scale, words, beli
     # 1. Texts alone: the scale of their cosines, and the probability that they help.
     terms, text_scale, trust = {}, 0.0, 0.0
     if texts is not None:
-        rows = held_rows
-        terms["text"], text_scale, trust = texts_alone(
-            u[rows], codes[rows], omega, texts, logit_scale
-        )
+        terms["text"] = alone.cosines
+        text_scale, trust = alone.fit(omega)
     # 2. and 3. Names predict class means, and class means start there.
     classes = fit_class_means(u, codes, weight, texts, trust, words, belief)
     # 4. One covariance, and 5. the discriminant, for queries and for held-out images.
@@ -217,15 +222,26 @@ def gather_evidence(u, codes, weight, held_rows, texts, logit_scale, words, beli
     return Evidence(classes, discriminant, trust, held_rows, in_regression, omega, terms, defaults)
 
 
-def texts_alone(u, codes, omega, texts, logit_scale):
-    """The cosines of images `u (k, D)` to texts `(k, C)`, their scale, and the probability that the
-    texts help.
-    """
-    cosines = u @ texts.T
-    scale, trust = fit_text(cosines, codes, omega, logit_scale)
-    # If all texts are the same, any scale fits alike.
-    n_distinct = len(np.unique(texts.round(6), axis=0))
-    return cosines, scale, trust * (n_distinct - 1) / (len(texts) - 1) if len(texts) > 1 else trust
+@dataclass(frozen=True, eq=False)
+class TextsAlone:
+    """What the texts alone say of the `k` held-out images, which is the same in all rounds."""
+
+    cosines: np.ndarray  # `(k, C)`
+    codes: np.ndarray  # classes of the images `(k,)`
+    logit_scale: float
+    distinct: float  # how different the texts are: if all are the same, any scale fits alike
+
+    @classmethod
+    def of(cls, u, codes, held_rows, texts, logit_scale):
+        """Of unit embeddings `u (n, D)` and `texts (C, D)`."""
+        n_distinct = len(np.unique(texts.round(6), axis=0))
+        distinct = (n_distinct - 1) / (len(texts) - 1) if len(texts) > 1 else 1.0
+        return cls((u @ texts.T)[held_rows], codes[held_rows], logit_scale, distinct)
+
+    def fit(self, omega):
+        """The scale of the cosines, and the probability that the texts help."""
+        scale, trust = fit_text(self.cosines, self.codes, omega, self.logit_scale)
+        return scale, trust * self.distinct
 
 
 def default_scales(counts, trust, text_scale, has_words, believed=1.0):
@@ -250,8 +266,9 @@ def default_scales(counts, trust, text_scale, has_words, believed=1.0):
 
 def cosines_without(classes, rows):
     """Cosines of the images at `rows` to the class means, each without the image `(k, C)`."""
-    result = classes.u[rows] @ l2_normalize(classes.image_means).T
+    result, means = np.empty((len(rows), len(classes.counts))), l2_normalize(classes.image_means)
     for part in blocks(len(rows)):
+        result[part] = classes.u[rows[part]] @ means.T
         leaning, gap, _ = classes.without(rows[part])
         own_class = np.arange(len(leaning)) + part.start, classes.codes[rows[part]]
         mean = l2_normalize(classes.centre + leaning + gap)

@@ -72,15 +72,18 @@ def right_labels(evidence_if, u, codes, by_texts, label_noise):
         right, e = judge(held, judged)
         without_shots = trust * p[:, len(n_of_class) :].sum(axis=1, keepdims=True)
     # Then by models without the image. They have only classes with shots.
+    regression = None
     for _ in range(LABEL_ROUNDS):
         evidence, before = evidence_if(right), right
         held = evidence.regression_rows
         n_others = n_of_class[codes[held]] - 1
-        p = (1 - without_shots) * softmax(evidence.logits_without_correction())
+        logits, regression = evidence.logits_without_correction(regression)
+        p = (1 - without_shots) * softmax(logits)
         judged = _judged_by_others(
             p, codes[held], right[held], n_others, confirmed[held], evidence.trust, e
         )
         right, e = judge(held, judged)
+        del evidence  # before there is another
         if np.abs(right - before).max() < SETTLED:
             break
     doubt = min(max(e / SHARE - 1, 0.0), 1.0) if is_auto else 1.0

@@ -100,9 +100,9 @@ def evenly_spaced(n, most):
     return np.arange(n) if n <= most else np.linspace(0, n - 1, most).astype(np.intp)
 
 
-def blocks(n):
-    """Slices of `BLOCK` rows."""
-    return [slice(start, min(start + BLOCK, n)) for start in range(0, n, BLOCK)]
+def blocks(n, size=BLOCK):
+    """Slices of `size` rows."""
+    return [slice(start, min(start + size, n)) for start in range(0, n, size)]
 
 
 def pool_shots(X, codes, weight, groups=None):

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from sksemobridge._model import discriminant as discriminant_module
 from sksemobridge._model.discriminant import WORTH_OF_GUESS, fit_discriminant
 
 from .test_class_means import class_means, small_task
@@ -79,6 +80,18 @@ def test_held_out_values_are_those_of_a_refit_without_the_image(trust, width, we
         centre = centre_without(classes, weight * belief, i)
         expected = values(u[i], discriminant, *refit(discriminant, weight, belief, i), centre)
         np.testing.assert_allclose(held_out[i], expected, rtol=1e-8, atol=1e-8)
+
+
+@pytest.mark.parametrize("width", [20, 60])
+def test_held_out_values_of_many_images_are_the_same_in_single_precision(monkeypatch, width):
+    u, codes, weight, texts = small_task(width, (9, 1, 2, 12, 3, 4, 5))
+    classes = class_means(u, codes, weight, texts, trust=0.7)
+    discriminant, rows = fit_discriminant(classes, 0.7, has_words=False), np.arange(len(u))
+    expected = discriminant.held_out(rows)
+    monkeypatch.setattr(discriminant_module, "MANY_VALUES", 1)
+    found = discriminant.held_out(rows)
+    assert not np.array_equal(found, expected)
+    np.testing.assert_allclose(found, expected, rtol=0, atol=1e-5 * np.abs(expected).max())
 
 
 @pytest.mark.parametrize("per_class", [3, 30])
