@@ -7,8 +7,10 @@ this version does not know, is passed over alone, and stays in the file.
 import json
 import os
 from collections import Counter
+from contextlib import suppress
 from dataclasses import MISSING, dataclass, fields
 from datetime import UTC, datetime
+from functools import cache
 from pathlib import Path, PurePath
 
 from filelock import FileLock, Timeout
@@ -91,19 +93,23 @@ _TYPES = {
 }
 
 
+# The same parts of many events.
+_parts = cache(fields)
+
+
 def _to_json(value):
     """A value as JSON. What is as usual is left out."""
     if not isinstance(value, Event | PictureEvent):
         return [_to_json(item) for item in value] if isinstance(value, tuple) else value
-    parts = {part.name: getattr(value, part.name) for part in fields(value)}
-    usual = {part.name: part.default for part in fields(value)}
+    parts = {part.name: getattr(value, part.name) for part in _parts(type(value))}
+    usual = {part.name: part.default for part in _parts(type(value))}
     return {name: _to_json(part) for name, part in parts.items() if part != usual[name]}
 
 
 def _from_json(kind, data):
     """An `Event` or `PictureEvent`. A ValueError, or TypeError, if it is none."""
     values = {}
-    for part in fields(kind):
+    for part in _parts(kind):
         value = data.get(part.name, part.default)
         if value is MISSING:
             raise ValueError(f"no {part.name}")
@@ -221,12 +227,18 @@ class Answers:
         self._lock = lock
         try:
             # Another program may have written it since.
-            self._read()
+            if not self._is_as_read():
+                self._read()
             if not self._content:
                 self._write(_line({"format": FORMAT, "version": VERSION}))
         except BaseException:
             self.end()
             raise
+
+    def _is_as_read(self):
+        with suppress(OSError), open(self.path, "rb") as file:
+            return _stamp(file) == self._stamp
+        return False
 
     def end(self):
         self._lock.release()

@@ -5,6 +5,7 @@ import os
 import time
 from collections import defaultdict
 from contextlib import suppress
+from functools import cache
 from pathlib import PurePath
 
 # A file that changed so many nanoseconds before it was read may change again without another time:
@@ -22,10 +23,14 @@ class Pictures:
     def __init__(self, folders, files):
         # By root and path below it, and the other way round.
         self.real, self.place, self.real_of = {}, {}, {}
+        real_folder = cache(os.path.realpath)
         for root, paths in files.items():
             for path in paths:
                 below = PurePath(path).relative_to(folders[root]).as_posix()
-                real = os.path.realpath(path)
+                # Most are in few folders, and no links.
+                folder, name = os.path.split(path)
+                real = os.path.join(real_folder(folder), name)
+                real = os.path.realpath(path) if os.path.islink(real) else real
                 self.real[root, below] = real
                 self.place.setdefault(real, (root, below))
                 self.real_of[path] = real

@@ -248,9 +248,9 @@ def last_undoable(events, tab, n_before, is_here):
     passed = undone(events)
     left = [
         (position, event)
-        for position, event in enumerate(events)
-        if event.kind in UNDOABLE and position not in passed and is_here(event)
+        for position, event in reversed([*enumerate(events)])
+        if event.kind in UNDOABLE and position not in passed
     ]
-    own = [event for _, event in left if event.tab == tab]
-    earlier = [event for position, event in left if position < n_before]
-    return next(reversed(own or earlier), None)
+    own = (event for _, event in left if event.tab == tab and is_here(event))
+    earlier = (event for position, event in left if position < n_before and is_here(event))
+    return next(own, None) or next(earlier, None)
