@@ -56,7 +56,7 @@ NAMED = [
     ("_model/typicality.py", 'units["images"] *= 2', 'units["images"] *= 4'),
     ("_model/fit.py", "SHOTS_SCALE * np.sqrt(fewest / n)", "SHOTS_SCALE"),
     ("_model/unlabeled.py", "divergence - chance", "divergence"),
-    ("_evaluation.py", "DECAY**age * ", ""),
+    ("_evaluation.py", "WEIGHT_OF_ANSWERS * DECAY**ages", "WEIGHT_OF_ANSWERS"),
     ("_strangers.py", "cosines[cosines > 1 - 1e-9] = np.nan", "pass"),
     ("_label_next.py", "np.insert(first, positions, third)", "first"),
     ("_semobridge/numbers.py", "np.sqrt(factor) if held_out.is_single else factor", "factor"),
@@ -64,8 +64,8 @@ NAMED = [
     ("_label/folder_job.py", "is_open & (strangers < 0.5)", "is_open"),
     (
         "_label/said.py",
-        "asked = [answer for real, answer in self.answers.items() if real not in shown]",
-        "asked = [*self.answers.values()]",
+        "if real not in shown and not answer.along",
+        "if not answer.along",
     ),
 ]
 

@@ -5,6 +5,7 @@ browser.
 import http.client
 import json
 import os
+import shutil
 import threading
 from contextlib import suppress
 from functools import cache
@@ -60,21 +61,28 @@ def paint(n=12):
             Image.new("RGB", (400, 300), tuple(color.astype(int))).save(path)
 
 
-def make_job(n=12, classes=CLASSES, corrections=None, answers=None, bursts=None):
+def make_job(n=12, classes=CLASSES, corrections=None, answers=None, bursts=None, shots=()):
     """The job of the pictures in `photos`, and what was said of them. `bursts` are lists of
-    numbers.
+    numbers, and `shots` labels of pictures in `shots`.
     """
     paint(n)
     files = [str(path) for path in sorted(Path("photos").iterdir())]
-    pictures = Pictures({"photos": "photos"}, {"photos": files})
+    shot_files = [str(Path("shots", f"{i}.png")) for i in range(len(shots))]
+    for file in shot_files:
+        Path(file).parent.mkdir(exist_ok=True)
+        shutil.copy(files[0], file)
+    folders = {"photos": "photos", "shots": "shots"}
+    pictures = Pictures(folders, {"photos": files, "shots": shot_files})
     if bursts is not None:
         bursts = {pictures.real_of[files[i]]: n for n, burst in enumerate(bursts) for i in burst}
     given = Given(files, [], [], classes, corrections or {}, {}, pictures, bursts)
     pipeline = pipeline_of(FunctionTransformer(), TinyText())
     X = np.stack([color_of(path) for path in files])
-    nothing = Shots(np.zeros(0, dtype=object), np.zeros(0, dtype=object), X[:0], [])
+    columns = (np.array(column, dtype=object) for column in (shot_files, [*shots]))
+    real = [pictures.real_of[file] for file in shot_files]
+    given_shots = Shots(*columns, X[np.zeros(len(shots), dtype=int)], real)
     said = read_said(answers, pictures, classes, corrections or {})
-    return FolderJob(given, pipeline, {}, X, nothing, 0.0, True), said
+    return FolderJob(given, pipeline, {}, X, given_shots, 0.0, True), said
 
 
 class Asks:

@@ -217,6 +217,8 @@ def test_a_class_may_have_any_name_and_is_known_in_any_spelling(live):
         "Bird": "bird",
         "BIRD ": "bird",
         "Sea  lion": "sea_lion",
+        # White space around it makes no other spelling.
+        "space": " space ",
     }
     spellings |= {"None of these": "", "none_of_these": ""}
     for label, known in spellings.items():
@@ -225,6 +227,15 @@ def test_a_class_may_have_any_name_and_is_known_in_any_spelling(live):
         is_other = known and label.strip() != known.strip()
         assert state["notes"] == ([f"“{label.strip()}” is “{known}”."] if is_other else [])
     assert page.state()["classes"] == sorted(classes)
+
+
+def test_of_a_shot_the_model_says_nothing_because_it_was_taught(live):
+    page = live(shots=["bird"])
+    for number in (11, 12):
+        assert page.act("say", number=number, label="clock")[0] == 200
+    photo, shot = (event.pictures[0] for event in events_of(page))
+    assert (photo.root, len(photo.likely), photo.n_columns) == ("photos", 4, 4)
+    assert (shot.root, shot.path, shot.likely, shot.n_columns) == ("shots", "0.png", (), 0)
 
 
 def test_labels_given_elsewhere_are_not_asked_for(live):
