@@ -14,7 +14,7 @@ from sklearn.pipeline import Pipeline
 
 from ._few_shot_classifier import FewShotClassifier
 from ._semobridge_classifier import SeMoBridgeClassifier
-from ._utils.sklearn import Method, offered_if
+from ._utils.sklearn import Method, ShortRepr, offered_if
 from .encoders import CLIPImageEncoder, CLIPTextEncoder, JoinedImageEncoder, JoinedTextEncoder
 
 
@@ -22,7 +22,7 @@ def _last_step_can(method: str) -> Callable[[Method], Method]:
     return offered_if(lambda pipeline: hasattr(pipeline.steps[-1][1], method))
 
 
-class SeMoBridgePipeline(Pipeline):
+class SeMoBridgePipeline(ShortRepr, Pipeline):
     """From images to predictions in one estimator: scikit-learn's `Pipeline`, with the methods of
     the classifier.
 

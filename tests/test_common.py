@@ -10,6 +10,8 @@ import numpy as np
 import pandas as pd
 import pytest
 from sklearn.base import BaseEstimator, clone
+from sklearn.compose import TransformedTargetRegressor
+from sklearn.pipeline import make_pipeline
 from sklearn.utils.validation import check_is_fitted
 
 from sksemobridge import (
@@ -19,6 +21,8 @@ from sksemobridge import (
     PrecomputedTextEncoder,
     SemanticBridge,
     SeMoBridgeClassifier,
+    ZeroShotClassifier,
+    make_few_shot_pipeline,
 )
 
 from .conftest import World, arrays_of
@@ -204,3 +208,39 @@ def test_a_failed_fit_changes_nothing(case):
                 fit(bad, y)
             assert joblib.hash(vars(estimator)) == before
     assert_equal_results(case.results(estimator), kept)
+
+
+NAMES = [f"class number {i}" for i in range(1000)]
+OF_NAMES = {
+    "class_names": {name: name for name in NAMES},
+    "prompts": {name: [f"a {name}."] for name in NAMES},
+}
+TEXTS = PrecomputedTextEncoder(NAMES, np.zeros((1000, 64)), np.zeros((64, 64)))
+PRIORS = np.full(1000, 0.001)
+
+
+@pytest.mark.parametrize(
+    "estimator",
+    [
+        FewShotClassifier(TEXTS, **OF_NAMES, priors=PRIORS),
+        FewShotClassifier(class_names=NAMES, priors=pd.Series(PRIORS, NAMES)),
+        SeMoBridgeClassifier(TEXTS, **OF_NAMES, priors=dict(zip(NAMES, PRIORS))),
+        ZeroShotClassifier(TEXTS, **OF_NAMES),
+        SemanticBridge(TEXTS),
+        TEXTS,
+        make_few_shot_pipeline([("mini", "bundled")] * 4, **OF_NAMES, priors=PRIORS),
+    ],
+    ids=lambda estimator: type(estimator).__name__,
+)
+def test_it_is_shown_in_a_thousand_letters_whatever_its_parameters_are(estimator):
+    for shown in (repr(estimator), str(estimator), repr(clone(estimator))):
+        assert len(shown) <= 1000
+        assert shown.startswith(f"{type(estimator).__name__}(")
+        assert shown.endswith(")")
+
+
+def test_within_others_an_estimator_is_shown_in_lines_as_all_are():
+    names = {"a": "x" * 30, "b": "y" * 30}
+    ours = repr(make_pipeline(FewShotClassifier(class_names=names)))
+    theirs = repr(make_pipeline(TransformedTargetRegressor(names)))
+    assert len(ours.splitlines()) == len(theirs.splitlines()) > 1

@@ -47,13 +47,11 @@ def main(argv=None):
         except UsageError as error:
             parser.exit(2, f"sksemobridge label: {error}\n")
         except ModelLoadError as error:
-            say(str(error).partition("\n")[0] if error.is_download else str(error))
-            if error.is_download:
-                say(f"The first use of a model downloads it. {PLACE_OF_DOWNLOADS}")
-                say(
-                    "For a trial, use --model mini. It needs no download, but knows only drawn"
-                    " icons."
-                )
+            trial = (
+                f"The first use of a model downloads it. {PLACE_OF_DOWNLOADS} For a trial, use"
+                " --model mini, which knows only drawn icons."
+            )
+            say(f"{error.without_advice} {trial}" if error.is_download else str(error))
             return 3
         except OSError as error:
             say(f"sksemobridge label: {error}")

@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 from sklearn.base import BaseEstimator, clone
 
 from . import __version__
+from .sklearn import ShortRepr
 from .validation import warn_caller
 
 # The classes of files that version 0.1 saved. Such a file is read until its classifier is met, and
@@ -63,7 +64,7 @@ def trusted_types() -> list[str]:
     return sorted({*OF_0_1, *(f"{kind.__module__}.{kind.__qualname__}" for kind in found)})
 
 
-class SavedEstimator(BaseEstimator):
+class SavedEstimator(ShortRepr, BaseEstimator):
     """An estimator whose fitted state is one object, `_fitted`, with public names for its arrays:
     `_set_fitted` sets both.
 

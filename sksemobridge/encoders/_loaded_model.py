@@ -14,6 +14,7 @@ from torchvision.transforms import Compose, Resize
 
 from .._utils.threads import on_all_cores, threads_for
 from ._heads import check_size
+from ._hub import asking_hub_of
 from ._projections import (
     copy_of_modules,
     read_image_projection,
@@ -32,20 +33,24 @@ PATCHES = 50
 _PROBE = "Two cats' photos, 3.5 m: É, 猫, naïve ☂."
 
 
+def _load_parts(source):
+    if source.scheme == TIMM:
+        from ._other_packages import load_timm as load
+    elif source.scheme == TRANSFORMERS:
+        from ._other_packages import load_transformers as load
+    else:
+        from ._open_clip import load
+    return load(source)
+
+
 class LoadedModel:
     """A model that encoders share, in float32 and evaluation mode, without gradients. It never
     changes.
     """
 
     def __init__(self, source, device):
-        if source.scheme in (TRANSFORMERS, TIMM):
-            from ._other_packages import load_timm, load_transformers
-
-            parts = (load_timm if source.scheme == TIMM else load_transformers)(source)
-        else:
-            from ._open_clip import load
-
-            parts = load(source)
+        with asking_hub_of(source):
+            parts = _load_parts(source)
         model = parts.towers.eval().requires_grad_(False).to(device, torch.float32)
         if device.type == "cuda":
             model.visual.to(memory_format=torch.channels_last)
@@ -187,7 +192,11 @@ class LoadedModel:
     def tokenize(self, text):
         self._check_texts()
         # Only now: a tokenizer may come from a hub, and images need none.
-        return self._once("tokenizer", self._parts.make_tokenizer)(text)
+        return self._once("tokenizer", self._make_tokenizer)(text)
+
+    def _make_tokenizer(self):
+        with asking_hub_of(self.source):
+            return self._parts.make_tokenizer()
 
     def digest(self, for_images):
         """Digest of all that embeddings depend on, apart from the content and the precision."""

@@ -10,6 +10,7 @@ from timm.data import create_transform, resolve_model_data_config
 from torch import nn
 from torchvision.transforms import CenterCrop, InterpolationMode, Normalize, Resize
 
+from ._hub import asking_hub_of
 from ._parts import Parts
 from ._source import LOCAL, TIMM, TRANSFORMERS, ModelLoadError, cannot_load, weight_files
 
@@ -107,7 +108,8 @@ def load_transformers(source):
 
 def has_text(source):
     """Whether a model has texts, by its configuration."""
-    return hasattr(_read("AutoConfig", source), "text_config")
+    with asking_hub_of(source):
+        return hasattr(_read("AutoConfig", source), "text_config")
 
 
 def _read(kind, source, **options):

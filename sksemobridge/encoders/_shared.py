@@ -16,7 +16,13 @@ from PIL import Image
 from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin, clone
 
 from .._utils.array_api import resolve_device, to_numpy
-from .._utils.sklearn import Interval, StrOptions, checks_parameters, in_output_container
+from .._utils.sklearn import (
+    Interval,
+    ShortRepr,
+    StrOptions,
+    checks_parameters,
+    in_output_container,
+)
 from .._utils.validation import listed, refuse_masked, warn_caller
 from ._decoding import check_pixel_type, describe
 from ._heads import ImageReadError
@@ -49,7 +55,7 @@ def clear_model_cache() -> None:
     forget_embeddings()
 
 
-class StatelessEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
+class StatelessEncoder(ShortRepr, ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
     """A transformer that learns nothing. A subclass has `transform`, and `_n_features_out`, their
     width.
     """

@@ -13,6 +13,8 @@ from functools import lru_cache
 from importlib.util import find_spec
 from pathlib import Path
 
+from ._hub import address, is_out_of_reach
+
 BUNDLED_NAME = "mini"
 BUNDLED_TAG = "bundled"
 # Schemes of names of models.
@@ -48,6 +50,7 @@ class ModelLoadError(RuntimeError):
     """A CLIP model or its weights are missing. The message says what to do."""
 
     is_download = False  # whether the model was to be downloaded
+    without_advice = ""  # what went wrong then
 
 
 class NoTextError(ValueError):
@@ -172,14 +175,20 @@ def cannot_load(source, error):
             " QuickGELU, such as OpenAI's, need the model name that ends in '-quickgelu')."
         )
     else:
+        scheme = LOCAL if source.scheme in ("", HUB) else source.scheme
         remedy = (
             f"The first use downloads the weights. {PLACE_OF_DOWNLOADS} Without network, copy that"
             " folder from a machine that has used the model, or give a folder:"
-            f" '{source.scheme or LOCAL}FOLDER'. For a trial, model_name={BUNDLED_NAME!r},"
+            f" '{scheme}FOLDER'. For a trial, model_name={BUNDLED_NAME!r},"
             f" pretrained={BUNDLED_TAG!r} needs no download."
         )
-    problem = ModelLoadError(f"The model {source} could not be loaded: {error}\n{remedy}")
-    problem.is_download = not source.files
+    is_download = not source.files
+    if is_download and is_out_of_reach(error):
+        error = f"it is not on this machine, and {address()} cannot be reached"
+    # One line, whatever other packages say.
+    what = " ".join(f"The model {source} could not be loaded: {error}".split()).rstrip(".") + "."
+    problem = ModelLoadError(f"{what} {remedy}")
+    problem.is_download, problem.without_advice = is_download, what
     return problem
 
 

@@ -4,12 +4,14 @@ import copy
 import os
 import pickle
 import shutil
+import socket
 import subprocess
 import sys
 import threading
 import warnings
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from unittest.mock import Mock
 
 import huggingface_hub
 import numpy as np
@@ -73,6 +75,7 @@ def hub(monkeypatch, tmp_path):
 
     # huggingface_hub reads these from the environment when it is imported.
     for name, value in {
+        "ENDPOINT": "http://127.0.0.1:9",
         "HUGGINGFACE_CO_URL_TEMPLATE": "http://127.0.0.1:9/{repo_id}/{revision}/{filename}",
         "HF_HUB_OFFLINE": True,
         "HF_HUB_CACHE": str(tmp_path / "hub"),
@@ -234,11 +237,22 @@ def test_what_names_no_model_is_answered_with_what_there_is(model_name, pretrain
 @pytest.mark.parametrize(
     ("name", "pretrained"), [("ViT-B-16", "openai"), ("hf-hub:some/model", None)]
 )
-def test_without_a_network_the_error_names_attempt_and_remedy(hub, name, pretrained):
-    with pytest.raises(ModelLoadError, match="could not be loaded") as caught:
+def test_without_a_network_one_line_names_attempt_and_remedy(
+    hub, name, pretrained, monkeypatch, caplog, recwarn
+):
+    # Nobody said so: there is no connection.
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", False)
+    tried = Mock(side_effect=socket.create_connection)
+    monkeypatch.setattr(socket, "create_connection", tried)
+    with pytest.raises(ModelLoadError, match="could not be loaded: it is not on this") as caught:
         get_model(name, pretrained)
-    for part in (name, "HF_HOME", "copy that folder", "'bundled'"):
+    for part in (name, "http://127.0.0.1:9 cannot be reached", "HF_HOME", "copy that", "'bundled'"):
         assert part in str(caught.value)
+    assert "\n" not in str(caught.value)
+    # Not five times for each file, and with nothing said of it.
+    assert tried.call_count == 1
+    assert (caplog.text, [*recwarn]) == ("", [])
+    assert not huggingface_hub.constants.HF_HUB_OFFLINE
 
 
 @pytest.mark.parametrize("offline", [False, True])

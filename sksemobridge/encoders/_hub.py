@@ -1,0 +1,68 @@
+"""The hub from which models come, on a machine without a network."""
+
+import logging
+import socket
+from contextlib import contextmanager, suppress
+from urllib.parse import urlsplit
+from urllib.request import getproxies, proxy_bypass
+
+# Seconds to wait for a connection. It takes a tenth of them; behind a firewall, no answer comes.
+PATIENCE = 3
+
+
+@contextmanager
+def asking_hub_of(source):
+    """Within it, a hub that cannot be reached is not asked: what is kept on this machine is read at
+    once, and all else is an error at once. huggingface_hub would ask for each file five times. A
+    source of files asks no hub.
+    """
+    if source.files:
+        yield
+        return
+    from huggingface_hub import constants
+
+    root = logging.getLogger()
+    root.addFilter(_is_no_error)
+    was_offline = constants.HF_HUB_OFFLINE
+    try:
+        if not was_offline and not _answers(address()):
+            constants.HF_HUB_OFFLINE = True
+        yield
+    finally:
+        constants.HF_HUB_OFFLINE = was_offline
+        root.removeFilter(_is_no_error)
+
+
+def address():
+    """Of the hub, or of its mirror."""
+    from huggingface_hub import constants
+
+    return constants.ENDPOINT
+
+
+def _is_no_error(record):
+    # open_clip logs its errors beside raising them.
+    return record.levelno < logging.ERROR
+
+
+def _answers(url):
+    """Whether there is a connection to an address, or to the proxy that leads to it."""
+    place = urlsplit(url)
+    proxy = None if proxy_bypass(place.hostname) else getproxies().get(place.scheme)
+    if proxy:
+        place = urlsplit(proxy if "//" in proxy else f"//{proxy}")
+    port = place.port or (443 if place.scheme == "https" else 80)
+    with suppress(OSError), socket.create_connection((place.hostname, port), PATIENCE):
+        return True
+    return False
+
+
+def is_out_of_reach(error):
+    """Whether a file is missing because the hub was not asked for it."""
+    from huggingface_hub.errors import LocalEntryNotFoundError, OfflineModeIsEnabled
+
+    while error is not None:
+        if isinstance(error, LocalEntryNotFoundError | OfflineModeIsEnabled):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
