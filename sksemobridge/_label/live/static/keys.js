@@ -64,7 +64,7 @@ export const HELP = [
   ["← ↑ → ↓", "Look through: go to a picture. Ask: → is later"],
   ["Space", "this picture is wrong, or right again"],
   ["Shift", "with Space or a click: several pictures to one class"],
-  [".", "enlarge (or hold the picture)"],
+  [".", "enlarge (or hold the picture); then ← → go through its burst"],
   ["Backspace", "undo (Ctrl Z too)"],
   ["Esc", "leave a change"],
 ];

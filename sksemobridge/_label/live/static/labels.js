@@ -160,8 +160,8 @@ function rank({ text, at }, wanted) {
 
 // Ask what the chosen tiles are, and give what a `Chooser` shows for them.
 export function ask_for(tiles, title, picture) {
-  const [first] = tiles, n = tiles.size;
-  title.textContent = n === 1 ? "What is this picture?" : `What are these ${count(n)} pictures?`;
+  const [first] = tiles, n = tiles.size, noun = first.is_strip ? "burst" : "picture";
+  title.textContent = n === 1 ? `What is this ${noun}?` : `What are these ${count(n)} ${noun}s?`;
   if (picture.getAttribute("src") !== small(first.number)) picture.src = small(first.number);
   return { likely: first.item.likely, label: first.label, first: first.likeliest_other };
 }

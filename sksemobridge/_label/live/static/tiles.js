@@ -61,12 +61,13 @@ export class Tiles {
 
   #tile(item, shown) {
     const tile = new Tile(item, shown);
+    tile.is_strip = this.has_strips && item.burst.length > 1;
     const redraw = () => this.draw(tile);
     tile.image = element("img",
       { alt: "", draggable: "false", load: redraw, error: redraw });
     tile.mark = element("span", { class: "mark" });
     tile.button = element("button", { type: "button", class: "tile", tabindex: "-1" },
-      tile.image, ...this.#strip(item), tile.mark);
+      tile.image, ...(tile.is_strip ? this.#strip(item) : []), tile.mark);
     tile.image.src = small(item.number);
     this.#listen(tile);
     this.tiles.push(tile);
@@ -76,7 +77,6 @@ export class Tiles {
 
   // The other pictures of a burst, in a row below the first, and how many there are.
   #strip({ number, burst }) {
-    if (!this.has_strips || burst.length < 2) return [];
     const others = burst.filter((other) => other !== number).slice(0, N_OTHERS);
     return [element("span", { class: "strip" }, ...others.map((other) => thumb(other))),
       element("span", { class: "size" }, count(burst.length))];
@@ -123,8 +123,7 @@ export class Tiles {
       : tile.is_changed ? `, changed to ${label_of(tile.label)}` : "";
     const state = this.chosen.has(tile) ? ", chosen" : "";
     const shown = is_broken ? "cannot be shown" : label_of(tile.shown);
-    const burst = this.has_strips && item.burst.length > 1
-      ? ` and ${count(item.burst.length - 1)} more of its burst` : "";
+    const burst = tile.is_strip ? ` and ${count(item.burst.length - 1)} more of its burst` : "";
     button.setAttribute("aria-label", `${item.name}${burst}: ${shown}${said}${state}`);
     button.dataset.number = item.number;
     button.dataset.label = tile.label;
