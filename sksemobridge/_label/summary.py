@@ -37,7 +37,7 @@ def summary(job, labels, evidence):
         about = f"about {right.estimate:.1%} ({right.low:.1%} to {right.high:.1%}) are right"
         rest = labels.is_predicted()
         n_bursts = None if labels.groups is None else len({*labels.groups[rest]})
-        of = "" if n_bursts is None else f" ({n_bursts} bursts)"
+        of = "" if n_bursts is None else f" ({n_bursts:,} burst{'s' * (n_bursts != 1)})"
         lines.append(
             f"Of the {rest.sum()} predicted labels{of}, {about}, if every image is of these"
             " classes."
