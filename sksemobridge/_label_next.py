@@ -100,11 +100,12 @@ def images_to_label(estimator, X, n_images=20, taught_by=(), groups=None, proba=
 
     # One image of each burst. Among these, predicted classes take turns.
     first_of_burst = np.sort(np.unique(codes[rows], return_index=True)[1])
+    images = embeddings[rows]
 
     def order_by(model):
         if model is classifier and proba is not None:
             return first_of_burst[least_certain(proba[rows[first_of_burst]])]
-        p = model.predict_proba(embeddings[rows])
+        p = model.predict_proba(images)
         p = p if groups is None else proba_by_group(p, codes[rows])
         return first_of_burst[least_certain(p[first_of_burst])]
 
@@ -113,9 +114,7 @@ def images_to_label(estimator, X, n_images=20, taught_by=(), groups=None, proba=
     elif len(order) < n_images:
         # What the images teach may confirm an error. So each third image is uncertain without it.
         is_taught = len(taught_by) > 0 and np.isin(rows, taught_by).all()
-        taught = (
-            classifier if is_taught else classifier.with_unlabeled(embeddings[rows], codes[rows])
-        )
+        taught = classifier if is_taught else classifier.with_unlabeled(images, codes[rows])
         untaught = classifier._clone_with(classifier._fitted.without_unlabeled())
         first, third = order_by(taught), order_by(untaught)
         positions = np.minimum(2 * np.arange(1, len(first) + 1), len(first))

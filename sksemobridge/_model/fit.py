@@ -178,14 +178,15 @@ class Evidence:
         `(f, r)`.
         """
         rows = self.regression_rows
+        kept = slice(None) if self.in_regression.all() else self.in_regression  # a mask would copy
         # Without its only image, a class has nothing but its name.
         informs = np.where(self.classes.alone[rows], self.trust, 1.0)
         # With few images, a correction is worth most with texts, and least without.
         sigma = np.sqrt(1 + (2 * self.trust - 1) / self.classes.mean_count)
         return Problem(
-            terms={name: z[self.in_regression] for name, z in self.terms.items()},
+            terms={name: z[kept] for name, z in self.terms.items()},
             codes=self.classes.codes[rows],
-            weight=self.omega[self.in_regression] * informs,
+            weight=self.omega[kept] * informs,
             defaults=self.defaults,
             features=np.column_stack([np.ones(len(rows)), features]),
             deviations=np.append(1.0, np.full(features.shape[1], sigma)),

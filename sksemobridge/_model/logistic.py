@@ -58,9 +58,10 @@ class Problem:
 
     def decision(self, scales, coefficients):
         """Decisions `(n, C)`."""
-        return sum(
-            (scales[name] * z for name, z in self.terms.items()), self.features @ coefficients
-        )
+        result = self.features @ coefficients
+        for name, z in self.terms.items():
+            result += scales[name] * z
+        return result
 
 
 @dataclass(frozen=True)
