@@ -98,7 +98,12 @@ def test_words_that_name_a_class_are_left_out_however_written():
 
 def test_each_stage_and_each_solver_is_timed(capsys):
     small = ["--sizes", "3x2", "--width", "16", "--repeats", "1"]
-    speed.main(small)
+    speed.main([*small, "--folders", "60x3"])
+    table, folders = capsys.readouterr().out.split("\n\n")
+    names = [cells(line)[2] for line in table.splitlines()[2:]]
+    assert names == ["fit", "fit without names", "predict_proba"]
+    assert [cells(line)[0] for line in folders.splitlines()[2:]] == ["60 x 3"]
+    speed.main([*small, "--threads"])
     names = [cells(line)[1] for line in capsys.readouterr().out.splitlines()[2:]]
     of_encoder = [f"encoder, {n} images" for n in speed.N_IMAGES]
     assert names == ["fit", "with_unlabeled", "predict_proba", "LogisticRegression", *of_encoder]
