@@ -17,8 +17,10 @@ COMMAND = (
 
 
 def wait_until(condition):
-    """Wait until a function returns a true value, for a minute at most."""
-    for _ in range(3000):
+    """Wait until a function returns a true value, for some minutes at most: a program may start
+    slowly on a busy machine.
+    """
+    for _ in range(15_000):
         if condition():
             return
         time.sleep(0.02)

@@ -23,14 +23,9 @@ class Pictures:
     def __init__(self, folders, files):
         # By root and path below it, and the other way round.
         self.real, self.place, self.real_of = {}, {}, {}
-        real_folder = cache(os.path.realpath)
         for root, paths in files.items():
-            for path in paths:
+            for path, real in real_paths(paths).items():
                 below = PurePath(path).relative_to(folders[root]).as_posix()
-                # Most are in few folders, and no links.
-                folder, name = os.path.split(path)
-                real = os.path.join(real_folder(folder), name)
-                real = os.path.realpath(path) if os.path.islink(real) else real
                 self.real[root, below] = real
                 self.place.setdefault(real, (root, below))
                 self.real_of[path] = real
@@ -89,6 +84,17 @@ class Pictures:
                 with suppress(OSError):
                     self._of_size[os.stat(real).st_size].append(real)
         return self._of_size[size]
+
+
+def real_paths(paths):
+    """Real paths of files, by path. Most files are in few folders, and no links."""
+    real_folder, real = cache(os.path.realpath), {}
+    for path in paths:
+        folder, name = os.path.split(path)
+        real[path] = os.path.join(real_folder(folder), name)
+        if os.path.islink(real[path]):
+            real[path] = os.path.realpath(path)
+    return real
 
 
 def key_of(picture):

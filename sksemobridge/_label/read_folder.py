@@ -21,7 +21,7 @@ from .folder_table import embed_readable, plain
 from .messages import UsageError, naming
 from .options import MODEL
 from .picture_bursts import find_bursts
-from .picture_index import Pictures
+from .picture_index import Pictures, real_paths
 from .said import fold
 from .user_tables import as_class, read_classes, read_names
 
@@ -39,7 +39,7 @@ def read_given(options, answers=None, *, progress=False):
     # Those of an earlier run are not of the user.
     outputs = (options.out, options.report, options.save, answers and answers.path)
     written = {os.path.realpath(path) for path in outputs if path}
-    files = [path for path in files if os.path.realpath(path) not in written]
+    files = [path for path, real in real_paths(files).items() if real not in written]
     paths, labels, names = ([], [], []) if options.shots is None else _read_shots(options.shots)
     if options.classes is not None:
         names += read_classes(options.classes)

@@ -516,3 +516,18 @@ def test_the_page_has_a_table_of_its_own_beside_no_picture(label, monkeypatch):
     status, said = label("../photos --shots ../shots --model mini --open")
     assert status == 2
     assert "--out: this folder is in PHOTOS" in said
+
+
+def test_a_run_resolves_the_path_of_a_picture_once_and_its_report_once_more(label, monkeypatch):
+    resolved, real = [], os.path.realpath
+
+    def realpath(path, **options):
+        resolved.append(os.fspath(path))
+        return real(path, **options)
+
+    monkeypatch.setattr(os.path, "realpath", realpath)
+    for options, n in (("--out a.csv", 1), ("--out b.csv --report b.html", 2)):
+        resolved.clear()
+        label(f"{SHOTS} {options}")
+        pictures = [path for path in resolved if str(path).endswith(".png")]
+        assert len(pictures) <= n * len({*pictures})

@@ -14,6 +14,7 @@ from tqdm.contrib.concurrent import thread_map
 
 from ...encoders._decoding import ImageReadError, decode, fetch
 from ..folder_table import count_files, plain, was_read
+from ..picture_index import real_paths
 
 # Most thumbnails in a page. They take about 15 MB.
 N_THUMBNAILS = 2000
@@ -47,7 +48,8 @@ def report(path, folder, labels, lines):
 def page_data(labels):
     """What the page shows, as plain lists and mappings."""
     answers = labels.said.answers
-    real = [os.path.realpath(row["path"]) for row in labels.rows]
+    real_of = real_paths(row["path"] for row in labels.rows)
+    real = [real_of[row["path"]] for row in labels.rows]
     pictures = [
         {name: plain(value) for name, value in row.items()}
         | {name: None if row[name] is None else str(row[name]) for name in ("label", "runner_up")}
