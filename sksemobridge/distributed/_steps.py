@@ -164,6 +164,8 @@ def _result(batch, replaced, columns, errors):
     rows = pa.array(np.cumsum(valid) - 1, mask=~valid)
     for name, values in columns.items():
         if isinstance(values, np.ndarray):
-            values = pa.FixedSizeListArray.from_arrays(values.ravel(), values.shape[1])
+            # Not of a fixed size: of these, Arrow 25 does not read from Parquet what has a null.
+            ends = pa.array(np.arange(len(values) + 1) * values.shape[1], pa.int32())
+            values = pa.ListArray.from_arrays(ends, values.ravel())
         table = table.append_column(name, values.take(rows))
     return table.append_column("error", pa.array(errors, pa.string()))
