@@ -182,9 +182,15 @@ def test_answers_correct_probabilities_far_too_high_and_small_differences_are_ch
     assert (abs(after.estimate - right) < abs(before.estimate - right) / 2) == is_corrected
 
 
+def test_one_wrong_click_moves_the_estimate_little():
+    sure = np.tile([[0.999, 0.001]], (100, 1))
+    slip = answered(sure[:10], (np.arange(10) == 3).astype(int))
+    assert share_right(sure, [slip]).estimate > 0.98
+
+
 def test_an_answer_counts_half_of_one_in_the_next_round_and_pages_of_one_class_as_a_root():
     weights = weights_of_answers([3, 3, 7, 7, 7, 7, 7], ["a", "b", "a", "b", "b", "b", "b"])
-    np.testing.assert_allclose(2 * weights, [0.5, 0.5, 1, 0.5, 0.5, 0.5, 0.5])
+    np.testing.assert_allclose(weights, [0.5, 0.5, 1, 0.5, 0.5, 0.5, 0.5])
     assert weights_of_answers([], []).shape == (0,)
 
 
@@ -209,7 +215,9 @@ def test_the_share_that_is_right_is_one_by_a_temperature_and_counts():
     loss = np.log(1 + (logs / 0.03) ** 2)
     for p, code, weight in zip(asked, codes, said.weights):
         powers = p ** np.exp(logs)[:, None]
-        loss -= weight * np.log(powers[:, code] / powers.sum(axis=1))
+        # One of twenty answers is a slip.
+        p_answer = 0.95 * powers[:, code] / powers.sum(axis=1) + 0.05 / 4
+        loss -= weight * np.log(p_answer)
     mean = np.exp(-loss) @ logs / np.exp(-loss).sum()
     assert mean < -0.5
     powers = proba ** np.exp(mean)
