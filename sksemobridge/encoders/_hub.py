@@ -2,12 +2,15 @@
 
 import logging
 import socket
+import threading
 from contextlib import contextmanager, suppress
 from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
 
 # Seconds to wait for a connection. It takes a tenth of them; behind a firewall, no answer comes.
 PATIENCE = 3
+# The setting is one for the process: only one thread may change it, and put it back, at a time.
+_LOCK = threading.RLock()
 
 
 @contextmanager
@@ -21,20 +24,21 @@ def asking_hub_of(source):
         return
     from huggingface_hub import constants
 
-    root = logging.getLogger()
-    root.addFilter(_is_no_error)
-    was_offline = constants.HF_HUB_OFFLINE
-    try:
-        if not was_offline and not _answers(address()):
-            constants.HF_HUB_OFFLINE = True
-        yield
-    finally:
-        constants.HF_HUB_OFFLINE = was_offline
-        root.removeFilter(_is_no_error)
+    with _LOCK:
+        root = logging.getLogger()
+        root.addFilter(_is_no_error)
+        was_offline = constants.HF_HUB_OFFLINE
+        try:
+            if not was_offline and not _is_reachable(address()):
+                constants.HF_HUB_OFFLINE = True
+            yield
+        finally:
+            constants.HF_HUB_OFFLINE = was_offline
+            root.removeFilter(_is_no_error)
 
 
 def address():
-    """Of the hub, or of its mirror."""
+    """The address of the hub, or of its mirror."""
     from huggingface_hub import constants
 
     return constants.ENDPOINT
@@ -45,7 +49,7 @@ def _is_no_error(record):
     return record.levelno < logging.ERROR
 
 
-def _answers(url):
+def _is_reachable(url):
     """Whether there is a connection to an address, or to the proxy that leads to it."""
     place = urlsplit(url)
     proxy = None if proxy_bypass(place.hostname) else getproxies().get(place.scheme)

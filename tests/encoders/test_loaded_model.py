@@ -10,6 +10,7 @@ import sys
 import threading
 import warnings
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from unittest.mock import Mock
 
@@ -29,6 +30,7 @@ from sksemobridge.encoders import (
     _loaded_model,
     clear_model_cache,
 )
+from sksemobridge.encoders._hub import asking_hub_of
 from sksemobridge.encoders._source import find_source
 
 from ..encoder_helpers import (
@@ -252,6 +254,31 @@ def test_without_a_network_one_line_names_attempt_and_remedy(
     # Not five times for each file, and with nothing said of it.
     assert tried.call_count == 1
     assert (caplog.text, [*recwarn]) == ("", [])
+    assert not huggingface_hub.constants.HF_HUB_OFFLINE
+
+
+def test_threads_that_load_without_a_network_leave_the_setting_as_it_was(hub, monkeypatch):
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", False)
+    source, first_is_in, go_on = Mock(files=()), threading.Event(), threading.Event()
+
+    def first():
+        with asking_hub_of(source):
+            first_is_in.set()
+            go_on.wait(60)
+
+    def second():
+        with asking_hub_of(source):
+            return go_on.is_set()
+
+    with ThreadPoolExecutor(2) as threads:
+        one = threads.submit(first)
+        first_is_in.wait(60)
+        two = threads.submit(second)
+        with suppress(TimeoutError):
+            two.result(0.05)
+        go_on.set()
+        one.result(60)
+        assert two.result(60)
     assert not huggingface_hub.constants.HF_HUB_OFFLINE
 
 
