@@ -34,7 +34,7 @@ from timing import timed
 
 from sksemobridge import PrecomputedTextEncoder
 from sksemobridge._label.events import Answers, PictureEvent
-from sksemobridge._label.folder_job import FolderJob, Given, Shots
+from sksemobridge._label.folder_job import FolderJob, Given, LabelledImages
 from sksemobridge._label.live.server import serve
 from sksemobridge._label.live.session import Session
 from sksemobridge._label.picture_index import Pictures
@@ -141,7 +141,8 @@ class Folder:
         given = Given(self.files, [], [], self.classes, {}, {}, pictures)
         pipeline = pipeline_of(FunctionTransformer(), self.text_encoder)
         pipeline[-1].set_params(prompts="{}")
-        nothing = Shots(np.zeros(0, dtype=object), np.zeros(0, dtype=object), self.X[:0], [])
+        none = np.zeros(0, dtype=object)
+        nothing = LabelledImages(none, none, self.X[:0], [])
         return FolderJob(given, pipeline, {}, self.X, nothing, 0.0, True), said, answers
 
     def answer(self, n, name):

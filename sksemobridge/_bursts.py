@@ -52,3 +52,10 @@ def proba_by_group(proba: ArrayLike, groups: ArrayLike) -> NDArray[np.float64]:
     weight = 1 / np.bincount(codes)[codes] if len(codes) else np.zeros(0)
     logs = np.log(np.maximum(proba, LEAST_PROBA))
     return softmax(sum_rows(logs, weight, codes, codes.max(initial=-1) + 1))[codes]
+
+
+def first_of_each(groups):
+    """Whether each image is the first of its burst `(n,)`, of numbers of bursts `(n,)`."""
+    is_first = np.zeros(len(groups), dtype=bool)
+    is_first[np.unique(groups, return_index=True)[1]] = True
+    return is_first

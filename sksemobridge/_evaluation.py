@@ -18,7 +18,7 @@ from ._few_shot_classifier import FewShotClassifier
 from ._model.shots import evenly_spaced
 from ._utils.array_api import l2_normalize, softmax, to_numpy
 from ._utils.sklearn import best_of
-from ._utils.validation import listed, validate_embeddings
+from ._utils.validation import listed, plural, validate_embeddings
 
 # Unit embeddings of the same picture have the same digits.
 SAME_DIGITS = 5
@@ -84,10 +84,8 @@ class ShotEvaluation:
 
     def __str__(self) -> str:
         counts = listed([f"{label} {n}" for label, n in zip(self.classes, self.n_shots)], 10)
-        lines = [
-            f"{_plural(self.n_shots.sum(), 'shot')} of {_plural(len(self.classes), 'class')}:"
-            f" {counts}"
-        ]
+        n, n_classes, n_doubtful = self.n_shots.sum(), len(self.classes), len(self.doubtful)
+        lines = [f"{n} {plural(n, 'shot')} of {n_classes} {plural(n_classes, 'class')}: {counts}"]
         if not math.isnan(self.accuracy):
             n_held_out = np.isfinite(self.held_out_proba).all(axis=1).sum()
             n_right = round(self.accuracy * n_held_out)
@@ -95,12 +93,8 @@ class ShotEvaluation:
             if not math.isnan(self.names_accuracy) and np.median(self.n_shots) >= FEWEST_COMPARED:
                 line += f" (names alone {self.names_accuracy:.1%})"
             lines.append(line)
-        return "\n".join([*lines, f"{_plural(len(self.doubtful), 'shot')} with a doubtful label"])
-
-
-def _plural(n, noun):
-    ending = "" if n == 1 else "es" if noun.endswith("s") else "s"
-    return f"{n} {noun}{ending}"
+        lines.append(f"{n_doubtful} {plural(n_doubtful, 'shot')} with a doubtful label")
+        return "\n".join(lines)
 
 
 def evaluate_shots(

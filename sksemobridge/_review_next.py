@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.utils import check_scalar
 
-from ._bursts import proba_by_group
+from ._bursts import first_of_each, proba_by_group
 from ._label_next import are_shots, read_estimator, shot_directions
 from ._utils.array_api import l2_normalize
 from ._utils.validation import group_codes
@@ -100,9 +100,7 @@ def review_next(
         codes = group_codes(groups, len(embeddings))
         p = proba_by_group(p, codes)
         is_seen = np.isin(codes, codes[is_seen])
-        is_first = np.zeros(len(codes), dtype=bool)
-        is_first[np.unique(codes, return_index=True)[1]] = True
-        is_seen |= ~is_first
+        is_seen |= ~first_of_each(codes)
     top, predicted = p.max(axis=1, initial=0), p.argmax(axis=1)
     return best_page(top, predicted, np.flatnonzero(~is_seen), n_images)
 

@@ -12,7 +12,7 @@ import numpy as np
 from sklearn.base import clone
 from sklearn.pipeline import Pipeline
 
-from .._bursts import proba_by_group
+from .._bursts import first_of_each
 from .._evaluation import ShotEvaluation, evaluate_fitted, share_right
 from .._label_next import images_to_label, least_certain
 from .._model.near_copies import near_copies
@@ -22,8 +22,8 @@ from .._utils.array_api import l2_normalize
 from .._utils.validation import as_words
 from .._zero_shot import ZeroShotClassifier
 from .embeddings_file import TextsOfFile
-from .folder_table import has_label, table_rows
-from .picture_bursts import first_of_each, groups_of
+from .folder_table import has_label, proba_with_none, table_rows
+from .picture_bursts import groups_of
 from .picture_index import Pictures
 from .said import Said
 from .user_tables import usual_prompts
@@ -34,7 +34,7 @@ from .user_tables import usual_prompts
 LEAST_POOL = 50
 
 
-class Shots(NamedTuple):
+class LabelledImages(NamedTuple):
     """Labelled images: `paths` and `labels (n,)`, `embeddings (n, D)`, and real paths."""
 
     paths: Any
@@ -45,26 +45,28 @@ class Shots(NamedTuple):
     def of(self, rows):
         """The shots of a mask `(n,)`."""
         real = [path for path, keep in zip(self.real, rows) if keep]
-        return Shots(self.paths[rows], self.labels[rows], self.embeddings[rows], real)
+        return LabelledImages(self.paths[rows], self.labels[rows], self.embeddings[rows], real)
 
 
 @dataclass(frozen=True, eq=False)
 class FolderLabels:
     """The labels of a folder, and how they came about.
 
-    `paths` are all files. Those that cannot be read have `problems`, the others `embeddings (n, D)`
-    and `real` paths. `shots` are those after the answers, and `said` is what persons said. The rows
-    `taught_by` have no label, and were learnt from. `strangers (n,)` are the probabilities that the
-    pictures show none of the classes, and `groups (n,)` the numbers of their bursts, or None.
+    `files` are all those in PHOTOS. Those that cannot be read have `problems`, the others
+    `embeddings (n, D)` and `real` paths. `shots` are those after the answers, and `shot_groups` the
+    numbers of those that show the same, or None. `said` is what persons said. The rows `taught_by`
+    have no label, and were learnt from. `strangers (n,)` are the probabilities that the pictures
+    show none of the classes, and `groups (n,)` the numbers of their bursts, or None.
     """
 
     pipeline: Pipeline
-    paths: list[str]
+    files: list[str]
     problems: dict[str, str]
     embeddings: Any
     alpha: float = 0.0
     real: list[str] = field(default_factory=list)
-    shots: Shots | None = None
+    shots: LabelledImages | None = None
+    shot_groups: Any = None
     said: Said = field(default_factory=Said)
     evaluation: ShotEvaluation | None = None
     taught_by: Any = ()
@@ -94,19 +96,13 @@ class FolderLabels:
         """Rows of the table, one for each file."""
         answers = self.said.answers
         said = [answers[path].label if path in answers else None for path in self.real]
-        parts = self.classifier, self.paths, self.embeddings, self.problems
-        return table_rows(*parts, self.alpha, said, self.strangers, self.groups)
+        parts = self.classifier, self.files, self.embeddings, self.problems, self.proba
+        return table_rows(*parts, alpha=self.alpha, said=said)
 
     @cached_property
     def proba(self):
-        """Probabilities `(n, C + 1)` of the pictures: of the classes, and in the last column of
-        none of them. Those of a burst are equal.
-        """
-        own = self.classifier.predict_proba(self.embeddings)
-        proba = np.empty((len(own), own.shape[1] + 1), dtype=own.dtype)
-        proba[:, -1] = self.strangers
-        np.multiply(own, 1 - proba[:, -1:], out=proba[:, :-1])
-        return proba if self.groups is None else proba_by_group(proba, self.groups)
+        """`proba_with_none` of the pictures."""
+        return proba_with_none(self.classifier, self.embeddings, self.strangers, self.groups)
 
     @property
     def has_random_shots(self):
@@ -172,15 +168,15 @@ class FolderLabels:
 class Given:
     """What the user gave, before any picture is embedded.
 
-    `files` are all files in PHOTOS. `paths` and `labels` are those of the images in `--shots`, and
-    `classes` the names to begin with. `corrections` are labels of a list, real paths to `(path,
+    `files` are all files in PHOTOS. `shot_paths` and `shot_labels` are of the images in `--shots`,
+    and `classes` the names to begin with. `corrections` are labels of a list, real paths to `(path,
     label)`. `params` are parameters of the classifier. `pictures` finds the pictures of events.
     `bursts` are those of `find_bursts`.
     """
 
     files: list[str]
-    paths: list[str]
-    labels: list[str]
+    shot_paths: list[str]
+    shot_labels: list[str]
     classes: list[str]
     corrections: dict[str, tuple[str, str]]
     params: dict[str, Any]
@@ -201,7 +197,7 @@ class FolderJob:
     pipeline: SeMoBridgePipeline
     problems: dict[str, str]
     embeddings: Any
-    shots: Shots
+    shots: LabelledImages
     alpha: float
     learns_from_photos: bool
 
@@ -241,13 +237,13 @@ class FolderJob:
         """
         shots, classes = self._shots_after(said), self.known_classes(said)
         classifier, evaluation = self._classifier(classes), None
+        shot_groups = self._groups_of_shots(shots)
         if len(shots.labels):
             classifier.set_params(store_held_out=evaluate)
             parts = shots.embeddings, shots.labels
-            groups = self._groups_of_shots(shots)
-            classifier.partial_fit(*parts, classes=classes, groups=groups)
+            classifier.partial_fit(*parts, classes=classes, groups=shot_groups)
             if evaluate:
-                evaluation = evaluate_fitted(classifier, *parts, groups)
+                evaluation = evaluate_fitted(classifier, *parts, shot_groups)
                 doubtful = [
                     row for row in evaluation.doubtful if shots.real[row] not in said.answers
                 ]
@@ -276,17 +272,18 @@ class FolderJob:
         )
         return FolderLabels(
             pipeline,
-            self.given.files,
-            self.problems,
-            self.embeddings,
-            self.alpha,
-            self.real,
-            shots,
-            said,
-            evaluation,
-            taught_by,
-            strangers,
-            self.groups,
+            files=self.given.files,
+            problems=self.problems,
+            embeddings=self.embeddings,
+            alpha=self.alpha,
+            real=self.real,
+            shots=shots,
+            shot_groups=shot_groups,
+            said=said,
+            evaluation=evaluation,
+            taught_by=taught_by,
+            strangers=strangers,
+            groups=self.groups,
         )
 
     def _groups_of_shots(self, shots):
@@ -326,7 +323,9 @@ class FolderJob:
         embeddings = np.concatenate([self.shots.embeddings, self.embeddings[further]])
         paths, labels = np.array(paths, dtype=object), np.array(labels, dtype=object)
         # Neither none of the classes, nor a class that was dropped.
-        return Shots(paths, labels, embeddings, real).of(np.array([*map(bool, labels)], dtype=bool))
+        return LabelledImages(paths, labels, embeddings, real).of(
+            np.array([*map(bool, labels)], dtype=bool)
+        )
 
     def _classifier(self, classes):
         """The classifier before it is fitted. If names were given, later classes get the usual

@@ -23,6 +23,7 @@ from ..encoders import ImageEncoder
 from ..encoders._shared import embed_rows
 from .class_names import NONE_OF_THESE
 from .picture_bursts import find_bursts, groups_of
+from .picture_index import real_paths
 from .user_tables import without_formulas
 
 # Columns, and their titles in a table for people.
@@ -109,10 +110,14 @@ def predict_folder(
         raise TypeError(
             f"alpha needs a classifier with p_values, not {type(pipeline[-1]).__name__}."
         )
-    found = find_bursts(bursts, folder, list_files(folder), progress=progress)
-    paths, X, problems = embed_folder(pipeline, folder, progress=progress)
-    groups = groups_of(found, [os.path.realpath(path) for path in paths if path not in problems])
-    return as_table(table_rows(pipeline[-1], paths, X, problems, alpha, groups=groups))
+    paths = list_files(folder)
+    found = find_bursts(bursts, folder, paths, progress=progress)
+    X, problems = embed_folder(pipeline, paths, progress=progress)
+    groups = groups_of(
+        found, [*real_paths(path for path in paths if path not in problems).values()]
+    )
+    proba = proba_with_none(pipeline[-1], X, groups=groups)
+    return as_table(table_rows(pipeline[-1], paths, X, problems, proba, alpha=alpha))
 
 
 def as_table(rows):
@@ -142,15 +147,14 @@ def image_pipeline(estimator):
     return estimator
 
 
-def embed_folder(pipeline, folder, *, progress):
-    """Paths of all files in a folder, what the classifier takes of those that can be read `(n, D)`,
-    and the problems of the others, by path.
+def embed_folder(pipeline, paths, *, progress):
+    """What the classifier takes of the files of a folder that can be read `(n, D)`, and the
+    problems of the others, by path.
     """
-    paths = list_files(folder)
     X, problems = embed_readable(pipeline[0], paths, progress=progress)
     if len(X) and len(pipeline) > 2:
         X = pipeline[1:-1].transform(X)
-    return paths, X, problems
+    return X, problems
 
 
 def embed_readable(encoder, paths, *, progress):
@@ -166,13 +170,25 @@ def embed_readable(encoder, paths, *, progress):
     return embeddings, {paths[row]: problems[row] for row in sorted(problems)}
 
 
-def table_rows(classifier, paths, X, problems, alpha=0.0, said=None, strangers=0.0, groups=None):
+def proba_with_none(classifier, X, strangers=0.0, groups=None):
+    """Probabilities `(n, C + 1)` of images: of the classes, and in the last column of none of them,
+    which are `strangers (n,)` or one for all. Those of a burst of `groups (n,)` are equal.
+    """
+    if not len(X):  # which classifiers refuse
+        return np.zeros((0, len(classifier.classes_) + 1))
+    own = classifier.predict_proba(X)
+    proba = np.empty((len(own), own.shape[1] + 1), dtype=own.dtype)
+    proba[:, -1] = strangers
+    np.multiply(own, 1 - proba[:, -1:], out=proba[:, :-1])
+    return proba if groups is None else proba_by_group(proba, groups)
+
+
+def table_rows(classifier, paths, X, problems, proba, *, alpha=0.0, said=None):
     """Rows of the table: for each file the label by a person, the two most probable classes, or the
     problem.
 
-    `X` is of the files without a problem, and so are `said`, labels by a person or None,
-    `strangers`, the probabilities that these show none of the classes, and `groups`, their bursts,
-    or None.
+    `X` is of the files without a problem, and so are `proba`, those of `proba_with_none`, and
+    `said`, labels by a person or None.
     """
     empty = dict.fromkeys(WRITTEN) | dict.fromkeys(NUMBERS, np.nan)
     rows = [empty | {"path": path, "problem": problems.get(path, "")} for path in paths]
@@ -181,11 +197,6 @@ def table_rows(classifier, paths, X, problems, alpha=0.0, said=None, strangers=0
         return rows
     said = said or [None] * len(read)
     classes = np.asarray(classifier.classes_).tolist()
-    strangers = np.broadcast_to(strangers, len(read))
-    proba = classifier.predict_proba(X) * (1 - strangers)[:, None]
-    proba = np.column_stack([proba, strangers])
-    if groups is not None:
-        proba = proba_by_group(proba, groups)
     p_values = _p_values(classifier, X)
     is_labelled = has_label(classifier, X, proba, alpha)
     for row, probabilities, p_value, labelled, label in zip(

@@ -6,17 +6,17 @@ from collections import Counter, defaultdict
 from datetime import datetime
 from pathlib import Path
 
-import numpy as np
 from PIL.ExifTags import IFD, Base
 from tqdm.contrib.concurrent import thread_map
 
-from .._utils.validation import group_codes, listed, warn_caller
+from .._utils.validation import group_codes, listed, plural, warn_caller
 from ..encoders._heads import begins_as_picture, read_exif
 from .embeddings_file import after_name
 from .messages import UsageError
+from .options import TABLES
+from .picture_index import real_paths
 from .user_tables import read_rows, with_formulas
 
-TABLES = (".csv", ".xlsx")
 COLUMNS = ("path", "burst")
 
 
@@ -42,17 +42,10 @@ def groups_of(bursts, real):
     return None if bursts is None else group_codes([bursts.get(path) for path in real], len(real))
 
 
-def first_of_each(groups):
-    """Whether each picture is the first of its burst `(n,)`."""
-    is_first = np.zeros(len(groups), dtype=bool)
-    is_first[np.unique(groups, return_index=True)[1]] = True
-    return is_first
-
-
 def count_bursts(groups):
     """How many bursts and pictures there are, as text. `groups` are the bursts of all pictures."""
     n_bursts, n = len({*groups}), len(groups)
-    return f"{n_bursts:,} burst{'s' * (n_bursts != 1)}, {n:,} picture{'s' * (n != 1)}"
+    return f"{n_bursts:,} {plural(n_bursts, 'burst')}, {n:,} {plural(n, 'picture')}"
 
 
 def _as_seconds(text):
@@ -80,12 +73,14 @@ def _by_time(seconds, paths, progress):
             by_camera[os.path.dirname(path), camera].append((time, path))
         elif begins_as_picture(path):
             without.append(path)
-    bursts, burst = {}, 0
+    dated = [path for pictures in by_camera.values() for _, path in pictures]
+    bursts, burst, real_of = {}, 0, real_paths(dated)
     for pictures in by_camera.values():
         before = -math.inf
         for time, path in sorted(pictures):
-            burst += time - before > seconds
-            bursts[os.path.realpath(path)] = burst
+            if time - before > seconds:
+                burst += 1
+            bursts[real_of[path]] = burst
             before = time
     if without:
         warn_caller(
@@ -140,7 +135,7 @@ def _by_table(table, photos, paths):
             f"--bursts: {table!r} has no column {' and no column '.join(map(repr, missing))} in its"
             " first line; name the columns path and burst"
         )
-    known, bursts, gone = {os.path.realpath(path) for path in paths}, {}, []
+    known, bursts, gone = {*real_paths(paths).values()}, {}, []
     for row in rows[1:]:
         row = [*map(with_formulas, row), *[""] * len(header)]
         name, burst = (row[header.index(column)].strip() for column in COLUMNS)

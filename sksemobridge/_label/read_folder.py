@@ -16,7 +16,7 @@ from .class_names import spoken
 from .corrections import is_own_table, read_corrections
 from .embeddings_file import EmbeddingsOfFile, read_embeddings, text_encoder_of
 from .events import ANSWERS, PictureEvent
-from .folder_job import FolderJob, Given, Shots, has_text, model_names
+from .folder_job import FolderJob, Given, LabelledImages, has_text, model_names
 from .folder_table import embed_readable, plain
 from .messages import UsageError, naming
 from .options import MODEL
@@ -161,7 +161,7 @@ def pipeline_of(encoder, text_encoder):
 def folder_job(options, given, said, pipeline, *, progress):
     """Embed the pictures: a `FolderJob`."""
     pipeline[-1].set_params(**given.params)
-    paths, labels = [*given.paths], [*given.labels]
+    paths, labels = [*given.shot_paths], [*given.shot_labels]
     here = {*given.pictures.place}
     for real, (path, label) in given.corrections.items():
         if label and real not in here:
@@ -196,13 +196,13 @@ def folder_job(options, given, said, pipeline, *, progress):
     embeddings, problems = embed_readable(pipeline[0], given.files, progress=progress)
     if shots is None:
         shots = embeddings[:0]
-    real = [*map(os.path.realpath, paths)]
+    real_of = real_paths(paths)
     return FolderJob(
         given,
         pipeline,
         problems,
         embeddings,
-        Shots(paths, labels, shots, real),
+        LabelledImages(paths, labels, shots, [real_of[path] for path in paths]),
         options.alpha,
         not options.each_by_itself,
     )

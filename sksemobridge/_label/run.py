@@ -14,6 +14,7 @@ from .folder_job import FolderLabels
 from .folder_table import embed_folder, image_pipeline
 from .messages import UsageError, naming, say
 from .picture_bursts import find_bursts, groups_of
+from .picture_index import real_paths
 from .read_folder import (
     folder_job,
     folder_pipeline,
@@ -40,10 +41,10 @@ def run(options):
             files = list_files(options.photos)
         pipeline[0].set_params(cache=_cache(options, files))
         bursts = find_bursts(options.bursts, options.photos, files, progress=True)
-        paths, X, problems = embed_folder(pipeline, options.photos, progress=True)
-        real = [os.path.realpath(path) for path in paths if path not in problems]
-        groups = groups_of(bursts, real)
-        labels = FolderLabels(pipeline, paths, problems, X, options.alpha, groups=groups)
+        X, problems = embed_folder(pipeline, files, progress=True)
+        real = real_paths(path for path in files if path not in problems)
+        groups = groups_of(bursts, [*real.values()])
+        labels = FolderLabels(pipeline, files, problems, X, options.alpha, groups=groups)
         if not options.each_by_itself:
             labels = labels.after_photos()
         with answers:
@@ -77,7 +78,9 @@ def run(options):
 def _job(options, answers):
     given, said = read_given(options, answers, progress=True)
     if options.embeddings is None:
-        pipeline = folder_pipeline(options.model, _cache(options, [*given.files, *given.paths]))
+        pipeline = folder_pipeline(
+            options.model, _cache(options, [*given.files, *given.shot_paths])
+        )
     else:
         check_file("embeddings", options.embeddings)
         pipeline = pipeline_of_embeddings(options)

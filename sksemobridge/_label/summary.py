@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from .._utils.validation import listed
+from .._utils.validation import listed, plural
 from .class_names import NONE_OF_THESE
 from .folder_job import model_names
 from .picture_bursts import count_bursts
@@ -36,8 +36,8 @@ def summary(job, labels, evidence):
     if (right := labels.estimate(**evidence)) is not None:
         about = f"about {right.estimate:.1%} ({right.low:.1%} to {right.high:.1%}) are right"
         rest = labels.is_predicted()
-        n_bursts = None if labels.groups is None else len({*labels.groups[rest]})
-        of = "" if n_bursts is None else f" ({n_bursts:,} burst{'s' * (n_bursts != 1)})"
+        n_bursts = 0 if labels.groups is None else len({*labels.groups[rest]})
+        of = f" ({n_bursts:,} {plural(n_bursts, 'burst')})" if n_bursts else ""
         lines.append(
             f"Of the {rest.sum()} predicted labels{of}, {about}, if every image is of these"
             " classes."

@@ -73,6 +73,12 @@ def listed(items, limit=5):
     return f"{', '.join(items[:limit])}{more}"
 
 
+def plural(n, noun):
+    """A noun for a message, as it is said of `n` things."""
+    ending = "" if n == 1 else "es" if noun.endswith("s") else "s"
+    return f"{noun}{ending}"
+
+
 def validate_embeddings(estimator, X, *, reset, name="X"):
     """Embeddings as a float32 or float64 array of shape (n, D). Half precision becomes float32.
 

@@ -14,7 +14,7 @@ from sksemobridge import (
     make_few_shot_pipeline,
 )
 from sksemobridge._label.events import Event, PictureEvent
-from sksemobridge._label.folder_job import FolderJob, Given, Shots
+from sksemobridge._label.folder_job import FolderJob, Given, LabelledImages
 from sksemobridge._label.picture_index import Pictures
 from sksemobridge._label.said import fold
 from sksemobridge.datasets import load_emoji
@@ -134,7 +134,7 @@ def job_of_60_emoji(own):
     wanted = ["clock", "heart", "bird", "building", "mammal"]
     rows = np.concatenate([np.flatnonzero(kinds == kind)[:12] for kind in wanted])
     X = pipeline[:-1].transform(emoji.images[rows])
-    nothing = Shots(np.zeros(0, dtype=object), np.zeros(0, dtype=object), X[:0], [])
+    nothing = LabelledImages(np.zeros(0, dtype=object), np.zeros(0, dtype=object), X[:0], [])
     paths = [f"{row}.png" for row in rows]
     pictures = Pictures({"photos": ""}, {"photos": paths})
     given = Given(paths, [], [], own, {}, {}, pictures)

@@ -15,7 +15,14 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from sksemobridge import CLIPImageEncoder, make_few_shot_pipeline, predict_folder
-from sksemobridge._label.folder_table import WRITERS, WRITTEN, embed_folder, table_rows, write_table
+from sksemobridge._label.folder_table import (
+    WRITERS,
+    WRITTEN,
+    embed_folder,
+    proba_with_none,
+    table_rows,
+    write_table,
+)
 
 from ..user_folder import COLUMNS, cells_of, fitted_to_shots
 from ..versions import needs_sklearn
@@ -123,8 +130,9 @@ def test_without_pandas_the_columns_are_lists(pipeline, predicted, without):
     table = predict_folder(pipeline, "photos", progress=False)
     assert list(table) == COLUMNS
     assert table["path"] == predicted["path"].tolist()
-    paths, X, problems = embed_folder(pipeline, "photos", progress=False)
-    write_table(table_rows(pipeline[-1], paths, X, problems), "a.csv")
+    X, problems = embed_folder(pipeline, table["path"], progress=False)
+    proba = proba_with_none(pipeline[-1], X)
+    write_table(table_rows(pipeline[-1], table["path"], X, problems, proba), "a.csv")
     assert Path("a.csv").exists()
 
 

@@ -138,8 +138,10 @@ def held_out_accuracy(labels):
     if labels is None or not len(labels.shots.labels) or not hasattr(labels.classifier, "fit"):
         return {}
     classifier = clone(labels.classifier).set_params(store_held_out=True)
-    given = labels.shots.labels
-    classifier.partial_fit(labels.shots.embeddings, given, classes=labels.classifier.classes_)
+    given, classes = labels.shots.labels, labels.classifier.classes_
+    # The other frames of a burst would give each of them away.
+    groups = labels.shot_groups
+    classifier.partial_fit(labels.shots.embeddings, given, classes=classes, groups=groups)
     proba, classes = classifier.held_out_proba_, classifier.classes_
     is_known = np.isfinite(proba).all(axis=1)
     is_right = classes[np.nan_to_num(proba).argmax(axis=1)] == given

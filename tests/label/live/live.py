@@ -17,7 +17,7 @@ from PIL import Image
 from sklearn.preprocessing import FunctionTransformer
 
 from sksemobridge._label.events import Answers
-from sksemobridge._label.folder_job import FolderJob, Given, Shots
+from sksemobridge._label.folder_job import FolderJob, Given, LabelledImages
 from sksemobridge._label.live.server import serve
 from sksemobridge._label.live.session import Session
 from sksemobridge._label.picture_index import Pictures
@@ -80,7 +80,7 @@ def make_job(n=12, classes=CLASSES, corrections=None, answers=None, bursts=None,
     X = np.stack([color_of(path) for path in files])
     columns = (np.array(column, dtype=object) for column in (shot_files, [*shots]))
     real = [pictures.real_of[file] for file in shot_files]
-    given_shots = Shots(*columns, X[np.zeros(len(shots), dtype=int)], real)
+    given_shots = LabelledImages(*columns, X[np.zeros(len(shots), dtype=int)], real)
     said = read_said(answers, pictures, classes, corrections or {})
     return FolderJob(given, pipeline, {}, X, given_shots, 0.0, True), said
 

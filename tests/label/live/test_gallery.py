@@ -1,6 +1,15 @@
 """Figures of classes, their pictures, and pictures with different answers."""
 
+from dataclasses import replace
+
+import numpy as np
+
+from sksemobridge._label.events import Event, PictureEvent
+from sksemobridge._label.live.gallery import held_out_accuracy
+from sksemobridge._label.said import fold
+
 from ...browser import wait_until
+from .live import WIDTH, make_job
 
 
 def overview(page):
@@ -41,6 +50,22 @@ def test_held_out_pictures_say_how_good_a_class_is(live):
     for number in range(9):
         page.act("say", number=number, label=["bird", "clock", "fruit"][number % 3])
     wait_until(lambda: overview(page)["bird"]["accuracy"] == 1)
+
+
+def test_the_frames_of_a_burst_are_held_out_together(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    bursts = [[0, 1, 2], [3, 4, 5], [6, 7, 8], [9, 10, 11]]
+    job, _ = make_job(12, ["bird", "clock"], bursts=bursts)
+    # Each burst of a class looks like one of the other class.
+    means = np.eye(WIDTH)[[3, 4, 3, 4]] + 0.5 * np.eye(WIDTH)[[5, 5, 6, 6]]
+    noise = np.random.default_rng(0).normal(scale=0.1, size=(12, WIDTH))
+    job = replace(job, embeddings=np.repeat(means, 3, axis=0) + noise)
+    labels = dict.fromkeys(range(6), "bird") | dict.fromkeys(range(6, 12), "clock")
+    pictures = [PictureEvent(f"{i:03}.png", label=labels[i], taught=True) for i in labels]
+    events = [Event("page", pictures=tuple(pictures))]
+    learnt = job.fit(fold(events, job.given.pictures.finder(events), job.given.classes))
+    assert held_out_accuracy(replace(learnt, shot_groups=None)) == {"bird": 1, "clock": 1}
+    assert held_out_accuracy(learnt) == {"bird": 0, "clock": 0}
 
 
 def test_a_class_shows_labelled_pictures_first_and_then_the_least_certain(live):
