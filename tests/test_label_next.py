@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from sklearn.cluster import KMeans
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer
 
@@ -156,6 +157,21 @@ def test_without_names_the_first_images_are_of_new_classes():
     assert sorted(y[label_next(classifier, X, 4)]) == [2, 3, 4, 5]
     # Also if only the shots, or only the images, are in single precision.
     assert sorted(y[label_next(classifier, X.astype(np.float32), 4)]) == [2, 3, 4, 5]
+
+
+def test_without_names_they_are_nearest_to_the_centres_of_large_clusters_without_a_shot():
+    """As many clusters as shots and images that are wanted, the best of three trials. Without
+    clear classes, two trials and four find others.
+    """
+    u = l2_normalize(np.random.default_rng(11).normal(size=(60, 3)))
+    classifier = FewShotClassifier(class_names="ignore").fit(u[:2], [0, 1])
+    clusters = KMeans(6, n_init=3, random_state=0).fit(u[2:])
+    members = [np.flatnonzero(clusters.labels_ == i) for i in range(6)]
+    free = [i for i in range(6) if i not in clusters.predict(u[:2])]
+    free.sort(key=lambda i: -len(members[i]))
+    distance = np.linalg.norm(u[2:, None] - clusters.cluster_centers_, axis=2)
+    expected = [2 + distance[:, i].argmin() for i in free]
+    assert label_next(classifier, u, 4).tolist()[: len(free)] == expected
 
 
 def test_the_classifier_of_the_paper_is_asked_as_it_is(world):

@@ -96,9 +96,9 @@ def test_one_example_that_is_none_by_mistake_takes_few_images_with_it(n_right):
         assert np.mean(p > 0.5) < 0.02
 
 
-def worse_names(n_strangers, n_own, n=100):
+def worse_names(n_strangers, n_own, n=100, among=slice(None)):
     """Images that the names fit in two ways, and how many of those with the worse one are taken for
-    strangers after some were said to be, and others to be own.
+    strangers after some were said to be, `among` the images, and others to be own.
     """
     rng = np.random.default_rng(0)
     names = np.eye(48)[:2]
@@ -111,13 +111,16 @@ def worse_names(n_strangers, n_own, n=100):
     own = np.arange(n_own) + n
     shots = np.append(own, [0, 1])
     classifier.partial_fit(X[shots], np.array(list("ab"))[label[shots]], classes=list("ab"))
-    p = stranger_proba(classifier, X, X[-n_strangers:])
+    p = stranger_proba(classifier, X, X[among][-n_strangers:])
     return np.mean(p[n:] > 0.5)
 
 
 def test_images_that_the_names_fit_badly_are_strangers_if_the_examples_of_them_are():
     assert worse_names(n_strangers=4, n_own=0) > 0.9
     assert worse_names(n_strangers=1, n_own=6) < 0.1
+    # Strangers that the names fit well say nothing of those that they fit badly.
+    assert worse_names(n_strangers=1, n_own=0, among=slice(100)) < 0.1
+    assert worse_names(n_strangers=1, n_own=6, among=slice(100)) < 0.1
 
 
 def test_lengths_and_order_change_nothing():
