@@ -42,6 +42,15 @@ def test_copies_of_each_image_are_one_image(per_class, times):
     np.testing.assert_array_equal(group, np.repeat(times * np.arange(len(u)), times))
 
 
+def test_a_copy_is_found_among_three_images_and_two_images_are_none():
+    u, codes = images(2, 1)
+    twice = copied(u[:1], 2)
+    np.testing.assert_array_equal(
+        near_copies(np.vstack([twice, u[1:]]), codes[[0, 0, 1]]), [0, 0, 2]
+    )
+    np.testing.assert_array_equal(near_copies(twice, codes[[0, 0]]), [0, 1])
+
+
 def test_copies_that_differ_as_crops_do_are_found_where_all_images_have_some():
     u, codes = images(8, 5)
     assert n_images(copied(u, 9, noise=0.025), np.repeat(codes, 9)) < 1.2 * len(u)
