@@ -8,7 +8,7 @@ How data flow:
 
     _shot_classifier reads them, and fits
     _few_shot_classifier:    _model/method -> fit: label_noise, class_means -> discriminant
-                             -> logistic -> model
+                             -> logistic -> decision
     _semobridge_classifier:  _semobridge/bridge -> training -> bridged_classes: score, held_out,
                              numbers
 
@@ -24,10 +24,10 @@ How data flow:
 `_fitted` holds what the classifiers have learnt. `_pipeline` begins with images, `_zero_shot` has
 no shots, `_search/` finds images and texts, `_evaluation` says how good a classifier is. `_label/`
 labels folders: `command` is what users run and `label_folder` what they call, `options` is what
-they ask, `read_folder` reads, `folder_job` learns, `folder_table` labels, `write_files` writes, and
-`report/` makes the pages. `_onnx` writes fitted models, `displays` draws, `distributed/` runs on
-Ray, `datasets/` loads pictures and words, and `_utils/` is what all of
-them use.
+they ask, `read_folder` reads, `folder_job` learns, `folder_table` labels, and `write_files` writes.
+`_label/report/` makes the page of a file, and `_label/live/` serves the page in which persons
+label. `_onnx` writes fitted models, `displays` draws, `distributed/` runs on Ray, `datasets/` loads
+pictures and words, and `_utils/` is what all of them use.
 """
 
 import lazy_loader

@@ -107,7 +107,9 @@ def _to_json(value):
 
 
 def _from_json(kind, data):
-    """An `Event` or `PictureEvent`. A ValueError, or TypeError, if it is none."""
+    """Values of an `Event` or `PictureEvent`, by field. A ValueError, or TypeError, if a value does
+    not fit.
+    """
     values = {}
     for part in _parts(kind):
         value = data.get(part.name, part.default)
@@ -135,6 +137,9 @@ def _picture(data):
 
 
 def _event(data):
+    """An `Event`, or the kind of one that this version does not know. A ValueError, or TypeError,
+    if it is none.
+    """
     if not isinstance(data, dict) or not isinstance(data.get("kind"), str):
         raise TypeError("kind")
     if data["kind"] not in KINDS:

@@ -120,8 +120,8 @@ def label_folder(
     Raises
     ------
     ValueError
-        If a value does not fit, or neither `classes` nor `shots` are given. The message calls
-        arguments as the command does, such as `--shots`.
+        If a value does not fit, or none of `classes`, `shots` and `embeddings` is given. Messages
+        may call arguments as the command does, such as `--shots`.
     OSError
         If a file cannot be read.
 
@@ -131,6 +131,8 @@ def label_folder(
     >>> labelled = label_folder("photos", classes=["bird", "clock"])  # doctest: +SKIP
     >>> labelled.table  # doctest: +SKIP
     """
+    if classes is None and shots is None and embeddings is None:
+        raise ValueError("Nothing says what the classes are; give classes, shots or embeddings.")
     options = LabelOptions(
         photos=os.fspath(photos),
         classes=classes if isinstance(classes, str | None) else tuple(classes),

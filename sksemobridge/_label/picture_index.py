@@ -2,15 +2,12 @@
 
 import hashlib
 import os
-import time
 from collections import defaultdict
 from contextlib import suppress
 from functools import cache
 from pathlib import PurePath
 
-# A file that changed so many nanoseconds before it was read may change again without another time:
-# some file systems count in two seconds.
-SETTLED = 2 * 10**9
+from .._utils.files import changed_ns, has_settled
 
 
 class Pictures:
@@ -67,7 +64,7 @@ class Pictures:
             return True
         with suppress(OSError):
             status = os.stat(real)
-            if (status.st_size, change_of(status)) == (size, changed):
+            if (status.st_size, changed_ns(status)) == (size, changed):
                 return True
         if real not in self._digests:
             with suppress(OSError), open(real, "rb") as file:
@@ -102,16 +99,9 @@ def key_of(picture):
     return picture.root, picture.path, picture.size, picture.sha256, picture.changed
 
 
-def change_of(status):
-    """When a file was changed last, in nanoseconds, of its `os.stat`. Programs can set the time of
-    its content, but not that of the change of the file.
-    """
-    return max(status.st_mtime_ns, status.st_ctime_ns)
-
-
 def settled_change(before, after):
-    """`change_of` a file that was read between two `os.fstat`. None if it will not tell whether the
-    file was changed later.
+    """`changed_ns` of a file that was read between two `os.fstat`. None if it will not tell whether
+    the file was changed later.
     """
-    is_same = (before.st_size, change_of(before)) == (after.st_size, change_of(after))
-    return change_of(after) if is_same and time.time_ns() - change_of(after) > SETTLED else None
+    is_same = (before.st_size, changed_ns(before)) == (after.st_size, changed_ns(after))
+    return changed_ns(after) if is_same and has_settled(after) else None

@@ -207,7 +207,7 @@ class Said:
             shares = [share for _, share in answer.likely]
             n_others = max(answer.n_columns - len(shares), 0)
             alike[len(shares), n_others].append((shares, code, weight))
-        answers = self.checked()
+        checked = self.checked()
         n_later = sum(
             self.check is not None and answer.event > self.check.event for answer in asked
         )
@@ -217,8 +217,8 @@ class Said:
                 Answered(*map(np.array, zip(*rows)), n_others)
                 for (_, n_others), rows in alike.items()
             ],
-            "n_checked": part * len(answers),
-            "n_right": part * sum(answers.values()),
+            "n_checked": part * len(checked),
+            "n_right": part * sum(checked.values()),
         }
 
 

@@ -4,6 +4,7 @@ import hashlib
 import os
 import re
 import shutil
+import time
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -14,6 +15,9 @@ from filelock import FileLock
 _UNFINISHED = ".sksemobridge-unfinished-"
 # Held by the process that writes into such a folder.
 _LOCK = ".lock"
+# A file that changed so many nanoseconds before it was read may change again without another time:
+# some file systems count in two seconds.
+SETTLED_NS = 2 * 10**9
 
 
 @contextmanager
@@ -84,6 +88,18 @@ def folder_names(labels):
         taken.add(free.casefold())
         names[label] = free
     return names
+
+
+def changed_ns(status):
+    """When a file was changed last, in nanoseconds, of its `os.stat`. Programs can set the time of
+    its content, but not that of the change of the file.
+    """
+    return max(status.st_mtime_ns, status.st_ctime_ns)
+
+
+def has_settled(status):
+    """Whether a later change of a file will have another time, of its `os.stat`."""
+    return time.time_ns() - changed_ns(status) >= SETTLED_NS
 
 
 def digest_of(content):

@@ -3,15 +3,12 @@
 import hashlib
 import os
 import threading
-import time
 from contextlib import closing
 from typing import NamedTuple
 
+from .._utils.files import has_settled
 from ._cache import CacheSession
 
-# A file that changed so shortly before it was read may change again without another time: some
-# file systems count in two seconds.
-SETTLED_SECONDS = 2
 # So many are written at once.
 _BATCH = 1000
 
@@ -51,10 +48,7 @@ class FileIndex:
         `seen` is from before it was read.
         """
         status = _stat(path)
-        if status is None or _state(status) != seen.state:
-            return
-        changed = max(status.st_mtime_ns, status.st_ctime_ns)
-        if time.time_ns() - changed < SETTLED_SECONDS * 10**9:
+        if status is None or _state(status) != seen.state or not has_settled(status):
             return
         with self._lock:
             self._new.append((seen.key, digest + seen.state))

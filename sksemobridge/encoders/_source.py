@@ -50,7 +50,7 @@ class ModelLoadError(RuntimeError):
     """A CLIP model or its weights are missing. The message says what to do."""
 
     is_download = False  # whether the model was to be downloaded
-    without_advice = ""  # what went wrong then
+    without_advice = ""  # the message without what to do
 
 
 class NoTextError(ValueError):

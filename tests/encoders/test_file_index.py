@@ -10,7 +10,7 @@ import pytest
 from numpy.testing import assert_array_equal
 from PIL import Image
 
-from sksemobridge.encoders import CLIPImageEncoder, _file_index, _image_encoder
+from sksemobridge.encoders import CLIPImageEncoder, _image_encoder
 from sksemobridge.encoders._file_index import forget_files
 
 from ..encoder_helpers import some_pictures, write_pictures
@@ -34,7 +34,7 @@ def encoder(cache):
 @pytest.fixture
 def settled(monkeypatch):
     """Files count as settled at once."""
-    monkeypatch.setattr(_file_index, "SETTLED_SECONDS", 0)
+    monkeypatch.setattr("sksemobridge._utils.files.SETTLED_NS", 0)
 
 
 @pytest.fixture

@@ -26,7 +26,7 @@ from sksemobridge._label.command import main
 from sksemobridge._label.events import Answers, PictureEvent
 from sksemobridge._utils.files import digest_of
 from sksemobridge.datasets._folder import COPIES_MARK
-from sksemobridge.encoders import _file_index, _image_encoder
+from sksemobridge.encoders import _image_encoder
 
 from ..user_folder import CLASSES, SHOTS, cells_of, fitted_to_shots, rows_of, save
 
@@ -307,7 +307,7 @@ def test_wrong_folders_are_said_in_one_line_before_torch_is_loaded(place):
 
 @pytest.mark.parametrize("how", [SHOTS, "photos --model-file a.joblib"])
 def test_a_second_run_reads_only_what_has_changed_unless_all_is_asked_for(label, monkeypatch, how):
-    monkeypatch.setattr(_file_index, "SETTLED_SECONDS", 0)
+    monkeypatch.setattr("sksemobridge._utils.files.SETTLED_NS", 0)
     label(f"{SHOTS} --out a.csv --save a.joblib")
     read, fetch = [], _image_encoder.fetch
     monkeypatch.setattr(

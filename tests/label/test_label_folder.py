@@ -84,5 +84,5 @@ def test_what_does_not_fit_is_refused(place):
         label_folder("photos", shots="shots", encoder=own_encoder(), model="mini")
     with pytest.raises(ValueError, match="text_encoder goes with encoder"):
         label_folder("photos", shots="shots", text_encoder=own_encoder())
-    with pytest.raises(ValueError, match="give --shots, --classes"):
+    with pytest.raises(ValueError, match="give classes, shots or embeddings"):
         label_folder("photos")

@@ -8,8 +8,8 @@ from types import SimpleNamespace
 import pytest
 
 from sksemobridge._label.events import Event, PictureEvent
-from sksemobridge._label.picture_index import Pictures, change_of, settled_change
-from sksemobridge._utils.files import digest_of
+from sksemobridge._label.picture_index import Pictures, settled_change
+from sksemobridge._utils.files import changed_ns, digest_of
 
 from ..user_folder import link
 
@@ -93,16 +93,16 @@ def test_a_file_that_was_not_changed_since_is_not_read():
     pictures = Pictures({"photos": "photos"}, {"photos": ["photos/a.png"]})
     status = os.stat("photos/a.png")
     # Its content would not fit.
-    for changed, is_found in ((change_of(status), True), (change_of(status) - 1, False)):
+    for changed, is_found in ((changed_ns(status), True), (changed_ns(status) - 1, False)):
         part = PictureEvent("a.png", "photos", status.st_size, "0" * 64, changed)
         assert bool(pictures.finder([Event("skip", pictures=(part,))])(part)) == is_found
 
 
 def test_the_time_of_a_change_is_kept_only_if_it_would_tell_the_next_one():
     long_ago = os.stat(__file__)
-    assert settled_change(long_ago, long_ago) == change_of(long_ago)
+    assert settled_change(long_ago, long_ago) == changed_ns(long_ago)
     now = SimpleNamespace(st_size=1, st_mtime_ns=long_ago.st_mtime_ns, st_ctime_ns=time.time_ns())
     # Programs can set the first time, but not the second.
-    assert change_of(now) == now.st_ctime_ns
+    assert changed_ns(now) == now.st_ctime_ns
     assert settled_change(now, now) is None
     assert settled_change(SimpleNamespace(**vars(now) | {"st_size": 2}), long_ago) is None

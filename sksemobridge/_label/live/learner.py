@@ -4,28 +4,29 @@ import threading
 
 from .view import view_of, with_mean
 
-# The model learns again after so many answers.
+# The model learns again after so many answers: an assumption. With fewer it learns more often, with
+# more it asks longer by what it knew before.
 HANDFUL = 5
-# Seconds to wait for the first model.
-PATIENCE = 30
+# Seconds to wait for the first model. Then a person sees the page without it.
+FIRST_MODEL_PATIENCE = 30
 
 
-def is_due(learnt, said):
-    """Whether to learn again, after `learnt`, from what was said since."""
-    new = {real: answer for real, answer in said.answers.items() if _is_new(learnt, real, answer)}
+def is_due(before, said):
+    """Whether to learn again, from what is said now, after learning from what was said `before`."""
+    new = {real: answer for real, answer in said.answers.items() if _is_new(before, real, answer)}
     # An answer that is taken back shall leave nothing behind.
-    is_taken_back = any(real not in said.answers for real in learnt.answers)
-    is_changed = any(real in learnt.answers for real in new)
+    is_taken_back = any(real not in said.answers for real in before.answers)
+    is_changed = any(real in before.answers for real in new)
     is_first_none = any(not answer.label for answer in new.values())
-    has_other_classes = learnt.names.current != said.names.current
+    has_other_classes = before.names.current != said.names.current
     is_at_once = is_taken_back or is_changed or is_first_none or has_other_classes
     # A burst is one answer.
     return is_at_once or sum(not answer.along for answer in new.values()) >= HANDFUL
 
 
-def _is_new(learnt, real, answer):
-    before = learnt.answers.get(real)
-    return before is None or (before.label, before.taught) != (answer.label, answer.taught)
+def _is_new(before, real, answer):
+    earlier = before.answers.get(real)
+    return earlier is None or (earlier.label, earlier.taught) != (answer.label, answer.taught)
 
 
 class Learner:
@@ -90,7 +91,7 @@ class Learner:
         """Wait until the model has learnt what was said, for half a minute at most."""
         if self._thread.is_alive():
             with self._changed:
-                self._changed.wait_for(self._is_settled, PATIENCE)
+                self._changed.wait_for(self._is_settled, FIRST_MODEL_PATIENCE)
 
     def _is_settled(self):
         return self._ended or not (self.is_learning or is_due(self._tried, self._said))

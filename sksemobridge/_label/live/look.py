@@ -1,17 +1,16 @@
-"""Pages of pictures that persons look through together."""
+"""Pictures that persons look through together."""
 
 import numpy as np
 
 from ..._review_next import best_page
 from .session import MOST_TILES, Refused
 
-# Where the pictures of a page are from: not yet seen, or seen (a second look).
+# Where the pictures are from: not yet seen, or seen (a second look).
 AMONG = ("rest", "seen")
 
 
-def next_page(session, tab, n_images, among="rest", name=None, without=()):
-    """Numbers of the pictures of a page under the label that stands over them, and how many are
-    left.
+def next_pictures(session, tab, n_images, among="rest", name=None, without=()):
+    """Numbers of the next pictures, under the label that stands over them, and how many are left.
 
     `name` is the label of all of them, None for any. Those of `without` are left out. The pictures
     are kept for the tab, unless it only asks what comes after those `without`.
@@ -38,12 +37,14 @@ def next_page(session, tab, n_images, among="rest", name=None, without=()):
         others = session.given_to_others(tab)
         own = [number for number in labels if number not in others]
         rows = np.array(own or [*labels], dtype=int)
-        page = most_doubted(view, labels, rows) if among == "seen" else None
-        page = best_page(view.top, view.best, rows, n_images) if page is None else page[:n_images]
+        if among == "seen":
+            chosen = most_doubted(view, labels, rows)[:n_images].tolist()
+        else:
+            chosen = best_page(view.top, view.best, rows, n_images).tolist()
         if not without:
-            session.for_tab(tab, page.tolist(), n_images)
+            session.for_tab(tab, chosen, n_images)
     groups = {}
-    for number in page.tolist():
+    for number in chosen:
         groups.setdefault(labels[number], []).append(number)
     return groups, len(labels)
 

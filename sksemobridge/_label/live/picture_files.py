@@ -12,11 +12,13 @@ from ..events import PictureEvent
 from ..picture_index import settled_change
 from ..report._page import jpeg
 
-# Pixels of the longer side of a picture, and of a small one.
-SIDE, SMALL = 800, 160
+# Pixels of the longer side of a picture that a person is asked about.
+SIDE = 800
+# Pixels of the longer side of a picture among others.
+SMALL_SIDE = 160
 # Bytes of small pictures that are kept, so that a file is not read for each of them again. One has
 # about 5,000.
-MOST_BYTES = 20_000_000
+MOST_KEPT_BYTES = 20_000_000
 
 
 class PictureFiles:
@@ -44,7 +46,7 @@ class PictureFiles:
         self._pictures = job.given.pictures
         # Of what was shown last: size, digest, and when the file was changed.
         self._contents = {}
-        self._small = LRUCache(MOST_BYTES, len)
+        self._small = LRUCache(MOST_KEPT_BYTES, len)
 
     def among(self, real):
         """Whether each picture is one of these real paths `(n,)`."""
@@ -55,13 +57,15 @@ class PictureFiles:
     def jpeg(self, number, is_small=False):
         """A picture as a JPEG. ImageReadError says why there is none."""
         if is_small:
-            return self._small.get(number, lambda: self._read(number, SMALL))
+            return self._small.get(number, lambda: self._read(number, SMALL_SIDE))
         picture = self._read(number, SIDE)
-        self._small.get(number, lambda: jpeg(picture, SMALL))
+        self._small.get(number, lambda: jpeg(picture, SMALL_SIDE))
         return picture
 
     def _read(self, number, side=None):
-        """A picture as a JPEG (without a side, none), of which it is kept what its file holds."""
+        """Read a picture, and keep for `event` what its file holds. Gives a JPEG with a longer side
+        of `side` pixels, or None without `side`.
+        """
         try:
             content, changed = self._content(number)
             picture = None if side is None else jpeg(content, side)
@@ -72,7 +76,7 @@ class PictureFiles:
         self._contents[number] = *digest_of(content), changed
         return picture
 
-    def event(self, number, *, is_shown=True, **said):
+    def event(self, number, *, is_shown=True, **fields):
         """A picture as an event keeps it: with the digest of what was shown, or else of what is
         there.
         """
@@ -82,7 +86,7 @@ class PictureFiles:
             else:
                 self._read(number)
         root, path = self._pictures.place[self.real[number]]
-        return PictureEvent(path, root, *self._contents[number], **said)
+        return PictureEvent(path, root, *self._contents[number], **fields)
 
     def _content(self, number):
         """The content of the file that was there at the beginning, not of one that a link leads to

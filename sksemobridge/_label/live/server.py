@@ -24,7 +24,7 @@ from starlette.routing import Route
 from ...encoders._heads import ImageReadError
 from ..folder_table import plain
 from .gallery import Gallery
-from .look import next_page
+from .look import next_pictures
 from .page_state import PageState
 from .session import Refused
 from .suggestions import Suggestions
@@ -33,10 +33,10 @@ from .written import linked_files
 MACHINE = "127.0.0.1"
 # Names of this machine in an address. A tunnel may change the port, but not the name.
 ORIGIN = re.compile(r"https?://(127\.0\.0\.1|localhost)(:[0-9]{1,5})?", re.IGNORECASE)
-# A page of 60 pictures with long names of classes is shorter.
-MOST_BYTES = 100_000
+# Bytes of a request. The answers to 60 pictures with long names of classes are shorter.
+MOST_REQUEST_BYTES = 100_000
 # Seconds to wait for the rest of a request.
-PATIENCE = 10
+REQUEST_PATIENCE = 10
 # Seconds that the end waits for requests that are under way.
 GRACE = 1
 # Seconds that the program waits after Ctrl-C for pages to hear that the files are written. An open
@@ -126,7 +126,7 @@ class _LivePage:
             "say": lambda tab, who, data: session.say(
                 tab, who, data["number"], data["label"], data.get("alone") is True
             ),
-            "page": lambda tab, who, data: session.page(
+            "page": lambda tab, who, data: session.say_all(
                 tab, who, data["pictures"], data.get("alone") is True
             ),
             "undo": self.undo,
@@ -176,8 +176,9 @@ class _LivePage:
             not is_page and headers.get("sec-fetch-site", "same-origin") != "same-origin"
         ):
             return "This page answers to itself alone.", 403
-        if "transfer-encoding" in headers or int(headers.get("content-length", 0)) > MOST_BYTES:
-            return f"At most {MOST_BYTES} bytes of a known length.", 413
+        n_bytes = int(headers.get("content-length", 0))
+        if "transfer-encoding" in headers or n_bytes > MOST_REQUEST_BYTES:
+            return f"At most {MOST_REQUEST_BYTES} bytes of a known length.", 413
         enters = is_page and "secret" in request.query_params
         if not enters and not _same(request.cookies.get(self.cookie), self.secret):
             return "Open the address that the command printed.", 403
@@ -229,7 +230,7 @@ class _LivePage:
     async def act(self, request):
         """Do what a person did. The answer is the state afterwards, or what went wrong."""
         try:
-            data = json.loads(await asyncio.wait_for(request.body(), PATIENCE))
+            data = json.loads(await asyncio.wait_for(request.body(), REQUEST_PATIENCE))
             tab, who, since = data["tab"], data.get("who", ""), data.get("since")
             is_text = all(isinstance(text, str) and len(text) <= 50 for text in (tab, who))
             if not is_text or type(since) not in (int, type(None)):
@@ -246,7 +247,7 @@ class _LivePage:
         except (Refused, ImageReadError) as error:
             return _json({"failed": str(error)}, 409)
         except TimeoutError:
-            return _json({"failed": f"Nothing came for {PATIENCE} seconds."}, 408)
+            return _json({"failed": f"Nothing came for {REQUEST_PATIENCE} seconds."}, 408)
         except OSError as error:
             return _json({"failed": f"Not saved: {error.strerror or error}"}, 507)
         except (LookupError, TypeError, ValueError, RecursionError):
@@ -264,7 +265,7 @@ class _LivePage:
 
     def look(self, tab, who, data):
         among, name, without = data.get("among", "rest"), data.get("name"), data.get("without", ())
-        groups, left = next_page(self.session, tab, data["n_images"], among, name, without)
+        groups, left = next_pictures(self.session, tab, data["n_images"], among, name, without)
         shown = [
             {"label": plain(label), "pictures": self.state.items(numbers)}
             for label, numbers in groups.items()

@@ -33,10 +33,9 @@ class Suggestions:
             raise Refused(f"Ask for 1 to {MOST_NAMES} names.")
         session = self.session
         with session.lock:
-            view, open_ = session.learner.view, session.rest()
-            n_left = [number for number in open_ if number < session.files.n_photos]
+            view, rest = session.learner.view, session.rest()
         with self._one_at_a_time:
-            found = self._names(view, n_names) or self._groups(n_left, n_names)
+            found = self._names(view, n_names) or self._groups(rest, n_names)
         return {
             "suggestions": [
                 {"name": plain(name), "share": share, "numbers": numbers[:N_SHOWN]}

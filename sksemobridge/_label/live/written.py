@@ -8,7 +8,7 @@ from pathlib import Path
 from ..folder_table import plain
 
 # Bytes of the largest file that the page holds. Of larger ones, and of a folder, it has the path.
-MOST_BYTES = 20_000_000
+MOST_HELD_BYTES = 20_000_000
 
 
 def linked_files(outputs):
@@ -17,7 +17,7 @@ def linked_files(outputs):
 
 
 def _linked(what, path):
-    is_held = path.is_file() and path.stat().st_size <= MOST_BYTES
+    is_held = path.is_file() and path.stat().st_size <= MOST_HELD_BYTES
     return {
         "what": what,
         "name": plain(path.name),

@@ -70,11 +70,11 @@ def test_no_answer_is_lost_whatever_stops_the_end(options, place, name, when, st
     assert refused
     # It goes on.
     session.say("a", "", 2, "fruit")
-    session.answers.end()
+    session.answers_file.end()
     # And so does another run.
     session, write = begin(options)
     assert [*session.said.labels().values()] == ["clock", "fruit"]
     session.done(write)
-    session.answers.end()
+    session.answers_file.end()
     labels = labels_of_table()
     assert (labels["000.png"], labels["002.png"], len(labels)) == ("clock", "fruit", 6)

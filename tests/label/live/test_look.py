@@ -2,7 +2,7 @@
 
 import pytest
 
-from sksemobridge._label.live.look import next_page
+from sksemobridge._label.live.look import next_pictures
 from sksemobridge._label.live.session import Refused
 
 
@@ -15,7 +15,7 @@ def say(session, tab, picked, label=None):
         {"number": number, "shown": session.shown(number), "label": label or session.shown(number)}
         for number in picked
     ]
-    session.page(tab, "", pictures)
+    session.say_all(tab, "", pictures)
 
 
 @pytest.fixture
@@ -24,36 +24,36 @@ def session(live):
 
 
 def test_a_page_has_what_nobody_saw_under_its_predicted_label(session):
-    groups, left = next_page(session, "a", 12)
+    groups, left = next_pictures(session, "a", 12)
     assert left == 30
     assert 6 <= len(numbers(groups)) <= 12
     for label, part in groups.items():
         assert {session.shown(number) for number in part} == {label}
     say(session, "a", numbers(groups))
-    later, left = next_page(session, "a", 12)
+    later, left = next_pictures(session, "a", 12)
     assert left == 30 - len(numbers(groups))
     assert not {*numbers(later)} & {*numbers(groups)}
 
 
 def test_two_tabs_get_other_pictures(session):
-    first, _ = next_page(session, "a", 12)
-    second, _ = next_page(session, "b", 12)
+    first, _ = next_pictures(session, "a", 12)
+    second, _ = next_pictures(session, "b", 12)
     assert not {*numbers(first)} & {*numbers(second)}
-    again, _ = next_page(session, "a", 12)
+    again, _ = next_pictures(session, "a", 12)
     assert numbers(again) == numbers(first)
 
 
 def test_what_comes_next_is_told_before_a_page_is_answered(session):
-    first, _ = next_page(session, "a", 12)
-    coming, _ = next_page(session, "a", 12, without=numbers(first))
+    first, _ = next_pictures(session, "a", 12)
+    coming, _ = next_pictures(session, "a", 12, without=numbers(first))
     assert not {*numbers(first)} & {*numbers(coming)}
     # It is kept for nobody.
-    other, _ = next_page(session, "b", 12)
+    other, _ = next_pictures(session, "b", 12)
     assert {*numbers(other)} & {*numbers(coming)}
 
 
 def test_one_label_alone(session):
-    groups, left = next_page(session, "a", 12, name="bird")
+    groups, left = next_pictures(session, "a", 12, name="bird")
     assert [*groups] == ["bird"]
     assert left == 10
 
@@ -62,7 +62,7 @@ def test_the_second_look_has_what_the_model_doubts_most(session):
     picked = [number for number in range(30) if session.shown(number) == "bird"]
     say(session, "a", picked[1:])
     say(session, "a", picked[:1], label="clock")
-    groups, left = next_page(session, "a", 3, among="seen")
+    groups, left = next_pictures(session, "a", 3, among="seen")
     assert left == len(picked)
     assert picked[0] in numbers(groups)
     assert groups["clock"] == picked[:1]
@@ -71,9 +71,9 @@ def test_the_second_look_has_what_the_model_doubts_most(session):
 def test_pages_of_no_size_are_refused(session):
     for n_images in (0, "many"):
         with pytest.raises(Refused):
-            next_page(session, "a", n_images)
+            next_pictures(session, "a", n_images)
     with pytest.raises(Refused):
-        next_page(session, "a", 12, among="all")
+        next_pictures(session, "a", 12, among="all")
 
 
 def test_the_first_page_after_names_were_given_has_their_labels(live):

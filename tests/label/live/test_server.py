@@ -146,14 +146,14 @@ def test_bodies_have_a_length(live):
 
 
 def test_a_body_that_never_comes_keeps_nobody_waiting(live, monkeypatch):
-    monkeypatch.setattr("sksemobridge._label.live.server.PATIENCE", 0.1)
+    monkeypatch.setattr("sksemobridge._label.live.server.REQUEST_PATIENCE", 0.1)
     page = live()
     head = f"POST /say HTTP/1.1\r\nHost: localhost\r\nCookie: {page.cookie}\r\n"
     head += "Content-Type: application/json\r\nContent-Length: 9\r\n\r\n{"
     with socket.create_connection(("127.0.0.1", page.port)) as connection:
         connection.sendall(head.encode())
         assert b" 408 " in connection.recv(100)
-    monkeypatch.setattr("sksemobridge._label.live.server.PATIENCE", 3600)
+    monkeypatch.setattr("sksemobridge._label.live.server.REQUEST_PATIENCE", 3600)
     with socket.create_connection(("127.0.0.1", page.port)) as connection:
         connection.sendall(head.encode())
         page.act("state")

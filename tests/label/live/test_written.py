@@ -18,5 +18,5 @@ def test_small_files_are_held_and_folders_are_named(tmp_path, monkeypatch):
     assert table["path"] == os.path.abspath("labels.csv")
     assert folder["name"] == "sorted"
     assert folder["content"] is None
-    monkeypatch.setattr(written, "MOST_BYTES", 3)
+    monkeypatch.setattr(written, "MOST_HELD_BYTES", 3)
     assert linked_files({"table": "labels.csv"})[0]["content"] is None
