@@ -6,8 +6,8 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import normalize
 
 from sksemobridge import FewShotClassifier, label_next, stranger_proba
-from sksemobridge._evaluation import Answered, share_right, weights_of_answers
 from sksemobridge._label_next import least_certain
+from sksemobridge._share_right import Answered, share_right, weights_of_answers
 
 NONE = ""  # the label of images of none of the classes
 OURS = "FewShotClassifier"

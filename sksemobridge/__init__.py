@@ -22,11 +22,12 @@ How data flow:
                             -> _base: labels and probabilities
 
 `_fitted` holds what the classifiers have learnt. `_pipeline` begins with images, `_zero_shot` has
-no shots, `_search/` finds images and texts, `_evaluation` says how good a classifier is. `_label/`
-labels folders: `command` is what users run and `label_folder` what they call, `options` is what
-they ask, `read_folder` reads, `folder_job` learns, `folder_table` labels, and `write_files` writes.
-`_label/report/` makes the page of a file, and `_label/live/` serves the page in which persons
-label. `_onnx` writes fitted models, `displays` draws, `distributed/` runs on Ray, `datasets/` loads
+no shots, `_search/` finds images and texts, `_evaluation` says how good a classifier is, and
+`_share_right` which share of predicted labels is right. `_label/` labels folders: `command` is what
+users run and `label_folder` what they call, `options` is what they ask, `read_folder` reads,
+`folder_job` learns, `folder_table` labels, and `write_files` writes. `_label/report/` makes the
+page of a file, and `_label/live/` serves the page in which persons label. `_onnx` writes fitted
+models, `displays` draws, `distributed/` runs on Ray, `datasets/` loads
 pictures and words, and `_utils/` is what all of them use.
 """
 

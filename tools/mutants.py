@@ -56,7 +56,7 @@ NAMED = [
     ("_model/typicality.py", 'units["images"] *= 2', 'units["images"] *= 4'),
     ("_model/fit.py", "SHOTS_SCALE * np.sqrt(fewest / n)", "SHOTS_SCALE"),
     ("_model/unlabeled.py", "divergence - chance", "divergence"),
-    ("_evaluation.py", "DECAY**ages / np", "1 / np"),
+    ("_share_right.py", "DECAY**ages / np", "1 / np"),
     ("_strangers.py", "cosines[cosines > 1 - 1e-9] = np.nan", "pass"),
     ("_label_next.py", "np.insert(first, positions, third)", "first"),
     ("_semobridge/numbers.py", "np.sqrt(factor) if held_out.is_single else factor", "factor"),

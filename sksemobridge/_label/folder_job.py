@@ -13,10 +13,11 @@ from sklearn.base import clone
 from sklearn.pipeline import Pipeline
 
 from .._bursts import first_of_each
-from .._evaluation import ShotEvaluation, evaluate_fitted, share_right
+from .._evaluation import ShotEvaluation, evaluate_fitted
 from .._label_next import images_to_label, least_certain
 from .._model.near_copies import near_copies
 from .._pipeline import SeMoBridgePipeline
+from .._share_right import share_right
 from .._strangers import stranger_proba
 from .._utils.array_api import l2_normalize
 from .._utils.validation import as_words

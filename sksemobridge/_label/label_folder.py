@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from .._evaluation import ShareRight, ShotEvaluation
+from .._evaluation import ShotEvaluation
+from .._share_right import ShareRight
 from .events import Answers
 from .folder_table import as_table
 from .options import LabelOptions

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from .._evaluation import Answered, weights_of_answers
+from .._share_right import Answered, weights_of_answers
 from .class_names import ClassNames
 from .events import UNDOABLE, undone
 

@@ -5,8 +5,7 @@ import os
 import numpy as np
 from scipy.stats import binomtest
 
-from ..._evaluation import MOST_ESTIMATED, share_right
-from ..._model.shots import evenly_spaced
+from ..._share_right import share_right
 from ..events import ANSWERS
 from ..folder_table import plain
 from .session import in_words
@@ -104,9 +103,8 @@ class PageState:
         if self._share_of != now:
             rest = np.flatnonzero(is_open & view.has_class[: len(is_open)]).tolist()
             rest = np.array(session.strips.first_of_each(rest), dtype=int)
-            some = rest[evenly_spaced(len(rest), MOST_ESTIMATED)]
             evidence = session.said.evidence()
-            share = share_right(view.proba[some], **evidence) if len(rest) else None
+            share = share_right(view.proba[rest], **evidence) if len(rest) else None
             self._share, self._share_of = share and [*share], now
         return self._share
 
