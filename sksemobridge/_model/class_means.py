@@ -58,7 +58,7 @@ class ClassMeans:
     slope: float  # factor of the predictions from names
 
     @cached_property
-    def alone(self):
+    def is_only_image(self):
         """True for an image that is the only one of its class, shape (n,)."""
         return np.bincount(self.codes)[self.codes] == 1
 
@@ -72,9 +72,10 @@ class ClassMeans:
     @cached_property
     def leaning_means(self):
         """`mu_c`, shape (C, D)."""
-        return self.predicted + self._leaning(
-            self.image_means - self.centre - self.predicted, self.counts
-        )
+        deviations = self.image_means - self.centre - self.predicted
+        pull = self.counts[:, None] / (self.counts[:, None] + self.kappa)
+        inside = (pull[:, :1] - pull[:, 1:]) * (deviations @ self.span)
+        return self.predicted + (pull[:, 1:] * deviations + inside @ self.span.T)
 
     @cached_property
     def gaps(self):
@@ -85,26 +86,15 @@ class ClassMeans:
         """Images minus the mean of their class, shape (k, D)."""
         return self.u[rows] - self.image_means[self.codes[rows]]
 
-    def without(self, rows):
-        """For each image at `rows`, its class without the image: `mu_c`, the gap, and the effective
-        number of images.
+    def means_without(self, rows):
+        """For each image at `rows`, the mean of its class without the image, shape (k, D).
 
-        If an image is the only one of its class, `mu_c` is the prediction from the name.
+        If an image is the only one of its class, this is the prediction from the name.
         """
-        codes, share, alone = self.codes[rows], self.share[rows], self.alone[rows]
-        counts, rest = self.counts_without[rows], np.where(alone, 1.0, 1.0 - share)
-        mean = (
-            self.image_means[codes] - (share / rest)[:, None] * self.residuals(rows) - self.centre
-        )
-        mean = np.where(alone[:, None], self.predicted[codes], mean)
-        leaning = self.predicted[codes] + self._leaning(mean - self.predicted[codes], counts)
-        return leaning, mean - leaning, counts
-
-    def _leaning(self, deviations, counts):
-        """Deviations from the predictions, times `n / (n + kappa)`."""
-        pull = counts[:, None] / (counts[:, None] + self.kappa)
-        inside = (pull[:, :1] - pull[:, 1:]) * (deviations @ self.span)
-        return pull[:, 1:] * deviations + inside @ self.span.T
+        codes, share, is_only = self.codes[rows], self.share[rows], self.is_only_image[rows]
+        lost = share / np.where(is_only, 1.0, 1.0 - share)
+        means = self.image_means[codes] - lost[:, None] * self.residuals(rows) - self.centre
+        return np.where(is_only[:, None], self.predicted[codes], means)
 
 
 def fit_class_means(u, codes, weight, texts=None, trust=0.0, words=None, belief=1.0):

@@ -136,7 +136,7 @@ class Discriminant:
         classes, own = self.classes, self.classes.codes[rows]
         seen, index = np.unique(own, return_inverse=True)
         n_features, dtype = classes.u.shape[1], means.dtype
-        alone, count = classes.alone[rows], classes.counts_without[rows]
+        alone, count = classes.is_only_image[rows], classes.counts_without[rows]
         weight = self.gap_weight[own]
         # What the class loses, as a share of what is left. A single image loses nothing.
         share = np.where(alone, 0.0, classes.share[rows])

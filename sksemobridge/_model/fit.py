@@ -180,7 +180,7 @@ class Evidence:
         rows = self.regression_rows
         kept = slice(None) if self.in_regression.all() else self.in_regression  # a mask would copy
         # Without its only image, a class has nothing but its name.
-        informs = np.where(self.classes.alone[rows], self.trust, 1.0)
+        informs = np.where(self.classes.is_only_image[rows], self.trust, 1.0)
         # With few images, a correction is worth most with texts, and least without.
         sigma = np.sqrt(1 + (2 * self.trust - 1) / self.classes.mean_count)
         return Problem(
@@ -270,9 +270,8 @@ def cosines_without(classes, rows):
     result, means = np.empty((len(rows), len(classes.counts))), l2_normalize(classes.image_means)
     for part in blocks(len(rows)):
         result[part] = classes.u[rows[part]] @ means.T
-        leaning, gap, _ = classes.without(rows[part])
-        own_class = np.arange(len(leaning)) + part.start, classes.codes[rows[part]]
-        mean = l2_normalize(classes.centre + leaning + gap)
+        mean = l2_normalize(classes.centre + classes.means_without(rows[part]))
+        own_class = np.arange(len(mean)) + part.start, classes.codes[rows[part]]
         result[own_class] = np.einsum("kd,kd->k", classes.u[rows[part]], mean)
     return result
 

@@ -55,3 +55,14 @@ def test_texts_span_one_direction_less_than_there_are():
         (texts[0] - texts[1]) @ basis @ basis.T, texts[0] - texts[1], atol=1e-12
     )
     assert directions(np.tile(texts[:1], (5, 1))).shape == (12, 0)
+
+
+def test_a_class_without_an_image_has_the_mean_of_its_others_or_is_at_its_name():
+    u, codes, weight, texts = small_task()
+    classes = class_means(u, codes, weight, texts, trust=0.7)
+    for i, found in enumerate(classes.means_without(np.arange(len(u)))):
+        others = (codes == codes[i]) & (np.arange(len(u)) != i)
+        expected = classes.predicted[codes[i]]
+        if others.any():
+            expected = np.average(u[others], axis=0, weights=weight[others]) - classes.centre
+        np.testing.assert_allclose(found, expected, atol=1e-12)
