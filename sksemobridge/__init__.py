@@ -12,7 +12,8 @@ How data flow:
     _semobridge_classifier:  _semobridge/bridge -> training -> bridged_classes: score, held_out,
                              numbers
 
-    images without labels   -> _model/typicality, unlabeled -> the linear model again
+    images without labels   -> _model/pool -> typicality, unlabeled: mixture
+                            -> the linear model again
                             -> _label_next: which to label
                             -> _review_next: which to look through; _running_mean: what to
                              learn from that; _bursts: images that show the same

@@ -14,11 +14,17 @@ from ._base import Decision
 from ._model.decision import Model
 from ._model.fit import weights_of_images
 from ._model.linear import Linear
+from ._model.mixture import Known
+from ._model.pool import sorted_sample
 from ._model.shots import ShotMemory
-from ._model.unlabeled import LEAST_P_VALUE, Known, sorted_sample, terms_with_unlabeled
+from ._model.unlabeled import terms_with_unlabeled
 from ._semobridge.bridged_classes import BridgedClasses
 from ._texts.prompts import ClassPrompts
 from ._utils.array_api import astype
+
+# With one shot of each class, images with at most this p-value are left out. With n, it is divided
+# by the root of n.
+LEAST_P_VALUE = 0.1
 
 
 @dataclass(frozen=True, eq=False)

@@ -12,7 +12,9 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from ._base import LinearClassifier
 from ._model.linear import Linear
-from ._model.unlabeled import Known, sorted_sample, terms_with_unlabeled, typical_of_names
+from ._model.mixture import Known
+from ._model.pool import sorted_sample
+from ._model.unlabeled import terms_with_unlabeled, typical_of_names
 from ._texts.encode import embed_classes, read_logit_scale
 from ._texts.prompts import ClassPrompts, describe_classes, is_sequence
 from ._utils.sklearn import checks_parameters

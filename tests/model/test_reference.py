@@ -13,8 +13,10 @@ from sksemobridge import FewShotClassifier as Classifier
 from sksemobridge import PrecomputedTextEncoder, ZeroShotClassifier
 from sksemobridge._model import logistic
 from sksemobridge._model.linear import Linear, total
+from sksemobridge._model.mixture import Known
 from sksemobridge._model.near_copies import near_copies
-from sksemobridge._model.unlabeled import Known, sorted_sample, terms_with_unlabeled
+from sksemobridge._model.pool import sorted_sample
+from sksemobridge._model.unlabeled import terms_with_unlabeled
 from sksemobridge._texts.words import text_span
 
 from .reference import Reference

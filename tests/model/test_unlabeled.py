@@ -9,18 +9,9 @@ from scipy.stats import entropy
 from sklearn.metrics import log_loss
 
 from sksemobridge import FewShotClassifier, PrecomputedTextEncoder
-from sksemobridge._model.unlabeled import (
-    Known,
-    distinct_rows,
-    learn_unlabeled,
-    match_entropy,
-    sorted_sample,
-    typical_of_names,
-    weight_in_groups,
-    without_copies,
-)
+from sksemobridge._model.mixture import Known
+from sksemobridge._model.unlabeled import learn_unlabeled, match_entropy, typical_of_names
 
-from .test_near_copies import copied
 from .test_near_copies import images as embeddings_of_images
 
 KINDS = ["text", "no text", "words", "zero-shot"]
@@ -48,6 +39,11 @@ def random_problem(seed=0, n=80, n_classes=5, width=8):
     u = means[rng.integers(0, n_classes, n)] + rng.normal(size=(n, width))
     logits = u @ means.T + rng.normal(size=n_classes) + rng.normal(size=(n, n_classes))
     return logits, u, names_alone(means + 0.5)
+
+
+def learn(logits, u, known):
+    """Factor and change by images that count alike, of classes that all have a name."""
+    return learn_unlabeled(logits, u, known, True, np.ones(len(u)))
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -78,7 +74,7 @@ def test_it_helps_where_some_classes_are_named_too_readily_and_lie_elsewhere():
         u = means[codes] + rng.normal(size=(600, 10))
         believed = means + 0.5 * rng.normal(size=means.shape)
         logits = u @ believed.T - 0.5 * np.square(believed).sum(axis=1) + rng.normal(size=6)
-        factor, change = learn_unlabeled(logits, u, names_alone(believed))
+        factor, change = learn(logits, u, names_alone(believed))
         after = factor * logits + change(u)
         right = [(values.argmax(axis=1) == codes).mean() for values in (logits, after)]
         loss = [log_loss(codes, softmax(values, axis=1)) for values in (logits, after)]
@@ -140,7 +136,7 @@ def test_a_few_images_of_two_classes_teach_hardly_anything(n, least, most):
     changes = []
     for seed in range(8):
         logits, u, known = random_problem(seed, 300, n_classes=2, width=16)
-        _, change = learn_unlabeled(logits[:n], u[:n], known)
+        _, change = learn(logits[:n], u[:n], known)
         changes.append(np.abs(np.diff(change(u))).mean() / np.abs(np.diff(logits)).mean())
     assert least <= np.max(changes) < most
 
@@ -149,9 +145,9 @@ def test_what_one_image_teaches_does_not_depend_on_the_order_of_classes():
     logits, u, known = random_problem(n=1)
     logits.sort(axis=1)
     known = known._replace(u=known.texts, codes=np.arange(5), weight=np.ones(5))
-    factor, change = learn_unlabeled(logits, u, known)
+    factor, change = learn(logits, u, known)
     turned = known._replace(texts=known.texts[::-1], codes=known.codes[::-1])
-    turned_factor, turned_change = learn_unlabeled(logits[:, ::-1], u, turned)
+    turned_factor, turned_change = learn(logits[:, ::-1], u, turned)
     assert turned_factor == pytest.approx(factor)
     np.testing.assert_allclose(turned_change.weights[::-1], change.weights, atol=1e-6)
     np.testing.assert_allclose(turned_change.offsets[::-1], change.offsets, atol=1e-6)
@@ -196,19 +192,9 @@ def test_names_alone_leave_strangers_out():
     assert typical_of_names(logits[:300]).all()
 
 
-@pytest.mark.parametrize("n_values", [2, 3, 1000])
-def test_equal_images_become_one_in_an_order_of_their_content(n_values):
-    """Also where images agree in the first numbers."""
-    X = np.random.default_rng(0).integers(0, n_values, size=(200, 6)).astype(np.float32)
-    X = np.vstack([X, X[::3]])
-    expected = np.unique(X, axis=0, return_inverse=True)
-    for found, wanted in zip(distinct_rows(X), expected):
-        np.testing.assert_array_equal(found, wanted)
-
-
 def test_the_model_is_as_certain_as_before():
     logits, u, known = random_problem(n=20000)
-    factor, change = learn_unlabeled(logits, u, known)
+    factor, change = learn(logits, u, known)
     both = logits, factor * logits + u @ change.weights.T + change.offsets
     before, after = (entropy(softmax(values, axis=1), axis=1).mean() for values in both)
     assert after == pytest.approx(before, rel=0.01)
@@ -222,15 +208,6 @@ def test_the_factor_that_keeps_the_entropy_is_bounded_and_that_of_few_images_is_
     # No factor makes equal logits certain, or certain ones less so.
     for changed in (np.zeros(logits.shape), 1e6 * logits):
         assert match_entropy(changed, logits, np.ones(64), 64) == 1
-
-
-def test_of_very_many_images_an_even_sample_is_used(monkeypatch):
-    monkeypatch.setattr("sksemobridge._model.unlabeled.MOST_SAMPLE_VALUES", 5 * 1200)
-    rows = sorted_sample(np.arange(10**5)[:, None], n_classes=5).X[:, 0]
-    assert len(rows) == 1200
-    assert rows[0] == 0
-    assert rows[-1] == 10**5 - 1
-    assert np.ptp(np.diff(rows)) <= 1
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -272,16 +249,6 @@ def test_everything_else_may_be_most_of_the_images(make_world):
     assert np.mean(harms) < 0.01
 
 
-def test_near_copies_of_images_are_one_image():
-    images, codes = embeddings_of_images(10, 5)
-    order = np.random.default_rng(0).permutation(10 * len(images))
-    found, _ = without_copies(copied(images, 10)[order], np.eye(10)[np.repeat(codes, 10)][order])
-    np.testing.assert_array_equal(
-        np.sort((found @ images.T).argmax(axis=1)), np.arange(len(images))
-    )
-    np.testing.assert_allclose(np.linalg.norm(found, axis=1), 1)
-
-
 @pytest.mark.parametrize("kind", KINDS)
 def test_bursts_of_one_image_are_images_however_they_are_named(make_world, kind):
     world = make_world()
@@ -301,11 +268,11 @@ def test_the_images_of_a_burst_count_as_one():
     often = np.repeat(np.arange(len(u)), size)
 
     def learnt(rows, weight):
-        factor, change = learn_unlabeled(logits[rows], u[rows], known, weight=weight)
+        factor, change = learn_unlabeled(logits[rows], u[rows], known, True, weight)
         return factor * logits + change(u)
 
-    expected = learnt(np.arange(len(u)), 1.0)
-    as_bursts, as_images = learnt(often, 1 / size[often]), learnt(often, 1.0)
+    expected = learnt(np.arange(len(u)), np.ones(len(u)))
+    as_bursts, as_images = learnt(often, 1 / size[often]), learnt(often, np.ones(len(often)))
     assert np.abs(as_bursts - expected).mean() < 0.2 * np.abs(as_images - expected).mean()
 
 
@@ -323,21 +290,3 @@ def test_neither_the_order_nor_the_names_of_bursts_matter(seed):
     twice = np.append(np.arange(40), 7)
     found = classifier.with_unlabeled(X[twice], groups[twice]).predict_proba(X)
     np.testing.assert_allclose(found, expected, atol=1e-6)
-
-
-def test_near_copies_within_and_between_bursts_count_as_one_image():
-    u, codes = embeddings_of_images(10, 2)
-    copies = copied(u, 3)
-    image = np.repeat(np.arange(len(u)), 3)
-    rows, index = without_copies(copies, np.eye(10)[codes][image])
-    assert len(rows) == len(u)
-    # Bursts of two images with three copies each, and bursts that share an image.
-    np.testing.assert_allclose(weight_in_groups(index, image // 2), 1 / 2)
-    np.testing.assert_allclose(weight_in_groups(index, np.arange(len(copies)) % 3), 1 / len(u))
-    np.testing.assert_allclose(weight_in_groups(index, np.arange(len(copies))), 1)
-    assert weight_in_groups(np.array([0, 1, 1, 2, 3]), np.array([0, 0, 1, 1, 1])).tolist() == [
-        1 / 2,
-        1 / 2,
-        1 / 3,
-        1 / 3,
-    ]

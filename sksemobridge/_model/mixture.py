@@ -1,0 +1,129 @@
+"""A mixture of normal distributions, one for each class, of unlabelled images and what is known of
+the classes ("Means" in docs/method.md).
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from .._utils.array_api import softmax
+from .class_means import fit_slope
+from .shots import sum_rows
+
+# Most rounds of expectation maximisation. They end when labels hardly move.
+ROUNDS = 20
+# A label that moves by less hardly moves. With names, at most eight rounds do for 20.
+MOVES = 0.01
+# The share of the images with a label that may still move. Few of them need many more rounds.
+STILL_MOVING = 1e-3
+# Least variance of a feature, as a share of the mean variance.
+LEAST_VARIANCE = 1e-3
+# Least mean squared distance of images to their mean: equal images have a variance, too.
+LEAST_SPREAD = 0.01
+# Least number of images of a class, so that quotients by it exist.
+LEAST_COUNT = 1e-3
+
+
+class Known(NamedTuple):
+    """What is known of the class means before unlabelled images."""
+
+    texts: np.ndarray | None  # `T_c (C, D)`
+    has_text: np.ndarray  # whether each class has a text of its own `(C,)`
+    trust: float  # probability that the texts help
+    u: np.ndarray  # unit embeddings of the images of the shots `(k, D)`
+    codes: np.ndarray  # their classes `(k,)`
+    weight: np.ndarray  # how much each counts, in images `(k,)`
+
+
+class Mixture:
+    """Normal distributions of the classes with one diagonal variance, among images `u (N, D)` that
+    count as `weight (N,)`, and what is `known`.
+
+    A name counts as `worth_of_name` images.
+    """
+
+    def __init__(self, u, weight, known, worth_of_name):
+        self.weight, self.weight_column = weight, weight[:, None].astype(np.float32)
+        self.centre = np.average(u, axis=0, weights=weight)
+        # Single precision takes half of the time, and changes probabilities by about 1e-5.
+        self.v = (u - self.centre).astype(np.float32)
+        self.texts, self.worth_of_name = known.texts, worth_of_name * known.has_text
+        n_classes, shots = len(known.has_text), known.u - self.centre
+        self.sums_of_shots = sum_rows(shots, known.weight, known.codes, n_classes)
+        self.counts_of_shots = np.bincount(known.codes, known.weight, n_classes)
+        self.total_weight = weight.sum() + known.weight.sum()
+        squares = self.weight_column * np.square(self.v)
+        self.sum_of_squares = squares.sum(axis=0, dtype=np.float64)
+        self.sum_of_squares += known.weight @ np.square(shots)
+
+    def agreement(self, logits):
+        """`agree` of the logits `(N, C)` of a model."""
+        labels, best = self._labels(logits), logits.argmax(axis=1)
+        counts = np.maximum(labels.sum(axis=0), LEAST_COUNT)
+        self._update(labels.sum(axis=0), labels.T @ self.v, 0.0, counts)
+        values = self._values()
+        own = np.take_along_axis(labels, best[:, None], axis=1)
+        others = counts[best, None] * self.means[best] - own * self.v
+        others /= np.maximum(counts[best, None] - own, LEAST_COUNT)
+        best_values = np.einsum("nd,nd,d->n", self.v - others / 2, others, 1 / self.variance)
+        np.put_along_axis(values, best[:, None], -np.inf, axis=1)
+        is_best = best_values > values.max(axis=1)
+        return np.average(is_best, weights=self.weight)
+
+    def fit(self, logits, sharpness):
+        """Expectation maximisation from the `logits (N, C)`."""
+        labels = self._labels(logits)
+        numbers, products = labels.sum(axis=0, dtype=np.float64), labels.T @ self.v
+        sums, counts = self.sums_of_shots, np.maximum(self.counts_of_shots, LEAST_COUNT)
+        if np.any(self.worth_of_name):
+            # The slope of the names is that of means by these labels.
+            means = products / np.maximum(numbers, LEAST_COUNT)[:, None]
+            slope = fit_slope(self.texts, means, numbers)
+            predicted = slope * (self.texts - self.texts.mean(axis=0))
+            sums = sums + self.worth_of_name[:, None] * predicted
+            counts = counts + self.worth_of_name
+        self._update(numbers, products, sums, counts + numbers)
+        for _ in range(ROUNDS):
+            before = labels
+            values = self._values()
+            values *= np.float32(sharpness)
+            values += logits
+            labels = self._labels(values)
+            numbers = labels.sum(axis=0, dtype=np.float64)
+            self._update(numbers, labels.T @ self.v, sums, counts + numbers)
+            before -= labels
+            is_moving = np.abs(before, out=before).max(axis=1) >= MOVES
+            if np.mean(is_moving) <= STILL_MOVING:
+                break
+
+    def discriminant(self):
+        """Weights `(C, D)` and constants `(C,)` of `g`."""
+        weights = (self.means / self.variance).astype(np.float64)
+        return weights, -0.5 * np.einsum("cd,cd->c", weights, self.means)
+
+    def _labels(self, logits):
+        """Soft labels `(N, C)`. Those of an image sum to its weight."""
+        labels = softmax(logits)
+        labels *= self.weight_column
+        return labels
+
+    def _values(self):
+        """`g (N, C)` of the images."""
+        weights, constants = self.discriminant()
+        values = self.v @ weights.T.astype(np.float32)
+        values += constants.astype(np.float32)
+        return values
+
+    def _update(self, numbers, products, sums, counts):
+        """Means and variance from soft labels. `numbers (C,)` are the sums of the labels of each
+        class, and `products (C, D)` those of the images times their labels.
+
+        `sums (C, D)` are what else is known of the means, as sums of images. `counts (C,)` are the
+        numbers of images in `products` and `sums` together.
+        """
+        self.means = ((sums + products) / counts[:, None]).astype(np.float32)
+        numbers, products = numbers + self.counts_of_shots, products + self.sums_of_shots
+        change = self.means * (self.means * numbers[:, None] - 2 * products)
+        variance = (self.sum_of_squares + change.sum(axis=0)) / self.total_weight
+        least = LEAST_VARIANCE * max(variance.mean(), LEAST_SPREAD / len(variance))
+        self.variance = np.maximum(variance, least)

@@ -1,0 +1,78 @@
+"""Unlabelled images as distinct images: a sample ordered by content, near copies joined, and what
+each image of a group counts ("Unlabelled images" in docs/method.md).
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from .._utils.array_api import l2_normalize
+from .near_copies import near_copies
+from .shots import evenly_spaced, sum_rows
+
+# Largest number of values in an array (64 MB). If there are more, evenly spaced images are used.
+MOST_SAMPLE_VALUES = 2**23
+# At least this many images are used, however many values they have.
+LEAST_SAMPLE = 1000
+
+
+class Pool(NamedTuple):
+    """Unlabelled images, and in which groups they are. An image may be in several."""
+
+    X: np.ndarray  # embeddings `(N, D)`, distinct and ordered by content
+    image: np.ndarray  # the number of an image `(m,)`
+    group: np.ndarray  # a group that it is in `(m,)`
+
+    def take(self, is_kept):
+        """Some of the images."""
+        number = np.cumsum(is_kept) - 1
+        rows = is_kept[self.image]
+        return Pool(self.X[is_kept], number[self.image[rows]], self.group[rows])
+
+
+def sorted_sample(X, n_classes, groups=None):
+    """The `Pool` of the embeddings `X (n, D)`, or of those of evenly spaced images. They are in
+    `groups (n,)`, or each by itself.
+
+    Equal rows become one image, because a repeated image is no new information.
+    """
+    most = max(MOST_SAMPLE_VALUES // max(X.shape[1], n_classes), LEAST_SAMPLE)
+    rows = evenly_spaced(len(X), most)
+    distinct, image = distinct_rows(X[rows])
+    return Pool(distinct, image, rows if groups is None else groups[rows])
+
+
+def distinct_rows(X):
+    """The distinct rows of `X (n, D)` in lexicographic order, and which of these each row is."""
+    order = np.lexsort(X.T[2::-1])
+    ordered = X[order]
+    is_new = np.append(True, np.any(ordered[1:] != ordered[:-1], axis=1))
+    # Three numbers seldom leave open which of two rows comes first. To compare all takes longer.
+    is_open = np.append(False, np.all(ordered[1:, :3] == ordered[:-1, :3], axis=1))
+    if np.any(is_new & is_open):
+        return np.unique(X, axis=0, return_inverse=True)
+    index = np.empty(len(X), dtype=np.intp)
+    index[order] = np.cumsum(is_new) - 1
+    return ordered[is_new], index
+
+
+def without_copies(u, logits):
+    """Unit embeddings `u (N, D)`, in which near copies are replaced by their mean, and the row of
+    each image in them. `logits` have the shape `(N, C)`.
+    """
+    group = near_copies(u, logits.argmax(axis=1))
+    first, index, counts = np.unique(group, return_inverse=True, return_counts=True)
+    if len(first) == len(u):
+        return u, index
+    return l2_normalize(sum_rows(u, 1 / counts[index], index, len(first))).astype(u.dtype), index
+
+
+def weight_in_groups(image, group):
+    """The weight of each image: one, divided by the number of images in its group. Of an image in
+    several groups it is the largest. `image (m,)` and `group (m,)` say what is in which group.
+    """
+    _, group = np.unique(group, return_inverse=True)
+    image, group = np.unique(np.stack([image, group]), axis=1)
+    weight = np.zeros(image.max() + 1)
+    np.maximum.at(weight, image, 1 / np.bincount(group)[group])
+    return weight
