@@ -32,7 +32,7 @@ from .shots import LEAST_SHARE, ROUNDING, blocks, sum_rows
 # Expected share of wrong labels. As many look wrong only because their images are hard.
 SHARE = 0.05
 LABEL_ROUNDS = 5  # largest number of rounds
-SETTLED = 0.1  # the change of `right` that ends them. Smaller doubts are not looked at closely
+SMALL_DOUBT = 0.1  # the rounds end if `right` changes by less. Smaller doubts are left as they are
 # Up to this ratio of distances (`_farness`), an image is one of a few of another kind.
 NEAR = 0.6
 # From this ratio on it is not. One in a thousand wrong labels is below it.
@@ -57,7 +57,7 @@ def right_labels(evidence_if, u, codes, by_texts, label_noise):
     def judge(held, judged):
         """The next `right`, and the next `e`."""
         doubt = 1 - judged
-        doubtful = doubt > SETTLED
+        doubtful = doubt > SMALL_DOUBT
         doubt[doubtful] *= _farness(u, codes, held[doubtful])
         after = right.copy()
         after[held] = 1 - doubt
@@ -84,7 +84,7 @@ def right_labels(evidence_if, u, codes, by_texts, label_noise):
         )
         right, e = judge(held, judged)
         del evidence  # before there is another
-        if np.abs(right - before).max() < SETTLED:
+        if np.abs(right - before).max() < SMALL_DOUBT:
             break
     doubt = min(max(e / SHARE - 1, 0.0), 1.0) if is_auto else 1.0
     return right, 1 - doubt * (1 - right)

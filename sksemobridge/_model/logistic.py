@@ -1,5 +1,5 @@
 """The weights of text and shots, and the correction: one penalised logistic regression (step 6 of
-docs/method.md).
+docs/method.md). With the texts alone, it says how probably they help (step 1).
 
 The decision is `sum_k s_k z_k,c + b_c + A_c . v` with `v = nrm(x) - m`. The scales `s_k > 0`, the
 offsets `b (C,)` and the corrections `A (C, D)` are a posterior mode. They minimise the log loss of
@@ -19,6 +19,7 @@ from .shots import ROUNDING
 
 # Chosen by `python benchmarks/few_shot.py --tasks FILE.npz ...`, on the mean log loss of our rows.
 WIDTH = 0.35  # a scale is right up to a factor of exp(0.35)
+WIDTH_OF_TEXT = 1.0  # the same for the texts alone: another model's scale may be far off
 TEXT_ODDS = 10.0  # prior odds that texts help: CLIP knows most words that are names
 LEAST_GAIN = 0.15  # if texts help, the loss is below that of guessing by at least this part
 # The text scale and the trust expect that of a few labels about this many are wrong, so that one
@@ -153,11 +154,9 @@ def fit_text(cosines, codes, weight, logit_scale):
     help.
     """
     nothing = np.zeros((len(codes), 0)), np.zeros(0)
-    # The scale of another model's texts may be off by more than one that fits them.
     wrong = WRONG_LABELS / (WRONG_LABELS + len(codes))
-    problem = Problem(
-        {"text": cosines}, codes, weight, {"text": logit_scale}, *nothing, width=1.0, wrong=wrong
-    )
+    terms, defaults = {"text": cosines}, {"text": logit_scale}
+    problem = Problem(terms, codes, weight, defaults, *nothing, width=WIDTH_OF_TEXT, wrong=wrong)
     fitted = fit_regression(problem)
     loss_of_guessing = -weight @ fitted.log_shares[codes]
     trust = expit(np.log(TEXT_ODDS) + (1 - LEAST_GAIN) * loss_of_guessing - fitted.loss)

@@ -8,12 +8,24 @@ from .reference_gaussian import gaussian, number
 from .reference_images import images_of, nrm
 
 
-def regress(terms, y, omega, defaults, C, v=None, Q=None, sigma=0.0, width=0.35, wrong=0.0):
+def regress(
+    terms,
+    y,
+    omega,
+    defaults,
+    C,
+    v=None,
+    Q=None,
+    sigma=0.0,
+    width=0.35,
+    has_offsets=True,
+    wrong=0.0,
+):
     """Scales, `b (C,)`, `A (C, D)`, the loss, and `log pi`. Without `v`, there is no `A`; without
-    defaults of two terms, no `b`. The share `wrong` of the labels is any class.
+    `has_offsets`, no `b`. The share `wrong` of the labels is any class.
     """
     K, D = len(terms), 0 if v is None or sigma == 0 else v.shape[1]
-    B = 0 if width == 1 else C
+    B = C if has_offsets else 0
     rows, root = np.arange(len(y)), None if D == 0 else sigma * np.linalg.cholesky(Q)
     totals = np.array([omega[y == c].sum() for c in range(C)])
     if not len(y):
@@ -48,7 +60,9 @@ def trust_in(u, y, omega, T, logit_scale):
     """Step 1: the scale of the cosines, and `tau`."""
     cosines, C = u @ T.T, len(T)
     default, wrong = np.array([logit_scale]), 1 / (2 * len(y) + 1)
-    s, _, _, loss, log_pi = regress([cosines], y, omega, default, C, width=1, wrong=wrong)
+    s, _, _, loss, log_pi = regress(
+        [cosines], y, omega, default, C, width=1, has_offsets=False, wrong=wrong
+    )
     guessing = -omega @ log_pi[y]
     distinct = (len(np.unique(T.round(6), axis=0)) - 1) / (C - 1) if C > 1 else 1.0
     return s[0], distinct * expit(np.log(10) + 0.85 * guessing - loss)
