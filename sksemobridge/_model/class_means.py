@@ -151,8 +151,8 @@ def effective_numbers(codes, weight, belief):
     parts = np.stack([weight, weight * belief, weight**2])
     sums = np.stack([np.bincount(codes, weights=part) for part in parts])
     others = sums[:, codes] - parts
-    alone = np.bincount(codes)[codes] == 1
-    without = np.where(alone, 0.0, others[0] * others[1] / np.where(alone, 1.0, others[2]))
+    is_only = np.bincount(codes)[codes] == 1
+    without = np.where(is_only, 0.0, others[0] * others[1] / np.where(is_only, 1.0, others[2]))
     return sums[0] * sums[1] / sums[2], without
 
 

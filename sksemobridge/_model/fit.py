@@ -77,8 +77,12 @@ def fit_model(shots, texts, logit_scale, words, label_noise, with_held_out=False
     n_classes = int(codes.max()) + 1
     all_texts, texts = texts, None if texts is None else texts[:n_classes]
     held_rows = held_out_images(codes, group)
-    alone = None if texts is None else TextsAlone.of(u, codes, held_rows, texts, logit_scale)
-    evidence_if = partial(gather_evidence, u, codes, weight, held_rows, texts, alone, words)
+    by_texts_alone = None
+    if texts is not None:
+        by_texts_alone = TextsAlone.of(u, codes, held_rows, texts, logit_scale)
+    evidence_if = partial(
+        gather_evidence, u, codes, weight, held_rows, texts, by_texts_alone, words
+    )
 
     # The probability that each label is right: first from the texts alone, then from rounds of
     # steps 1 to 5.
@@ -87,30 +91,19 @@ def fit_model(shots, texts, logit_scale, words, label_noise, with_held_out=False
         by_texts = None
         if texts is not None:
             omega = weights_of_images(codes, weight)[held_rows]
-            _, trust = alone.fit(omega)
+            _, trust = by_texts_alone.fit(omega)
             by_texts = held_rows, softmax(logit_scale * (u @ all_texts.T)[held_rows]), trust
         right, belief = right_labels(evidence_if, u, codes, by_texts, label_noise)
     evidence = evidence_if(belief)
     classes, discriminant, trust = evidence.classes, evidence.discriminant, evidence.trust
 
     # 6. Scales, offsets and correction, fitted to the held-out images.
-    v = u[evidence.regression_rows]
-    v -= classes.centre
-    extra = trust * (1 + 1 / classes.mean_count)
-    features, back = features_of(v) if texts is None else features_of(v, classes.span, extra)
-    # The parts of held-out images must not depend on the order of features or the lengths of rows.
-    along_centre = v @ classes.centre
-    del v  # with the features, it would be half of the memory
-    problem = evidence.regression(features)
-    del features
-    regression = fit_regression(problem)
+    regression, back, logits = fit_correction(evidence, texts is not None, with_held_out)
     held_out_logits = None
     if with_held_out:
         held_out_logits = np.full((len(u), n_classes), np.nan)
-        order = np.lexsort((along_centre, problem.codes))
-        held_out_logits[evidence.regression_rows] = cross_fitted_logits(problem, regression, order)
+        held_out_logits[evidence.regression_rows] = logits
         held_out_logits = held_out_logits[image_of_shot]
-    del problem
 
     # 7. All terms are linear in `u`, and so is their sum. It is more certain than step 6, which saw
     #    classes without one image.
@@ -124,13 +117,10 @@ def fit_model(shots, texts, logit_scale, words, label_noise, with_held_out=False
     terms["correction"] = Linear(correction, offsets - correction @ classes.centre)
 
     # The typicality of the held-out images has the parts of `Model.parts`.
-    parts = {name: scales[name] * z for name, z in evidence.terms.items()}
-    parts = {
-        "decision": sum(parts.values()),
-        "images": cosines_without(classes, held_rows),
-        **parts,
-    }
-    del parts["shots"]
+    scaled = {name: scales[name] * z for name, z in evidence.terms.items()}
+    parts = {"decision": sum(scaled.values()), "images": cosines_without(classes, held_rows)}
+    if texts is not None:
+        parts["text"] = scaled["text"]
     model = Model(
         terms=terms,
         scales=scales,
@@ -201,9 +191,9 @@ class Evidence:
         return logits_without_own_offset(regression, problem), regression
 
 
-def gather_evidence(u, codes, weight, held_rows, texts, alone, words, belief):
+def gather_evidence(u, codes, weight, held_rows, texts, by_texts_alone, words, belief):
     """Steps 1 to 5: `Evidence` of unit embeddings `u (n, D)`, if the part `belief (n,)` of each
-    image counts. `alone` is `TextsAlone`.
+    image counts. `by_texts_alone` is `TextsAlone`.
     """
     # Without text, a class needs another image that stays.
     in_regression = (np.bincount(codes)[codes[held_rows]] > 1) | (texts is not None)
@@ -211,8 +201,8 @@ def gather_evidence(u, codes, weight, held_rows, texts, alone, words, belief):
     # 1. Texts alone: the scale of their cosines, and the probability that they help.
     terms, text_scale, trust = {}, 0.0, 0.0
     if texts is not None:
-        terms["text"] = alone.cosines
-        text_scale, trust = alone.fit(omega)
+        terms["text"] = by_texts_alone.cosines
+        text_scale, trust = by_texts_alone.fit(omega)
     # 2. and 3. Names predict class means, and class means start there.
     classes = fit_class_means(u, codes, weight, texts, trust, words, belief)
     # 4. One covariance, and 5. the discriminant, for queries and for held-out images.
@@ -221,6 +211,30 @@ def gather_evidence(u, codes, weight, held_rows, texts, alone, words, belief):
     believed = np.sum(belief) / (len(belief) + WORTH_OF_NAMES)
     defaults = default_scales(classes.counts, trust, text_scale, words is not None, believed)
     return Evidence(classes, discriminant, trust, held_rows, in_regression, omega, terms, defaults)
+
+
+def fit_correction(evidence, has_texts, with_held_out):
+    """Step 6: the `Regression` with the correction, and `back (D, r)`, which leads from its
+    coefficients to the correction. `with_held_out` also the logits `(f, C)` of the images, each by
+    a model without it, else None.
+    """
+    problem, back, order = problem_of_correction(evidence, has_texts)
+    regression = fit_regression(problem)
+    logits = cross_fitted_logits(problem, regression, order) if with_held_out else None
+    return regression, back, logits
+
+
+def problem_of_correction(evidence, has_texts):
+    """The `Problem` of step 6, `back (D, r)` of its features, and an order of its images `(f,)`."""
+    classes = evidence.classes
+    v = classes.u[evidence.regression_rows]
+    v -= classes.centre
+    extra = evidence.trust * (1 + 1 / classes.mean_count)
+    features, back = features_of(v, classes.span, extra) if has_texts else features_of(v)
+    problem = evidence.regression(features)
+    # The parts of held-out images must not depend on the order of features or the lengths of rows.
+    order = np.lexsort((v @ classes.centre, problem.codes))
+    return problem, back, order
 
 
 @dataclass(frozen=True, eq=False)
