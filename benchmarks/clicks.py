@@ -236,7 +236,12 @@ def main(arguments=None):
     jobs = []
     all_tasks = tasks.load(args.tasks)
     for whole in all_tasks:
-        task = folder(whole, strangers_of(whole, all_tasks) if args.strangers else None)
+        strangers = strangers_of(whole, all_tasks) if args.strangers else None
+        if strangers is not None and not len(strangers):
+            raise SystemExit(
+                f"{whole.name!r} has no strangers: name another file of its model and width."
+            )
+        task = folder(whole, strangers)
         if task.text_encoder is None:
             raise SystemExit(
                 f"{task.name!r} has no texts. A folder starts from the names of its classes."
