@@ -239,6 +239,14 @@ def test_it_is_shown_in_a_thousand_letters_whatever_its_parameters_are(estimator
         assert shown.endswith(")")
 
 
+def test_a_parameter_that_ends_in_many_blanks_is_shown_too():
+    class Blanks:
+        def __repr__(self):
+            return "\n" + " " * 3000
+
+    assert repr(FewShotClassifier(vocabulary=Blanks())).endswith(" )")
+
+
 def test_within_others_an_estimator_is_shown_in_lines_as_all_are():
     names = {"a": "x" * 30, "b": "y" * 30}
     ours = repr(make_pipeline(FewShotClassifier(class_names=names)))

@@ -35,6 +35,8 @@ KINDS = {
     "wrote": ("path", "size", "sha256"),
 }
 ANSWERS = ("say", "page")
+# Largest count of classes in an event, so that it is a number for NumPy.
+MOST_COLUMNS = 2**31
 # What can be taken back.
 UNDOABLE = (*ANSWERS, "add", "rename", "join", "drop")
 
@@ -131,6 +133,8 @@ def _picture(data):
     likely = tuple((name, float(share)) for name, share in values["likely"])
     if not all(isinstance(name, str) and 0 <= share <= 1 for name, share in likely):
         raise ValueError("likely")
+    if not 0 <= values["n_columns"] <= MOST_COLUMNS:
+        raise ValueError("n_columns")
     if values["label"] is not None and values["taught"] is None:
         values["taught"] = True
     return PictureEvent(**values | {"likely": likely})

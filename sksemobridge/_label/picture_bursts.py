@@ -161,6 +161,8 @@ def _real(name, photos, known):
     """The real path that a name in a table leads to: in PHOTOS, from here, or in PHOTOS that was
     moved. None if it is no picture.
     """
+    if "\0" in name:  # no path has it
+        return None
     places = [os.path.join(photos, name), name]
     if os.path.isabs(name) and (below := after_name(Path(name), photos)) is not None:
         places.append(os.path.join(photos, below))

@@ -31,7 +31,8 @@ class ShortRepr:
     """
 
     def __repr__(self, N_CHAR_MAX=700):
-        while len(shown := super().__repr__(N_CHAR_MAX)) > LONGEST:
+        # A last line of blanks is never cut.
+        while len(shown := super().__repr__(N_CHAR_MAX)) > LONGEST and N_CHAR_MAX > 0:
             N_CHAR_MAX = N_CHAR_MAX * 3 // 4
         return shown
 

@@ -9,6 +9,8 @@ from urllib.request import getproxies, proxy_bypass
 
 # Seconds to wait for a connection. It takes a tenth of them; behind a firewall, no answer comes.
 PATIENCE = 3
+# Ports of addresses and proxies that name none. Others have 80.
+PORTS = {"https": 443, "socks4": 1080, "socks4a": 1080, "socks5": 1080, "socks5h": 1080}
 # The setting is one for the process: only one thread may change it, and put it back, at a time.
 _LOCK = threading.RLock()
 
@@ -50,13 +52,18 @@ def _is_no_error(record):
 
 
 def _is_reachable(url):
-    """Whether there is a connection to an address, or to the proxy that leads to it."""
-    place = urlsplit(url)
-    proxy = None if proxy_bypass(place.hostname) else getproxies().get(place.scheme)
-    if proxy:
-        place = urlsplit(proxy if "//" in proxy else f"//{proxy}")
-    port = place.port or (443 if place.scheme == "https" else 80)
-    with suppress(OSError), socket.create_connection((place.hostname, port), PATIENCE):
+    """Whether there is a connection to an address, or to the proxy that leads to it. What is wrong
+    with either is for the hub's own client to say.
+    """
+    try:
+        place, proxies = urlsplit(url), getproxies()
+        proxy = proxies.get(place.scheme) or proxies.get("all")
+        if proxy and not proxy_bypass(place.hostname or ""):
+            place = urlsplit(proxy if "//" in proxy else f"//{proxy}")
+        port = place.port or PORTS.get(place.scheme, 80)
+        with suppress(OSError), socket.create_connection((place.hostname, port), PATIENCE):
+            return True
+    except ValueError:
         return True
     return False
 

@@ -12,7 +12,7 @@ import warnings
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
-from unittest.mock import Mock
+from unittest.mock import MagicMock, Mock
 
 import huggingface_hub
 import numpy as np
@@ -280,6 +280,29 @@ def test_threads_that_load_without_a_network_leave_the_setting_as_it_was(hub, mo
         one.result(60)
         assert two.result(60)
     assert not huggingface_hub.constants.HF_HUB_OFFLINE
+
+
+@pytest.mark.parametrize(
+    ("variable", "proxy", "asked"),
+    [
+        ("HTTPS_PROXY", "http://proxy:3128", ("proxy", 3128)),
+        ("ALL_PROXY", "socks5://proxy", ("proxy", 1080)),
+        # What is no address, the client of the hub says.
+        ("HTTPS_PROXY", "http://proxy:port", None),
+    ],
+)
+def test_a_hub_behind_a_proxy_is_asked_through_it(monkeypatch, variable, proxy, asked):
+    for name in ("HTTPS_PROXY", "ALL_PROXY", "NO_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(name.lower(), raising=False)
+    monkeypatch.setenv(variable, proxy)
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", False)
+    monkeypatch.setattr(huggingface_hub.constants, "ENDPOINT", "https://hub")
+    connect = MagicMock()
+    monkeypatch.setattr(socket, "create_connection", connect)
+    with asking_hub_of(find_source("hf-hub:some/model", None)):
+        assert not huggingface_hub.constants.HF_HUB_OFFLINE
+    assert [call.args[0] for call in connect.call_args_list] == [asked] * (asked is not None)
 
 
 @pytest.mark.parametrize("offline", [False, True])

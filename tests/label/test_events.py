@@ -149,6 +149,9 @@ DAMAGED = [
     b'{"kind": "say", "pictures": [{"path": "a.png", "label": "x", "taught": "yes"}]}',
     b'{"kind": "say", "pictures": [{"path": "a.png", "label": "x", "likely": [["b", 2]]}]}',
     b'{"kind": "say", "pictures": [{"path": "a.png", "label": "x", "likely": [1]}]}',
+    b'{"kind": "say", "pictures": [{"path": "a.png", "label": "x", "n_columns": -1}]}',
+    b'{"kind": "say", "pictures": [{"path": "a.png", "label": "x", "n_columns": 1%s}]}'
+    % (b"0" * 30),
     b'{"kind": "say", "id": true, "pictures": [{"path": "a.png", "label": "x"}]}',
     b'{"kind": "rename", "names": ["a"]}',
     b'{"kind": "add", "names": [1]}',
