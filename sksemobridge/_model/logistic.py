@@ -112,7 +112,9 @@ def fit_regression(problem, start=None, tol=TOL):
     x, loss = np.zeros(k + features.shape[1] * n_classes), 0.0
     if start is not None:
         log_scales = np.log([start.scales[name] for name in names])
-        x = np.append((log_scales - log_defaults) / width, start.coefficients / deviations)
+        # A coefficient without a deviation is zero.
+        units = start.coefficients / np.where(deviations > 0, deviations, 1.0)
+        x = np.append((log_scales - log_defaults) / width, units)
     if n:
         best = minimize(
             objective, x, jac=True, method="L-BFGS-B", options={"ftol": tol, "maxcor": 5}

@@ -239,3 +239,11 @@ def test_names_that_mean_nothing_do_not_change_how_certain_single_shots_are():
     ignored = FewShotClassifier(class_names="ignore").fit(X, y)
     assert named.blend_["trust"] < 0.01
     assert named.blend_["shots"] == pytest.approx(ignored.blend_["shots"], rel=0.05)
+
+
+def test_one_shot_of_each_class_with_texts_that_say_nothing_has_held_out_probabilities():
+    # Without help of the texts, such a model has no correction at all.
+    encoder = PrecomputedTextEncoder.from_joint({name: [1.0, 1.0, 0.5] for name in "abc"})
+    classifier = FewShotClassifier(encoder, prompts="{}", vocabulary=None, store_held_out=True)
+    held_out = classifier.fit(np.eye(3), list("abc")).held_out_proba_
+    assert np.allclose(held_out.sum(axis=1), 1)
