@@ -99,6 +99,8 @@ def test_undo_goes_back_beyond_what_was_learnt_and_the_run(live):
     label_birds(page, range(5))
     wait_until(lambda: page.state()["learnt"] == 2)
     page.act("say", number=0, label="clock")
+    # The estimate needs to know which model was asked.
+    assert [event.learnt for event in events_of(page)] == [1] * 5 + [2]
     assert page.act("undo")[1]["undone"]["items"][0]["label"] == "bird"
     _, state = page.act("undo")
     assert state["undone"]["what"] == "the answer “bird”"
