@@ -299,6 +299,8 @@ def test_a_picture_that_cannot_be_shown_is_not_labelled(live):
     status, answer = page.act("page", pictures=pictures)
     assert (status, answer["failed"]) == (409, "No such file or directory")
     assert page.act("page", pictures=[pictures[0], pictures[2]])[1]["labelled"] == 2
+    # Nor is it asked for again.
+    assert page.session.rest() == list(range(3, 12))
 
 
 def test_classes_are_renamed_joined_dropped_and_had_back(live):
