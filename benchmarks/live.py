@@ -33,7 +33,8 @@ from sklearn.preprocessing import FunctionTransformer
 from timing import timed
 
 from sksemobridge import PrecomputedTextEncoder
-from sksemobridge._label.events import Answers, PictureEvent
+from sksemobridge._label.answers_file import Answers
+from sksemobridge._label.events import PictureEvent
 from sksemobridge._label.folder_job import FolderJob, Given, LabelledImages
 from sksemobridge._label.live.server import serve
 from sksemobridge._label.live.session import Session

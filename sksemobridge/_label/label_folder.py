@@ -9,7 +9,7 @@ from typing import Any
 
 from .._evaluation import ShotEvaluation
 from .._share_right import ShareRight
-from .events import Answers
+from .answers_file import Answers
 from .folder_table import as_table
 from .options import LabelOptions
 from .read_folder import (

@@ -9,7 +9,7 @@ import joblib
 from .._utils.saving import trusted_types
 from ..datasets._folder import list_files
 from ..encoders._file_index import forget_files
-from .events import Answers
+from .answers_file import Answers
 from .folder_job import FolderLabels
 from .folder_table import embed_folder, image_pipeline
 from .messages import UsageError, naming, say

@@ -22,8 +22,9 @@ from sklearn.pipeline import make_pipeline
 
 import sksemobridge
 from sksemobridge import CLIPImageEncoder, make_few_shot_pipeline, predict_folder
+from sksemobridge._label.answers_file import Answers
 from sksemobridge._label.command import main
-from sksemobridge._label.events import Answers, PictureEvent
+from sksemobridge._label.events import PictureEvent
 from sksemobridge._utils.files import digest_of
 from sksemobridge.datasets._folder import COPIES_MARK
 from sksemobridge.encoders import _image_encoder

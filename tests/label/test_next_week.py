@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from sksemobridge._label.events import Answers, PictureEvent
+from sksemobridge._label.answers_file import Answers
+from sksemobridge._label.events import PictureEvent
 from sksemobridge._utils.files import digest_of
 from sksemobridge.datasets import load_emoji
 

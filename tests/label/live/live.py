@@ -16,7 +16,7 @@ import numpy as np
 from PIL import Image
 from sklearn.preprocessing import FunctionTransformer
 
-from sksemobridge._label.events import Answers
+from sksemobridge._label.answers_file import Answers
 from sksemobridge._label.folder_job import FolderJob, Given, LabelledImages
 from sksemobridge._label.live.server import serve
 from sksemobridge._label.live.session import Session

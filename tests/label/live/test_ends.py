@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from sksemobridge._label import write_files
-from sksemobridge._label.events import Answers
+from sksemobridge._label.answers_file import Answers
 from sksemobridge._label.folder_job import FolderJob
 from sksemobridge._label.live.session import Refused, Session
 from sksemobridge._label.options import LabelOptions

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 from scipy.stats import binomtest
 
-from sksemobridge._label.events import Answers
+from sksemobridge._label.answers_file import Answers
 from sksemobridge._label.folder_job import FolderJob
 
 from ...browser import wait_until

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from sksemobridge._label.events import Answers
+from sksemobridge._label.answers_file import Answers
 
 # Two bursts of birds and of clocks. The other seven pictures are by themselves.
 BURSTS = [[0, 3, 6], [1, 4]]

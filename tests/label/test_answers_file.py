@@ -11,7 +11,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from sksemobridge._label.events import KINDS, Answers, PictureEvent, undone
+from sksemobridge._label.answers_file import Answers
+from sksemobridge._label.events import KINDS, PictureEvent, undone
 from sksemobridge._utils.files import digest_of
 
 HEADER = {"format": "sksemobridge answers", "version": 1}
