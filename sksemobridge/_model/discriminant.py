@@ -15,6 +15,7 @@ classes share, this is the log density of the class to first order in `width_c -
 """
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from scipy import linalg
@@ -101,91 +102,139 @@ class Discriminant:
         classes = self.classes
         dtype = np.float32 if classes.u.size >= MANY_VALUES else np.float64
         precision = astype(self.gaussian.precision, dtype)
-        leaning_means, span = classes.leaning_means.astype(dtype), classes.span.T.astype(dtype)
 
-        def with_precision(part):
-            """Rows `x (k, D)` beside `x P`, shape (k, D + D)."""
-            part = part.astype(dtype, copy=False)
-            return np.hstack([part, precision.times(part)])
+        def by_p(x):
+            return Rows.of(x.astype(dtype, copy=False), precision)
 
-        def extended(part):
-            """Rows beside their products with `P` and the class means, shape (k, D + D + C)."""
-            return np.hstack([part, part[:, part.shape[1] // 2 :] @ leaning_means.T])
-
-        # All but the product with the class means, of which there would be a table `(C, C)`
-        means, centred, predicted = map(
-            with_precision,
-            (leaning_means, classes.image_means - classes.centre, classes.predicted),
+        leaning_means = by_p(classes.leaning_means)
+        fixed = Fixed(
+            precision=precision,
+            leaning_means=leaning_means,
+            class_means=by_p(classes.image_means - classes.centre),
+            predicted=by_p(classes.predicted),
+            span=by_p(classes.span.T).with_means(leaning_means.x),
         )
-        span = extended(with_precision(span))
-        parts = with_precision, extended, span, means, centred, predicted
         result = np.empty((len(rows), len(classes.counts)))
 
         def compute(part):
-            result[part] = self._held_out(rows[part], *parts)
+            result[part] = self._held_out(rows[part], fixed)
 
         in_parallel(compute, blocks(len(rows), BLOCK_OF_HELD_OUT))
         return self.gaussian.widened(result, classes.counts)
 
-    def _held_out(self, rows, with_precision, extended, span, means, centred, predicted):
+    def _held_out(self, rows, fixed):
         """`held_out` before the widths, for one block of rows.
 
         What changes is a sum of the image and of means of its class. So its products with `P` and
         with the class means are sums, too, and only images and classes of the block are multiplied.
         """
-        classes, own = self.classes, self.classes.codes[rows]
-        seen, index = np.unique(own, return_inverse=True)
-        n_features, dtype = classes.u.shape[1], means.dtype
-        alone, count = classes.is_only_image[rows], classes.counts_without[rows]
-        weight = self.gap_weight[own]
-        # What the class loses, as a share of what is left. A single image loses nothing.
-        share = np.where(alone, 0.0, classes.share[rows])
-        lost = share / (1 - share)
-        image = extended(with_precision(classes.u[rows] - classes.centre))
-        mean, prediction, leaning_with = (
-            extended(part[seen])[index] for part in (centred, predicted, means)
+        classes, codes = self.classes, self.classes.codes[rows]
+        means, dtype = fixed.leaning_means.x, fixed.leaning_means.x.dtype
+        seen, index = np.unique(codes, return_inverse=True)
+        class_mean, prediction, leaning_mean = (
+            part.take(seen).with_means(means).take(index)
+            for part in (fixed.class_means, fixed.predicted, fixed.leaning_means)
         )
-        residual = image - mean
+        u = (classes.u[rows] - classes.centre).astype(dtype, copy=False)
+        image = Rows.of(u, fixed.precision).with_means(means)
+        is_only, count = classes.is_only_image[rows], classes.counts_without[rows]
+        # What the class loses, as a share of what is left. A single image loses nothing.
+        share = np.where(is_only, 0.0, classes.share[rows])
+        lost = share / (1 - share)
+        residual = image - class_mean
         # The mean without the image, minus the prediction from the name
-        deviation = mean - lost[:, None].astype(dtype) * residual - prediction
-        deviation[alone] = 0.0
+        deviation = class_mean - residual * lost[:, None].astype(dtype) - prediction
+        deviation *= ~is_only[:, None]
         pull = (count[:, None] / (count[:, None] + classes.kappa)).astype(dtype)
-        inside = (pull[:, :1] - pull[:, 1:]) * (deviation[:, :n_features] @ span[:, :n_features].T)
-        leaning = prediction + pull[:, 1:] * deviation + inside @ span
+        inside = (pull[:, :1] - pull[:, 1:]) * (deviation.x @ fixed.span.x.T)
+        leaning = prediction + deviation * pull[:, 1:] + fixed.span.combined(inside)
         gap = prediction + deviation - leaning
         # The mean that is subtracted from the image must not contain the image.
-        query = image - (prediction + deviation - mean) / dtype.type(len(means))
+        query = image - (prediction + deviation - class_mean) / len(means)
 
-        changed = residual, mean - leaning_with, gap  # `U (3, k, D)`
-        count_with = classes.counts[own]
+        changed = residual, class_mean - leaning_mean, gap  # `U (3, k, D)`
+        weight, count_with = self.gap_weight[codes], classes.counts[codes]
         factor = np.stack([-lost * count_with, -weight * count_with, weight * count], axis=1)
-        half_norms = 0.5 * _paired(means[:, n_features:], means[:, :n_features])
-        z = query[:, 2 * n_features :] - half_norms
-        own_class = np.arange(len(rows)), own
-        z[own_class] = _products(query - 0.5 * leaning, leaning, n_features)
         factor *= self.scatter_factor  # `K (k, 3)`
-        return z + _change(changed, factor, query, leaning, own_class, n_features)
+        z = query.by_means - 0.5 * _products(fixed.leaning_means, fixed.leaning_means)
+        at_own = np.arange(len(rows)), codes
+        z[at_own] = _products(query - leaning * 0.5, leaning)
+        return z + _change(changed, factor, query, leaning, at_own)
 
 
-def _change(changed, factor, query, leaning, own_class, n_features):
+@dataclass(frozen=True, eq=False)
+class Rows:
+    """Rows with their products. A sum of rows has the sum of their products."""
+
+    x: np.ndarray  # `(k, D)`
+    by_p: np.ndarray  # `x P (k, D)`
+    by_means: np.ndarray | None = None  # `x P mu_c (k, C)`, or None if nobody needs them
+
+    @classmethod
+    def of(cls, x, precision):
+        """Without the products with the means."""
+        return cls(x, precision.times(x))
+
+    def with_means(self, means):
+        """The same with the products with the `means (C, D)`."""
+        return Rows(self.x, self.by_p, self.by_p @ means.T)
+
+    def take(self, index):
+        """The rows at `index`."""
+        return self._each(lambda part: part[index])
+
+    def combined(self, weights):
+        """Weighted sums of the rows, by `weights (m, k)`."""
+        return self._each(lambda part: weights @ part)
+
+    def __add__(self, other):
+        return self._each(np.add, other)
+
+    def __sub__(self, other):
+        return self._each(np.subtract, other)
+
+    def __mul__(self, factor):
+        return self._each(lambda part: part * factor)
+
+    def __truediv__(self, divisor):
+        return self._each(lambda part: part / divisor)
+
+    def _each(self, function, *others):
+        """A function of rows, and of their products."""
+        parts = zip(*((rows.x, rows.by_p, rows.by_means) for rows in (self, *others)))
+        return Rows(*(None if part[0] is None else function(*part) for part in parts))
+
+
+class Fixed(NamedTuple):
+    """What all blocks of held-out images share."""
+
+    precision: Precision
+    # `mu_c`, `r_c - m` and `mhat_c (C, D)`, without a table `(C, C)` of products with the means
+    leaning_means: Rows
+    class_means: Rows
+    predicted: Rows
+    span: Rows  # `(r, D)`
+
+
+def _change(changed, factor, query, leaning, at_own):
     """By how much the values change with the scatter, shape (k, C): by
     `-mu' P U' middle U P (v - mu / 2)`, where `middle` is `(I + K U P U')^-1 K`.
 
     `changed` are the three rows of `U` of each image, and `factor (k, 3)` is `K`. `query` is `v`,
-    and `leaning` the `mu` of the image's own class. All have their products beside them.
+    and `leaning` the `mu` of the image's own class, which is at `at_own` of the values.
     """
-    inner = np.empty((len(query), 3, 3))
+    inner = np.empty((len(factor), 3, 3))
     for a in range(3):
         for b in range(a, 3):
-            inner[:, a, b] = inner[:, b, a] = _products(changed[a], changed[b], n_features)
+            inner[:, a, b] = inner[:, b, a] = _products(changed[a], changed[b])
     factor = factor[:, :, None]
     middle = np.linalg.solve(np.eye(3) + factor * inner, np.eye(3) * factor)
-    middle = middle.astype(query.dtype)[..., None]  # it is symmetric
-    with_query = np.stack([_products(part, query, n_features) for part in changed])
+    middle = middle.astype(query.x.dtype)[..., None]  # it is symmetric
+    with_query = np.stack([_products(part, query) for part in changed])
     pulled = np.einsum("kabo,bk->ako", middle, with_query)
     for part in changed:
-        part[:, 2 * n_features :][own_class] = _products(part, leaning, n_features)
-    first, second, third = (part[:, 2 * n_features :] for part in changed)
+        part.by_means[at_own] = _products(part, leaning)
+    first, second, third = (part.by_means for part in changed)
     half = 0.5 * middle
     result = first * (
         half[:, 0, 0] * first + middle[:, 0, 1] * second + middle[:, 0, 2] * third - pulled[0]
@@ -195,9 +244,9 @@ def _change(changed, factor, query, leaning, own_class, n_features):
     return result
 
 
-def _products(one, other, n_features):
-    """`x P y'` of the rows of two arrays that have `x P` beside `x`, shape (k,)."""
-    return _paired(one[:, n_features : 2 * n_features], other[:, :n_features])
+def _products(one, other):
+    """`x P y'` of two `Rows`, shape (k,)."""
+    return _paired(one.by_p, other.x)
 
 
 def fit_discriminant(classes, trust, has_words):
