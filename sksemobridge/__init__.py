@@ -28,8 +28,8 @@ no shots, `_search/` finds images and texts, `_evaluation` says how good a class
 users run and `label_folder` what they call, `options` is what they ask, `read_folder` reads,
 `folder_job` learns, `folder_table` labels, and `write_files` writes. `_label/report/` makes the
 page of a file, and `_label/live/` serves the page in which persons label. `_onnx` writes fitted
-models, `displays` draws, `distributed/` runs on Ray, `datasets/` loads
-pictures and words, and `_utils/` is what all of them use.
+models, `displays` draws, `distributed/` runs on Ray, `datasets/` loads pictures and words, and
+`_utils/` is what all of them use.
 """
 
 import lazy_loader

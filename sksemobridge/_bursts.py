@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ._model.shots import sum_rows
 from ._utils.array_api import softmax, to_numpy
+from ._utils.rows import sum_rows
 from ._utils.validation import group_codes
 
 # Smaller probabilities count as this one. Otherwise one image alone could rule out a class.

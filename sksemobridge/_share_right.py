@@ -6,8 +6,8 @@ import numpy as np
 from scipy.special import logsumexp
 from scipy.stats import beta
 
-from ._model.shots import evenly_spaced
 from ._utils.array_api import softmax
+from ._utils.rows import evenly_spaced
 
 # The interval of a share holds it in nine of ten cases.
 CONFIDENCE = 0.9

@@ -19,12 +19,12 @@ from ._utils.validation import validate_embeddings
 
 # All images at hand together count as this many examples, each as a stranger with a probability.
 # Without them, one example that somebody gave by mistake would say that half of the images are
-# strangers. 5 is level.
+# strangers. 5 is as good.
 WORTH_OF_IMAGES = 10.0
 # With this many strangers they count half of that, because strangers are not as rare then. All the
 # same costs a point after 20 answers, half with 5 costs two after five if classes were forgotten.
 STRANGERS_FOR_HALF = 10.0
-# Probability that an image is a stranger, if nothing is known of it. 0.1 is level.
+# Probability that an image is a stranger, if nothing is known of it. 0.1 is as good.
 RARE = 0.05
 # The names may fit two kinds of images: own ones and strangers, or classes with good and with bad
 # names. Prior probability that the kind which fits badly are strangers. With 0.5, a fifth of the

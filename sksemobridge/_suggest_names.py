@@ -28,18 +28,18 @@ from sklearn.utils import check_scalar
 from sklearn.utils.validation import check_is_fitted
 
 from ._base import EmbeddingClassifier
-from ._model.shots import evenly_spaced
 from ._texts.encode import embed_classes
 from ._texts.words import bundled_words
 from ._utils.array_api import in_blocks, l2_normalize, log_softmax, to_numpy
+from ._utils.rows import evenly_spaced
 from ._utils.threads import threads_for
 from ._utils.validation import as_words, require_width, validate_embeddings
 from .encoders._shared import list_texts
 
 # Factor of the cosines between images and words, `s`. Of 30, 40, 60, 80 and 120, the last two find
-# most classes in eight real folders, and these two are level.
+# most classes in eight real folders, and as many.
 SHARPNESS_OF_WORDS = 80.0
-# Factor of the cosines between images and places that have moved. From 30 to 60 all are level.
+# Factor of the cosines between images and places that have moved. All from 30 to 60 are as good.
 SHARPNESS_OF_PLACES = 40.0
 # How many images a text counts as, `k`. With 10, places stay near texts and fewer classes are
 # found; with 1, classes fall apart into more names.

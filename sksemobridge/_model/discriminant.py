@@ -21,10 +21,10 @@ import numpy as np
 from scipy import linalg
 
 from .._utils.array_api import astype
+from .._utils.rows import ROUNDING, blocks
 from .._utils.threads import in_parallel
 from .class_means import WORTH_OF_GUESS, ClassMeans
 from .linear import Linear
-from .shots import ROUNDING, blocks
 
 # With so many values in the embeddings, the terms of held-out images are computed in single
 # precision, which takes half of the time. Probabilities change by about 2e-6.

@@ -24,6 +24,7 @@ from typing import NamedTuple
 import numpy as np
 
 from .._utils.array_api import l2_normalize, softmax
+from .._utils.rows import blocks, evenly_spaced, weight_in_class
 from .class_means import ClassMeans, effective_numbers, fit_class_means
 from .decision import Model
 from .discriminant import Discriminant, fit_discriminant
@@ -37,7 +38,6 @@ from .logistic import (
     fit_text,
     logits_without_own_offset,
 )
-from .shots import blocks, evenly_spaced, weight_in_class
 from .typicality import Typicality
 
 # Default scales of the discriminant, as shares of a log-likelihood ratio: they are below one,

@@ -22,10 +22,11 @@ import numpy as np
 from scipy.special import expit, logit
 
 from .._utils.array_api import softmax
+from .._utils.rows import ROUNDING, blocks, sum_rows
 from .._utils.threads import in_parallel
 from .class_means import WORTH_OF_GUESS
 from .logistic import TEXT_ODDS
-from .shots import LEAST_SHARE, ROUNDING, blocks, sum_rows
+from .shots import LEAST_SHARE
 
 # Chosen by `python benchmarks/robustness.py labels`, which measures what wrong labels cost, and
 # `minorities`, what doubt costs.

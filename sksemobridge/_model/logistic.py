@@ -15,7 +15,7 @@ from scipy.optimize import minimize
 from scipy.special import expit
 
 from .._utils.array_api import softmax
-from .shots import ROUNDING
+from .._utils.rows import ROUNDING
 
 # Chosen by `python benchmarks/few_shot.py --tasks FILE.npz ...`, on the mean log loss of our rows.
 WIDTH = 0.35  # a scale is right up to a factor of exp(0.35)

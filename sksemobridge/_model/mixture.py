@@ -7,14 +7,15 @@ from typing import NamedTuple
 import numpy as np
 
 from .._utils.array_api import softmax
+from .._utils.rows import sum_rows
 from .class_means import fit_slope
-from .shots import sum_rows
 
 # Most rounds of expectation maximisation. They end when labels hardly move.
 ROUNDS = 20
 # A label that moves by less hardly moves. With names, at most eight rounds do for 20.
 MOVES = 0.01
-# The share of the images with a label that may still move. Few of them need many more rounds.
+# The share of the images with a label that may still move. A few need many more rounds: if
+# nobody waits for them, 99.98 % of the predictions on 17 tasks stay the same.
 STILL_MOVING = 1e-3
 # Least variance of a feature, as a share of the mean variance.
 LEAST_VARIANCE = 1e-3

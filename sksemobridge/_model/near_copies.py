@@ -15,6 +15,7 @@ import numpy as np
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
+from .._utils.rows import blocks, evenly_spaced, sum_rows
 from .._utils.threads import in_parallel
 
 # Images are compared with about this many that lie close to them.
@@ -43,19 +44,22 @@ def near_copies(u, codes):
 
     def distances(rows):
         """Half of the distance of each row to other classes, and the distance to its own."""
-        # The rows of a class come together, so that no table says which pairs are of one class.
+        # The rows of a class come together. So the pairs of one class are squares on the diagonal,
+        # and no table `(n, n)` must say which they are.
         rows = rows[np.argsort(codes[rows], kind="stable")]
         start = np.flatnonzero(np.diff(codes[rows], prepend=codes[rows[0]] - 1))
         stop = np.append(start[1:], len(rows))
         own = np.empty(len(rows), dtype=np.float32)
-        of_cell = u[rows].astype(np.float32, copy=False)  # half of the time
-        # The product of an array with itself takes half of the time of parts of it.
+        # Single precision takes half of the time. A product of an array with its own transpose also
+        # takes half, as BLAS computes only one half of the symmetric result.
+        of_cell = u[rows].astype(np.float32, copy=False)
         cosine = of_cell @ of_cell.T
+        # The nearest image is another one.
         np.fill_diagonal(cosine, -1.0)
         for first, last in zip(start, stop):
             of_class = cosine[first:last, first:last]
             own[first:last] = of_class.max(axis=1)
-            of_class[:] = -1.0
+            of_class[:] = -1.0  # what is left are the other classes
         others = cosine.max(axis=1)
         return rows, np.maximum(1 - others, 0) / 2, 1 - own
 
@@ -74,7 +78,7 @@ def near_copies(u, codes):
         rows = rows[is_near[rows]]
         of_cell = u[rows].astype(np.float32, copy=False)
         closeness = of_cell @ of_cell.T
-        for part in _blocks(len(rows)):
+        for part in blocks(len(rows), BLOCK):
             distance = np.maximum(1 - closeness[part], 0)
             closeness[part] = distance / np.minimum(room[rows[part], None], room[rows])
             closeness[part][codes[rows[part], None] != codes[rows]] = np.inf
@@ -129,14 +133,12 @@ def _mean_distance(u, codes):
     _, index, counts = np.unique(codes, return_inverse=True, return_counts=True)
     if len(counts) == 1:
         return 1 - (u @ u.sum(axis=0) - 1) / (len(u) - 1)
-    sums = coo_array((np.ones(len(u)), (index, np.arange(len(u))))).tocsr() @ u
+    sums = sum_rows(u, np.ones(len(u)), index, len(counts))
     others = u.sum(axis=0) - sums
-    cosines = [np.einsum("nd,nd->n", u[part], others[index[part]]) for part in _blocks(len(u))]
+    cosines = [
+        np.einsum("nd,nd->n", u[part], others[index[part]]) for part in blocks(len(u), BLOCK)
+    ]
     return 1 - np.concatenate(cosines) / (len(u) - counts[index])
-
-
-def _blocks(n):
-    return [slice(start, start + BLOCK) for start in range(0, n, BLOCK)]
 
 
 def _cells_of(u):
@@ -157,8 +159,8 @@ def _cells(u, rows, cut):
     """
     if len(rows) <= COMPARED:
         return [rows]
-    some = rows[np.linspace(0, len(rows) - 1, cut + len(rows) // COMPARED).astype(np.intp)]
-    nearest = [(u[rows[block]] @ u[some].T).argmax(axis=1) for block in _blocks(len(rows))]
+    some = rows[evenly_spaced(len(rows), cut + len(rows) // COMPARED)]
+    nearest = [(u[rows[block]] @ u[some].T).argmax(axis=1) for block in blocks(len(rows), BLOCK)]
     part = np.concatenate(nearest)
     if np.ptp(part) == 0:
         return [cell for half in np.array_split(rows, 2) for cell in _cells(u, half, cut)]

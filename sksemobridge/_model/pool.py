@@ -7,8 +7,8 @@ from typing import NamedTuple
 import numpy as np
 
 from .._utils.array_api import l2_normalize
+from .._utils.rows import evenly_spaced, sum_rows
 from .near_copies import near_copies
-from .shots import evenly_spaced, sum_rows
 
 # Largest number of values in an array (64 MB). If there are more, evenly spaced images are used.
 MOST_SAMPLE_VALUES = 2**23

@@ -14,6 +14,7 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
 from .._utils.array_api import l2_normalize, rows_as_bytes
+from .._utils.rows import sum_rows
 from .near_copies import near_copies
 
 # Embeddings are equal up to this distance, relative to their length. Single precision and other
@@ -25,10 +26,6 @@ LEAST_SHARE = float(np.sqrt(np.finfo(float).eps))
 # A row is compared with at most this many rows. Thousands of nearly equal rows would have too many
 # pairs.
 MOST_NEIGHBOURS = 64
-# Sums of squares, relative to others, that are only rounding.
-ROUNDING = 1e-14
-# Rows of a block. 512 rows of 512 numbers take 2 MB, which fit into the cache of a processor.
-BLOCK = 2**9
 
 
 @dataclass(frozen=True)
@@ -81,28 +78,6 @@ class Shots:
         if not np.array_equal(index, np.arange(len(codes))):
             unit = sum_rows(unit, self.weight, index, len(codes)) / weight[:, None]
         return Images(unit, codes, weight, group, index)
-
-
-def weight_in_class(codes, weight):
-    """Each weight `(n,)`, divided by the sum of the weights of its class."""
-    return weight / np.bincount(codes, weights=weight)[codes]
-
-
-def sum_rows(values, weight, index, n):
-    """Weighted sums of the rows of `values (m, k)` with the same `index`, shape (n, k)."""
-    return (
-        coo_array((weight, (index, np.arange(len(index)))), shape=(n, len(index))).tocsr() @ values
-    )
-
-
-def evenly_spaced(n, most):
-    """Indices of `most` evenly spaced rows among `n`, or of all rows if there are not more."""
-    return np.arange(n) if n <= most else np.linspace(0, n - 1, most).astype(np.intp)
-
-
-def blocks(n, size=BLOCK):
-    """Slices of `size` rows."""
-    return [slice(start, min(start + size, n)) for start in range(0, n, size)]
 
 
 def pool_shots(X, codes, weight, groups=None):

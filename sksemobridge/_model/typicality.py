@@ -25,8 +25,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from .._utils.rows import ROUNDING, weight_in_class
 from .linear import total
-from .shots import ROUNDING, renumbered, weight_in_class
+from .shots import renumbered
 
 
 @dataclass(frozen=True, eq=False)

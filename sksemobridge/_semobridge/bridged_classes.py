@@ -12,9 +12,10 @@ import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 
 from .._model.class_means import fit_slope
-from .._model.shots import Shots, sum_rows, weight_in_class
+from .._model.shots import Shots
 from .._texts.encode import ClassTexts
 from .._utils.array_api import constants_like, l2_normalize
+from .._utils.rows import sum_rows, weight_in_class
 from .._utils.validation import warn_caller
 from .bridge import Bridge
 from .held_out import hold_out, images_of_class

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from .._model.class_means import effective_numbers
-from .._model.shots import Images, Shots, evenly_spaced, weight_in_class
+from .._model.shots import Images, Shots
 from .._utils.array_api import l2_normalize
+from .._utils.rows import evenly_spaced, weight_in_class
 from .score import LabelledCosines
 
 if TYPE_CHECKING:

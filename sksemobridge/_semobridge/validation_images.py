@@ -6,8 +6,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from .._model.shots import evenly_spaced, sum_rows
 from .._utils.array_api import l2_normalize
+from .._utils.rows import evenly_spaced, sum_rows
 from .score import START, class_divergence, log_score
 
 # Largest number of scores that judge a step, or a candidate of the search. It is 40,000 images of

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from sksemobridge._model.shots import evenly_spaced, pool_shots
+from sksemobridge._model.shots import pool_shots
 
 
 def test_copies_that_differ_by_rounding_are_one_shot():
@@ -57,8 +57,3 @@ def test_images_keep_their_weights_if_groups_hold_images_of_several_classes(grou
     assert codes[image].tolist() == [0, 0, 1, 1]
     assert weight_of_image[image].tolist() == weight.tolist()
     np.testing.assert_array_equal(group[image], shots.group[shot_of_row])
-
-
-def test_a_sample_has_the_first_and_the_last_row_and_is_even():
-    assert evenly_spaced(10, 4).tolist() == [0, 3, 6, 9]
-    assert evenly_spaced(4, 4).tolist() == [0, 1, 2, 3]
