@@ -38,7 +38,7 @@ class LabelledFolder:
         How good the classifier is on held-out shots. None without shots.
     estimate : ShareRight or None
         The share of the predicted labels that is right, with an interval that holds it nine times
-        of ten: `estimate`, `low` and `high`. None if no label is predicted.
+        out of ten: `estimate`, `low` and `high`. None if no label is predicted.
     """
 
     table: Any
