@@ -100,3 +100,14 @@ def test_lengths_of_rows_do_not_matter(world):
 
 def test_there_are_at_most_seven_parameters():
     assert len(FewShotClassifier().get_params(deep=False)) <= 7
+
+
+def test_one_label_of_one_class_leaves_other_predictions_uncertain(make_world):
+    # One image has no scatter, which says nothing of how far images of a class lie apart.
+    world = make_world()
+    X, y = world.draw([1, 0, 0, 0, 0])
+    queries, _ = world.draw(6)
+    model = world.classifier().partial_fit(X, y, classes=world.names)
+    by_names = world.zero_shot().fit(None, world.names)
+    doubt = [1 - of.predict_proba(queries).max(axis=1).mean() for of in (model, by_names)]
+    assert doubt[0] > doubt[1] / 4

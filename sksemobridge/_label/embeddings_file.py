@@ -262,6 +262,11 @@ def _texts(path, arrays, name, of_texts, width):
     names = _strings(path, arrays, name)
     if not names and of_texts not in arrays:
         return [], np.zeros((0, width))
+    if not names:
+        raise UsageError(
+            f"--embeddings: {path!r} has {of_texts!r} without {name!r}; names go with texts, and"
+            " words with word_texts"
+        )
     texts = _rows(path, arrays, of_texts, len(names))
     if texts.shape[1] != width:
         raise UsageError(

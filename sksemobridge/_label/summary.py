@@ -42,7 +42,8 @@ def summary(job, labels, evidence):
             f"Of the {rest.sum()} predicted labels{of}, {about}, if every image is of these"
             " classes."
         )
-    if has_text and (puzzling := puzzling_names(names, model_names(job.pipeline))):
+    texts = [name for name in names if name is not None] if has_text else []
+    if puzzling := puzzling_names(texts, model_names(job.pipeline)):
         known = f"Note: Names that the model may not know ({len(puzzling)}): {listed(puzzling)}."
         lines.append(f"{known} --names gives these classes other names, such as English ones.")
     if disputed := labels.said.disputed():

@@ -78,6 +78,14 @@ def test_a_class_without_a_text_is_known_from_its_first_label_on(place):
     assert labelled.pipeline[-1].class_names_.tolist() == ["bird", "clock", None]
 
 
+def test_the_first_label_of_a_class_without_a_text_writes_the_table(label):
+    write()
+    Path("c.csv").write_text(f"path,label\n{Path('photos', PATHS[0])},sea monster\n")
+    status, text = label("photos --embeddings e.npz --corrections c.csv --out labels.csv")
+    assert status == 1, text  # two files have no row
+    assert labels_of("labels.csv")[str(Path("photos", PATHS[0]))] == "sea monster"
+
+
 def test_without_any_text_shots_teach(place):
     write(names=())
     Path("said.csv").write_text("".join(f"photos/{name}.png,{name}\n" for name in CLASSES))
@@ -139,6 +147,7 @@ def test_an_embedding_that_is_not_finite_is_a_problem(place):
         ({"logit_scale": np.array("a")}, "logit_scale in 'e.npz' is no number above zero"),
         ({"paths": np.array([*PATHS[:5], "./" + PATHS[0]])}, "has these images twice"),
         ({"logit_scale": np.array(-1.0)}, "logit_scale in 'e.npz' is no number above zero"),
+        ({"word_texts": np.ones((3, 128))}, "has 'word_texts' without 'words'"),
     ],
 )
 def test_what_does_not_fit_is_named(place, arrays, message):

@@ -60,7 +60,7 @@ def gaussian(u, y, w, beta, T, tau, words):
     k = 0.0 if words is not None and single.all() else f / (f + 10)
     rho = np.sqrt(k * variances / variances.mean() + 1 - k)
     shrink = D / (f + D)
-    ridge = shrink * np.mean(variances / rho**2)
+    ridge = shrink * max(np.sum(variances / rho**2), 0.06) / D
 
     def inverse(fS):
         scaled = (1 - shrink) * fS / f / np.outer(rho, rho) + ridge * np.eye(D)
