@@ -75,8 +75,8 @@ def weights_of_answers(rounds, predicted):
     return DECAY**ages / np.sqrt(counts[kind.ravel()])
 
 
-def share_right(proba, answers=(), *, n_checked=0, n_right=0):
-    """`ShareRight` of the predictions with these probabilities `(n, C)`.
+def share_right(proba, answers=(), *, n=None, n_checked=0, n_right=0):
+    """`ShareRight` of the predictions with these probabilities `(n, C)`. These may be some of `n`.
 
     The estimate is the mean of the largest probabilities. Images that were chosen because they are
     uncertain say little of the others. But if far more answers differ from the predictions than the
@@ -84,8 +84,8 @@ def share_right(proba, answers=(), *, n_checked=0, n_right=0):
     to `answers`, some `Answered`. `n_checked` images were drawn at random, and `n_right` of their
     predictions were right.
     """
-    factor, n = _factor(answers), len(proba)
-    some = proba[evenly_spaced(n, MOST_ESTIMATED)]
+    factor, n = _factor(answers), n or len(proba)
+    some = proba[evenly_spaced(len(proba), MOST_ESTIMATED)]
     if factor != 1:
         some = np.log(np.maximum(some, LEAST_PROBABILITY))
         some *= some.dtype.type(factor)
