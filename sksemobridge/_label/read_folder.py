@@ -54,7 +54,7 @@ def read_given(options, answers=None, *, progress=False):
     pictures = Pictures(folders, {"photos": files, "shots": paths})
     said = read_said(answers, pictures, classes, corrections)
     if new := {*said.names.current}.difference(classes):
-        warn_caller(f"New classes by your answers or corrections: {', '.join(sorted(new))}")
+        warn_caller(f"New classes by your answers or corrections: {listed(sorted(new))}")
     _check_classes(options, said, paths, classes)
     params = {} if options.names is None else read_names(options.names, said.names.current)
     elsewhere = [path for real, (path, _) in corrections.items() if real not in pictures.place]

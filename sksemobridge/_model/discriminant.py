@@ -107,7 +107,7 @@ class Discriminant:
         precision = astype(self.gaussian.precision, dtype)
 
         def by_p(x):
-            return Rows.of(x.astype(dtype, copy=False), precision)
+            return RowsWithProducts.of(x.astype(dtype, copy=False), precision)
 
         leaning_means = by_p(classes.leaning_means)
         fixed = Fixed(
@@ -139,7 +139,7 @@ class Discriminant:
             for part in (fixed.class_means, fixed.predicted, fixed.leaning_means)
         )
         u = (classes.u[rows] - classes.centre).astype(dtype, copy=False)
-        image = Rows.of(u, fixed.precision).with_means(means)
+        image = RowsWithProducts.of(u, fixed.precision).with_means(means)
         is_only, count = classes.is_only_image[rows], classes.counts_without[rows]
         # What the class loses, as a share of what is left. A single image loses nothing.
         share = np.where(is_only, 0.0, classes.share[rows])
@@ -166,7 +166,7 @@ class Discriminant:
 
 
 @dataclass(frozen=True, eq=False)
-class Rows:
+class RowsWithProducts:
     """Rows with their products. A sum of rows has the sum of their products."""
 
     x: np.ndarray  # `(k, D)`
@@ -180,7 +180,7 @@ class Rows:
 
     def with_means(self, means):
         """The same with the products with the `means (C, D)`."""
-        return Rows(self.x, self.by_p, self.by_p @ means.T)
+        return RowsWithProducts(self.x, self.by_p, self.by_p @ means.T)
 
     def take(self, index):
         """The rows at `index`."""
@@ -205,7 +205,7 @@ class Rows:
     def _each(self, function, *others):
         """A function of rows, and of their products."""
         parts = zip(*((rows.x, rows.by_p, rows.by_means) for rows in (self, *others)))
-        return Rows(*(None if part[0] is None else function(*part) for part in parts))
+        return RowsWithProducts(*(None if part[0] is None else function(*part) for part in parts))
 
 
 class Fixed(NamedTuple):
@@ -213,10 +213,10 @@ class Fixed(NamedTuple):
 
     precision: Precision
     # `mu_c`, `r_c - m` and `mhat_c (C, D)`, without a table `(C, C)` of products with the means
-    leaning_means: Rows
-    class_means: Rows
-    predicted: Rows
-    span: Rows  # `(r, D)`
+    leaning_means: RowsWithProducts
+    class_means: RowsWithProducts
+    predicted: RowsWithProducts
+    span: RowsWithProducts  # `(r, D)`
 
 
 def _change(changed, factor, query, leaning, at_own):
@@ -248,7 +248,7 @@ def _change(changed, factor, query, leaning, at_own):
 
 
 def _products(one, other):
-    """`x P y'` of two `Rows`, shape (k,)."""
+    """`x P y'` of two `RowsWithProducts`, shape (k,)."""
     return _paired(one.by_p, other.x)
 
 

@@ -37,8 +37,8 @@ class Strips:
         return [*first.values()]
 
     def count(self, is_done):
-        """How many bursts are done: at least one of their pictures `is_done (n,)`, and those that
-        are not cannot be shown.
+        """How many bursts are done: a picture of theirs `is_done (n,)`, and so is each other one
+        that can be shown.
         """
         if self._groups is None:
             return int(is_done.sum())
