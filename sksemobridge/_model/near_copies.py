@@ -18,8 +18,12 @@ from scipy.sparse.csgraph import connected_components
 from .._utils.rows import blocks, evenly_spaced, sum_rows
 from .._utils.threads import in_parallel
 
-# Images are compared with about this many that lie close to them.
+# Images are compared with at most about this many that lie close to them.
 COMPARED = 2**11
+# COMPARED images are cut into about so many parts. 6,000 images of 2, 5, 20 and 100 classes and one
+# copy of each then count as 6,015, 6,006, 6,000 and 6,000 images. With 3, it is 6,005 of 2 classes,
+# and takes 1.5 times as long.
+PARTS = 6
 # Rows of a block of distances, which then takes 2 MB.
 BLOCK = 2**8
 # With fewer features, distinct images (or other data) are close by chance.
@@ -40,52 +44,50 @@ def near_copies(u, codes):
     mean = _mean_distance(u, codes)
     room = mean * np.maximum(1 - mean, 0) / 2
     eps = np.finfo(np.float32).eps
-    cells = _cells_of(u)
 
-    def distances(rows):
-        """Half of the distance of each row to other classes, and the distance to its own."""
+    def cosines(rows):
+        """Those of all pairs of some rows."""
+        # Single precision takes half of the time. A product of an array with its own transpose also
+        # takes half, as BLAS computes only one half of the symmetric result.
+        some = u[rows].astype(np.float32, copy=False)
+        return some @ some.T
+
+    def nearest_of_others(rows):
+        """The cosine of each row to the nearest image of another class."""
         # The rows of a class come together. So the pairs of one class are squares on the diagonal,
         # and no table `(n, n)` must say which they are.
         rows = rows[np.argsort(codes[rows], kind="stable")]
-        start = np.flatnonzero(np.diff(codes[rows], prepend=codes[rows[0]] - 1))
-        stop = np.append(start[1:], len(rows))
-        own = np.empty(len(rows), dtype=np.float32)
-        # Single precision takes half of the time. A product of an array with its own transpose also
-        # takes half, as BLAS computes only one half of the symmetric result.
-        of_cell = u[rows].astype(np.float32, copy=False)
-        cosine = of_cell @ of_cell.T
-        # The nearest image is another one.
-        np.fill_diagonal(cosine, -1.0)
-        for first, last in zip(start, stop):
-            of_class = cosine[first:last, first:last]
-            own[first:last] = of_class.max(axis=1)
-            of_class[:] = -1.0  # what is left are the other classes
-        others = cosine.max(axis=1)
-        return rows, np.maximum(1 - others, 0) / 2, 1 - own
+        cosine = cosines(rows)
+        for of_class in _runs(codes[rows]):
+            cosine[of_class, of_class] = -1.0
+        return rows, cosine.max(axis=1)
 
-    rows, half, own = map(np.concatenate, zip(*in_parallel(distances, cells)))
-    np.minimum.at(room, rows, half)
+    rows, cosine = map(
+        np.concatenate, zip(*in_parallel(nearest_of_others, _cells(u, np.arange(n))))
+    )
+    np.minimum.at(room, rows, np.maximum(1 - cosine, 0) / 2)
     # An image may be there under two labels, and then there is no room.
     room = np.maximum(room * (1 - 1 / max(len(np.unique(codes)), 2)), eps)
-    is_near = np.zeros(n, dtype=bool)
-    is_near[rows[own <= room[rows]]] = True
 
     def links(rows):
-        """The pairs of rows of a class in a minimum spanning forest, and their closeness. It has
-        the nearest image of each, and the same chains within any limit as all pairs, which would
-        take much memory.
+        """The pairs of the rows of a class in a minimum spanning forest, and their closeness. It
+        has the nearest image of each, and the same chains within any limit as all pairs, which
+        would take much memory.
         """
-        rows = rows[is_near[rows]]
-        of_cell = u[rows].astype(np.float32, copy=False)
-        closeness = of_cell @ of_cell.T
+        cosine = cosines(rows)
+        np.fill_diagonal(cosine, -1.0)  # the nearest image is another one
+        rows = rows[1 - cosine.max(axis=1) <= room[rows]]
+        del cosine  # before there is another
+        closeness = cosines(rows)
         for part in blocks(len(rows), BLOCK):
             distance = np.maximum(1 - closeness[part], 0)
             closeness[part] = distance / np.minimum(room[rows[part], None], room[rows])
-            closeness[part][codes[rows[part], None] != codes[rows]] = np.inf
         one, other, closeness = _spanning_forest(closeness)
         return rows[one], rows[other], closeness
 
-    one, other, closeness = map(np.concatenate, zip(*map(links, cells)))
+    by_class = np.argsort(codes, kind="stable")
+    cells = [cell for run in _runs(codes[by_class]) for cell in _cells(u, by_class[run])]
+    one, other, closeness = map(np.concatenate, zip(*in_parallel(links, cells)))
     nearest = np.ones(n)
     np.minimum.at(nearest, np.concatenate([one, other]), np.tile(closeness, 2))
     nearest = np.sort(np.maximum(nearest, eps))
@@ -141,27 +143,28 @@ def _mean_distance(u, codes):
     return 1 - np.concatenate(cosines) / (len(u) - counts[index])
 
 
-def _cells_of(u):
-    """Rows that lie close together. If there are many, they are cut in three ways, because a cut
-    may separate copies.
-    """
-    rows = np.arange(len(u))
-    return (
-        [rows]
-        if len(u) <= COMPARED
-        else [part for cut in (1, 2, 3) for part in _cells(u, rows, cut)]
-    )
+def _runs(codes):
+    """Slices of equal values of sorted `codes (n,)`."""
+    start = np.flatnonzero(np.diff(codes, prepend=codes[0] - 1))
+    return [slice(*ends) for ends in zip(start, np.append(start[1:], len(codes)))]
 
 
-def _cells(u, rows, cut):
-    """The `rows (n,)` in parts of at most COMPARED. The rows of a part are nearest to the same of
-    some images.
+def _cells(u, rows):
+    """The `rows (n,)` in parts of at most COMPARED that lie close together.
+
+    Some images have a part each. A row is in the parts of the two of them that are nearest to it,
+    because of two copies another one may be the nearest.
     """
     if len(rows) <= COMPARED:
         return [rows]
-    some = rows[evenly_spaced(len(rows), cut + len(rows) // COMPARED)]
-    nearest = [(u[rows[block]] @ u[some].T).argmax(axis=1) for block in blocks(len(rows), BLOCK)]
-    part = np.concatenate(nearest)
-    if np.ptp(part) == 0:
-        return [cell for half in np.array_split(rows, 2) for cell in _cells(u, half, cut)]
-    return [cell for i in np.unique(part) for cell in _cells(u, rows[part == i], cut)]
+    some = u[rows[evenly_spaced(len(rows), PARTS * len(rows) // COMPARED)]]
+
+    def nearest(block):
+        return np.argpartition(-u[rows[block]] @ some.T, 2, axis=1)[:, :2]
+
+    part_of = np.concatenate([nearest(block) for block in blocks(len(rows), BLOCK)])
+    parts = [rows[np.any(part_of == i, axis=1)] for i in range(len(some))]
+    if max(map(len, parts)) > len(rows) / 2:
+        # These rows are nearly equal. Each part of a part would be as large.
+        parts = np.array_split(rows, 2)
+    return [cell for part in parts for cell in _cells(u, part) if len(part)]
