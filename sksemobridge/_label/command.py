@@ -28,6 +28,10 @@ def main(argv=None):
     """
     parser = _parser()
     options = read_options(parser.parse_args(argv))
+    try:
+        options.check()
+    except UsageError as error:
+        _refuse(parser, error)
     from ..encoders import ModelLoadError
     from ..encoders._source import PLACE_OF_DOWNLOADS
     from .run import run
@@ -45,7 +49,7 @@ def main(argv=None):
             say("\n".join(lines))
             return status
         except UsageError as error:
-            parser.exit(2, f"sksemobridge label: {error}\n")
+            _refuse(parser, error)
         except ModelLoadError as error:
             trial = (
                 f"The first use of a model downloads it. {PLACE_OF_DOWNLOADS} For a trial, use"
@@ -71,6 +75,10 @@ def main(argv=None):
                 f" {REPORT_AT}"
             )
             return 4
+
+
+def _refuse(parser, error):
+    parser.exit(2, f"sksemobridge label: {error}\n")
 
 
 class _Versions(argparse.Action):

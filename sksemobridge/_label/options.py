@@ -5,13 +5,14 @@ nothing heavy, so that `--help` is there at once.
 """
 
 import argparse
+import os
 import sys
 from dataclasses import MISSING, Field, dataclass, field, fields
 from importlib.util import find_spec
 from os import PathLike
 from typing import Any
 
-from .messages import UsageError
+from .messages import UsageError, naming
 
 # Accurate and fast on a CPU.
 MODEL = "ViT-B-32-256"
@@ -126,7 +127,9 @@ class LabelOptions:
     )
 
     def check(self) -> None:
-        """Raise a `UsageError` for values that do not fit each other, or need a missing package."""
+        """Raise a `UsageError` for values that do not fit each other, or need a missing package or
+        folder.
+        """
         # The page asks what is in the folder.
         given = (self.model_file, self.shots, self.classes, self.embeddings)
         if not self.open and all(value is None for value in given):
@@ -142,6 +145,8 @@ class LabelOptions:
             raise UsageError("--model: with --embeddings give one model, that made them")
         if self.open:
             check_packages("--open", 'the page needs the extra "live",', "--open")
+        with naming("PHOTOS", OSError):
+            os.stat(self.photos)
 
     def given(self) -> list[Field[Any]]:
         """The options that were given."""

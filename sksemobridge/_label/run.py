@@ -28,8 +28,7 @@ from .write_files import check_file, check_outputs, write_files
 
 
 def run(options):
-    """Label the folder, and return the exit status and lines for the person."""
-    options.check()
+    """Label the folder by checked options, and return the exit status and lines for the person."""
     options = _with_table(options)
     answers = _answers(options)
     check_outputs(options, answers)

@@ -4,6 +4,8 @@ import logging
 import socket
 import threading
 from contextlib import contextmanager, suppress
+from glob import escape
+from pathlib import Path
 from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
 
@@ -44,6 +46,18 @@ def address():
     from huggingface_hub import constants
 
     return constants.ENDPOINT
+
+
+def is_out_of_question(repository):
+    """Whether no file of a repository is on this machine, or of any where its name is None, and the
+    hub cannot be asked for one.
+    """
+    from huggingface_hub import constants
+
+    name = "*" if repository is None else escape(repository.replace("/", "--"))
+    if any(Path(constants.HF_HUB_CACHE).glob(f"models--{name}")):
+        return False
+    return constants.HF_HUB_OFFLINE or not _is_reachable(address())
 
 
 def _is_no_error(record):

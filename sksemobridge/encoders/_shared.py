@@ -27,7 +27,7 @@ from .._utils.validation import listed, refuse_masked, warn_caller
 from ._decoding import check_pixel_type, describe
 from ._heads import ImageReadError
 from ._memory import forget_embeddings
-from ._source import TIMM, TRANSFORMERS, find_source
+from ._source import TIMM, TRANSFORMERS, find_source, refuse_out_of_question
 
 # Threads that want the same model wait for the one that loads it.
 _lock = threading.Lock()
@@ -223,6 +223,7 @@ class CLIPEncoder(StatelessEncoder):
         there is no such device.
         """
         self._validate_params()
+        refuse_out_of_question(self.model_name, self.pretrained)
         source_and_device = self._source(), resolve_device(self.device)
         with _lock:
             return _load(*source_and_device)

@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import re
+import sys
 from contextlib import suppress
 from dataclasses import dataclass, field
 from difflib import get_close_matches
@@ -13,7 +14,7 @@ from functools import lru_cache
 from importlib.util import find_spec
 from pathlib import Path
 
-from ._hub import address, is_out_of_reach
+from ._hub import address, is_out_of_question, is_out_of_reach
 
 BUNDLED_NAME = "mini"
 BUNDLED_TAG = "bundled"
@@ -115,17 +116,9 @@ def find_source(model_name, pretrained):
             f"Model {model_name!r} needs weights: pretrained is {pretrained!r}. Give a tag of"
             " open_clip, 'auto', or a checkpoint."
         )
+    name, pretrained = _known_name(model_name), os.fspath(pretrained)
     import open_clip
 
-    # open_clip reads "ViT-B/16" as "ViT-B-16". With one spelling it is one model.
-    name, pretrained = re.sub(r"/(?=\d)", "-", model_name), os.fspath(pretrained)
-    names = {known.lower(): known for known in [BUNDLED_NAME, *open_clip.list_models()]}
-    if name not in names.values():
-        close = ", ".join(names[found] for found in get_close_matches(name.lower(), names))
-        raise ModelLoadError(
-            f"open_clip knows no model {name!r}. Similar names: {close or 'none'}."
-            " open_clip.list_models() lists all."
-        )
     if pretrained == "auto":
         tags = open_clip.list_pretrained_tags_by_model(name)
         found = tags if len(tags) == 1 else [tag for tag in _BEST_TAGS if tag in tags]
@@ -138,6 +131,47 @@ def find_source(model_name, pretrained):
     if os.path.isfile(pretrained) and not tag:
         return ModelSource(name, os.path.abspath(pretrained), files=(_stamp(Path(pretrained)),))
     return ModelSource(name, pretrained, tag=tag)
+
+
+def refuse_out_of_question(model_name, pretrained):
+    """Raise the `ModelLoadError` of a model that cannot be had without a network, before packages
+    that read models are imported. To load it would say the same, some seconds later.
+    """
+    source = ModelSource(model_name, pretrained)
+    if "open_clip" in sys.modules or model_name == BUNDLED_NAME:
+        return
+    repository, is_of_hub = None, False
+    if source.scheme in (HUB, TRANSFORMERS):
+        source = find_source(model_name, pretrained)
+        repository, is_of_hub = model_name[len(source.scheme) :], not source.files
+    elif not source.scheme and pretrained in ("auto", *_BEST_TAGS):
+        # Where on the hub a tag is, only open_clip knows. Is there any model of the hub?
+        _known_name(model_name)
+        is_of_hub = True
+    if is_of_hub and is_out_of_question(repository):
+        from huggingface_hub.errors import OfflineModeIsEnabled
+
+        raise cannot_load(source, OfflineModeIsEnabled())
+
+
+def _known_name(name):
+    """The name as open_clip has it; `ModelLoadError` if it has none like it."""
+    # open_clip reads "ViT-B/16" as "ViT-B-16". With one spelling it is one model.
+    name = re.sub(r"/(?=\d)", "-", name)
+    if "open_clip" in sys.modules:  # the user may have added some
+        import open_clip
+
+        listed = open_clip.list_models()
+    else:
+        listed = [path.stem for path in _architectures().glob("*.json")]
+    names = {known.lower(): known for known in [BUNDLED_NAME, *listed]}
+    if name not in names.values():
+        close = ", ".join(names[found] for found in get_close_matches(name.lower(), names))
+        raise ModelLoadError(
+            f"open_clip knows no model {name!r}. Similar names: {close or 'none'}."
+            " open_clip.list_models() lists all."
+        )
+    return name
 
 
 def _folder_source(scheme, folder, config):
@@ -205,7 +239,12 @@ def weight_files(source, repository, names):
 
 def architecture(name):
     """open_clip's description of one of its models, without importing it; empty for other names."""
-    folder = Path(find_spec("open_clip").origin).parent / "model_configs"
     with suppress(OSError, ValueError):
-        return json.loads((folder / f"{re.sub(r'/(?=[0-9])', '-', name)}.json").read_text())
+        file = _architectures() / f"{re.sub(r'/(?=[0-9])', '-', name)}.json"
+        return json.loads(file.read_text())
     return {}
+
+
+def _architectures():
+    """The folder with a file for each architecture, which has its name."""
+    return Path(find_spec("open_clip").origin).parent / "model_configs"

@@ -11,7 +11,7 @@ from . import _memory
 from ._embedding import Source, embed
 from ._known import with_model
 from ._shared import CLIPEncoder, TextEncoder
-from ._source import TIMM, TRANSFORMERS
+from ._source import TIMM, TRANSFORMERS, refuse_out_of_question
 
 
 @dataclass(repr=False, eq=False, kw_only=True)
@@ -69,6 +69,7 @@ class CLIPTextEncoder(TextEncoder, CLIPEncoder):
         only.
         """
         if self.model_name.startswith(TRANSFORMERS):
+            refuse_out_of_question(self.model_name, self.pretrained)
             from ._other_packages import has_text
 
             return has_text(self._source())

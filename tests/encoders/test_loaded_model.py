@@ -31,7 +31,7 @@ from sksemobridge.encoders import (
     clear_model_cache,
 )
 from sksemobridge.encoders._hub import asking_hub_of
-from sksemobridge.encoders._source import find_source
+from sksemobridge.encoders._source import find_source, refuse_out_of_question
 
 from ..encoder_helpers import (
     get_model,
@@ -255,6 +255,50 @@ def test_without_a_network_one_line_names_attempt_and_remedy(
     assert tried.call_count == 1
     assert (caplog.text, [*recwarn]) == ("", [])
     assert not huggingface_hub.constants.HF_HUB_OFFLINE
+
+
+@pytest.fixture
+def first_use(monkeypatch):
+    """As in a process that has not imported open_clip yet."""
+    monkeypatch.delitem(sys.modules, "open_clip")
+
+
+@pytest.mark.parametrize(
+    ("name", "pretrained", "message"),
+    [
+        ("vit-b16", "auto", "knows no model 'vit-b16'. Similar names: ViT-B-16, "),
+        ("ViT-B-16", "auto", "'ViT-B-16', .* it is not on this machine, and http://127.0.0.1:9 c"),
+        ("ViT-B/16", "openai", "it is not on this machine"),
+        ("hf-hub:some/model", None, "'hf-hub:some/model' could not be loaded: it is not on this"),
+        ("transformers:some/model", None, "it is not on this machine"),
+    ],
+)
+def test_what_cannot_be_had_is_said_before_packages_are_imported(
+    hub, first_use, name, pretrained, message
+):
+    if pretrained is None:
+        hub("another/model")
+    with pytest.raises(ModelLoadError, match=message):
+        get_model(name, pretrained)
+    assert "open_clip" not in sys.modules
+
+
+def test_what_may_be_had_is_not_refused(hub, first_use, tmp_path, monkeypatch):
+    (tmp_path / "config.json").touch()
+    for name, pretrained in [
+        ("mini", "auto"),
+        ("timm:resnet18", None),
+        ("ViT-B-16", "my_weights.pt"),
+        (f"transformers:{tmp_path}", None),
+    ]:
+        refuse_out_of_question(name, pretrained)
+    hub("some/model")
+    refuse_out_of_question("ViT-B-16", "openai")
+    refuse_out_of_question("hf-hub:some/model", None)
+    # A hub that answers is asked.
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", False)
+    monkeypatch.setattr(socket, "create_connection", MagicMock())
+    refuse_out_of_question("hf-hub:another/model", None)
 
 
 def test_threads_that_load_without_a_network_leave_the_setting_as_it_was(hub, monkeypatch):

@@ -292,7 +292,7 @@ sys.exit(main())
     )
 
 
-def test_an_interrupt_in_the_first_moment_is_one_line():
+def test_an_interrupt_in_the_first_moment_is_one_line(place):
     ended = run_where("numpy", "KeyboardInterrupt", "label", *SHOTS.split(), "--out", "a.csv")
     assert (ended.returncode, ended.stderr) == (130, "Interrupted.\n")
 

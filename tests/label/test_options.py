@@ -41,8 +41,17 @@ def test_what_does_not_go_with_a_fitted_classifier_is_refused(name):
         options.check()
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["label", "--help"], ["--version"], ["label"]])
-def test_help_imports_neither_numpy_nor_scikit_learn(arguments):
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["--help"],
+        ["label", "--help"],
+        ["--version"],
+        ["label"],
+        ["label", "no_such_folder", "--classes", "a, b"],
+    ],
+)
+def test_help_and_wrong_arguments_import_neither_numpy_nor_scikit_learn(arguments):
     program = f"""
 import sys
 from sksemobridge.__main__ import main
