@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from .._utils.array_api import softmax
-from .._utils.rows import sum_rows
+from .._utils.rows import blocks, sum_rows
 from .class_means import fit_slope
 
 # Most rounds of expectation maximisation. They end when labels hardly move.
@@ -47,15 +47,15 @@ class Mixture:
         self.weight, self.weight_column = weight, weight[:, None].astype(np.float32)
         self.centre = np.average(u, axis=0, weights=weight)
         # Single precision takes half of the time, and changes probabilities by about 1e-5.
-        self.v = (u - self.centre).astype(np.float32)
+        self.v = np.subtract(u, self.centre, dtype=np.float32)
         self.texts, self.worth_of_name = known.texts, worth_of_name * known.has_text
         n_classes, shots = len(known.has_text), known.u - self.centre
         self.sums_of_shots = sum_rows(shots, known.weight, known.codes, n_classes)
         self.counts_of_shots = np.bincount(known.codes, known.weight, n_classes)
         self.total_weight = weight.sum() + known.weight.sum()
-        squares = self.weight_column * np.square(self.v)
-        self.sum_of_squares = squares.sum(axis=0, dtype=np.float64)
-        self.sum_of_squares += known.weight @ np.square(shots)
+        self.sum_of_squares = known.weight @ np.square(shots)
+        for part in blocks(len(u)):
+            self.sum_of_squares += weight[part] @ np.square(self.v[part])
 
     def agreement(self, logits):
         """`agree` of the logits `(N, C)` of a model."""
@@ -63,10 +63,12 @@ class Mixture:
         counts = np.maximum(labels.sum(axis=0), LEAST_COUNT)
         self._update(labels.sum(axis=0), labels.T @ self.v, 0.0, counts)
         values = self._values()
-        own = np.take_along_axis(labels, best[:, None], axis=1)
-        others = counts[best, None] * self.means[best] - own * self.v
-        others /= np.maximum(counts[best, None] - own, LEAST_COUNT)
-        best_values = np.einsum("nd,nd,d->n", self.v - others / 2, others, 1 / self.variance)
+        own, best_values = np.take_along_axis(labels, best[:, None], axis=1), np.empty(len(best))
+        for part in blocks(len(best)):
+            v, count = self.v[part], counts[best[part], None]
+            others = count * self.means[best[part]] - own[part] * v
+            others /= np.maximum(count - own[part], LEAST_COUNT)
+            best_values[part] = np.einsum("nd,nd->n", v - others / 2, others / self.variance)
         np.put_along_axis(values, best[:, None], -np.inf, axis=1)
         is_best = best_values > values.max(axis=1)
         return np.average(is_best, weights=self.weight)

@@ -89,7 +89,8 @@ def terms_with_unlabeled(terms, pool, known, is_even):
     logits = logits_of(u, linear)
     joined, index = without_copies(u, logits)
     weight = weight_in_groups(index[pool.image], pool.group)
-    if np.square(joined - joined.mean(axis=0)).sum() < SPREAD_OF_COPIES * len(joined):
+    # Unit rows have the mean squared distance `1 - |mean|^2` to their mean.
+    if 1 - np.square(joined.mean(axis=0, dtype=np.float64)).sum() < SPREAD_OF_COPIES:
         joined, weight = l2_normalize(joined.mean(axis=0, keepdims=True)), np.ones(1)
     if len(joined) < len(u):
         u, logits = joined, logits_of(joined, linear)
@@ -107,7 +108,7 @@ def logits_of(u, linear):
     # Single precision takes half of the time. What all images and all classes have in common would
     # hide digits of their differences.
     centre, weights = u.mean(axis=0, dtype=np.float64), linear.weights - linear.weights.mean(axis=0)
-    logits = (u - centre).astype(np.float32) @ weights.T.astype(np.float32)
+    logits = np.subtract(u, centre, dtype=np.float32) @ weights.T.astype(np.float32)
     offsets = linear.offsets - linear.offsets.mean() + weights @ centre
     logits += offsets.astype(np.float32)
     return logits
@@ -155,12 +156,11 @@ def learn_unlabeled(logits, u, known, is_even, weight):
     mixture.fit(logits + offsets.astype(np.float32), sharpness)
     weights, constants = mixture.discriminant()
     weights, offsets = sharpness * weights, offsets + sharpness * constants
-    offsets = offsets - weights @ mixture.centre
     some = evenly_spaced(len(u), max(MOST_FOR_ENTROPY // n_classes, 1))
     before = logits[some].astype(np.float64)
-    changed = before + u[some] @ weights.T + offsets
+    changed = before + mixture.v[some] @ weights.T.astype(np.float32) + offsets
     factor = match_entropy(changed, before, weight[some], n_images)
-    return hard * factor, Linear(factor * weights, factor * offsets)
+    return hard * factor, Linear(factor * weights, factor * (offsets - weights @ mixture.centre))
 
 
 def hard_shot_factor(u, known, weight):
