@@ -94,6 +94,7 @@ def fit_model(shots, texts, logit_scale, words, label_noise, with_held_out=False
             _, trust = by_texts_alone.fit(omega)
             by_texts = held_rows, softmax(logit_scale * (u @ all_texts.T)[held_rows]), trust
         right, belief = right_labels(evidence_if, u, codes, by_texts, label_noise)
+        del by_texts  # a table `(k, C)`
     evidence = evidence_if(belief)
     classes, discriminant, trust = evidence.classes, evidence.discriminant, evidence.trust
 

@@ -135,7 +135,7 @@ def _mean_distance(u, codes):
     _, index, counts = np.unique(codes, return_inverse=True, return_counts=True)
     if len(counts) == 1:
         return 1 - (u @ u.sum(axis=0) - 1) / (len(u) - 1)
-    sums = sum_rows(u, np.ones(len(u)), index, len(counts))
+    sums = sum_rows(u, np.ones(len(u), dtype=u.dtype), index, len(counts))
     others = u.sum(axis=0) - sums
     cosines = [
         np.einsum("nd,nd->n", u[part], others[index[part]]) for part in blocks(len(u), BLOCK)
