@@ -20,7 +20,7 @@ FENCED = re.compile(r"```.*?```", re.DOTALL)
 # In a fenced block a command ends with its line, in a sentence with its backtick.
 INSTALL_IN_BLOCK = re.compile(r"pip install ([^&\n]+)")
 INSTALL_IN_SENTENCE = re.compile(r"`pip install ([^`&]+)")
-BLOCK = re.compile(r"(<!-- skip: next \"[^>]*-->\n+)?```python\n(.*?)```", re.DOTALL)
+BLOCK = re.compile(r"```python\n(.*?)```", re.DOTALL)
 
 
 def installs(page):
@@ -35,10 +35,8 @@ def installs(page):
 
 
 def program(page):
-    """All code of a page, without blocks that are skipped whatever is installed."""
-    return "\n".join(
-        code for skip, code in BLOCK.findall(page.read_text(encoding="utf-8")) if not skip
-    )
+    """All code of a page, also the blocks that the tests skip."""
+    return "\n".join(BLOCK.findall(page.read_text(encoding="utf-8")))
 
 
 def pages_by_installs(pages):

@@ -95,7 +95,7 @@ def label_folder(
         Name of a model, or several whose embeddings lie side by side. By default a model that is
         accurate and fast on a CPU.
     names : str, os.PathLike or None, default=None
-        A `.csv` with label, name of the class, and optional prompts.
+        A `.csv` with the folder of a class (or the class), its name, and optional prompts.
     corrections : str, os.PathLike or None, default=None
         A `.csv` with path and label. An empty label is none of the classes.
     answers : str, os.PathLike or None, default=None

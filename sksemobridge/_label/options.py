@@ -78,11 +78,11 @@ class LabelOptions:
         why="a file of embeddings is no model for other images, and has texts of its own",
     )
     bursts: float | str | PathLike[str] | None = _option(
-        "one label for pictures that show the same: of one camera and folder, each at most so many"
+        "one label for images that show the same: of one camera and folder, each at most so many"
         " SECONDS after the one before; or those of a table (.csv) with path and burst",
         "SECONDS|FILE",
     )
-    names: str | None = _option(".csv with label, name of the class, optional prompts", "FILE")
+    names: str | None = _option(".csv with folder or class, its name, optional prompts", "FILE")
     alpha: float = _option(
         "give no label to images with a p-value of at most this number: they look like none of the"
         " classes. Of images of the classes this is about the share, in the mean over the classes",

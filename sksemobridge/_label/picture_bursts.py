@@ -65,7 +65,7 @@ def _by_time(seconds, paths, progress):
     """A burst ends where the next picture of the same camera and folder was taken later than
     `seconds`.
     """
-    found = thread_map(_taken, paths, desc="times of pictures", chunksize=100, disable=not progress)
+    found = thread_map(_taken, paths, desc="times of images", chunksize=100, disable=not progress)
     by_camera, without = defaultdict(list), []
     for path, taken in zip(paths, found):
         if taken is not None:
@@ -149,7 +149,7 @@ def _by_table(table, photos, paths):
             )
     if not bursts:
         raise UsageError(
-            f"--bursts: {table!r} names no picture in PHOTOS; its paths are relative to PHOTOS, or"
+            f"--bursts: {table!r} names no image in PHOTOS; its paths are relative to PHOTOS, or"
             f" absolute{f' (such as {gone[0]!r})' if gone else ''}"
         )
     if gone:

@@ -90,5 +90,5 @@ def summary(job, labels, evidence):
         for i, j in labels.evaluation.duplicates
     ]
     if twice:
-        lines.append(f"The same picture twice: {listed(twice)}")
+        lines.append(f"The same image twice: {listed(twice)}")
     return lines

@@ -45,7 +45,7 @@ def test_the_command_says_how_good_the_classifier_is(label):
     shutil.copy(first, copy)
     _, said = label(CORRECTED)
     assert "0 shots with a doubtful label\n" in said or f"doubtful label: {copy} " in said
-    assert f"The same picture twice: {copy} (fruit) and {first} (clock)" in said
+    assert f"The same image twice: {copy} (fruit) and {first} (clock)" in said
 
 
 def test_clicks_are_on_hard_images_so_that_they_are_no_measure(label):

@@ -132,7 +132,7 @@ def test_pictures_that_are_gone_are_passed_over_with_a_note(frames):
         ("nan", "'nan' is neither"),
         ("nowhere.csv", "'nowhere.csv'"),
         (["a.png,x", "./a.png,y"], "'./a.png' in two bursts, 'x' and 'y'"),
-        (["gone.png,x"], r"names no picture in PHOTOS; .* \(such as 'gone.png'\)"),
+        (["gone.png,x"], r"names no image in PHOTOS; .* \(such as 'gone.png'\)"),
     ],
 )
 def test_what_does_not_fit_is_said(frames, given, message):
