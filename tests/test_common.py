@@ -210,13 +210,13 @@ def test_a_failed_fit_changes_nothing(case):
     assert_equal_results(case.results(estimator), kept)
 
 
-NAMES = [f"class number {i}" for i in range(1000)]
+NAMES = [f"class number {i}" for i in range(200)]
 OF_NAMES = {
     "class_names": {name: name for name in NAMES},
     "prompts": {name: [f"a {name}."] for name in NAMES},
 }
-TEXTS = PrecomputedTextEncoder(NAMES, np.zeros((1000, 64)), np.zeros((64, 64)))
-PRIORS = np.full(1000, 0.001)
+TEXTS = PrecomputedTextEncoder(NAMES, np.zeros((200, 64)), np.zeros((64, 64)))
+PRIORS = np.full(200, 0.005)
 
 
 @pytest.mark.parametrize(

@@ -62,9 +62,9 @@ def test_a_finished_curve_is_not_measured_again(run, tmp_path):
 
 
 def test_strangers_are_half_of_the_folder_and_none_of_the_classes(tmp_path, capsys):
-    paths = [write_task(tmp_path / f"{kind}.npz", [20] * 6, kind=kind) for kind in ("one", "two")]
+    paths = [write_task(tmp_path / f"{kind}.npz", [12] * 6, kind=kind) for kind in ("one", "two")]
     options = ["--strangers", "--methods", clicks.OURS, "--results", str(tmp_path / "clicks.csv")]
-    clicks.main(["--tasks", *map(str, paths), *options, "--jobs", "1"])
+    clicks.main(["--tasks", *map(str, paths), *options, "--jobs", "1", "--draws", "1"])
     right = pd.read_csv(tmp_path / "clicks.csv").pivot(
         index="task", columns="labels", values="right"
     )

@@ -45,16 +45,6 @@ def test_a_run_whose_embeddings_are_all_cached_does_without_torch(
     assert done.stdout == here.replace(" True\n", " False\n")
 
 
-def test_making_a_pipeline_imports_no_package_of_models():
-    code = (
-        "import sys; from sksemobridge import make_few_shot_pipeline\n"
-        "make_few_shot_pipeline([('ViT-B-32', 'openai'), ('RN50', 'auto'), 'timm:resnet18'])\n"
-        "sys.exit(', '.join({'torch', 'open_clip', 'timm'} & set(sys.modules)) or None)"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-
-
 def test_what_is_not_cached_is_embedded_as_ever(tmp_path, forget, loads):
     pictures = some_pictures(4)
     encoder = CLIPImageEncoder("mini", "bundled", precision="fp32", cache=tmp_path)
