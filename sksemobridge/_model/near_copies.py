@@ -15,17 +15,11 @@ import numpy as np
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
-from .._utils.rows import blocks, evenly_spaced, sum_rows
+from .._utils.rows import BLOCK, blocks, evenly_spaced, sum_rows
 from .._utils.threads import in_parallel
 
 # Images are compared with at most about this many that lie close to them.
 COMPARED = 2**11
-# COMPARED images are cut into about so many parts. 6,000 images of 2, 5, 20 and 100 classes and one
-# copy of each then count as 6,015, 6,006, 6,000 and 6,000 images. With 3, it is 6,005 of 2 classes,
-# and takes 1.5 times as long.
-PARTS = 6
-# Rows of a block of distances, which then takes 2 MB.
-BLOCK = 2**8
 # With fewer features, distinct images (or other data) are close by chance.
 LEAST_WIDTH = 64
 
@@ -79,7 +73,7 @@ def near_copies(u, codes):
         rows = rows[1 - cosine.max(axis=1) <= room[rows]]
         del cosine  # before there is another
         closeness = cosines(rows)
-        for part in blocks(len(rows), BLOCK):
+        for part in blocks(len(rows)):
             distance = np.maximum(1 - closeness[part], 0)
             closeness[part] = distance / np.minimum(room[rows[part], None], room[rows])
         one, other, closeness = _spanning_forest(closeness)
@@ -137,9 +131,7 @@ def _mean_distance(u, codes):
         return 1 - (u @ u.sum(axis=0) - 1) / (len(u) - 1)
     sums = sum_rows(u, np.ones(len(u), dtype=u.dtype), index, len(counts))
     others = u.sum(axis=0) - sums
-    cosines = [
-        np.einsum("nd,nd->n", u[part], others[index[part]]) for part in blocks(len(u), BLOCK)
-    ]
+    cosines = [np.einsum("nd,nd->n", u[part], others[index[part]]) for part in blocks(len(u))]
     return 1 - np.concatenate(cosines) / (len(u) - counts[index])
 
 
@@ -157,14 +149,18 @@ def _cells(u, rows):
     """
     if len(rows) <= COMPARED:
         return [rows]
-    some = u[rows[evenly_spaced(len(rows), PARTS * len(rows) // COMPARED)]]
+    # Each part has about two blocks of rows. Larger parts take longer, and find one more copy of a
+    # thousand.
+    some = u[rows[evenly_spaced(len(rows), len(rows) // BLOCK)]]
 
     def nearest(block):
         return np.argpartition(-u[rows[block]] @ some.T, 2, axis=1)[:, :2]
 
-    part_of = np.concatenate([nearest(block) for block in blocks(len(rows), BLOCK)])
+    part_of = np.concatenate([nearest(block) for block in blocks(len(rows))])
     parts = [rows[np.any(part_of == i, axis=1)] for i in range(len(some))]
     if max(map(len, parts)) > len(rows) / 2:
-        # These rows are nearly equal. Each part of a part would be as large.
-        parts = np.array_split(rows, 2)
+        # Most rows are near one image. Two parts of a line that overlap separate hardly any copies.
+        ordered = rows[np.argsort(u[rows] @ (some[0] - some[-1]), kind="stable")]
+        fifth = len(rows) // 5
+        parts = [ordered[: 3 * fifth], ordered[2 * fifth :]]
     return [cell for part in parts for cell in _cells(u, part) if len(part)]

@@ -5,8 +5,11 @@ from scipy.sparse import coo_array
 
 # Sums of squares, relative to others, that are only rounding.
 ROUNDING = 1e-14
-# Rows of a block. 512 rows of 512 numbers take 2 MB, which fit into the cache of a processor.
-BLOCK = 2**9
+# Least share of a whole. Half of the digits stay for what is left without the rest, such as of a
+# class without its heaviest shot.
+LEAST_SHARE = float(np.sqrt(np.finfo(float).eps))
+# Rows of a block. 256 rows of 512 numbers take 1 MB, which fit into the cache of a processor.
+BLOCK = 2**8
 
 
 def weight_in_class(codes, weight):

@@ -126,6 +126,14 @@ def test_each_scene_of_a_film_is_about_one_image_and_takes_little_memory():
     assert most < 3000 * len(film)
 
 
+def test_copies_are_found_where_most_images_are_near_one_of_them():
+    rng = np.random.default_rng(0)
+    u = normalize(2 * rng.normal(size=128) + 1.5 * rng.normal(size=(1200, 128)))
+    both = np.concatenate([u, normalize(u + 0.004 * rng.normal(size=u.shape))])
+    group = near_copies(both, np.zeros(2400, dtype=int))
+    assert np.mean(group[:1200] == group[1200:]) > 0.98
+
+
 def test_copies_in_a_pool_without_labels_are_found():
     u, codes = images(20, 10)
     copies = copied(u, 5, noise=0.006)
