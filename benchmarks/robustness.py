@@ -11,6 +11,11 @@ Cases:
 - labels: `--rates` of wrong labels, of any other class, or of the class that looks most alike: all
   trusted (`label_noise=0`), and the default. "doubted" are shots with `label_proba_` below one
   half.
+- names: half of the classes have the name of another one: the default, the names alone, and
+  without text.
+- slip: three answers, of the images that `label_next` asks for first, and one of them is wrong: the
+  model taught by the folder with two labels, with all three right, and with one wrong, beside the
+  names alone.
 - minorities: each class is the union of two kinds, with shots 13 to 3, and has the name of the
   first: the default, and all labels trusted. "smaller" is the accuracy on images of the smaller
   kind, and "doubted" the share of its shots that count less than half.
@@ -29,6 +34,7 @@ have the seeds 3000, 3001, ...
 
 import io
 import warnings
+from dataclasses import replace
 from itertools import product
 
 import joblib
@@ -39,12 +45,14 @@ from sklearn.metrics import roc_auc_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import Normalizer, normalize
 
-from sksemobridge import CLIPImageEncoder, FewShotClassifier
+from sksemobridge import CLIPImageEncoder, FewShotClassifier, label_next
 from sksemobridge.datasets import load_emoji
 
 FIRST_SEED = 3000
 N_COPIES = 9  # beside each shot
 MOST_FAR = 300  # far strangers
+MOST_IN_FOLDER = 400  # images that are labelled by three answers
+N_ANSWERS = 3
 MANY = 16  # shots of the larger classes, where shots are uneven
 MAJOR = 13  # shots of the first kind of a class of two kinds
 MINOR = 3  # shots of the second kind
@@ -172,6 +180,47 @@ def labels(task, k, seed, args):
         yield f"{k}, {rate:.0%} {kind if rate else ''}".rstrip(), found
 
 
+def names(task, k, seed, args):
+    drawn = task.draw(k, seed)
+    if drawn is None or task.text_encoder is None:
+        return
+    shots, queries = drawn
+    classes, codes = np.unique(task.y, return_inverse=True)
+    moved = np.random.default_rng(seed).permutation(len(classes))[: len(classes) // 2]
+    name_of = classes.copy()
+    name_of[moved] = classes[np.roll(moved, 1)]
+    swapped = replace(task, y=name_of[codes])
+    models = {
+        "default": classifier(swapped).fit(swapped.X[shots], swapped.y[shots]),
+        "names alone": tasks.zero_shot(swapped),
+        "without text": classifier(task.without_text()).fit(swapped.X[shots], swapped.y[shots]),
+    }
+    yield str(k), {name: figures(model, swapped, queries) for name, model in models.items()}
+
+
+def slip(task, k, seed, args):
+    if task.text_encoder is None:
+        return
+    rng = np.random.default_rng(seed)
+    rows = np.sort(rng.permutation(len(task.y))[:MOST_IN_FOLDER])
+    task = replace(task, X=task.X[rows], y=task.y[rows])
+    names, queries = tasks.zero_shot(task), np.arange(len(task.y))
+    found = {"names alone": figures(names.with_unlabeled(task.X), task, queries)}
+    asked = label_next(names, task.X, N_ANSWERS)
+    rest = np.setdiff1d(queries, asked)
+
+    def taught(rows, labels):
+        model = classifier(task).partial_fit(task.X[rows], labels, classes=names.classes_)
+        return figures(model.with_unlabeled(task.X[rest]), task, rest)
+
+    labels = task.y[asked].copy()
+    found["without it"] = taught(asked[1:], labels[1:])
+    found["all right"] = taught(asked, labels)
+    labels[0] = rng.choice(np.setdiff1d(names.classes_, labels[:1]))
+    found["one wrong"] = taught(asked, labels)
+    yield f"{N_ANSWERS} answers", found
+
+
 def minorities(task, k, seed, args):
     rng, shots, queries = np.random.default_rng(seed), [], []
     y, smaller = task.y.astype(object), np.zeros(len(task.y), dtype=bool)
@@ -295,6 +344,8 @@ def terms(task, k, seed, args):
 CASES = {
     "copies": copies,
     "labels": labels,
+    "names": names,
+    "slip": slip,
     "minorities": minorities,
     "uneven": uneven,
     "few-classes": few_classes,
@@ -303,7 +354,7 @@ CASES = {
     "terms": terms,
 }
 # Cases that have their own numbers of shots.
-OWN_SHOTS = ("minorities", "uneven")
+OWN_SHOTS = ("slip", "minorities", "uneven")
 
 
 def one_draw(task, k, seed, args):

@@ -15,8 +15,8 @@ from sklearn.utils.validation import check_is_fitted
 
 from ._base import EmbeddingClassifier, LinearClassifier
 from ._bursts import proba_by_group
-from ._model.shots import SAME_EMBEDDING
 from ._utils.array_api import l2_normalize, margins, to_numpy
+from ._utils.equal_rows import SAME_EMBEDDING
 from ._utils.rows import evenly_spaced
 from ._utils.validation import group_codes, validate_embeddings
 

@@ -60,15 +60,15 @@ class Session:
         return np.mean((p.argmax(axis=1) == self.codes) & (p.max(axis=1) >= p_none))
 
 
-@pytest.fixture(scope="module", params=[1, 4])
-def session(request):
-    session = Session(request.param)
-    session.all_right = session.share_right()
-    return session
+@pytest.fixture(scope="module")
+def sessions():
+    sessions = [Session(seed) for seed in range(1, 5)]
+    return [(session, session.share_right()) for session in sessions]
 
 
 @pytest.mark.filterwarnings("ignore:.* hardly count")
 @pytest.mark.parametrize("wrong_at", range(4))
 @pytest.mark.parametrize("wrong", [1, None], ids=["another class", "none of these"])
-def test_one_wrong_answer_hardly_changes_the_folder(session, wrong_at, wrong):
-    assert session.share_right(wrong_at, wrong) > session.all_right - 0.1
+def test_one_wrong_answer_hardly_changes_the_folder(sessions, wrong_at, wrong):
+    lost = [all_right - session.share_right(wrong_at, wrong) for session, all_right in sessions]
+    assert np.mean(lost) < 0.05

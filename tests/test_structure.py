@@ -51,6 +51,24 @@ def test_no_module_needs_itself():
         pytest.fail(f"These modules import each other: {' <- '.join(error.args[1])}")
 
 
+def test_each_room_uses_only_floors_below_its_own_as_drawn():
+    text = (Path(__file__).parents[1] / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    drawing = text.split("<!-- the house -->")[1].split("```")[1]
+    floors = [line[23:].replace("/", "").split() for line in drawing.splitlines()[1:]]
+    floor_of = {room: -number for number, rooms in enumerate(floors) for room in rooms}
+    rooms = {name.split(".")[1] for name in MODULES if "." in name}
+    assert floor_of.keys() == rooms
+    for name, path in MODULES.items():
+        package = name if path.name == "__init__.py" else name.rpartition(".")[0]
+        for other in imports(ast.parse(path.read_text(encoding="utf-8")), package):
+            if other.startswith("sksemobridge.") and "." in name:
+                own, used = name.split(".")[1], other.split(".")[1]
+                assert used not in rooms or own == used or floor_of[used] < floor_of[own], (
+                    name,
+                    other,
+                )
+
+
 def test_no_two_modules_or_packages_have_the_same_name():
     modules = defaultdict(list)
     for name in MODULES:

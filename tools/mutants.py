@@ -44,14 +44,18 @@ LOADED = ["scipy.stats", "sklearn.cluster", "sklearn.linear_model", "sklearn.mix
 # Module, its code, and what takes the place of that.
 NAMED = [
     ("_model/fit.py", "sharper = 1 + (1 - trust) / classes.mean_count**2", "sharper = 1"),
-    ("_model/label_noise.py", "doubt[doubtful] *= _farness(u, codes, held[doubtful])", "pass"),
-    ("_model/label_noise.py", "+ ratio)) ** 2", "+ ratio))"),
-    ("_model/near_copies.py", "np.maximum(1 - mean, 0) / 2", "np.maximum(1 - mean, 0)"),
     (
-        "_model/unlabeled.py",
-        "hard = hard_shot_factor(u, known, weight) if trust else 1.0",
-        "hard = 1.0",
+        "_model/label_noise.py",
+        "np.where(_is_unusual(u, codes, held, judged), 1.0, judged)",
+        "judged",
     ),
+    (
+        "_model/label_noise.py",
+        "_name_tells(trust * confirmed)) + ratio",
+        "_name_tells(trust)) + ratio",
+    ),
+    ("_model/near_copies.py", "np.maximum(1 - mean, 0) / 2", "np.maximum(1 - mean, 0)"),
+    ("_model/unlabeled.py", "max(KAPPA_IN_SPAN * n_classes, FEW_IMAGES)", "FEW_IMAGES"),
     ("_model/unlabeled.py", "mixture.agreement(logits) ** 2", "1"),
     ("_fitted.py", "LEAST_P_VALUE / np.sqrt(n_shots)", "LEAST_P_VALUE"),
     ("_model/typicality.py", 'units["images"] *= 2', 'units["images"] *= 4'),

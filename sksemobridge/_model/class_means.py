@@ -20,9 +20,9 @@ from functools import cached_property
 import numpy as np
 from scipy import linalg
 
+from .._utils.equal_rows import SAME_EMBEDDING
 from .._utils.rows import blocks, sum_rows, weight_in_class
 from .._utils.threads import in_parallel
-from .shots import SAME_EMBEDDING
 
 # Guesses of `kappa / LEANING` in images, which hold before any class has two. Chosen by
 # `python benchmarks/few_shot.py --tasks FILE.npz ...`, on the mean log loss of our rows.

@@ -29,11 +29,10 @@ from .linear import Linear
 # With so many values in the embeddings, the terms of held-out images are computed in single
 # precision, which takes half of the time. Probabilities change by about 2e-6.
 MANY_VALUES = 2**17
-# Least trace of the covariance. One image alone, or copies of one, have no scatter, and every
-# prediction would be certain. Real shots of many encoders have 0.09 to 0.4.
-LEAST_TRACE = 0.06
-# Rows of a block of held-out images. A larger one takes more memory and as long.
-BLOCK_OF_HELD_OUT = 2**7
+# Least mean squared distance of the images of a class to their mean. One image alone, or copies of
+# one, have none, and every prediction would be certain. Real shots of many encoders have 0.09 to
+# 0.4.
+LEAST_SPREAD = 0.06
 
 
 @dataclass(frozen=True, eq=False)
@@ -122,7 +121,7 @@ class Discriminant:
         def compute(part):
             result[part] = self._held_out(rows[part], fixed)
 
-        in_parallel(compute, blocks(len(rows), BLOCK_OF_HELD_OUT))
+        in_parallel(compute, blocks(len(rows)))
         return self.gaussian.widened(result, classes.counts)
 
     def _held_out(self, rows, fixed):
@@ -280,7 +279,7 @@ def fit_discriminant(classes, trust, has_words):
     known = 0.0 if has_words and single.all() else degrees / (degrees + WORTH_OF_GUESS)
     root = np.sqrt(known * squares / max(squares.mean(), ROUNDING) + 1 - known)
     kept = degrees / (degrees + n_features)
-    ridge = (1 - kept) * max(float((squares / root**2).mean()), LEAST_TRACE / n_features)
+    ridge = (1 - kept) * max(float((squares / root**2).mean()), LEAST_SPREAD / n_features)
     if are_few:
         rows /= root
         # (ridge + kept rows' rows)^-1 = (1 - kept rows' (ridge + kept rows rows')^-1 rows) / ridge

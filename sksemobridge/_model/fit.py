@@ -25,12 +25,13 @@ import numpy as np
 
 from .._utils.array_api import l2_normalize, softmax
 from .._utils.rows import blocks, evenly_spaced, weight_in_class
-from .class_means import ClassMeans, effective_numbers, fit_class_means
+from .class_means import KAPPA_IN_SPAN, ClassMeans, effective_numbers, fit_class_means
 from .decision import Model
 from .discriminant import Discriminant, fit_discriminant
 from .label_noise import right_labels
 from .linear import Linear
 from .logistic import (
+    WIDTH,
     Problem,
     cross_fitted_logits,
     features_of,
@@ -46,12 +47,9 @@ from .typicality import Typicality
 SHOTS_SCALE = 0.04
 # The same for classes of one image, where no held-out shot could correct it. It is multiplied by
 # `sqrt(log C)`: the largest of `C` errors grows so.
-SHOTS_SCALE_OF_ONE = 0.072
-# The same with words, where features are not divided by their standard deviations.
-SHOTS_SCALE_OF_ONE_WITH_WORDS = 0.056
-# For the default scale of the texts, the names count as this many labels.
-WORTH_OF_NAMES = 2.0
-# Largest number of held-out values (12 MB). If there are more, evenly spaced images are held out.
+SHOTS_SCALE_OF_ONE = 0.064
+# Largest number of values of images times classes (12 MB), where evenly spaced images do: those
+# that are held out, and those whose entropy is measured.
 MOST_VALUES = 3 * 2**19
 
 
@@ -180,6 +178,7 @@ class Evidence:
             weight=self.omega[kept] * informs,
             defaults=self.defaults,
             features=np.column_stack([np.ones(len(rows)), features]),
+            width=WIDTH,
             deviations=np.append(1.0, np.full(features.shape[1], sigma)),
         )
 
@@ -209,8 +208,8 @@ def gather_evidence(u, codes, weight, held_rows, texts, by_texts_alone, words, b
     # 4. One covariance, and 5. the discriminant, for queries and for held-out images.
     discriminant = fit_discriminant(classes, trust, has_words=words is not None)
     terms["shots"] = discriminant.held_out(held_rows)
-    believed = np.sum(belief) / (len(belief) + WORTH_OF_NAMES)
-    defaults = default_scales(classes.counts, trust, text_scale, words is not None, believed)
+    believed = np.sum(belief) / (len(belief) + KAPPA_IN_SPAN)
+    defaults = default_scales(classes.counts, trust, text_scale, believed)
     return Evidence(classes, discriminant, trust, held_rows, in_regression, omega, terms, defaults)
 
 
@@ -260,7 +259,7 @@ class TextsAlone:
         return scale, trust * self.distinct
 
 
-def default_scales(counts, trust, text_scale, has_words, believed=1.0):
+def default_scales(counts, trust, text_scale, believed=1.0):
     """The default scales `s0_k` of the terms, for classes with `counts (C,)` images.
 
     `believed` says how much labels tell beside names, 0 to 1.
@@ -271,8 +270,7 @@ def default_scales(counts, trust, text_scale, has_words, believed=1.0):
     n, fewest = counts.mean(), 1 / np.mean(1 / counts)
     # If other classes have many more images, the name of a class with few images must count more.
     with_text = SHOTS_SCALE * np.sqrt(fewest / n)
-    single_shots = SHOTS_SCALE_OF_ONE_WITH_WORDS if has_words else SHOTS_SCALE_OF_ONE
-    without_text = max(single_shots * np.sqrt(np.log(len(counts))) / n**2, SHOTS_SCALE)
+    without_text = max(SHOTS_SCALE_OF_ONE * np.sqrt(np.log(len(counts))) / n**2, SHOTS_SCALE)
     # Of many labels that are believed, half of the scale that fits the names alone. If some are
     # wrong, a half costs a point (`python benchmarks/robustness.py labels --rates 0.2 --tasks
     # FILE.npz ...`).

@@ -22,22 +22,21 @@ import numpy as np
 from scipy.special import expit, logit
 
 from .._utils.array_api import softmax
-from .._utils.rows import ROUNDING, blocks, sum_rows
+from .._utils.rows import LEAST_SHARE, blocks, sum_rows
 from .._utils.threads import in_parallel
 from .class_means import WORTH_OF_GUESS
 from .logistic import TEXT_ODDS
-from .shots import LEAST_SHARE
 
 # Chosen by `python benchmarks/robustness.py labels`, which measures what wrong labels cost, and
 # `minorities`, what doubt costs.
 # Expected share of wrong labels. As many look wrong only because their images are hard.
 SHARE = 0.05
-LABEL_ROUNDS = 5  # largest number of rounds
-SMALL_DOUBT = 0.1  # the rounds end if `right` changes by less. Smaller doubts are left as they are
-# Up to this ratio of distances (`_farness`), an image is one of a few of another kind.
-NEAR = 0.6
-# From this ratio on it is not. One in a thousand wrong labels is below it.
-FAR = 0.8
+# Most rounds in which labels and a model change in turn. Four of five fits need three at most.
+MOST_ROUNDS = 10
+SMALL_CHANGE = 0.1  # the rounds end if `right` changes by less
+# An image is one of a few of another kind if the nearest with its label is nearer by this factor
+# than others (`_is_unusual`).
+NEAR = 0.7
 
 
 def right_labels(evidence_if, u, codes, by_texts, label_noise):
@@ -57,12 +56,9 @@ def right_labels(evidence_if, u, codes, by_texts, label_noise):
 
     def judge(held, judged):
         """The next `right`, and the next `e`."""
-        doubt = 1 - judged
-        doubtful = doubt > SMALL_DOUBT
-        doubt[doubtful] *= _farness(u, codes, held[doubtful])
         after = right.copy()
-        after[held] = 1 - doubt
-        share = (doubt.sum() + WORTH_OF_GUESS * SHARE) / (len(held) + WORTH_OF_GUESS)
+        after[held] = np.where(_is_unusual(u, codes, held, judged), 1.0, judged)
+        share = (np.sum(1 - after[held]) + WORTH_OF_GUESS * SHARE) / (len(held) + WORTH_OF_GUESS)
         return after, share if is_auto else label_noise
 
     # First by the names alone.
@@ -74,7 +70,7 @@ def right_labels(evidence_if, u, codes, by_texts, label_noise):
         without_shots = trust * p[:, len(n_of_class) :].sum(axis=1, keepdims=True)
     # Then by models without the image. They have only classes with shots.
     regression = None
-    for _ in range(LABEL_ROUNDS):
+    for _ in range(MOST_ROUNDS):
         evidence, before = evidence_if(right), right
         held = evidence.regression_rows
         n_others = n_of_class[codes[held]] - 1
@@ -85,30 +81,32 @@ def right_labels(evidence_if, u, codes, by_texts, label_noise):
         )
         right, e = judge(held, judged)
         del evidence  # before there is another
-        if np.abs(right - before).max() < SMALL_DOUBT:
+        if np.abs(right - before).max() < SMALL_CHANGE:
             break
     doubt = min(max(e / SHARE - 1, 0.0), 1.0) if is_auto else 1.0
     return right, 1 - doubt * (1 - right)
 
 
-def _farness(u, codes, rows):
-    """What the doubt in the label of each image at `rows` is multiplied by: less if an image of
-    this label is near.
+def _is_unusual(u, codes, rows, right):
+    """Whether each image at `rows (k,)` is one of a few of another kind, of those whose label is
+    probably wrong, by `right (k,)`.
 
-    It grows from 0 to 1 with the ratio of two distances: to the nearest image with the same label,
-    and to the second nearest of those with others, of which one may have a wrong label.
+    An image with its label is near, compared with the second nearest of those with others, of which
+    one may have a wrong label.
     """
-    near, second = np.empty((2, len(rows))), min(1, len(u) - 1)
+    doubtful = np.flatnonzero(right < 0.5)
+    is_unusual, second = np.zeros(len(rows), dtype=bool), min(1, len(u) - 1)
 
     def compare(part):
-        each = rows[part]
+        each = rows[doubtful[part]]
         distance, is_same = 1 - u[each] @ u.T, codes[each][:, None] == codes
         distance[np.arange(len(each)), each] = 2.0  # the largest distance
-        near[0, part] = np.where(is_same, distance, 2.0).min(axis=1)
-        near[1, part] = np.partition(np.where(is_same, 2.0, distance), second, axis=1)[:, second]
+        same = np.where(is_same, distance, 2.0).min(axis=1)
+        other = np.partition(np.where(is_same, 2.0, distance), second, axis=1)[:, second]
+        is_unusual[doubtful[part]] = same < NEAR * other
 
-    in_parallel(compare, blocks(len(rows)))
-    return np.clip((near[0] / np.maximum(near[1], ROUNDING) - NEAR) / (FAR - NEAR), 0, 1)
+    in_parallel(compare, blocks(len(doubtful)))
+    return is_unusual
 
 
 def _name_tells(trust):
@@ -129,9 +127,7 @@ def _judged_by_names(p, codes, trust, e):
     ratio = np.bincount(codes, np.log((1 - e) * p[each, codes] * n_classes + e), n_classes)
     others = p * (codes[:, None] != np.arange(n_classes))
     others /= np.maximum(others.sum(axis=1, keepdims=True), np.finfo(float).tiny)
-    # Squared: if half of the names are swapped, the plain value leaves enough doubt to cost a point
-    # of accuracy.
-    confirmed = (others @ expit(logit(_name_tells(trust)) + ratio)) ** 2
+    confirmed = others @ expit(logit(_name_tells(trust)) + ratio)
     tells = expit(logit(_name_tells(trust * confirmed)) + ratio[codes])
     return tells * _right(p[each, codes], e, 1 / n_classes) + (1 - tells) * (1 - e), confirmed
 

@@ -19,23 +19,13 @@ from .._utils.rows import ROUNDING
 
 # Chosen by `python benchmarks/few_shot.py --tasks FILE.npz ...`, on the mean log loss of our rows.
 WIDTH = 0.35  # a scale is right up to a factor of exp(0.35)
-WIDTH_OF_TEXT = 1.0  # the same for the texts alone: another model's scale may be far off
 TEXT_ODDS = 10.0  # prior odds that texts help: CLIP knows most words that are names
 LEAST_GAIN = 0.15  # if texts help, the loss is below that of guessing by at least this part
-# The text scale and the trust expect that of a few labels about this many are wrong, so that one
-# wrong label does not refute all names. A constant share costs 6 points of accuracy if half of the
-# names are swapped.
-WRONG_LABELS = 0.5
 # Least share of the mean square length that the prior of the correction takes to be in the span.
-# Random shots have 0.006 to 0.05 there. Uncertain images are alike in it, and have 0 to 0.02.
+# Random shots have 0.006 to 0.05 there. Uncertain images are alike in it, and have 0 to 0.02: two
+# of them would cost more than a point, and one wrong label of three would cost much more.
 LEAST_IN_SPAN = 0.1
 TOL = 1e-8  # the optimisation ends if the loss decreases by less than this part
-# The same for images that are left out of many, where ten optimisations take most of the time. With
-# 400 classes, held-out probabilities change by 2e-5 in the mean, and the fit takes twice as long as
-# without them, not four times.
-TOL_OF_PARTS = 1e-4
-# From so many coefficients on, these are many.
-MANY_COEFFICIENTS = 20_000
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,7 +38,9 @@ class Problem:
     defaults: dict[str, float]  # `s0_k`
     features: np.ndarray  # `(n, r)`. Their coefficients are independent (`features_of`)
     deviations: np.ndarray  # standard deviations of the priors of the coefficients `(r,)`
-    width: float = WIDTH  # of the prior of `log s`
+    # Standard deviation of the prior of `log s`. With one, a scale may be far off, as that of CLIP
+    # is for some other models.
+    width: float = 1.0
     wrong: float = 0.0  # expected share of wrong labels. Those are any class, by its share
 
     def at(self, rows):
@@ -129,7 +121,10 @@ def cross_fitted_logits(problem, whole, order):
     `order (n,)`. `whole` is the `Regression` of all.
     """
     result = np.empty(next(iter(problem.terms.values())).shape)
-    tol = TOL if whole.coefficients.size < MANY_COEFFICIENTS else TOL_OF_PARTS
+    # The ten optimisations start at that of all images, and half of the digits are enough. With 400
+    # classes, probabilities change by 2e-5 in the mean, and the fit takes twice as long as without
+    # them, not four times.
+    tol = np.sqrt(TOL)
     for k in range(10):
         fitted = fit_regression(problem.at(np.delete(order, np.s_[k::10])), whole, tol)
         left_out = order[k::10]
@@ -151,14 +146,24 @@ def logits_without_own_offset(fitted, problem):
     return logits + weight * p / others_information
 
 
+def expected_wrong(n):
+    """The share of wrong labels that the text scale and the trust expect among `n`, so that one of
+    few does not refute all names.
+
+    It is the estimate by Jeffreys' prior if none is known to be wrong. A constant share costs 6
+    points of accuracy if half of the names are swapped.
+    """
+    return 0.5 / (n + 1)
+
+
 def fit_text(cosines, codes, weight, logit_scale):
     """Fit the cosines `(n, C)` to the texts alone: their scale, and the probability that the texts
     help.
     """
     nothing = np.zeros((len(codes), 0)), np.zeros(0)
-    wrong = WRONG_LABELS / (WRONG_LABELS + len(codes))
+    wrong = expected_wrong(len(codes))
     terms, defaults = {"text": cosines}, {"text": logit_scale}
-    problem = Problem(terms, codes, weight, defaults, *nothing, width=WIDTH_OF_TEXT, wrong=wrong)
+    problem = Problem(terms, codes, weight, defaults, *nothing, wrong=wrong)
     fitted = fit_regression(problem)
     loss_of_guessing = -weight @ fitted.log_shares[codes]
     trust = expit(np.log(TEXT_ODDS) + (1 - LEAST_GAIN) * loss_of_guessing - fitted.loss)

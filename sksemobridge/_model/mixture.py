@@ -9,20 +9,14 @@ import numpy as np
 from .._utils.array_api import softmax
 from .._utils.rows import blocks, sum_rows
 from .class_means import fit_slope
+from .discriminant import LEAST_SPREAD
+from .label_noise import MOST_ROUNDS
 
-# Most rounds of expectation maximisation. They end when labels hardly move.
-ROUNDS = 20
-# A label that moves by less hardly moves. With names, at most eight rounds do for 20.
-MOVES = 0.01
-# The share of the images with a label that may still move. A few need many more rounds: if
-# nobody waits for them, 99.98 % of the predictions on 17 tasks stay the same.
-STILL_MOVING = 1e-3
-# Least variance of a feature, as a share of the mean variance.
-LEAST_VARIANCE = 1e-3
-# Least mean squared distance of images to their mean: equal images have a variance, too.
-LEAST_SPREAD = 0.01
-# Least number of images of a class, so that quotients by it exist.
-LEAST_COUNT = 1e-3
+# The rounds end when labels move by less, in the mean of the images.
+SMALL_MOVE = 1e-3
+# Least number of images of a class, and least variance of a feature as a part of the mean variance,
+# so that quotients by them exist.
+LEAST_PART = 1e-3
 
 
 class Known(NamedTuple):
@@ -60,14 +54,14 @@ class Mixture:
     def agreement(self, logits):
         """`agree` of the logits `(N, C)` of a model."""
         labels, best = self._labels(logits), logits.argmax(axis=1)
-        counts = np.maximum(labels.sum(axis=0), LEAST_COUNT)
+        counts = np.maximum(labels.sum(axis=0), LEAST_PART)
         self._update(labels.sum(axis=0), labels.T @ self.v, 0.0, counts)
         values = self._values()
         own, best_values = np.take_along_axis(labels, best[:, None], axis=1), np.empty(len(best))
         for part in blocks(len(best)):
             v, count = self.v[part], counts[best[part], None]
             others = count * self.means[best[part]] - own[part] * v
-            others /= np.maximum(count - own[part], LEAST_COUNT)
+            others /= np.maximum(count - own[part], LEAST_PART)
             best_values[part] = np.einsum("nd,nd->n", v - others / 2, others / self.variance)
         np.put_along_axis(values, best[:, None], -np.inf, axis=1)
         is_best = best_values > values.max(axis=1)
@@ -77,16 +71,16 @@ class Mixture:
         """Expectation maximisation from the `logits (N, C)`."""
         labels = self._labels(logits)
         numbers, products = labels.sum(axis=0, dtype=np.float64), labels.T @ self.v
-        sums, counts = self.sums_of_shots, np.maximum(self.counts_of_shots, LEAST_COUNT)
+        sums, counts = self.sums_of_shots, np.maximum(self.counts_of_shots, LEAST_PART)
         if np.any(self.worth_of_name):
             # The slope of the names is that of means by these labels.
-            means = products / np.maximum(numbers, LEAST_COUNT)[:, None]
+            means = products / np.maximum(numbers, LEAST_PART)[:, None]
             slope = fit_slope(self.texts, means, numbers)
             predicted = slope * (self.texts - self.texts.mean(axis=0))
             sums = sums + self.worth_of_name[:, None] * predicted
             counts = counts + self.worth_of_name
         self._update(numbers, products, sums, counts + numbers)
-        for _ in range(ROUNDS):
+        for _ in range(MOST_ROUNDS):
             before = labels
             values = self._values()
             values *= np.float32(sharpness)
@@ -95,8 +89,7 @@ class Mixture:
             numbers = labels.sum(axis=0, dtype=np.float64)
             self._update(numbers, labels.T @ self.v, sums, counts + numbers)
             before -= labels
-            is_moving = np.abs(before, out=before).max(axis=1) >= MOVES
-            if np.mean(is_moving) <= STILL_MOVING:
+            if np.mean(np.abs(before, out=before).max(axis=1)) < SMALL_MOVE:
                 break
 
     def discriminant(self):
@@ -128,5 +121,5 @@ class Mixture:
         numbers, products = numbers + self.counts_of_shots, products + self.sums_of_shots
         change = self.means * (self.means * numbers[:, None] - 2 * products)
         variance = (self.sum_of_squares + change.sum(axis=0)) / self.total_weight
-        least = LEAST_VARIANCE * max(variance.mean(), LEAST_SPREAD / len(variance))
+        least = LEAST_PART * max(variance.mean(), LEAST_SPREAD / len(variance))
         self.variance = np.maximum(variance, least)

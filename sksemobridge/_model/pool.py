@@ -12,8 +12,6 @@ from .near_copies import near_copies
 
 # Largest number of values in an array (64 MB). If there are more, evenly spaced images are used.
 MOST_SAMPLE_VALUES = 2**23
-# At least this many images are used, however many values they have.
-LEAST_SAMPLE = 1000
 
 
 class Pool(NamedTuple):
@@ -36,7 +34,7 @@ def sorted_sample(X, n_classes, groups=None):
 
     Equal rows become one image, because a repeated image is no new information.
     """
-    most = max(MOST_SAMPLE_VALUES // max(X.shape[1], n_classes), LEAST_SAMPLE)
+    most = max(MOST_SAMPLE_VALUES // max(X.shape[1], n_classes), 1)
     rows = evenly_spaced(len(X), most)
     distinct, image = distinct_rows(X[rows])
     return Pool(distinct, image, rows if groups is None else groups[rows])

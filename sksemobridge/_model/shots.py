@@ -14,18 +14,9 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
 from .._utils.array_api import l2_normalize, rows_as_bytes
-from .._utils.rows import sum_rows
+from .._utils.equal_rows import merge_within_rounding
+from .._utils.rows import LEAST_SHARE, sum_rows
 from .near_copies import near_copies
-
-# Embeddings are equal up to this distance, relative to their length. Single precision and other
-# batch sizes cause about 1e-6.
-SAME_EMBEDDING = 1e-5
-# A shot has at least this share of the weight of its class, and counts at least this much. So half
-# of the digits stay for what is left of a class without its heaviest shot.
-LEAST_SHARE = float(np.sqrt(np.finfo(float).eps))
-# A row is compared with at most this many rows. Thousands of nearly equal rows would have too many
-# pairs.
-MOST_NEIGHBOURS = 64
 
 
 @dataclass(frozen=True)
@@ -93,7 +84,7 @@ def pool_shots(X, codes, weight, groups=None):
     # of the input.
     order = np.lexsort((weight, content, codes))
     first = np.diff(np.stack([codes, content])[:, order], prepend=-1).any(axis=0)
-    shot_of_distinct, kept = _merge_within_rounding(X[order[first]], codes[order[first]])
+    shot_of_distinct, kept = merge_within_rounding(X[order[first]], codes[order[first]])
     kept = order[first][kept]
     X, codes = X[kept], codes[kept]
     shot_of_row = np.empty(len(order), dtype=np.intp)
@@ -113,31 +104,6 @@ def pool_shots(X, codes, weight, groups=None):
     total = np.bincount(shot_of_row[order], weights=weight[order])
     total = np.maximum(total, LEAST_SHARE * np.bincount(codes, weights=total)[codes])
     return Shots(X=X, codes=codes, weight=total, group=group), shot_of_row
-
-
-def _merge_within_rounding(X, codes):
-    """Chains of rows of one class that differ only by rounding: that of each row `(n,)`, and the
-    first row of each `(m,)`.
-    """
-    n, width = X.shape
-    unit, scale = l2_normalize(X), np.abs(X).max(axis=1)
-    # Close rows are also close after a projection to a line, so only neighbours on the line are
-    # compared. In single precision, each of two positions may be wrong by half of the tolerance.
-    direction = np.random.default_rng(0).normal(size=width)
-    position = unit @ (direction / np.linalg.norm(direction)).astype(X.dtype)
-    order = np.lexsort((position, codes))
-    links = coo_array((n, n))
-    for step in range(1, min(n, MOST_NEIGHBOURS + 1)):
-        a, b = order[:-step], order[step:]
-        near = (codes[a] == codes[b]) & (position[b] - position[a] <= 2 * SAME_EMBEDDING)
-        if not near.any():
-            break
-        a, b = a[near], b[near]
-        same = np.linalg.norm(unit[a] - unit[b], axis=1) <= SAME_EMBEDDING
-        same &= np.abs(scale[a] - scale[b]) <= SAME_EMBEDDING * scale[b]
-        links += coo_array((np.ones(same.sum()), (a[same], b[same])), shape=(n, n))
-    chain = connected_components(links, directed=False)[1]
-    return chain, np.unique(chain, return_index=True)[1]
 
 
 @dataclass(frozen=True)

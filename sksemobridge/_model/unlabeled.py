@@ -17,8 +17,7 @@ in `u`.
   their p-values, with names alone by `typical_of_names`. Near copies count as one image, and
   each image of a group (a burst) as `1 / size` of it.
 - Unlabelled images do not show how certain predictions should be. So one factor keeps the mean
-  entropy, nearly. But if the shots are harder than the images, because somebody labelled uncertain
-  images first, the model was too uncertain.
+  entropy, nearly.
 """
 
 import numpy as np
@@ -27,54 +26,31 @@ from scipy.special import logsumexp
 from sklearn.base import clone
 from sklearn.mixture import GaussianMixture
 
-from .._utils.array_api import l2_normalize, margins, softmax
+from .._utils.array_api import l2_normalize, softmax
 from .._utils.rows import evenly_spaced
+from .class_means import KAPPA_IN_SPAN, WORTH_OF_GUESS
+from .discriminant import LEAST_SPREAD
+from .fit import MOST_VALUES, SHOTS_SCALE, SHOTS_SCALE_OF_ONE
 from .linear import Linear, total
 from .mixture import Mixture
 from .pool import weight_in_groups, without_copies
 
 # `python benchmarks/folder.py` prints the accuracies with these constants.
-# `s` with text. It is below one, because features are not independent.
-SHARPNESS = 0.04
-# `s` without text, where the logits know less of what the mixture says.
-SHARPNESS_WITHOUT_TEXT = 0.07
-# A name counts as this many images in the mean of its class.
-WORTH_OF_NAME = 10.0
-# Divergence of the predicted shares from even ones (in nats) for which half of them is believed.
-# With 0.12 the accuracy differs by less than 0.2 points on any kind of folder.
-UNEVEN_SHARES = 0.15
+# Divergence of the predicted shares from even ones (in nats) for which half of them is believed,
+# and for which the offsets that make them more even are halved.
+UNEVEN = 0.2
 # Part of an even share that each class gets more, so that a class that is predicted nowhere stays
 # possible.
 PART_OF_SHARE = 0.4
-# Factor of the offsets that make predictions more even.
+# Factor of the offsets that make predictions more even. With one, 150 classes lose 0.4 points, and
+# with two, the emoji lose 0.2.
 OFFSETS = 1.5
-# Divergence of the predicted shares from even ones (in nats) for which this factor is halved.
-UNEVEN = 0.3
-# Images of each class for which the offsets are halved: shares of few images say little.
-FEW_OF_CLASS = 2.0
+# With names alone, the largest share of images that may be left out.
+MOST_STRANGERS = 0.75
 # Least number of images for which the offsets and `s` are halved, however few classes there are.
 # One to five images of two or five classes would cost 0.3 points in the mean, and up to 22. 20 is
 # as good for them but costs more with 20 and 30 images, 64 gains less with 30 and 50.
 FEW_IMAGES = 40
-# With names alone, the largest share of images that may be left out.
-MOST_STRANGERS = 0.75
-# Images with a smaller mean squared distance to their mean are copies of one image (of a class, it
-# is about 0.2).
-SPREAD_OF_COPIES = 0.06
-# With this many images, factors of the logits count half.
-FEW_FOR_FACTOR = 64
-# Least factor of the logits that keeps their mean entropy.
-LEAST_FACTOR = 0.5
-# Largest factor of the logits for shots that are harder than the images. The images' mean margin by
-# the names is 0.7 to 1.4 times that of random shots, and more than twice that of shots by margin.
-MOST_FOR_HARD_SHOTS = 4 / 3
-# Bounds of the logarithm of the factor that keeps the mean entropy.
-LOG_FACTOR_BOUNDS = (-2.0, 2.0)
-# Tolerance of this logarithm.
-TOL_OF_FACTOR = 1e-5
-# Largest number of logits of which the mean entropy is taken. If there are more, it is that of
-# evenly spaced images. All images of 1,000 classes would take longer than the rounds.
-MOST_FOR_ENTROPY = 2**20
 
 
 def terms_with_unlabeled(terms, pool, known, is_even):
@@ -82,7 +58,7 @@ def terms_with_unlabeled(terms, pool, known, is_even):
     factor of all terms.
 
     Without `is_even` (a class is "everything else", or the user gave `priors`), there are no
-    offsets and no factor of hard shots.
+    offsets.
     """
     linear = total(terms.values())
     u = l2_normalize(pool.X)
@@ -90,7 +66,7 @@ def terms_with_unlabeled(terms, pool, known, is_even):
     joined, index = without_copies(u, logits)
     weight = weight_in_groups(index[pool.image], pool.group)
     # Unit rows have the mean squared distance `1 - |mean|^2` to their mean.
-    if 1 - np.square(joined.mean(axis=0, dtype=np.float64)).sum() < SPREAD_OF_COPIES:
+    if 1 - np.square(joined.mean(axis=0, dtype=np.float64)).sum() < LEAST_SPREAD:
         joined, weight = l2_normalize(joined.mean(axis=0, keepdims=True)), np.ones(1)
     if len(joined) < len(u):
         u, logits = joined, logits_of(joined, linear)
@@ -142,43 +118,24 @@ def learn_unlabeled(logits, u, known, is_even, weight):
     n_images = weight.sum()
     trust = known.trust if is_even else 0.0
     n = known.weight.sum() / n_classes
-    mixture = Mixture(u, weight, known, WORTH_OF_NAME * known.trust * (1 + n / 2))
-    sharpness = SHARPNESS * known.trust + SHARPNESS_WITHOUT_TEXT * (1 - known.trust)
+    mixture = Mixture(u, weight, known, WORTH_OF_GUESS * known.trust * (1 + n / 2))
+    sharpness = SHOTS_SCALE * known.trust + SHOTS_SCALE_OF_ONE * (1 - known.trust)
     sharpness *= (
         mixture.agreement(logits) ** 2
         / (1 + n / 2)
         / (1 + (max(n_classes, FEW_IMAGES) / n_images) ** 2)
     )
 
-    hard = hard_shot_factor(u, known, weight) if trust else 1.0
-    logits = np.float32(hard) * logits
     offsets = trust * class_offsets(logits, weight)
     mixture.fit(logits + offsets.astype(np.float32), sharpness)
     weights, constants = mixture.discriminant()
     weights, offsets = sharpness * weights, offsets + sharpness * constants
-    some = evenly_spaced(len(u), max(MOST_FOR_ENTROPY // n_classes, 1))
+    # All images of 1,000 classes would take longer than the rounds.
+    some = evenly_spaced(len(u), max(MOST_VALUES // n_classes, 1))
     before = logits[some].astype(np.float64)
     changed = before + mixture.v[some] @ weights.T.astype(np.float32) + offsets
     factor = match_entropy(changed, before, weight[some], n_images)
-    return hard * factor, Linear(factor * weights, factor * (offsets - weights @ mixture.centre))
-
-
-def hard_shot_factor(u, known, weight):
-    """The factor of logits that are too small, because the shots are harder for the names than the
-    images `u (N, D)`, which count as `weight (N,)`.
-    """
-    if len(known.texts) < 2 or not len(known.u):
-        return 1.0
-
-    n_images = weight.sum()
-
-    def margin(images, weight):
-        return np.average(margins(images @ known.texts.T.astype(images.dtype)), weights=weight)
-
-    ratio = margin(u, weight) / max(margin(known.u, known.weight), np.finfo(float).tiny)
-    return float(
-        np.clip(ratio ** (0.5 * n_images / (n_images + FEW_FOR_FACTOR)), 1, MOST_FOR_HARD_SHOTS)
-    )
+    return factor, Linear(factor * weights, factor * (offsets - weights @ mixture.centre))
 
 
 def class_offsets(logits, weight):
@@ -193,13 +150,14 @@ def class_offsets(logits, weight):
     divergence = np.log(n_classes) + shares @ np.log(shares)
     mean_square = np.average(np.einsum("nc,nc->n", p, p), weights=weight)
     chance = n_classes / (2 * n_images) * (mean_square - np.square(shares).sum())
-    uneven = (max(divergence - chance, 0.0) / UNEVEN_SHARES) ** 4
+    uneven = (max(divergence - chance, 0.0) / UNEVEN) ** 4
     believed = shares + PART_OF_SHARE / n_classes
     eta = OFFSETS / (1 + (divergence / UNEVEN) ** 2)
     offsets = (uneven * np.log(believed / believed.mean()) - eta * np.log(n_classes * shares)) / (
         1 + uneven
     )
-    return offsets / (1 + (max(FEW_OF_CLASS * n_classes, FEW_IMAGES) / n_images) ** 2)
+    # Shares of few images say little, and less than the names do, which count as images, too.
+    return offsets / (1 + (max(KAPPA_IN_SPAN * n_classes, FEW_IMAGES) / n_images) ** 2)
 
 
 def match_entropy(changed, logits, weight, n_images):
@@ -220,8 +178,13 @@ def match_entropy(changed, logits, weight, n_images):
     def excess(log_factor):
         return entropy(np.exp(log_factor) * changed) - wanted
 
-    # If all predictions are certain, or there is one class, no factor gives this entropy.
-    if excess(LOG_FACTOR_BOUNDS[0]) * excess(LOG_FACTOR_BOUNDS[1]) >= 0:
-        return 1.0
-    log_factor = max(brentq(excess, *LOG_FACTOR_BOUNDS, xtol=TOL_OF_FACTOR), np.log(LEAST_FACTOR))
-    return float(np.exp(n_images / (n_images + FEW_FOR_FACTOR) * log_factor))
+    # It changes the logits by a factor of e at most. The entropy decreases with the factor, but
+    # that of one class is always zero.
+    largest, least = excess(-1.0), excess(1.0)
+    if largest <= least:
+        log_factor = 0.0
+    elif largest > 0 > least:
+        log_factor = brentq(excess, -1.0, 1.0)
+    else:
+        log_factor = 1.0 if least >= 0 else -1.0
+    return float(np.exp(n_images / (n_images + FEW_IMAGES) * log_factor))

@@ -54,6 +54,8 @@ def test_wrong_labels_are_planted_at_each_rate(rows, options):
             "13 to 3",
             {"trusted", "trusted, smaller", "default", "default, smaller", "doubted"},
         ),
+        ("names", "2", {"default", "names alone", "without text"}),
+        ("slip", "3 answers", {"names alone", "without it", "all right", "one wrong"}),
         ("uneven", "1 and 16", {"shots", "names alone"}),
         ("few-classes", "all x 2", {"without text", "LogisticRegression"}),
         ("terms", "text + shots + correction", {"2 shots"}),

@@ -59,7 +59,7 @@ def regress(
 def trust_in(u, y, omega, T, logit_scale):
     """Step 1: the scale of the cosines, and `tau`."""
     cosines, C = u @ T.T, len(T)
-    default, wrong = np.array([logit_scale]), 1 / (2 * len(y) + 1)
+    default, wrong = np.array([logit_scale]), 1 / (2 * len(y) + 2)
     s, _, _, loss, log_pi = regress(
         [cosines], y, omega, default, C, width=1, has_offsets=False, wrong=wrong
     )
@@ -120,9 +120,8 @@ class Reference:
         z, r_own = map(np.array, zip(*[g.held_out(i) for i in H]))
         counts, C = np.maximum(g.n, 1), self.C
         n_mean, n_small = counts.mean(), 1 / np.mean(1 / counts)
-        single = 0.072 if self.words is None else 0.056
         s_z = tau * 0.04 * np.sqrt(n_small / n_mean)
-        s_z += (1 - tau) * max(single * np.sqrt(np.log(C)) / n_mean**2, 0.04)
+        s_z += (1 - tau) * max(0.064 * np.sqrt(np.log(C)) / n_mean**2, 0.04)
         terms, defaults, used = [z], [s_z], ~self.alone[H]
         if self.T is not None:
             s_T = max(tau, 1e-300) * text_scale * (1 - beta.sum() / (len(beta) + 2) / 2)
@@ -143,13 +142,11 @@ class Reference:
         def after(held, judged):
             right = self.right.copy()
             for i, value in zip(held, judged):
-                doubt, distance = 1 - value, 1 - u @ u[i]
-                if doubt > 0.1:
-                    distance[i] = 2
-                    same = min([2.0, *distance[(y == y[i])]])
-                    other = sorted([*distance[y != y[i]], 2.0, 2.0])[1]
-                    doubt *= np.clip(5 * same / other - 3, 0, 1)
-                right[i] = 1 - doubt
+                distance = 1 - u @ u[i]
+                distance[i] = 2
+                same = min(distance[y == y[i]])
+                other = sorted([*distance[y != y[i]], 2.0, 2.0])[1]
+                right[i] = 1 if value < 0.5 and same < 0.7 * other else value
             total = sum(1 - right[i] for i in held)
             return right, (total + 0.5) / (len(held) + 10) if label_noise == "auto" else e
 
@@ -169,13 +166,12 @@ class Reference:
                 confirmed[i] = sum(
                     p[i, c] / p[i, others].sum() * expit(logit(tells(tau)) + R[c]) for c in others
                 )
-                confirmed[i] **= 2
                 g = expit(logit(tells(tau * confirmed[i])) + R[y[i]])
                 own = (1 - e) * p[i, y[i]]
                 judged.append(g * own / (own + e / len(T)) + (1 - g) * (1 - e))
             elsewhere, tau_of_names = p[:, C:].sum(axis=1), tau
             self.right, e = after(H, judged)
-        for _ in range(5):
+        for _ in range(10):
             _, tau, used, _, _, problem = self.evidence(self.right)
             held, (terms, codes, omega, _, _), before = H[used], problem, self.right
             if not len(held):

@@ -65,7 +65,7 @@ def learn(coef, intercept, X, T, has_name, tau, shots, codes, omega, is_even=Tru
         total = sum(z[i, c] * (v[i] - mu[c]) ** 2 for i in images for c in range(C))
         total += sum(omega[j] * (w[j] - mu[codes[j]]) ** 2 for j in range(len(w)))
         var = total / (N + omega.sum())
-        return np.maximum(var, 1e-3 * max(var.mean(), 0.01 / len(var)))
+        return np.maximum(var, 1e-3 * max(var.mean(), 0.06 / len(var)))
 
     def g(v, mu, var):
         return np.array([np.sum((mu_c * v - mu_c**2 / 2) / var) for mu_c in mu])
@@ -81,56 +81,54 @@ def learn(coef, intercept, X, T, has_name, tau, shots, codes, omega, is_even=Tru
         without[best] = (sums[best] - z[i, best] * v[i]) / rest
         values = g(v[i], without, var)
         agree += x[i] * (values[best] > max(np.delete(values, best), default=-np.inf))
-    s = (0.04 * tau + 0.07 * (1 - tau)) * (agree / N) ** 2 / (1 + n_mean / 2)
+    s = (0.04 * tau + 0.064 * (1 - tau)) * (agree / N) ** 2 / (1 + n_mean / 2)
     s *= N**2 / (N**2 + max(C, 40) ** 2)
 
-    # Hard shots, and offsets.
-    h, offsets = 1.0, np.zeros(C)
-    if is_even and T is not None and tau > 0:
-        if len(shots) and C > 1:
-            margins = [np.diff(np.sort(part @ T.T, axis=1)[:, -2:])[:, 0] for part in (u, shots)]
-            ratio = np.average(margins[0], weights=x) / np.average(margins[1], weights=omega)
-            h = np.clip(ratio ** (N / (2 * N + 128)), 1, 4 / 3)
-        p = softmax(h * f, axis=1)
+    # Offsets.
+    offsets = np.zeros(C)
+    if is_even and T is not None:
+        p = softmax(f, axis=1)
         mean = np.maximum(np.average(p, axis=0, weights=x), np.finfo(float).tiny)
         KL = np.sum(mean * np.log(C * mean))
         chance = C / (2 * N) * (x @ np.sum(p**2, axis=1) / N - np.sum(mean**2))
         uneven = max(KL - chance, 0)
-        believed = uneven**4 / (uneven**4 + 0.15**4)
+        believed = uneven**4 / (uneven**4 + 0.2**4)
         offsets = believed * np.log((C * mean + 0.4) / 1.4)
-        offsets -= (1 - believed) * 1.5 / (1 + (KL / 0.3) ** 2) * np.log(C * mean)
+        offsets -= (1 - believed) * 1.5 / (1 + (KL / 0.2) ** 2) * np.log(C * mean)
         offsets *= tau * N**2 / (N**2 + max(2 * C, 40) ** 2)
 
     # Expectation maximisation.
     kappa, predicted = 10 * tau * (1 + n_mean / 2) * has_name, np.zeros(mu.shape)
-    z = x[:, None] * softmax(h * f + offsets, axis=1)
+    z = x[:, None] * softmax(f + offsets, axis=1)
     if T is not None:
         numbers = z.sum(axis=0)
         slope = slope_of(T, z.T @ v / np.maximum(numbers, 1e-3)[:, None], numbers)
         predicted = slope * (T - T.mean(axis=0))
-    for step in range(21):
+    for step in range(11):
         z_before = z
         if step:
-            z = softmax(h * f + offsets + s * np.array([g(row, mu, var) for row in v]), axis=1)
+            z = softmax(f + offsets + s * np.array([g(row, mu, var) for row in v]), axis=1)
             z *= x[:, None]
         for c in range(C):
             own = codes == c
             mu[c] = kappa[c] * predicted[c] + z[:, c] @ v + omega[own] @ w[own]
             mu[c] /= max(omega[own].sum(), 1e-3) + kappa[c] + z[:, c].sum()
         var = variance(z, mu)
-        if step and np.mean(np.max(abs(z - z_before), axis=1) >= 0.01) <= 1e-3:
+        if step and np.mean(np.max(abs(z - z_before), axis=1)) < 1e-3:
             break
-    weights = h * coef + s * mu / var
-    constants = h * intercept + offsets - s * np.sum((mu**2 / 2 + mu * centre) / var, axis=1)
+    weights = coef + s * mu / var
+    constants = intercept + offsets - s * np.sum((mu**2 / 2 + mu * centre) / var, axis=1)
 
     # The temperature.
     def entropy_above(log_factor):
         logits = np.exp(log_factor) * (u @ weights.T + constants)
-        before, after = (entr(softmax(part, axis=1)).sum(axis=1) for part in (h * f, logits))
+        before, after = (entr(softmax(part, axis=1)).sum(axis=1) for part in (f, logits))
         return np.average(after - before, weights=x)
 
-    factor = 1.0
-    if entropy_above(-2) * entropy_above(2) < 0:
-        root = max(brentq(entropy_above, -2, 2), np.log(0.5))
-        factor = np.exp(N / (N + 64) * root)
+    root = 0.0
+    if entropy_above(-1) > entropy_above(1):
+        root = -1 if entropy_above(-1) <= 0 else 1
+        if entropy_above(-1) > 0 > entropy_above(1):
+            root = brentq(entropy_above, -1, 1)
+    factor = np.exp(N / (N + 40) * root)
     return factor * weights, factor * constants
