@@ -52,6 +52,7 @@ COLUMNS = {
     "copies": "as they come",
     "labels": "default",
     "names": "default",
+    "slip": "one wrong",
     "minorities": "default",
     "uneven": "shots",
     "few-classes": "without text",
@@ -273,8 +274,8 @@ def mean_of(found):
 
 
 def extreme(found, of):
-    """The case and task that gain most or least, in standard errors of at least 0.05 points."""
-    where = of(found, key=lambda key: found[key][0] / max(found[key][1], 0.05))
+    """The case and task that gain most or least, in standard errors of at least 0.25 points."""
+    where = of(found, key=lambda key: found[key][0] / max(found[key][1], 0.25))
     return f"{found[where][0]:+.1f} ± {found[where][1]:.1f} ({where})"
 
 

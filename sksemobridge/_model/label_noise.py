@@ -34,8 +34,9 @@ SHARE = 0.05
 # Most rounds in which labels and a model change in turn. Four of five fits need three at most.
 MOST_ROUNDS = 10
 SMALL_CHANGE = 0.1  # the rounds end if `right` changes by less
-# An image is one of a few of another kind if the nearest with its label is nearer by this factor
-# than others (`_is_unusual`).
+# An image is one of a few of another kind if one with its label is nearer than this part of the
+# distance to others (`_is_unusual`). With 0.6, more images of small kinds are doubted (12.0 for
+# 11.3 %), and with 0.8, fewer labels of look-alike classes (46 for 50 %).
 NEAR = 0.7
 
 
