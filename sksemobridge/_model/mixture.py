@@ -12,11 +12,9 @@ from .class_means import fit_slope
 from .discriminant import LEAST_SPREAD
 from .label_noise import MOST_ROUNDS
 
-# The rounds end when labels move by less, in the mean of the images.
-SMALL_MOVE = 1e-3
-# Least number of images of a class, and least variance of a feature as a part of the mean variance,
-# so that quotients by them exist.
-LEAST_PART = 1e-3
+# A part of an image, or of the mean variance of the features, that does not matter. The rounds end
+# when labels move by less in the mean. A class has at least so much, and a feature varies so much.
+NEGLIGIBLE = 1e-3
 
 
 class Known(NamedTuple):
@@ -54,14 +52,14 @@ class Mixture:
     def agreement(self, logits):
         """`agree` of the logits `(N, C)` of a model."""
         labels, best = self._labels(logits), logits.argmax(axis=1)
-        counts = np.maximum(labels.sum(axis=0), LEAST_PART)
+        counts = np.maximum(labels.sum(axis=0), NEGLIGIBLE)
         self._update(labels.sum(axis=0), labels.T @ self.v, 0.0, counts)
         values = self._values()
         own, best_values = np.take_along_axis(labels, best[:, None], axis=1), np.empty(len(best))
         for part in blocks(len(best)):
             v, count = self.v[part], counts[best[part], None]
             others = count * self.means[best[part]] - own[part] * v
-            others /= np.maximum(count - own[part], LEAST_PART)
+            others /= np.maximum(count - own[part], NEGLIGIBLE)
             best_values[part] = np.einsum("nd,nd->n", v - others / 2, others / self.variance)
         np.put_along_axis(values, best[:, None], -np.inf, axis=1)
         is_best = best_values > values.max(axis=1)
@@ -71,10 +69,10 @@ class Mixture:
         """Expectation maximisation from the `logits (N, C)`."""
         labels = self._labels(logits)
         numbers, products = labels.sum(axis=0, dtype=np.float64), labels.T @ self.v
-        sums, counts = self.sums_of_shots, np.maximum(self.counts_of_shots, LEAST_PART)
+        sums, counts = self.sums_of_shots, np.maximum(self.counts_of_shots, NEGLIGIBLE)
         if np.any(self.worth_of_name):
             # The slope of the names is that of means by these labels.
-            means = products / np.maximum(numbers, LEAST_PART)[:, None]
+            means = products / np.maximum(numbers, NEGLIGIBLE)[:, None]
             slope = fit_slope(self.texts, means, numbers)
             predicted = slope * (self.texts - self.texts.mean(axis=0))
             sums = sums + self.worth_of_name[:, None] * predicted
@@ -89,7 +87,7 @@ class Mixture:
             numbers = labels.sum(axis=0, dtype=np.float64)
             self._update(numbers, labels.T @ self.v, sums, counts + numbers)
             before -= labels
-            if np.mean(np.abs(before, out=before).max(axis=1)) < SMALL_MOVE:
+            if np.mean(np.abs(before, out=before).max(axis=1)) < NEGLIGIBLE:
                 break
 
     def discriminant(self):
@@ -121,5 +119,5 @@ class Mixture:
         numbers, products = numbers + self.counts_of_shots, products + self.sums_of_shots
         change = self.means * (self.means * numbers[:, None] - 2 * products)
         variance = (self.sum_of_squares + change.sum(axis=0)) / self.total_weight
-        least = LEAST_PART * max(variance.mean(), LEAST_SPREAD / len(variance))
+        least = NEGLIGIBLE * max(variance.mean(), LEAST_SPREAD / len(variance))
         self.variance = np.maximum(variance, least)

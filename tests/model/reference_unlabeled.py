@@ -92,9 +92,9 @@ def learn(coef, intercept, X, T, has_name, tau, shots, codes, omega, is_even=Tru
         KL = np.sum(mean * np.log(C * mean))
         chance = C / (2 * N) * (x @ np.sum(p**2, axis=1) / N - np.sum(mean**2))
         uneven = max(KL - chance, 0)
-        believed = uneven**4 / (uneven**4 + 0.2**4)
+        believed = uneven**4 / (uneven**4 + 0.15**4)
         offsets = believed * np.log((C * mean + 0.4) / 1.4)
-        offsets -= (1 - believed) * 1.5 / (1 + (KL / 0.2) ** 2) * np.log(C * mean)
+        offsets -= (1 - believed) * 1.5 / (1 + (KL / 0.3) ** 2) * np.log(C * mean)
         offsets *= tau * N**2 / (N**2 + max(2 * C, 40) ** 2)
 
     # Expectation maximisation.
