@@ -21,7 +21,7 @@ import numpy as np
 from scipy import linalg
 
 from .._utils.array_api import astype
-from .._utils.rows import ROUNDING, blocks
+from .._utils.rows import BLOCK, ROUNDING, blocks
 from .._utils.threads import in_parallel
 from .class_means import WORTH_OF_GUESS, ClassMeans
 from .linear import Linear
@@ -121,7 +121,8 @@ class Discriminant:
         def compute(part):
             result[part] = self._held_out(rows[part], fixed)
 
-        in_parallel(compute, blocks(len(rows)))
+        # Half a block, as each image has several rows. A larger one takes more memory and as long.
+        in_parallel(compute, blocks(len(rows), BLOCK // 2))
         return self.gaussian.widened(result, classes.counts)
 
     def _held_out(self, rows, fixed):
