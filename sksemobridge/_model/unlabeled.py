@@ -181,13 +181,14 @@ def match_entropy(changed, logits, weight, n_images):
     def excess(log_factor):
         return entropy(np.exp(log_factor) * changed) - wanted
 
-    # It changes the logits by a factor of e at most. The entropy decreases with the factor, but
-    # that of one class is always zero.
-    largest, least = excess(-1.0), excess(1.0)
+    # The logits are at most halved or doubled. The entropy decreases with the factor, but that of
+    # one class is always zero.
+    most = np.log(2)
+    largest, least = excess(-most), excess(most)
     if largest <= least:
         log_factor = 0.0
     elif largest > 0 > least:
-        log_factor = brentq(excess, -1.0, 1.0)
+        log_factor = brentq(excess, -most, most)
     else:
-        log_factor = 1.0 if least >= 0 else -1.0
+        log_factor = most if least >= 0 else -most
     return float(np.exp(n_images / (n_images + FEW_IMAGES) * log_factor))

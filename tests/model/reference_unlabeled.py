@@ -125,10 +125,10 @@ def learn(coef, intercept, X, T, has_name, tau, shots, codes, omega, is_even=Tru
         before, after = (entr(softmax(part, axis=1)).sum(axis=1) for part in (f, logits))
         return np.average(after - before, weights=x)
 
-    root = 0.0
-    if entropy_above(-1) > entropy_above(1):
-        root = -1 if entropy_above(-1) <= 0 else 1
-        if entropy_above(-1) > 0 > entropy_above(1):
-            root = brentq(entropy_above, -1, 1)
+    root, most = 0.0, np.log(2)
+    if entropy_above(-most) > entropy_above(most):
+        root = -most if entropy_above(-most) <= 0 else most
+        if entropy_above(-most) > 0 > entropy_above(most):
+            root = brentq(entropy_above, -most, most)
     factor = np.exp(N / (N + 40) * root)
     return factor * weights, factor * constants
