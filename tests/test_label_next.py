@@ -159,6 +159,20 @@ def test_without_names_the_first_images_are_of_new_classes():
     assert sorted(y[label_next(classifier, X.astype(np.float32), 4)]) == [2, 3, 4, 5]
 
 
+def test_without_names_clusters_end_when_classes_have_five_quarters_of_a_label(monkeypatch):
+    X, y = groups_of_images(n_classes=4)
+    with_clusters = []
+
+    def typical_of_clusters(u, shots, n):
+        with_clusters.append(len(shots))
+        return np.zeros(0, dtype=int)
+
+    monkeypatch.setattr("sksemobridge._label_next._typical_of_clusters", typical_of_clusters)
+    for rows in ([0, 20, 40, 60], [0, 20, 40, 60, 1]):
+        label_next(FewShotClassifier(class_names="ignore").fit(X[rows], y[rows]), X, 1)
+    assert with_clusters == [4]
+
+
 def test_without_names_they_are_nearest_to_the_centres_of_large_clusters_without_a_shot():
     """As many clusters as shots and images that are wanted, the best of three trials. Without
     clear classes, two trials and four find others.

@@ -342,7 +342,9 @@ def test_without_a_name_it_waits_for_one(live):
     assert state["queue"][0]["likely"] == []
     _, state = page.act("add", names=["bird"])
     assert state["stage"] == "label"
-    page.act("add", names=["clock", "fruit"])
+    assert state["undoable"]["what"] == "the new class “bird”"
+    _, state = page.act("add", names=["clock", "fruit"])
+    assert state["undoable"]["what"] == "the new classes"
     wait_until(lambda: page.state()["queue"][0]["predicted"] in CLASSES)
     assert len(page.state()["queue"][0]["likely"]) == 3
 
