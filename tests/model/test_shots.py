@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from sksemobridge._model.shots import pool_shots
+from sksemobridge._model.shots import Rows, pool_shots
 
 
 def test_copies_that_differ_by_rounding_are_one_shot():
@@ -57,3 +57,11 @@ def test_images_keep_their_weights_if_groups_hold_images_of_several_classes(grou
     assert codes[image].tolist() == [0, 0, 1, 1]
     assert weight_of_image[image].tolist() == weight.tolist()
     np.testing.assert_array_equal(group[image], shots.group[shot_of_row])
+
+
+def test_rows_of_weight_zero_are_dropped_with_all_that_belongs_to_them():
+    X, labels, groups = np.arange(6.0).reshape(3, 2), np.array(["a", "b", "c"]), np.arange(3)
+    rows = Rows(X, labels, np.array([1.0, 0.0, 2.0]), groups).with_weight()
+    assert rows.embeddings.tolist() == [[0, 1], [4, 5]]
+    assert [rows.labels.tolist(), rows.weight.tolist()] == [["a", "c"], [1, 2]]
+    assert [rows.groups.tolist(), rows.has_weight.tolist()] == [[0, 2], [True, False, True]]
