@@ -260,7 +260,9 @@ def fit_discriminant(classes, trust, has_words):
     single = np.bincount(classes.codes) == 1
     gap_weight = np.where(single, 1.0, trust)
     pull = counts / (counts + classes.kappa[-1])
-    degrees = max(float(np.sum(counts - 1 + gap_weight * (1 - pull))), ROUNDING)
+    # If the labels of a class are doubtful, it may count as less than one image.
+    degrees = np.maximum(counts, 1) - 1 + gap_weight * (1 - pull)
+    degrees = max(float(np.sum(degrees)), ROUNDING)
     factors = np.sqrt(counts[classes.codes] * classes.share / degrees)
     gaps = np.sqrt(gap_weight * counts / degrees)[:, None] * classes.gaps
 

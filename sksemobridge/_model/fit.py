@@ -134,7 +134,8 @@ def fit_model(shots, texts, logit_scale, words, label_noise, with_held_out=False
     )
     if texts is not None:
         names = model.for_classes(np.full(n_classes, -1), texts).parts()
-        parts = {name: part(u[held_rows]) for name, part in names.items()}
+        # As they are: images that are joined are shorter than one.
+        parts = {name: u[held_rows] @ part.weights.T + part.offsets for name, part in names.items()}
         model = replace(
             model, typicality_of_names=Typicality.of(parts, codes[held_rows], weight[held_rows])
         )

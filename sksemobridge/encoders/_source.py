@@ -143,9 +143,11 @@ def refuse_out_of_question(model_name, pretrained):
     repository, is_of_hub = None, False
     if source.scheme in (HUB, TRANSFORMERS):
         source = find_source(model_name, pretrained)
-        repository, is_of_hub = model_name[len(source.scheme) :], not source.files
-    elif not source.scheme and pretrained in ("auto", *_BEST_TAGS):
-        # Where on the hub a tag is, only open_clip knows. Is there any model of the hub?
+        repository = model_name[len(source.scheme) :]
+        is_of_hub = not source.files and re.fullmatch(r"\w[\w.-]*(/[\w.-]+)?", repository)
+    elif not source.scheme and pretrained in ("auto", "openai") and not Path(pretrained).exists():
+        # Where on the hub the weights are, and all other tags, only open_clip knows. Is there any
+        # model of the hub?
         _known_name(model_name)
         is_of_hub = True
     if is_of_hub and is_out_of_question(repository):

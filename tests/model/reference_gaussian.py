@@ -54,7 +54,7 @@ def gaussian(u, y, w, beta, T, tau, words):
 
     single = np.array([len(i) == 1 for i in rows])
     gamma = np.where(single, 1.0, tau)
-    f = np.sum(n - 1 + gamma * kappa[1] / (n + kappa[1]))
+    f = np.sum(np.maximum(n, 1) - 1 + gamma * kappa[1] / (n + kappa[1]))
     fS, mu, _ = scatter()
     variances = np.diag(fS) / f
     k = 0.0 if words is not None and single.all() else f / (f + 10)

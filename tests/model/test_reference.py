@@ -153,6 +153,7 @@ CASES = {
     "weights": Case((3, 1, 4, 2), weighted=True),
     "weights without text": Case((3, 1, 4, 2), weighted=True, with_text=False),
     "groups": Case((3, 2, 1, 3), times=2, groups_of=2),
+    "groups beside a class with only a name": Case((3, 3, 3, 0), times=2, groups_of=2, apart=1.0),
     "groups with weights": Case((3, 2, 2), times=3, groups_of=3, weighted=True),
     "a group with two labels": Case((3, 3, 3), times=2, groups_of=2, relabelled={1: 2}),
     "equal rows": Case((3, 2, 2), times=3, apart=1e-7, weighted=True),
