@@ -89,11 +89,11 @@ def right_labels(evidence_if, u, codes, by_texts, label_noise):
 
 
 def _is_unusual(u, codes, rows, right):
-    """Whether each image at `rows (k,)` is one of a few of another kind, of those whose label is
-    probably wrong, by `right (k,)`.
+    """Whether each image at `rows (k,)` looks wrong, by `right (k,)`, only because it is one of a
+    few of another kind.
 
-    An image with its label is near, compared with the second nearest of those with others, of which
-    one may have a wrong label.
+    Then an image of the same label is much nearer than the second nearest of other labels. (The
+    nearest may have a wrong label.)
     """
     doubtful = np.flatnonzero(right < 0.5)
     is_unusual, second = np.zeros(len(rows), dtype=bool), min(1, len(u) - 1)
