@@ -147,7 +147,7 @@ class Folder:
         return FolderJob(given, pipeline, {}, self.X, nothing, 0.0, True), said, answers
 
     def answer(self, n, name):
-        """A file of this name with `n` answers, each fifth of which began a learning."""
+        """A file of this name with `n` answers."""
         likely = tuple((name, 0.15) for name in self.classes[:5])
         with Answers(name) as answers:
             for number in np.linspace(0, len(self.files) - 1, n).astype(int):
@@ -155,7 +155,7 @@ class Folder:
                 path = Path(self.files[number]).name
                 answered = {"label": self.labels[number], "taught": True, "likely": likely}
                 part = PictureEvent(path, size=size, sha256=sha256, n_columns=1000, **answered)
-                answers.append("say", pictures=(part,), learnt=len(answers.events) // 5)
+                answers.append("say", pictures=(part,))
 
 
 def both_timed(function, *args, **kwargs):

@@ -6,7 +6,7 @@ What a person does is counted in seconds, which are assumptions (`Costs`).
 - questions: `label_next` asks for single images, `C // 4` (at least 5) before the classifier learns
   again.
 - pages: `review_next` shows 24 images under their predicted classes, the wrong ones are corrected,
-  and `running_mean` learns from the page.
+  and the classifier learns from all answers.
 - both: questions for half a label a class, then pages.
 - pages, nothing learnt: the pages of the first classifier.
 
@@ -20,13 +20,7 @@ from typing import NamedTuple
 import numpy as np
 import tasks
 
-from sksemobridge import (
-    FewShotClassifier,
-    PrecomputedTextEncoder,
-    review_next,
-    running_mean,
-    suggest_names,
-)
+from sksemobridge import FewShotClassifier, PrecomputedTextEncoder, review_next, suggest_names
 from sksemobridge._label_next import images_to_label
 
 MOST = 800  # images of a folder
@@ -93,7 +87,7 @@ class Person:
         self.seconds += self.costs.further_class * (len(np.unique(predicted)) - 1)
         self.seen[rows] = True
         if self.method != REVIEW:
-            self.model = running_mean(self.model, self._learnt())
+            self.model = self._learnt()
 
     def _learnt(self):
         model = FewShotClassifier(self.task.text_encoder, prompts=self.task.prompts)

@@ -15,8 +15,8 @@ How data flow:
     images without labels   -> _model/pool -> typicality, unlabeled: mixture
                             -> the linear model again
                             -> _label_next: which to label
-                            -> _review_next: which to look through; _running_mean: what to
-                             learn from that; _bursts: images that show the same
+                            -> _review_next: which to look through; _bursts: images that
+                             show the same
                             -> _strangers: images of none of the classes
                             -> _suggest_names: names for what images show
     embeddings              -> _model/linear or _semobridge/score -> decisions

@@ -12,7 +12,6 @@ from ._pipeline import (
     make_semobridge_pipeline,
 )
 from ._review_next import review_next
-from ._running_mean import running_mean
 from ._search import SemanticBridge, mean_average_precision
 from ._semobridge_classifier import SeMoBridgeClassifier
 from ._strangers import stranger_proba
@@ -64,7 +63,6 @@ __all__ = [
     "predict_folder",
     "proba_by_group",
     "review_next",
-    "running_mean",
     "stranger_proba",
     "suggest_names",
     "to_onnx",

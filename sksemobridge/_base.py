@@ -11,7 +11,6 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.base import ClassifierMixin
 from sklearn.utils.validation import check_is_fitted
 
-from ._model.linear import Linear
 from ._texts.encode import embed_classes
 from ._texts.prompts import ClassPrompts
 from ._utils.array_api import apply_in_blocks, namespace, softmax, to_numpy
@@ -59,9 +58,6 @@ class LinearFitted(Fitted, Protocol):
 
     def without_unlabeled(self) -> Self:
         """It, before learning from unlabelled images."""
-
-    def with_change(self, change: Linear) -> Self:
-        """It, with something added to the decision."""
 
 
 def _log_of_softmax(logits):

@@ -135,14 +135,6 @@ class FewShotState(FittedState):
         """The state before learning from unlabelled images."""
         return replace(self, model=self.labelled_model, before_unlabeled=None)
 
-    def with_change(self, change):
-        """The state with a `Linear` added to the decision, until it learns from other unlabelled
-        images.
-        """
-        terms = self.model.terms | {"correction": self.model.terms["correction"] + change}
-        model = replace(self.model, terms=terms)
-        return replace(self, model=model, before_unlabeled=self.labelled_model)
-
     def _known(self):
         """What shots and texts say of the class means."""
         images = self.memory.grouped_shots.images()

@@ -176,11 +176,3 @@ class TextModel:
     def without_unlabeled(self):
         """The model before learning from unlabelled images."""
         return replace(self, scale=self.logit_scale, correction=None)
-
-    def with_change(self, change):
-        """The model with a `Linear` added to the decision, until it learns from other unlabelled
-        images.
-        """
-        return replace(
-            self, correction=change if self.correction is None else self.correction + change
-        )

@@ -53,8 +53,8 @@ class PictureEvent:
 
 @dataclass(frozen=True)
 class Event:
-    """What a person did. `who` is a name, `tab` the window, and `learnt` how often the model had
-    learnt. The other fields are those of a kind.
+    """What a person did. `who` is a name, and `tab` the window. The other fields are those of a
+    kind.
     """
 
     kind: str
@@ -62,7 +62,6 @@ class Event:
     when: str = ""
     who: str = ""
     tab: str = ""
-    learnt: int = 0
     pictures: tuple[PictureEvent, ...] = ()
     names: tuple[str, ...] = ()
     into: str = ""
@@ -74,7 +73,7 @@ class Event:
 
 
 _TYPES = {
-    **dict.fromkeys(("id", "learnt", "of", "size", "changed", "n_columns"), int),
+    **dict.fromkeys(("id", "of", "size", "changed", "n_columns"), int),
     **dict.fromkeys(("pictures", "names", "likely"), list),
     **dict.fromkeys(("taught", "along"), bool),
 }

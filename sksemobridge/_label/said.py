@@ -11,8 +11,11 @@ from .events import UNDOABLE, undone
 
 # After so many other answers, those to a check count half.
 HALF_OF_A_CHECK = 30
-# Rounds of answers of which the estimate hears, a round between two learnings. Each counts half of
-# the next one, so that all earlier ones together count a millionth.
+# A page is a round of answers, and so are this many single ones. The live page learns after each:
+# an assumption. With fewer it learns more often, with more it asks longer by what it knew before.
+ANSWERS_OF_A_ROUND = 5
+# Rounds of which the estimate hears. Each counts half of the next one, so that all earlier ones
+# together count a millionth.
 LAST_ROUNDS = 20
 
 
@@ -21,8 +24,8 @@ class Answer:
     """What was said of a picture. An empty label is none of the classes.
 
     `path` is as a person knows it. `event` is the number of the event, 0 for a list of corrections.
-    `likely`, `n_columns` and `learnt` say what the model said of it when it was asked first, and
-    `along` that another picture of its burst was asked, see `events`.
+    `likely` and `n_columns` say what the model said of it when it was asked first, in this `round`,
+    and `along` that another picture of its burst was asked, see `events`.
     """
 
     label: str
@@ -30,10 +33,9 @@ class Answer:
     taught: bool = True
     who: str = ""
     event: int = 0
-    is_page: bool = False
     likely: tuple[tuple[str, float], ...] = ()
     n_columns: int = 0
-    learnt: int = 0
+    round: int = 0
     along: bool = False
 
 
@@ -64,6 +66,10 @@ class Said:
         The last check.
     opinions : dict of dict
         What each person said of a picture.
+    rounds : int
+        The complete rounds of answers.
+    n_in_round : int
+        Single answers since the last of them.
     """
 
     names: ClassNames = field(default_factory=ClassNames)
@@ -72,6 +78,8 @@ class Said:
     skipped: dict[str, bool] = field(default_factory=dict)
     check: Check | None = None
     opinions: dict[str, dict[str, str]] = field(default_factory=dict)
+    rounds: int = 0
+    n_in_round: int = 0
 
     def after(self, event, find):
         """What is said with one more event, which takes none back. `find` gives the real paths of a
@@ -79,7 +87,8 @@ class Said:
         """
         opinions = {real: dict(said) for real, said in self.opinions.items()}
         parts = [dict(part) for part in (self.answers, self.seen, self.skipped)]
-        said = Said(self.names.copy(), *parts, self.check, opinions)
+        counts = self.rounds, self.n_in_round
+        said = Said(self.names.copy(), *parts, self.check, opinions, *counts)
         said._take(event, find)
         return said
 
@@ -89,6 +98,7 @@ class Said:
                 for picture in event.pictures:
                     for real in find(picture):
                         self._answer(event, picture, real)
+                self._count(event)
             case "skip":
                 for real in (real for picture in event.pictures for real in find(picture)):
                     self.skipped.pop(real, None)
@@ -121,21 +131,25 @@ class Said:
             bool(picture.taught),
             event.who,
             event.id,
-            event.kind == "page",
             picture.likely,
             picture.n_columns,
-            event.learnt,
+            self.rounds,
             picture.along,
         )
         earlier = self.answers.pop(real, None)
         if earlier is not None and (earlier.likely or earlier.along):
             # The model may have learnt the answer before.
             asked = {"likely": earlier.likely, "n_columns": earlier.n_columns}
-            answer = replace(answer, learnt=earlier.learnt, **asked)
+            answer = replace(answer, round=earlier.round, **asked)
         self.answers[real] = answer
         self.seen[real] = True
         self.skipped.pop(real, None)
         self.opinions.setdefault(real, {})[event.who or event.tab] = label
+
+    def _count(self, event):
+        self.n_in_round += 1
+        if event.kind == "page" or self.n_in_round == ANSWERS_OF_A_ROUND:
+            self.rounds, self.n_in_round = self.rounds + 1, 0
 
     def _follow_names(self):
         """Give answers the names that their classes have now. A class that was dropped takes its
@@ -192,14 +206,14 @@ class Said:
             for real, answer in self.answers.items()
             if real not in shown and not answer.along
         ]
-        last = sorted({answer.learnt for answer in asked if answer.likely})[-LAST_ROUNDS:]
+        last = sorted({answer.round for answer in asked if answer.likely})[-LAST_ROUNDS:]
         known = []
-        for answer in (answer for answer in asked if answer.learnt in last):
+        for answer in (answer for answer in asked if answer.round in last):
             names = [self.now(name) for name, _ in answer.likely]
             # The model may not have known the class.
             if answer.label in names:
                 known.append((answer, names.index(answer.label)))
-        rounds = [answer.learnt for answer, _ in known]
+        rounds = [answer.round for answer, _ in known]
         weights = weights_of_answers(rounds, [answer.likely[0][0] for answer, _ in known])
         # Those of as many columns together.
         alike = defaultdict(list)

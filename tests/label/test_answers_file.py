@@ -105,7 +105,7 @@ def test_it_is_only_appended_to_with_growing_numbers_and_times(begun):
     contents = []
     for path in ("a.png", "b.png", "a.png"):
         answers = begun()
-        say(answers, path, who="anna", tab="x", learnt=3)
+        say(answers, path, who="anna", tab="x")
         contents.append(answers.path.read_bytes())
     for before, after in zip(contents, contents[1:]):
         assert after.startswith(before)
@@ -113,7 +113,7 @@ def test_it_is_only_appended_to_with_growing_numbers_and_times(begun):
     assert numbers == sorted({*numbers})
     times = [event.when for event in answers.events]
     assert times == sorted(times)
-    assert {(event.who, event.tab, event.learnt) for event in answers.events} == {("anna", "x", 3)}
+    assert {(event.who, event.tab) for event in answers.events} == {("anna", "x")}
 
 
 def test_any_cut_keeps_all_earlier_lines_and_the_next_begins_a_new_one(begun):

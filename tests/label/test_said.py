@@ -1,10 +1,12 @@
 """What persons said, from events alone."""
 
+from dataclasses import replace
+
 from hypothesis import given
 from hypothesis import strategies as st
 
 from sksemobridge._label.events import Event, PictureEvent
-from sksemobridge._label.said import fold, last_undoable
+from sksemobridge._label.said import ANSWERS_OF_A_ROUND, fold, last_undoable
 
 CLASSES = ["bird", "clock"]
 LIKELY = (("bird", 0.6), ("clock", 0.3))
@@ -23,13 +25,13 @@ def numbered(events):
     return [Event(**event | {"id": number}) for number, event in enumerate(events, start=1)]
 
 
-def say(path, label, kind="say", learnt=0, likely=(), n_columns=0, **values):
+def say(path, label, kind="say", likely=(), n_columns=0, **values):
     names = path if isinstance(path, list) else [path]
     pictures = tuple(
         PictureEvent(name, label=label, taught=True, likely=likely, n_columns=n_columns)
         for name in names
     )
-    return {"kind": kind, "pictures": pictures, "learnt": learnt} | values
+    return {"kind": kind, "pictures": pictures} | values
 
 
 def test_the_last_answer_counts_in_the_order_of_saying():
@@ -76,11 +78,11 @@ def test_what_is_asked_later_comes_in_that_order_until_it_is_answered():
 
 
 def test_the_estimate_hears_what_the_model_said_before_it_learnt():
-    asked = {"likely": LIKELY, "n_columns": 4, "learnt": 2}
-    sure = {"likely": (("clock", 0.9),), "n_columns": 4, "learnt": 3}
-    first, second = said_by(
-        say("a", "bird", **asked), say("b", "owl", **asked), say("c", "clock", **sure)
-    ).evidence()["answers"]
+    asked = {"likely": LIKELY, "n_columns": 4}
+    sure = {"likely": (("clock", 0.9),), "n_columns": 4}
+    page = say(["a", "b"], "bird", "page", **asked)
+    page["pictures"] = page["pictures"][0], replace(page["pictures"][1], label="owl")
+    first, second = said_by(page, say("c", "clock", **sure)).evidence()["answers"]
     # The model did not know the owl.
     assert (first.proba.tolist(), first.codes.tolist(), first.n_others) == ([[0.6, 0.3]], [0], 2)
     assert (second.proba.tolist(), second.codes.tolist(), second.n_others) == ([[0.9]], [0], 3)
@@ -88,12 +90,28 @@ def test_the_estimate_hears_what_the_model_said_before_it_learnt():
     assert 2 * first.weights[0] == second.weights[0]
     # Said again after the model had learnt a slip, and renamed.
     (again,) = said_by(
-        say("a", "bird", **asked),
+        say("a", "bird", "page", **asked),
         say("a", "clock", **sure),
         {"kind": "rename", "names": ("clock",), "into": "watch"},
     ).evidence()["answers"]
     assert (again.proba.tolist(), again.codes.tolist()) == ([[0.6, 0.3]], [1])
     assert said_by(say("a", "bird", **asked), {"kind": "undo", "of": 1}).evidence()["answers"] == []
+
+
+def test_rounds_are_pages_and_handfuls_of_single_answers():
+    def rounds_of(*events):
+        return [answer.round for answer in said_by(*events).answers.values()]
+
+    single = [say(name, "bird") for name in "abcdef"]
+    assert rounds_of(*single) == [0] * ANSWERS_OF_A_ROUND + [1]
+    page = say(["x", "y"], "bird", "page")
+    assert rounds_of(single[0], page, single[1]) == [0, 0, 0, 1]
+    # A picture that is asked again stays in the round of its first asking, where it was asked.
+    asked = page["pictures"][0], replace(page["pictures"][1], likely=LIKELY, n_columns=3)
+    again = say(["x", "y"], "clock", "page")
+    assert rounds_of(page | {"pictures": asked}, again) == [1, 0]
+    # What is taken back ends no round.
+    assert rounds_of(page, {"kind": "undo", "of": 1}, single[0]) == [0]
 
 
 def check(**shown):

@@ -2,11 +2,9 @@
 
 import threading
 
-from .view import view_of, with_mean
+from ..said import ANSWERS_OF_A_ROUND
+from .view import view_of
 
-# The model learns again after so many answers: an assumption. With fewer it learns more often, with
-# more it asks longer by what it knew before.
-HANDFUL = 5
 # Seconds to wait for the first model. Then a person sees the page without it.
 FIRST_MODEL_PATIENCE = 30
 
@@ -21,7 +19,7 @@ def is_due(before, said):
     has_other_classes = before.names.current != said.names.current
     is_at_once = is_taken_back or is_changed or is_first_none or has_other_classes
     # A burst is one answer.
-    return is_at_once or sum(not answer.along for answer in new.values()) >= HANDFUL
+    return is_at_once or sum(not answer.along for answer in new.values()) >= ANSWERS_OF_A_ROUND
 
 
 def _is_new(before, real, answer):
@@ -41,8 +39,8 @@ class Learner:
         Why the model could not learn, or empty.
     """
 
-    def __init__(self, job, said, learnt):
-        self.job, self.view = job, view_of(job, said, learnt=learnt)
+    def __init__(self, job, said):
+        self.job, self.view = job, view_of(job, said)
         self.is_learning, self.problem = False, ""
         self._said = self._tried = said
         self._ended, self._changed = False, threading.Condition()
@@ -78,7 +76,7 @@ class Learner:
             try:
                 # Nobody waits for it.
                 with self._fits:
-                    view, problem = view_of(self.job, said, self.view), ""
+                    view, problem = view_of(self.job, said, self.view.learnt + 1), ""
             # The page goes on with the model that it has.
             except Exception as error:
                 view, problem = None, f"The model could not learn from the last answers: {error}"
@@ -99,5 +97,4 @@ class Learner:
     def learn_all(self, said):
         """`FolderLabels` by all that was said, for the files."""
         with self._fits:
-            labels, _ = with_mean(self.job.fit(said, evaluate=True), self.view)
-            return labels
+            return self.job.fit(said, evaluate=True)

@@ -66,8 +66,7 @@ class Session:
         self._find = job.given.pictures.finder(answers_file.events)
         # By number: the tab that a picture was given to, and when.
         self._given = {}
-        learnt = max((event.learnt for event in answers_file.events), default=0)
-        self.learner = Learner(job, said, learnt + 1)
+        self.learner = Learner(job, said)
 
     # Answers
 
@@ -342,8 +341,7 @@ class Session:
     def _append(self, kind, tab, who, **values):
         if self.is_done:
             raise Refused("The files are being written. To go on, run the same command again.")
-        learnt = self.learner.view.learnt if kind in ANSWERS else 0
-        event = self.answers_file.append(kind, tab=tab, who=who, learnt=learnt, **values)
+        event = self.answers_file.append(kind, tab=tab, who=who, **values)
         if kind == "undo":
             given = self.job.given
             self.said = fold(self.answers_file.events, self._find, given.classes, given.corrections)

@@ -1,12 +1,11 @@
 """What the model says of the pictures, after it has learnt."""
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 
-from ..._running_mean import running_mean
 from ..folder_table import has_label
 from ..said import Said
 
@@ -20,7 +19,7 @@ class ModelView:
     said : Said
         What the model has learnt from.
     learnt : int
-        How often it had learnt, this time included, in all runs.
+        How often it has learnt in this run, this time included.
     columns : tuple of str
         The classes that it knows.
     proba : ndarray of shape (n, C + 1)
@@ -31,8 +30,6 @@ class ModelView:
         The pictures in the order in which to ask.
     labels : FolderLabels or None
         The classifier, and all else that was learnt. None while there is no class.
-    is_mean : bool
-        Whether the classifier is the mean over several learnings.
     """
 
     said: Said
@@ -42,7 +39,6 @@ class ModelView:
     predicted: list[str]
     order: list[int]
     labels: Any = field(default=None, repr=False)
-    is_mean: bool = False
 
     @cached_property
     def has_class(self):
@@ -71,15 +67,14 @@ class ModelView:
         return listed
 
 
-def view_of(job, said, before=None, learnt=1):
-    """Learn from what was said, and look at all pictures: a `ModelView`, after the view `before`.
-    A first one has learnt so often.
+def view_of(job, said, learnt=1):
+    """Learn from what was said, and look at all pictures: a `ModelView` that has learnt so
+    often.
     """
-    learnt = learnt if before is None else before.learnt + 1
     if not job.known_classes(said):
         n = len(job.paths) + len(job.shown_shots)
         return ModelView(said, learnt, (), np.zeros((n, 1)), [""] * n, [*range(len(job.paths))])
-    labels, is_mean = with_mean(job.fit(said), before)
+    labels = job.fit(said)
     columns = tuple(map(str, labels.classifier.classes_))
     is_own = has_label(labels.classifier, labels.embeddings, labels.proba, labels.alpha)
     proba = labels.proba
@@ -90,26 +85,4 @@ def view_of(job, said, before=None, learnt=1):
         is_own = [*is_own, *[True] * len(shots)]
     best = proba[:, :-1].argmax(axis=1)
     predicted = [columns[i] if own else "" for i, own in zip(best, is_own)]
-    return ModelView(said, learnt, columns, proba, predicted, labels.to_label(), labels, is_mean)
-
-
-def with_mean(labels, before):
-    """`FolderLabels` after the view `before`, and whether their classifier is a mean.
-
-    After pages it is the running mean over the learnings. A page has the least certain pictures of
-    a few classes, so one learning may break what was right. An answer that was taken back, and
-    another name of a class, leave nothing in a mean.
-    """
-    if before is None or before.labels is None:
-        return labels, False
-    then, now = before.said, labels.said
-    if before.is_mean and then.answers == now.answers and then.names.current == now.names.current:
-        # Nothing was said since.
-        return replace(labels, pipeline=before.labels.pipeline), True
-    new = [answer for real, answer in now.answers.items() if real not in then.answers]
-    is_kept = all(now.answers.get(real) == answer for real, answer in then.answers.items())
-    is_mean = before.is_mean or any(answer.is_page for answer in new)
-    if not (is_mean and is_kept and {*then.names.current} <= {*now.names.current}):
-        return labels, False
-    mean = running_mean(before.labels.classifier, labels.classifier)
-    return labels.with_classifier(mean), True
+    return ModelView(said, learnt, columns, proba, predicted, labels.to_label(), labels)
