@@ -39,6 +39,8 @@ class Answers:
         self._content, self._stamp = bytearray(), None
         if not self.path.exists():
             return
+        if not self.path.is_file():  # a pipe would wait for a writer
+            raise UsageError(f"--answers: {os.fspath(self.path)!r} is no regular file")
         with open(self.path, "rb") as file:
             self._content += file.read()
             self._stamp = _stamp(file)
@@ -48,7 +50,8 @@ class Answers:
             if not line.strip():
                 continue
             try:
-                data = json.loads(line)
+                # Of bytes, json would take other encodings too.
+                data = json.loads(line.decode("utf-8-sig"))
                 if number == 1 and isinstance(data, dict) and data.get("format") == FORMAT:
                     is_ours = True
                     self._check_version(data.get("version"))
@@ -66,7 +69,11 @@ class Answers:
             else:
                 self.unknown[event] += 1
         if not is_ours:
-            raise UsageError(f"--answers: {os.fspath(self.path)!r} is no file of answers")
+            name = os.fspath(self.path)
+            encoding = json.detect_encoding(lines[0])
+            if not encoding.startswith("utf-8"):
+                raise UsageError(f"--answers: {name!r} is in {encoding.upper()}; save it as UTF-8")
+            raise UsageError(f"--answers: {name!r} is no file of answers")
 
     def _check_version(self, version):
         if version != VERSION:

@@ -3,6 +3,7 @@
 from unicodedata import normalize
 
 from .._utils.validation import as_words
+from .messages import CONTROL, UsageError
 
 NONE_OF_THESE = "none of these"
 
@@ -13,6 +14,15 @@ def spoken(name):
     """
     text = normalize("NFC", name.encode(errors="backslashreplace").decode())
     return normalize("NFC", " ".join(as_words(text).split()).casefold())
+
+
+def refuse_control(argument, names):
+    """Refuse names with characters that a terminal obeys."""
+    for name in names:
+        if CONTROL.search(name):
+            raise UsageError(
+                f"{argument}: the name {name!r} has control characters; leave them out"
+            )
 
 
 class ClassNames:

@@ -10,7 +10,7 @@ import traceback
 import warnings
 from importlib.metadata import requires, version
 
-from .messages import UsageError, forgiving_stderr, say
+from .messages import UsageError, escaped, forgiving_stderr, say
 from .options import add_options, read_options
 
 REPORT_AT = "https://github.com/sksemobridge/sksemobridge/issues"
@@ -78,7 +78,7 @@ def main(argv=None):
 
 
 def _refuse(parser, error):
-    parser.exit(2, f"sksemobridge label: {error}\n")
+    parser.exit(2, f"sksemobridge label: {escaped(str(error))}\n")
 
 
 class _Versions(argparse.Action):

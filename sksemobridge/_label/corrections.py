@@ -12,15 +12,15 @@ from typing import NamedTuple
 
 from .._utils.files import digest_of
 from .._utils.validation import listed, warn_caller
-from .class_names import NONE_OF_THESE, spoken
+from .class_names import NONE_OF_THESE, refuse_control, spoken
 from .folder_table import WRITTEN
 from .messages import UsageError
 from .user_tables import as_class, read_rows, with_formulas
 
 CLICKS = ["path", "label", "size", "sha256"]
 # Columns of a table of this command.
-OWN = [WRITTEN[name] for name in ("path", "label", "model_label", "problem")]
-HEADERS = (CLICKS[:2], ["file", "label"])
+OWN = ("path", "label", "model_label", "problem")
+HEADERS = ({"path", "label"}, {"file", "label"})
 # Endings of what the command writes, and the name of a check. No picture is called so.
 _WRITTEN = (".csv", ".xlsx", ".html", ".skops", ".joblib")
 
@@ -59,24 +59,43 @@ def read_corrections(path, classes):
     An empty label means none of the classes.
     """
     rows = read_rows("--corrections", path)
-    if rows and {*OWN} <= {*rows[0]}:
+    header = _header(rows)
+    if _is_own(header):
         rows = _corrected(path, rows)
-    elif rows and rows[0] == CLICKS:
+    elif header == CLICKS:
         del rows[0]
         # A line that was cut off lacks a part of its digest.
         rows = [row for row in rows if len(row) == len(CLICKS)]
     else:
-        if rows and [cell.strip().lower() for cell in rows[0]] in HEADERS:
+        is_turned = header[:1] == ["label"]
+        if {*header} in HEADERS and len(header) == 2:
             del rows[0]
-        _refuse_more_columns(path, rows)
-        rows = [row[:2] for row in rows]
-    return _labels_of([_line(*map(with_formulas, row)) for row in rows], classes)
+        rows = [row[1::-1] if is_turned else row for row in _path_and_label(path, rows)]
+    labels = _labels_of([_line(*map(with_formulas, row)) for row in rows], classes)
+    refuse_control("--corrections", [label for _, label in labels.values()])
+    return labels
 
 
 def is_own_table(path):
     """Whether a file is a table of this command."""
-    rows = read_rows("--corrections", path)
-    return bool(rows) and {*OWN} <= {*rows[0]}
+    return _is_own(_header(read_rows("--corrections", path)))
+
+
+def _header(rows):
+    return [cell.strip().casefold() for cell in rows[0]] if rows else []
+
+
+def _is_own(header):
+    return {WRITTEN[name].casefold() for name in OWN} <= {*header}
+
+
+def _columns(rows, *names):
+    """Cells of columns of a table of this command, row by row. Columns that are gone are empty."""
+    header, titles = _header(rows), [WRITTEN[name].casefold() for name in names]
+    for row in rows[1:]:
+        # A spreadsheet leaves out empty cells at the end.
+        cells = dict(zip(header, row))
+        yield [cells.get(title, "") for title in titles]
 
 
 def _corrected(path, rows):
@@ -85,17 +104,14 @@ def _corrected(path, rows):
     An empty label is none of the classes only where the problem says so. Elsewhere somebody emptied
     a cell.
     """
-    file, label, model, problem = map(rows[0].index, OWN)
     corrected, emptied = [], []
-    for row in rows[1:]:
-        # A spreadsheet leaves out empty cells at the end.
-        row += [""] * (len(rows[0]) - len(row))
-        if row[label].strip() == row[model].strip():
+    for file, label, model, problem in _columns(rows, *OWN):
+        if label.strip() == model.strip():
             continue
-        if row[label].strip() or spoken(row[problem]) == NONE_OF_THESE:
-            corrected.append([row[file], row[label]])
+        if label.strip() or spoken(problem) == NONE_OF_THESE:
+            corrected.append([file, label])
         else:
-            emptied.append(row[file])
+            emptied.append(file)
     if emptied:
         none = f"for none of the classes write {NONE_OF_THESE!r}"
         what = f"--corrections: Passed over, the label in {path!r} is empty ({len(emptied)})"
@@ -103,8 +119,14 @@ def _corrected(path, rows):
     return corrected
 
 
-def _refuse_more_columns(path, rows):
+def _path_and_label(path, rows):
+    """Rows of a list, which have two cells."""
     for row in rows:
+        if len(row) < 2:
+            raise UsageError(
+                f"--corrections: {path!r} has a line without a label, {row!r:.200}; for none of the"
+                f" classes write {NONE_OF_THESE!r}, and leave out images that are right"
+            )
         if any(cell.strip() for cell in row[2:]):
             problem = (
                 f"--corrections: {path!r} has a line of more than path and label, {row!r:.200}"
@@ -114,6 +136,29 @@ def _refuse_more_columns(path, rows):
                 " quotes"
             )
             raise UsageError(f"{problem}; {remedy}")
+    return [row[:2] for row in rows]
+
+
+def refuse_predictions(path, labels, table):
+    """Refuse a list that labels every picture just as the last table of this command: its
+    predictions would become answers. Labels that are certain may be of a person.
+    """
+    if is_own_table(path) or not os.path.isfile(table) or not is_own_table(table):
+        return
+    rows, n_predicted = read_rows("--corrections", table), 0
+    said = {real: label for real, (_, label) in labels.items()}
+    for file, label, share, problem in _columns(rows, "path", "label", "probability", "problem"):
+        if label.strip() or spoken(problem) == NONE_OF_THESE:
+            given = said.get(_line(with_formulas(file)).real)
+            if given is None or spoken(given) != spoken(with_formulas(label)):
+                return
+            n_predicted += bool(label.strip()) and not re.fullmatch("1([.,]0*)?", share.strip())
+    if n_predicted:
+        raise UsageError(
+            f"--corrections: {path!r} labels every image as {table!r} does, so these are"
+            f" predictions and no answers; keep the lines of images that you looked at, or correct"
+            f" the table itself: --corrections {table}"
+        )
 
 
 def _labels_of(lines, classes):

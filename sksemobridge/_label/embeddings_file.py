@@ -19,9 +19,11 @@ from .._utils.array_api import l2_normalize
 from .._utils.validation import as_words, listed, warn_caller
 from ..encoders import CLIPTextEncoder, PrecomputedTextEncoder
 from ..encoders._shared import ImageEncoder
-from .class_names import spoken
+from .class_names import refuse_control, spoken
 from .messages import UsageError
 
+# What is read of a file.
+ARRAYS = ("paths", "images", "names", "texts", "words", "word_texts", "logit_scale")
 # Two models are one if their embeddings of the same texts have at least this mean cosine. Templates
 # of prompts alone make differences of about 0.1.
 SAME_MODEL = 0.99
@@ -192,19 +194,25 @@ def read_embeddings(path, photos):
         return _read(os.path.abspath(path), path, os.path.abspath(photos), status.st_mtime_ns)
     except FileNotFoundError:
         raise UsageError(f"--embeddings: there is no file {path!r}") from None
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
-        if isinstance(error, UsageError):
-            raise
+    except (UsageError, OSError):
+        raise
+    # What is damaged, or does not fit into memory, raises errors of all kinds.
+    except Exception as error:
         raise UsageError(
-            f"--embeddings: {path!r} is no file that numpy.savez wrote, with arrays of text and of"
-            f" numbers ({error})"
+            f"--embeddings: {path!r} cannot be read as arrays of text and of numbers that"
+            f" numpy.savez wrote: {error}"
         ) from error
 
 
 @lru_cache(1)
 def _read(full, path, photos, changed):
+    if not zipfile.is_zipfile(full):
+        raise ValueError("it is no archive (numpy.save writes one array, and no archive)")
     with np.load(full, allow_pickle=False) as file:
-        arrays = {name: file[name] for name in file.files}
+        arrays = {name: file[name] for name in ARRAYS if name in file.files}
+    for name, values in arrays.items():
+        if not isinstance(values, np.ndarray):
+            raise ValueError(f"{name!r} is no array")
     for name in ("paths", "images"):
         if name not in arrays:
             raise UsageError(
@@ -240,7 +248,8 @@ def _read(full, path, photos, changed):
 
 def _strings(path, arrays, name):
     values = arrays.get(name, np.array([], dtype=str))
-    if values.ndim != 1 or (values.dtype.kind != "U" and len(values)):
+    is_text = values.dtype.kind == "U" and values.dtype.itemsize > 0
+    if values.ndim != 1 or (len(values) and not is_text):
         raise UsageError(
             f"--embeddings: {name} in {path!r} is no array of text (n,); save"
             f" np.array({name}, dtype=str)"
@@ -250,16 +259,18 @@ def _strings(path, arrays, name):
 
 def _rows(path, arrays, name, n):
     values = arrays.get(name, np.zeros((0, 0)))
-    if values.dtype.kind not in "fiu" or values.ndim != 2 or len(values) != n:
+    is_empty = values.size == 0 and n > 0
+    if values.dtype.kind not in "fiu" or values.ndim != 2 or len(values) != n or is_empty:
         raise UsageError(
-            f"--embeddings: {name} in {path!r} has the shape {values.shape}, and must have {n} rows"
-            " of numbers, one for each text or path"
+            f"--embeddings: {name} in {path!r} has the shape {values.shape} and the type"
+            f" {values.dtype}, and must have {n} rows of real numbers, one for each text or path"
         )
     return values.astype(np.float64 if values.dtype == np.float64 else np.float32)
 
 
 def _texts(path, arrays, name, of_texts, width):
     names = _strings(path, arrays, name)
+    refuse_control(f"--embeddings: {name} in {path!r}", names)
     if not names and of_texts not in arrays:
         return [], np.zeros((0, width))
     if not names:

@@ -2,8 +2,12 @@
 
 import io
 import os
+import re
 import sys
 from contextlib import contextmanager, suppress
+
+# Characters that a terminal obeys: controls, and marks that change the direction of what follows.
+CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
 
 
 class UsageError(ValueError):
@@ -11,7 +15,12 @@ class UsageError(ValueError):
 
 
 def say(message):
-    print(message, file=sys.stderr)
+    print(escaped(message), file=sys.stderr)
+
+
+def escaped(text):
+    """Text as a terminal may have it: names of files and classes may hold anything. Lines stay."""
+    return CONTROL.sub(lambda sign: sign[0] if sign[0] == "\n" else ascii(sign[0])[1:-1], text)
 
 
 class _Forgiving:

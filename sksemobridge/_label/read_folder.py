@@ -12,8 +12,8 @@ from .._utils.files import digest_of
 from .._utils.validation import listed, warn_caller
 from ..datasets import load_image_folder
 from ..datasets._folder import COPIES_MARK, existing_folder, list_files
-from .class_names import spoken
-from .corrections import is_own_table, read_corrections
+from .class_names import refuse_control, spoken
+from .corrections import is_own_table, read_corrections, refuse_predictions
 from .embeddings_file import EmbeddingsOfFile, read_embeddings, text_encoder_of
 from .events import ANSWERS, PictureEvent
 from .folder_job import FolderJob, Given, LabelledImages, has_text, model_names
@@ -50,6 +50,8 @@ def read_given(options, answers=None, *, progress=False):
     corrections = {}
     if options.corrections is not None:
         corrections = read_corrections(options.corrections, classes)
+        if options.out is not None:
+            refuse_predictions(options.corrections, corrections, options.out)
     folders = {"photos": options.photos, "shots": options.shots}
     pictures = Pictures(folders, {"photos": files, "shots": paths})
     said = read_said(answers, pictures, classes, corrections)
@@ -223,6 +225,7 @@ def _read_shots(folder):
         raise UsageError(
             f"--shots: the name of the folder {unreadable[0]!r} is not UTF-8; give it another"
         )
+    refuse_control("--shots", folders)
     with warnings.catch_warnings():
         # They are classes here.
         warnings.filterwarnings("ignore", ".*sub-folders without images")

@@ -4,12 +4,13 @@ import csv
 import io
 import os
 import re
+from datetime import date, time
 from pathlib import Path
 
 from .._texts.prompts import ENSEMBLE_TEMPLATES
 from .._utils.validation import as_words, warn_caller
 from ..encoders._source import architecture
-from .class_names import NONE_OF_THESE, spoken
+from .class_names import NONE_OF_THESE, refuse_control, spoken
 from .messages import UsageError, naming
 from .options import check_packages
 
@@ -78,6 +79,7 @@ def read_classes(text):
             label.encode()
         except UnicodeEncodeError:
             raise UsageError(f"--classes: the name {label!r} is not UTF-8") from None
+    refuse_control("--classes", labels)
     return labels
 
 
@@ -102,8 +104,8 @@ def puzzling_names(names, models):
 
 
 def read_rows(option, path):
-    """Rows of cells, without empty rows. Commas, semicolons and tabs separate cells, or they are of
-    Excel.
+    """Rows of cells, without empty rows. Commas, semicolons and tabs separate cells, or what a
+    first line such as `sep=;` says, or they are of Excel.
     """
     if Path(path).suffix.lower() == ".xlsx":
         rows = _read_excel(option, path)
@@ -116,12 +118,27 @@ def _read_csv(option, path):
     try:
         with naming(option), open(path, encoding="utf-8-sig", newline="") as file:
             text = file.read()
-        separator = max(",;\t", key=text.partition("\n")[0].count)
-        return list(csv.reader(io.StringIO(text, newline=""), delimiter=separator))
-    except (UnicodeDecodeError, csv.Error) as error:
+    except UnicodeDecodeError as error:
         raise UsageError(
             f"{option}: {path!r} is no table in UTF-8 (in Excel: CSV UTF-8): {error}"
         ) from error
+    if hint := re.match(r"sep=([^\w\"\r\n])\r?\n", text):  # of Excel
+        separator, text = hint[1], text[hint.end() :]
+    else:
+        separator = max(",;\t", key=text.partition("\n")[0].count)
+    rows, n_before = [], int(hint is not None)
+    begins = n_before + 1
+    lines = csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True)
+    try:
+        for row in lines:
+            rows.append(row)
+            begins = n_before + lines.line_num + 1
+    except csv.Error as error:
+        raise UsageError(
+            f"{option}: the cells of line {begins} of {path!r} cannot be told apart ({error}); a"
+            ' cell that begins with a quote (") ends with one'
+        ) from error
+    return rows
 
 
 def _read_excel(option, path):
@@ -138,4 +155,16 @@ def _read_excel(option, path):
         raise
     except Exception as error:
         raise UsageError(f"{option}: {path!r} is no workbook of Excel: {error}") from error
+    _refuse_dates(option, path, cells)
     return [["" if cell is None else str(cell) for cell in row] for row in cells]
+
+
+def _refuse_dates(option, path, cells):
+    """Where a cell is the name of a class, Excel made a date of it. A burst may be one."""
+    for number, row in enumerate(cells if option != "--bursts" else (), start=1):
+        for cell in row:
+            if isinstance(cell, date | time):
+                raise UsageError(
+                    f"{option}: in {path!r}, Excel has the date {str(cell)!r} in row {number},"
+                    " perhaps made of a name; make the column text, and type the cell again"
+                )

@@ -331,3 +331,21 @@ def test_the_last_event_of_a_number_is_taken_back(begun):
     assert undone(answers.events) == {0}
     answers.append("undo", of=second.id)
     assert undone(answers.events) == {0, 1}
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="other systems have no such files")
+def test_a_pipe_is_refused_at_once():
+    os.mkfifo("pipe.jsonl")
+    with pytest.raises(ValueError, match=r"--answers: 'pipe.jsonl' is no regular file"):
+        Answers("pipe.jsonl")
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-32"])
+def test_answers_in_another_encoding_are_refused_and_kept(begun, encoding):
+    answers = begun()
+    say(answers, "a.png")
+    content = answers.path.read_text().encode(encoding)
+    answers.path.write_bytes(content)
+    with pytest.raises(ValueError, match=r"is in UTF-(16|32).*; save it as UTF-8"):
+        Answers(answers.path)
+    assert answers.path.read_bytes() == content

@@ -21,7 +21,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 
 import sksemobridge
-from sksemobridge import CLIPImageEncoder, make_few_shot_pipeline, predict_folder
+from sksemobridge import CLIPImageEncoder, label_folder, make_few_shot_pipeline, predict_folder
 from sksemobridge._label.answers_file import Answers
 from sksemobridge._label.command import main
 from sksemobridge._label.events import PictureEvent
@@ -532,3 +532,41 @@ def test_a_run_resolves_the_path_of_a_picture_once_and_its_report_once_more(labe
         label(f"{SHOTS} {options}")
         pictures = [path for path in resolved if str(path).endswith(".png")]
         assert len(pictures) <= n * len({*pictures})
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such names")
+def test_names_cannot_make_the_terminal_do_anything(label):
+    odd = "a\x1b[31m\a\u202e.png"
+    Path("photos", odd).write_bytes(b"no image")
+    said = label(f"{SHOTS} --out labels.csv")[1]
+    assert "a\\x1b[31m\\x07\\u202e.png" in said
+    assert not {"\x1b", "\a", "\u202e"} & {*said}
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such names")
+def test_a_class_with_control_characters_is_refused(label):
+    Path("shots/a\x1b[2J").mkdir()
+    said = label(f"{SHOTS} --out labels.csv")
+    assert said[0] == 2
+    assert r"--shots: the name 'a\x1b[2J' has control characters; leave them out" in said[1]
+    with pytest.raises(ValueError, match="--classes: the name .* has control characters"):
+        label_folder("photos", classes=["bird", "clo\u200fck"], model="mini")
+
+
+def test_predictions_do_not_become_answers(label):
+    label(f"{SHOTS} --out labels.csv")
+    rows = rows_of("labels.csv")
+    again = f"{SHOTS} --out labels.csv --overwrite --corrections"
+    rows = [row for row in rows if row["label"]]
+    lines = [f"{row['path']},{row['label']}\n" for row in rows]
+    Path("list.csv").write_text("".join(lines))
+    status, said = label(f"{again} list.csv")
+    assert status == 2
+    assert "'list.csv' labels every image as 'labels.csv' does, so these are predictions" in said
+    assert "--corrections labels.csv" in said
+    # A part of them may be what somebody looked at, and so may all if one is other.
+    for checked in (lines[1:], [f"{rows[0]['path']},apple\n", *lines[1:]]):
+        Path("list.csv").write_text("".join(checked))
+        assert label(f"{again} list.csv")[0] == 1
+    # The same answers again.
+    assert label(f"{again} list.csv")[0] == 1

@@ -1,7 +1,9 @@
 """A folder with embeddings that the user has already."""
 
+import io
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -165,6 +167,52 @@ def test_a_file_without_names_needs_classes(place):
 def test_names_of_one_class_are_refused(place):
     write(names=["bird", "Bird", "clock"])
     with pytest.raises(ValueError, match="one class twice: 'bird'"):
+        label_folder("photos", embeddings="e.npz")
+
+
+def header(shape, dtype="<f4"):
+    """An array without its numbers, as numpy.savez writes it."""
+    file = io.BytesIO()
+    parts = {"descr": dtype, "fortran_order": False, "shape": shape}
+    np.lib.format.write_array_header_1_0(file, parts)
+    return file.getvalue()
+
+
+def write_part(name, content):
+    """Put a part of any kind into a file of embeddings."""
+    with zipfile.ZipFile("e.npz") as file:
+        parts = {part: file.read(part) for part in file.namelist()}
+    with zipfile.ZipFile("e.npz", "w") as file:
+        for part, old in (parts | {f"{name}.npy": content}).items():
+            file.writestr(part, old)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("images", header((10**12, 4)), "Unable to allocate"),
+        ("paths", header((10**12,), "<U0"), "paths in 'e.npz' is no array of text"),
+        ("texts", header((10**6, 4)), "EOF"),
+        ("images", b"nothing", "'images' is no array"),
+    ],
+)
+def test_what_a_part_really_holds_is_said(place, name, content, message):
+    write()
+    write_part(name, content)
+    with pytest.raises(ValueError, match=f"--embeddings: .*{message}"):
+        label_folder("photos", embeddings="e.npz")
+
+
+def test_parts_that_nothing_needs_are_not_read(place):
+    write()
+    write_part("layers", header((10**12, 4)))
+    assert label_folder("photos", embeddings="e.npz").table["label"].notna().sum() == 6
+
+
+def test_a_single_array_under_another_name_is_no_archive(place):
+    np.save("e.npy", np.zeros((6, 4)))
+    Path("e.npy").rename("e.npz")
+    with pytest.raises(ValueError, match="it is no archive .numpy.save writes one array"):
         label_folder("photos", embeddings="e.npz")
 
 

@@ -1,7 +1,9 @@
 """Tables that users hand to the command."""
 
+from datetime import datetime
 from pathlib import Path
 
+import openpyxl
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -13,6 +15,7 @@ from sksemobridge._label.user_tables import (
     puzzling_names,
     read_classes,
     read_names,
+    read_rows,
     with_formulas,
     without_formulas,
 )
@@ -96,6 +99,38 @@ def test_a_list_of_corrections_with_a_comma_without_quotes_is_refused():
         UsageError, match=r"more than path and label, \['a.*; keep these two columns"
     ):
         corrections("a,b.png,bird\n")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("path\n1.png\n", r"has a line without a label, \['path'\]; for none of the classes write"),
+        ("1.png,bird\na.png\n", r"has a line without a label, \['a.png'\]"),
+        ('path,label\n1.png,"bird\na.png,b\n', "cells of line 2 .* cannot be told apart"),
+        ('sep=;\n1.png;"bi"rd\n', "cells of line 2 .* ends with one"),
+        ("1.png,bi\x1b[31mrd\n", r"the name 'bi\\x1b\[31mrd' has control characters"),
+    ],
+)
+def test_a_list_that_does_not_say_what_it_means_is_refused(text, message):
+    with pytest.raises(UsageError, match=f"--corrections: .*{message}"):
+        corrections(text)
+
+
+@pytest.mark.parametrize(
+    "text", ["sep=;\r\n1.png;bird\r\n", "PATH,LABEL\n1.png,bird", "Label;File\nbird;1.png"]
+)
+def test_hints_and_headers_of_spreadsheets_are_read(text):
+    assert corrections(text) == {"1.png": "bird"}
+
+
+def test_a_date_that_excel_made_of_a_name_is_refused():
+    book = openpyxl.Workbook()
+    for row in (["path", "label"], ["1.png", datetime(2026, 3, 5)]):
+        book.active.append(row)
+    book.save("dates.xlsx")
+    with pytest.raises(UsageError, match="has the date '2026-03-05 00:00:00' in row 2"):
+        read_corrections("dates.xlsx", [])
+    assert read_rows("--bursts", "dates.xlsx")[1] == ["1.png", "2026-03-05 00:00:00"]
 
 
 @pytest.mark.parametrize("separator", [",", ";", "\t"])

@@ -10,7 +10,7 @@ from ...encoders._heads import ImageReadError
 from ..class_names import NONE_OF_THESE, spoken
 from ..events import ANSWERS
 from ..folder_table import plain
-from ..messages import UsageError
+from ..messages import CONTROL, UsageError
 from ..said import fold, last_undoable
 from .learner import Learner
 from .picture_files import PictureFiles
@@ -262,8 +262,8 @@ class Session:
     def _new_name(text):
         if not text.strip() or len(text) > MOST_LETTERS or len(text.splitlines()) > 1:
             raise Refused(f"The name of a new class is one line of at most {MOST_LETTERS} letters.")
-        if plain(text) != text or not spoken(text):
-            raise Refused("The name of a new class has letters.")
+        if plain(text) != text or not spoken(text) or CONTROL.search(text.strip()):
+            raise Refused("The name of a new class has letters, and no control characters.")
         return text.strip()
 
     # What is known of the pictures

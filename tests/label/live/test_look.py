@@ -35,6 +35,16 @@ def test_a_page_has_what_nobody_saw_under_its_predicted_label(session):
     assert not {*numbers(later)} & {*numbers(groups)}
 
 
+def test_a_request_that_does_not_fit_is_refused_as_such(live):
+    page = live()
+    assert page.act("look", name=5, n_images=3) == (400, {"failed": "The request does not fit."})
+    failed = page.act("add", names=["owl\x1b[31m"])
+    assert failed == (
+        409,
+        {"failed": "The name of a new class has letters, and no control characters."},
+    )
+
+
 def test_two_tabs_get_other_pictures(session):
     first, _ = next_pictures(session, "a", 12)
     second, _ = next_pictures(session, "b", 12)
