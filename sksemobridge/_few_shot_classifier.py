@@ -35,9 +35,9 @@ class FewShotClassifier(ShotClassifier, LinearClassifier):
         prompts.
     class_names : mapping, sequence, "ignore" or None, default=None
         A mapping from labels to names (None: no text), or a list of names in the order of the
-        sorted labels. By default the label is the name, and `_` is read as a space. `"ignore"` uses
-        no names. Tools of scikit-learn that number the labels, such as `StackingClassifier` and
-        `cross_val_predict` of probabilities, hide the names: then only a list tells them.
+        sorted labels. By default the label is the name, if it is text, and `_` is read as a space.
+        `"ignore"` uses no names. Tools such as `VotingClassifier` number labels that are text. The
+        sorted list of all labels, or a mapping whose keys they are, names their numbers too.
     vocabulary : "auto", sequence of str or None, default="auto"
         Words that help if classes have no names. `"auto"` is a bundled list.
     priors : array-like of shape (C,), Series, mapping, "shots" or None, default=None
@@ -180,12 +180,14 @@ class FewShotClassifier(ShotClassifier, LinearClassifier):
     def _fit_state(self, read, texts):
         # The method gets the classes with shots. Others have only a name.
         known = number_classes_with_shots(read.memory.grouped_shots, texts, len(read.classes))
+        # Embedding thousands of words takes long, so it needs to be meant.
+        is_meant = self.text_encoder is None or self._ignores_names()
         fit = fit_shots(
             known.shots,
             known.texts,
             read.classes[known.classes],
             self.text_encoder,
-            self.vocabulary,
+            self.vocabulary if is_meant else None,
             self.label_noise,
             self.store_held_out,
         )

@@ -18,7 +18,6 @@ from ._shot_classifier import ShotClassifier, number_classes_with_shots
 from ._utils.array_api import astype, to_numpy
 from ._utils.sklearn import Interval, StrOptions, checks_parameters
 from ._utils.validation import (
-    is_in_search,
     listed,
     positions,
     validate_embeddings,
@@ -61,9 +60,9 @@ class SeMoBridgeClassifier(ShotClassifier):
         prompts.
     class_names : mapping, sequence, "ignore" or None, default=None
         A mapping from labels to names (None: no text), or a list of names in the order of the
-        sorted labels. By default the label is the name, and `_` is read as a space. `"ignore"` uses
-        no names. Tools of scikit-learn that number the labels, such as `StackingClassifier` and
-        `cross_val_predict` of probabilities, hide the names: then only a list tells them.
+        sorted labels. By default the label is the name, if it is text, and `_` is read as a space.
+        `"ignore"` uses no names. Tools such as `VotingClassifier` number labels that are text. The
+        sorted list of all labels, or a mapping whose keys they are, names their numbers too.
     solver : {"closed_form", "lbfgs", "adamw"}, default="closed_form"
         How the bridge is computed. `"closed_form"` needs no training. `"adamw"` is the training of
         the paper, step for step (SeMoBridge-T). `"lbfgs"` minimises the same loss, many times
@@ -261,8 +260,8 @@ class SeMoBridgeClassifier(ShotClassifier):
             Equal values mark copies of one image (augmentations). They are held out together where
             the shots estimate numbers or the temperature.
         X_val, y_val : array-likes of shape (m, D) and (m,), or None, default=None
-            Validation images that are no shots, and their labels. In a search of scikit-learn they
-            must not be as many as the images: it would cut them as it cuts these.
+            Validation images that are no shots, and their labels. A search of scikit-learn cuts
+            what has as many rows as the images to its folds, so these too, if they are as many.
         sample_weight_val : array-like of shape (m,) or None, default=None
             Weight of each validation image.
 
@@ -366,11 +365,6 @@ class SeMoBridgeClassifier(ShotClassifier):
         X = to_numpy(validate_embeddings(self, X, reset=True, name="X_val"))
         if X.shape[1] != (width := memory.shots.X.shape[1]):
             raise ValueError(f"X_val has {X.shape[1]} features, but X has {width}.")
-        if len(X) == len(memory.shot_of_row) and is_in_search():
-            raise ValueError(
-                "In a search, scikit-learn cuts an X_val that has as many rows as X. Leave one of"
-                " them out, or search without X_val."
-            )
         y, weight = validate_labels(y, len(X)), validate_weights(sample_weight, len(X))
         codes = positions(classes, y)
         if (codes < 0).any():

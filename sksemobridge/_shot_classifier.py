@@ -18,10 +18,9 @@ from ._fitted import FittedState, ReadShots, require_shots
 from ._model.class_means import effective_numbers
 from ._model.shots import Rows, ShotMemory, Shots
 from ._texts.encode import ClassTexts, read_texts
-from ._texts.prompts import ClassPrompts, describe_classes, is_sequence
+from ._texts.prompts import ClassPrompts, describe_classes, is_sequence, why_unread
 from ._utils.validation import (
     check_text_encoder,
-    is_numbered_by_sklearn,
     positions,
     require_width,
     validate_classes,
@@ -108,7 +107,7 @@ class ShotClassifier(EmbeddingClassifier):
     def _describe(self, classes, known_names):
         """`ClassPrompts` of the classes."""
         without_texts = ClassPrompts([None] * len(classes), [None] * len(classes))
-        if isinstance(self.class_names, str) and self.class_names == "ignore":
+        if self._ignores_names():
             return without_texts
         if self.text_encoder is None:
             if self.class_names is not None or any(isinstance(label, str) for label in classes):
@@ -118,15 +117,16 @@ class ShotClassifier(EmbeddingClassifier):
                     " to use them."
                 )
             return without_texts
-        nameless = self.class_names is None and not isinstance(self.prompts, Mapping)
-        takes_any_text = getattr(self.text_encoder, "open_vocabulary", False)
-        if nameless and takes_any_text and is_numbered_by_sklearn(classes.tolist()):
-            # The user's labels may be words, which are not known here. "0" is none. An encoder that
-            # knows some texts only says so in an error.
+        why = why_unread(classes.tolist(), self.prompts, self.class_names, known_names)
+        if why is not None:
+            warn_caller(why)
             return without_texts
         return describe_classes(
             classes, self.text_encoder, self.prompts, self.class_names, known_names
         )
+
+    def _ignores_names(self):
+        return isinstance(self.class_names, str) and self.class_names == "ignore"
 
     def _log_prior(self, memory, classes):
         """Logarithms of `priors`. A class without shots counts as if it had one."""

@@ -16,7 +16,7 @@ from ._model.mixture import Known
 from ._model.pool import sorted_sample
 from ._model.unlabeled import terms_with_unlabeled, typical_of_names
 from ._texts.encode import embed_classes, read_logit_scale
-from ._texts.prompts import ClassPrompts, describe_classes, is_sequence
+from ._texts.prompts import ClassPrompts, describe_classes, is_sequence, why_unread
 from ._utils.sklearn import checks_parameters
 from ._utils.validation import (
     check_text_encoder,
@@ -133,6 +133,9 @@ class ZeroShotClassifier(LinearClassifier):
 
     def _describe(self, classes, known_names):
         """`ClassPrompts` of the classes. Refuses classes without a name."""
+        why = why_unread(classes.tolist(), self.prompts, self.class_names, known_names)
+        if why is not None:
+            raise ValueError(why)
         class_prompts = describe_classes(
             classes, self.text_encoder, self.prompts, self.class_names, known_names
         )

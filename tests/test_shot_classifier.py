@@ -10,17 +10,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.special import softmax
 from sklearn.base import clone
-from sklearn.ensemble import StackingClassifier
-from sklearn.linear_model import LogisticRegression
-from sklearn.model_selection import cross_val_predict
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer
 from threadpoolctl import threadpool_limits
 
-from sksemobridge import CLIPImageEncoder, CLIPTextEncoder, FewShotClassifier, SeMoBridgeClassifier
+from sksemobridge import FewShotClassifier, SeMoBridgeClassifier
 
 from .conftest import World, every_model, peak_memory
-from .encoder_helpers import some_emoji
 from .versions import needs_sklearn
 
 
@@ -267,23 +263,3 @@ def test_weights_and_groups_reach_the_classifier_through_a_pipeline(world):
         pipeline = make_pipeline(FunctionTransformer(), classifier).fit(X, y, **shots)
     expected = world.classifier().fit(X, y, **shots).predict_proba(X)
     np.testing.assert_array_equal(pipeline.predict_proba(X), expected)
-
-
-@pytest.mark.parametrize("numbering", ["cross_val_predict", "stacking"])
-def test_a_tool_that_numbers_the_labels_sets_off_no_warning(kind, numbering):
-    names = ["bird", "clock", "fruit"]
-    images, y = some_emoji(names, 8)
-    X = CLIPImageEncoder("mini", "bundled").transform(images)
-    encoder = CLIPTextEncoder("mini", "bundled")
-    for class_names in (None, names):
-        classifier = kind(encoder, class_names=class_names)
-        if numbering == "stacking":
-            stack = StackingClassifier([("a", classifier)], LogisticRegression(), cv=2).fit(X, y)
-            assert stack.score(X, y) > 0.6
-            has_names = stack.estimators_[0].text_embeddings_ is not None
-            assert has_names == (class_names is not None)
-        else:
-            proba = cross_val_predict(classifier, X, y, cv=2, method="predict_proba")
-            assert np.mean(np.array(names)[proba.argmax(axis=1)] == y) > 0.6
-    with pytest.warns(UserWarning, match="labels are not text"):
-        kind(encoder).fit(X, np.searchsorted(names, y))

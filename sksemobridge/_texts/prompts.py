@@ -6,7 +6,14 @@ from itertools import repeat
 
 import numpy as np
 
-from .._utils.validation import NUMBERED, as_words, listed, warn_caller
+from .._utils.validation import (
+    NUMBERED,
+    as_words,
+    is_whole,
+    labels_of_numbers,
+    listed,
+    warn_caller,
+)
 
 # The authors of CLIP found that these seven templates together work best on ImageNet.
 ENSEMBLE_TEMPLATES = (
@@ -39,6 +46,29 @@ class ClassPrompts:
         return ClassPrompts(list(names), list(prompts))
 
 
+def why_unread(labels, prompts, class_names, known_names):
+    """Why the sorted labels have no texts, or None if they have. The other arguments are those of
+    `describe_classes`.
+    """
+    names = class_names
+    if names is None and isinstance(prompts, Mapping):
+        names = prompts
+    if isinstance(labels[0], str):
+        return None
+    if names is None:
+        return (
+            f"The labels ({_listed(labels, 3)}) are not text, so they are no names, and no texts"
+            f" are used. Pass class_names, a mapping from labels to names. {NUMBERED}"
+        )
+    if set(labels) == {0, 1} and len(names) > 2 and not known_names:
+        return (
+            f"The labels are 0 and 1, but {len(names)} classes have names. Tools that compare some"
+            " classes with others number these two sides so, and no texts are used. If 0 and 1 are"
+            " labels of yours, pass the names of these two only."
+        )
+    return None
+
+
 def describe_classes(classes, text_encoder, prompts, class_names, known_names):
     """`ClassPrompts` of sorted labels. `prompts` and `class_names` are those of
     `FewShotClassifier`.
@@ -46,14 +76,12 @@ def describe_classes(classes, text_encoder, prompts, class_names, known_names):
     `known_names` are those of earlier calls, by label. It warns if two classes have the same
     prompts.
     """
+    class_names = _without_pandas(class_names)
     labels = classes.tolist()
+    if isinstance(class_names, Mapping):
+        labels = _labels_of_user(labels, class_names, known_names)
     names = name_classes(labels, class_names, known_names)
     is_mapping = isinstance(prompts, Mapping)
-    if class_names is None and not is_mapping and not isinstance(labels[0], str):
-        warn_caller(
-            f"The labels are not text, so the text encoder reads '{labels[0]}' as a name. "
-            f"Pass class_names, a mapping from labels to names. {NUMBERED}"
-        )
     if getattr(text_encoder, "takes_class_names", False):
         prompts = "{}"
     spoken, takes_any_text = (
@@ -77,7 +105,21 @@ def describe_classes(classes, text_encoder, prompts, class_names, known_names):
     return ClassPrompts(names, lists)
 
 
-def name_classes(labels, class_names=None, known_names=None):
+def _labels_of_user(labels, class_names, known_names):
+    """The labels of the user, which a tool may have numbered."""
+    found = labels_of_numbers(labels, class_names)
+    n = len(labels)
+    if found != labels and not known_names and 1 < n < len(class_names) and labels == [*range(n)]:
+        # A fold lacks the last classes, or the tool knows of fewer labels.
+        warn_caller(
+            f"The labels 0 to {n - 1} are read as the first {n} of the {len(class_names)} sorted"
+            " keys of class_names. If you have labels for a part of the keys only, leave the other"
+            " keys out: a tool that numbers labels counts those that it sees."
+        )
+    return found
+
+
+def name_classes(labels, class_names=None, known_names=()):
     """The name of each of the sorted labels. It is None if a mapping says so.
 
     The `known_names` of earlier calls stay if a list no longer fits the classes.
@@ -85,10 +127,6 @@ def name_classes(labels, class_names=None, known_names=None):
     own = [as_words(str(label)) for label in labels]
     if class_names is None:
         return own
-    if _is_series(class_names):
-        if not class_names.index.is_unique:
-            raise ValueError("class_names is a Series that has a label twice in its index.")
-        class_names = class_names.to_dict()
     if isinstance(class_names, Mapping):
         _refuse_unnamed([label for label in labels if label not in class_names])
         names = [
@@ -107,9 +145,11 @@ def name_classes(labels, class_names=None, known_names=None):
             "class_names is a set, which has no order. Give a mapping from labels to names, or a"
             " list."
         )
-    # A tool may have turned labels into numbers. So names are not compared with their labels.
+    # Numbers are places in the list, so they are not compared with the names.
     names = [as_words(_check_name(name)) for name in class_names]
-    if len(names) == len(labels) and set(known_names or ()) <= set(labels):
+    if all(is_whole(label) and 0 <= label < len(names) for label in [*labels, *known_names]):
+        return [names[int(label)] for label in labels]
+    if len(names) == len(labels) and set(known_names) <= set(labels):
         _check_order(labels, own, names)
         return names
     if known_names:
@@ -120,7 +160,8 @@ def name_classes(labels, class_names=None, known_names=None):
     if set(own) <= set(names):
         return own
     raise ValueError(
-        f"class_names has {len(names)} names for {len(labels)} classes ({_listed(labels)})."
+        f"class_names has {len(names)} names for {len(labels)} classes ({_listed(labels)}), so"
+        " nobody can tell which name is whose. Give a mapping from labels to names."
     )
 
 
@@ -224,6 +265,15 @@ def is_sequence(class_names):
 def _is_series(class_names):
     """Whether `class_names` is a pandas Series, without importing pandas."""
     return hasattr(class_names, "to_dict") and hasattr(class_names, "index")
+
+
+def _without_pandas(class_names):
+    """`class_names`, in which a Series has become a mapping."""
+    if not _is_series(class_names):
+        return class_names
+    if not class_names.index.is_unique:
+        raise ValueError("class_names is a Series that has a label twice in its index.")
+    return class_names.to_dict()
 
 
 def _check_name(name):

@@ -3,6 +3,7 @@
 import os
 import sys
 import warnings
+from numbers import Real
 
 import numpy as np
 from sklearn.utils import assert_all_finite, check_array, check_consistent_length, column_or_1d
@@ -12,14 +13,10 @@ from sklearn.utils.validation import validate_data
 from .array_api import is_foreign, namespace, to_numpy
 from .sklearn import check_sample_weight
 
-# Tools of scikit-learn that fit their members to numbered labels.
-NUMBERING_MODULES = ("sklearn.ensemble.", "sklearn.multiclass", "sklearn.semi_supervised.")
-# The module of its cross-validation.
-VALIDATION = "sklearn.model_selection._validation"
 # What to do where a number stands for a name.
 NUMBERED = (
-    "If your labels are text and a tool of scikit-learn has numbered them, pass the sorted names as"
-    " a list: class_names=[...]."
+    "If a tool has numbered your labels, let them be text, and pass class_names as a mapping from"
+    " them to names, or as their sorted list: both name the numbers too."
 )
 
 
@@ -41,29 +38,19 @@ def warn_caller(message, category=UserWarning, *, advice=""):
     warnings.warn(warning, stacklevel=level)
 
 
-def is_numbered_by_sklearn(labels):
-    """Whether scikit-learn has numbered the labels of its user: they are 0, 1 and so on, and come
-    from a tool that does so.
+def is_whole(label):
+    """Whether a label is a whole number, and no boolean."""
+    return isinstance(label, Real) and not isinstance(label, bool) and float(label).is_integer()
+
+
+def labels_of_numbers(labels, keys):
+    """The labels of a user, which a tool has numbered: number k is the k-th of the sorted keys, if
+    all of them are text. Other labels stay.
     """
-    return labels == list(range(len(labels))) and any(
-        # This function is the part of `cross_val_predict` that also runs in other processes.
-        module.startswith(NUMBERING_MODULES)
-        or (module, function) == (VALIDATION, "_fit_and_predict")
-        for module, function in callers()
-    )
-
-
-def is_in_search():
-    """Whether scikit-learn fits an estimator to a part of the data, to score it on the rest."""
-    return (VALIDATION, "_fit_and_score") in callers()
-
-
-def callers():
-    """Module and function of each call that led here."""
-    frame = sys._getframe(1)
-    while frame:
-        yield frame.f_globals.get("__name__", ""), frame.f_code.co_name
-        frame = frame.f_back
+    if not all(isinstance(key, str) for key in keys) or not all(map(is_whole, labels)):
+        return labels
+    keys = sorted(keys)
+    return [keys[int(label)] if 0 <= label < len(keys) else label for label in labels]
 
 
 def listed(items, limit=5):

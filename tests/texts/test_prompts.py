@@ -7,9 +7,8 @@ import pytest
 from sklearn.base import clone
 from sklearn.ensemble import VotingClassifier
 from sklearn.linear_model import LogisticRegression
-from sklearn.model_selection import cross_val_predict
 
-from sksemobridge import CLIPTextEncoder, FewShotClassifier, PrecomputedTextEncoder
+from sksemobridge import CLIPTextEncoder, FewShotClassifier
 from sksemobridge._texts.prompts import build_prompts, name_classes
 
 from ..conftest import TEMPLATE, World, every_model
@@ -85,24 +84,130 @@ def test_tools_that_number_the_labels_change_nothing_with_a_list_of_names(world,
     assert member.class_names_.tolist() == NAMES
 
 
+# Labels that a tool has numbered
+
+NAMED_BY_LABEL = {"n1": "bird", "n2": "cat", "n3": "dog", "n4": "fire truck", "n5": "hot dog"}
+
+
+@pytest.mark.parametrize(
+    "names", [NAMES, OWN, dict(reversed(OWN.items())), pd.Series(OWN), NAMED_BY_LABEL]
+)
+@pytest.mark.parametrize("kept", [[0, 1, 2, 3, 4], [0, 2], [1, 4], [2, 3, 4], [3]])
+def test_a_number_is_named_by_its_place_among_the_sorted_labels(world, make, names, kept):
+    X, y = world.draw(3)
+    codes = world.codes(y)
+    rows = np.isin(codes, kept)
+    fitted = make(world, class_names=names).fit(X[rows], codes[rows])
+    assert fitted.class_names_.tolist() == [NAMES[code] for code in kept]
+    assert fitted.classes_.tolist() == kept
+
+
+@pytest.mark.parametrize("numbered", [np.int8, np.float64])
+def test_prompts_and_none_are_found_by_the_label_of_a_number(world, numbered):
+    X, y = world.draw(3)
+    codes = world.codes(y).astype(numbered)
+    prompts = {f"n{i + 1}": [TEMPLATE.format(name)] for i, name in enumerate(NAMES)}
+    names = NAMED_BY_LABEL | {"n3": None}
+    fitted = world.classifier(class_names=names).set_params(prompts=prompts).fit(X, codes)
+    assert fitted.class_names_.tolist() == ["bird", "cat", None, "fire truck", "hot dog"]
+    assert fitted.prompts_[3] == [TEMPLATE.format("fire truck")]
+
+
+def test_numbered_classes_may_come_later(world):
+    X, y = world.draw(3)
+    codes = world.codes(y)
+    early = codes != 3
+    for names in (OWN, NAMES):
+        fitted = world.classifier(class_names=names).fit(X[early], codes[early])
+        assert fitted.with_classes(range(5)).class_names_.tolist() == NAMES
+        assert fitted.partial_fit(X, codes).class_names_.tolist() == NAMES
+
+
 @pytest.mark.parametrize(
     "params",
     [
-        {},
-        {"class_names": {"cat": "cat", "dog": "dog"}},
-        {"prompts": {"cat": ["cat"], "dog": ["dog"]}},
+        {"class_names": OWN},
+        {"class_names": NAMES},
+        {"class_names": dict(enumerate(NAMES))},
+        {"prompts": {i: [TEMPLATE.format(name)] for i, name in enumerate(NAMES)}},
     ],
 )
-@pytest.mark.filterwarnings("ignore:The labels are not text")
-def test_if_a_tool_numbers_the_labels_the_error_names_the_cure(params):
-    encoder = PrecomputedTextEncoder.from_joint({"cat": [1.0, 0.0, 0.2], "dog": [0.0, 1.0, 0.2]})
-    X, y = np.random.default_rng(0).normal(size=(20, 3)), ["cat", "dog"] * 10
-    with pytest.raises(
-        ValueError, match=r"numbered them, pass the sorted names .* class_names=\[\.\.\.\]"
-    ):
-        cross_val_predict(FewShotClassifier(encoder, **params), X, y, method="predict_proba")
-    cured = FewShotClassifier(encoder, **(params | {"class_names": ["cat", "dog"]}))
-    assert cross_val_predict(cured, X, y, method="predict_proba").shape == (20, 2)
+@pytest.mark.parametrize("as_label", [int, bool])
+def test_two_sides_of_a_tool_have_never_the_names_of_the_first_two_classes(
+    world, kind, params, as_label
+):
+    X, y = world.draw(3)
+    sides = np.array([as_label(name == "dog") for name in y])
+    classifier = world.classifier(kind).set_params(**params)
+    with pytest.warns(UserWarning, match="0 and 1, but 5 classes have names"):
+        assert classifier.fit(X, sides).text_embeddings_ is None
+    without = world.classifier(kind, class_names="ignore").fit(X, sides)
+    np.testing.assert_array_equal(classifier.predict_proba(X), without.predict_proba(X))
+    if as_label is int:  # with shots of the others, all have texts
+        assert len(classifier.partial_fit(X, world.codes(y)).text_embeddings_) == 5
+    with pytest.raises(ValueError, match="0 and 1, but 5 classes have names"):
+        world.zero_shot().set_params(**params).fit(X, sides)
+
+
+@pytest.mark.parametrize(
+    ("names", "labels"),
+    [
+        (dict(enumerate(NAMES, start=1)), range(5)),  # number keys are no positions
+        (dict(enumerate(NAMES[:4])), range(5)),
+        (OWN, [0, 1, 5]),
+        (OWN, [-1, 0, 1]),
+        ({"a": "cat", "b": "dog"}, [False, True]),
+        (OWN | {0: "zero"}, [0, 1, 2]),
+    ],
+)
+def test_numbers_that_are_neither_keys_nor_places_are_refused_with_the_remedy(
+    world, make, names, labels
+):
+    y = np.repeat(labels, 2)
+    X = world.draw(4)[0][: len(y)]
+    with pytest.raises(ValueError, match=r"no name for .* let them be text, and pass class_names"):
+        make(world, class_names=names).fit(X, y)
+
+
+def test_a_mapping_with_more_labels_than_a_tool_saw_is_warned_of(world):
+    X, y = world.draw(3)
+    codes = world.codes(y)
+    with pytest.warns(UserWarning, match="0 to 2 are read as the first 3 of the 5 sorted keys"):
+        world.classifier(class_names=OWN).fit(X[codes < 3], codes[codes < 3])
+
+
+@pytest.mark.parametrize("labels", [range(5), np.arange(5.0), [3, 7, 11, 13, 15], [False, True]])
+def test_labels_that_are_no_text_have_no_texts_without_names(world, kind, labels):
+    X, y = world.draw(3)
+    y = np.asarray(labels)[world.codes(y) % len(labels)]
+    classifier = world.classifier(kind)
+    for learn in (classifier.fit, classifier.partial_fit):
+        with pytest.warns(UserWarning, match="are not text, .* Pass class_names") as caught:
+            learn(X, y)
+        assert len(caught) == 1
+        assert classifier.text_embeddings_ is classifier.class_names_ is None
+    without = world.classifier(kind, class_names="ignore").fit(X, y).partial_fit(X, y)
+    np.testing.assert_array_equal(classifier.predict_proba(X), without.predict_proba(X))
+    with pytest.raises(ValueError, match="are not text, .* Pass class_names"):
+        world.zero_shot().fit(X, y)
+
+
+def test_words_are_not_embedded_for_labels_that_are_no_text(world, monkeypatch):
+    monkeypatch.setattr(CLIPTextEncoder, "_embed", None)
+    X, y = world.draw(3)
+    with pytest.warns(UserWarning, match="are not text"):
+        FewShotClassifier(CLIPTextEncoder("mini", "bundled")).fit(X, world.codes(y))
+
+
+def test_numbers_are_not_looked_up_in_prompts_by_text(world, make):
+    X, y = world.draw(2)
+    classifier = make(world).set_params(prompts={name: [TEMPLATE.format(name)] for name in NAMES})
+    with pytest.raises(ValueError, match="prompts has no entry for 0, .* pass class_names as"):
+        classifier.fit(X, world.codes(y))
+    assert classifier.set_params(class_names=NAMES).fit(X, world.codes(y)).prompts_
+
+
+# Classes that come later
 
 
 @pytest.mark.parametrize(
@@ -136,19 +241,11 @@ def test_a_sequence_never_names_another_class_than_before(world):
     assert longer.class_names_.tolist() == NAMES
 
 
-def test_classes_with_one_name_and_numbers_without_names_warn_once(world, make):
+def test_classes_with_one_name_warn_once(world, make):
     X, y = world.draw(2)
     with pytest.warns(UserWarning, match="'dog' and 'hot dog' have the same names") as caught:
         make(world, class_names=OWN | {"hot dog": "dog"}).fit(X, y)
     assert len(caught) == 1
-    classifier = make(world)
-    classifier.text_encoder.texts = [TEMPLATE.format(i) for i in range(5)]
-    with pytest.warns(UserWarning, match="labels are not text") as caught:
-        classifier.fit(X, world.codes(y))
-    assert len(caught) == 1
-    classifier.set_params(prompts={i: [TEMPLATE.format(i)] for i in range(5)}).fit(
-        X, world.codes(y)
-    )
 
 
 @pytest.mark.parametrize(
@@ -158,6 +255,7 @@ def test_classes_with_one_name_and_numbers_without_names_warn_once(world, make):
         (pd.Series(NAMES), "no name for 'bird'"),
         (pd.Series(["cat", "dog"], index=["cat", "cat"]), "twice in its index"),
         (NAMES[:4], "4 names for 5 classes"),
+        ([*NAMES[:4], "cow", "horse"], "6 names for 5 classes .* Give a mapping"),
         (set("abcde"), "which has no order"),
         (dict.fromkeys(NAMES), "no name for any class"),
         *((OWN | {"cat": name}, "a name is text") for name in (np.nan, 3, " ")),
