@@ -3,27 +3,12 @@
 from dataclasses import MISSING, dataclass, fields
 from functools import cache
 from pathlib import PurePath
+from typing import Any, NamedTuple
 
-# Fields that an event of each kind needs. `say` and `page` are answers, the rest of a page is right
-# as it was shown. `undo` takes one event back. `skip` asks later, `check` draws pictures (or none,
-# at its end). Classes are added, renamed, joined and dropped. `wrote` is a file that this wrote.
-KINDS = {
-    "say": ("pictures",),
-    "page": ("pictures",),
-    "undo": ("of",),
-    "skip": ("pictures",),
-    "check": (),
-    "add": ("names",),
-    "rename": ("names", "into"),
-    "join": ("names", "into"),
-    "drop": ("names",),
-    "wrote": ("path", "size", "sha256"),
-}
-ANSWERS = ("say", "page")
+from .class_names import NONE_OF_THESE
+
 # Largest count of classes in an event, so that it is a number for NumPy.
 MOST_COLUMNS = 2**31
-# What can be taken back.
-UNDOABLE = (*ANSWERS, "add", "rename", "join", "drop")
 
 
 @dataclass(frozen=True)
@@ -72,6 +57,74 @@ class Event:
     sha256: str | None = None
 
 
+class Kind(NamedTuple):
+    """A kind of event: all that is particular to it.
+
+    `needs` are fields that it must have, and `each_needs` those of each of its pictures. `effect`
+    changes a `Said` by an event, where `find` gives the real paths of a picture. `words` says what
+    a person did. A kind without words cannot be taken back.
+    """
+
+    needs: tuple[str, ...]
+    effect: Any = lambda said, event, find: None
+    words: Any = None
+    each_needs: tuple[str, ...] = ()
+
+
+def _names(event):
+    return ", ".join(f"“{name}”" for name in event.names)
+
+
+KINDS = {
+    # Labels of pictures by a person.
+    "say": Kind(
+        ("pictures",),
+        lambda said, event, find: said.answer(event, find),
+        lambda event: f"the answer “{event.pictures[0].label or NONE_OF_THESE}”",
+        ("label",),
+    ),
+    # The same of a page: the pictures that were not changed are right as they were shown.
+    "page": Kind(
+        ("pictures",),
+        lambda said, event, find: said.answer(event, find),
+        lambda event: f"a page of {len(event.pictures)}",
+        ("label",),
+    ),
+    # One event is taken back, see `undone`.
+    "undo": Kind(("of",)),
+    # Ask later.
+    "skip": Kind(("pictures",), lambda said, event, find: said.put_off(event, find)),
+    # Pictures of a check are drawn, or none, at its end.
+    "check": Kind(
+        (), lambda said, event, find: said.begin_or_end_check(event, find), each_needs=("shown",)
+    ),
+    # Classes.
+    "add": Kind(
+        ("names",),
+        lambda said, event, find: said.add(event.names),
+        lambda event: f"the new class {_names(event)}"
+        if len(event.names) == 1
+        else "the new classes",
+    ),
+    "rename": Kind(
+        ("names", "into"),
+        lambda said, event, find: said.rename(event.names[0], event.into),
+        lambda event: f"the name “{event.into}” for {_names(event)}",
+    ),
+    "join": Kind(
+        ("names", "into"),
+        lambda said, event, find: said.join(event.names, event.into),
+        lambda event: f"the join of {_names(event)} into “{event.into}”",
+    ),
+    "drop": Kind(
+        ("names",),
+        lambda said, event, find: said.drop(event.names),
+        lambda event: f"the drop of {_names(event)}",
+    ),
+    # A file that this command wrote.
+    "wrote": Kind(("path", "size", "sha256")),
+}
+ANSWERS = ("say", "page")
 _TYPES = {
     **dict.fromkeys(("id", "of", "size", "changed", "n_columns"), int),
     **dict.fromkeys(("pictures", "names", "likely"), list),
@@ -135,10 +188,12 @@ def event_of(data):
     values = _from_json(Event, data)
     pictures, names = tuple(map(_picture, values["pictures"])), tuple(values["names"])
     event = Event(**values | {"pictures": pictures, "names": names})
-    has_all = all(getattr(event, name) for name in KINDS[event.kind])
-    has_labels = event.kind not in ANSWERS or all(part.label is not None for part in pictures)
-    is_shown = event.kind != "check" or all(part.shown is not None for part in pictures)
-    if not (has_all and has_labels and is_shown and all(isinstance(name, str) for name in names)):
+    kind = KINDS[event.kind]
+    has_all = all(getattr(event, name) for name in kind.needs)
+    has_parts = all(
+        getattr(part, name) is not None for part in pictures for name in kind.each_needs
+    )
+    if not (has_all and has_parts and all(isinstance(name, str) for name in names)):
         raise ValueError(event.kind)
     return event
 

@@ -7,7 +7,7 @@ import numpy as np
 
 from .._share_right import Answered, weights_of_answers
 from .class_names import ClassNames
-from .events import UNDOABLE, undone
+from .events import KINDS, undone
 
 # After so many other answers, those to a check count half.
 HALF_OF_A_CHECK = 30
@@ -85,43 +85,58 @@ class Said:
         """What is said with one more event, which takes none back. `find` gives the real paths of a
         picture.
         """
-        opinions = {real: dict(said) for real, said in self.opinions.items()}
-        parts = [dict(part) for part in (self.answers, self.seen, self.skipped)]
-        counts = self.rounds, self.n_in_round
-        said = Said(self.names.copy(), *parts, self.check, opinions, *counts)
-        said._take(event, find)
+        said = replace(
+            self,
+            names=self.names.copy(),
+            answers=dict(self.answers),
+            seen=dict(self.seen),
+            skipped=dict(self.skipped),
+            opinions={real: dict(said) for real, said in self.opinions.items()},
+        )
+        said.take(event, find)
         return said
 
-    def _take(self, event, find):
-        match event.kind:
-            case "say" | "page":
-                for picture in event.pictures:
-                    for real in find(picture):
-                        self._answer(event, picture, real)
-                self._count(event)
-            case "skip":
-                for real in (real for picture in event.pictures for real in find(picture)):
-                    self.skipped.pop(real, None)
-                    self.skipped[real] = True
-            case "check" if event.pictures:
-                shown = {real: part.shown for part in event.pictures for real in find(part)}
-                self.check = Check(shown, event.among, event.id)
-            case "check" if self.check is not None:
-                done = self.checked()
-                shown = {real: label for real, label in self.check.shown.items() if real in done}
-                self.check = replace(self.check, shown=shown)
-            case "add":
-                for name in event.names:
-                    self.names.add(name)
-            case "rename":
-                self.names.rename(event.names[0], event.into)
-            case "join":
-                self.names.join(event.names, event.into)
-            case "drop":
-                for name in event.names:
-                    self.names.drop(name)
-        if event.kind in ("rename", "join", "drop"):
-            self._follow_names()
+    # What events do. A `Said` that somebody else has is not changed.
+
+    def take(self, event, find):
+        KINDS[event.kind].effect(self, event, find)
+
+    def answer(self, event, find):
+        for picture in event.pictures:
+            for real in find(picture):
+                self._answer(event, picture, real)
+        self._count(event)
+
+    def put_off(self, event, find):
+        for real in (real for picture in event.pictures for real in find(picture)):
+            self.skipped.pop(real, None)
+            self.skipped[real] = True
+
+    def begin_or_end_check(self, event, find):
+        if event.pictures:
+            shown = {real: part.shown for part in event.pictures for real in find(part)}
+            self.check = Check(shown, event.among, event.id)
+        elif self.check is not None:
+            done = self.checked()
+            shown = {real: label for real, label in self.check.shown.items() if real in done}
+            self.check = replace(self.check, shown=shown)
+
+    def add(self, names):
+        for name in names:
+            self.names.add(name)
+
+    def rename(self, name, into):
+        self.names.rename(name, into)
+        self._follow_names()
+
+    def join(self, names, into):
+        self.names.join(names, into)
+        self._follow_names()
+
+    def drop(self, names):
+        for name in names:
+            self.names.drop(name)
+        self._follow_names()
 
     def _answer(self, event, picture, real):
         label = self.names.add(picture.label) if picture.label else ""
@@ -249,7 +264,7 @@ def fold(events, find, classes=(), corrections=None):
     passed = undone(events)
     for position, event in enumerate(events):
         if position not in passed:
-            said._take(event, find)
+            said.take(event, find)
     return said
 
 
@@ -263,7 +278,7 @@ def last_undoable(events, tab, n_before, is_here):
     left = [
         (position, event)
         for position, event in reversed([*enumerate(events)])
-        if event.kind in UNDOABLE and position not in passed
+        if KINDS[event.kind].words and position not in passed
     ]
     own = (event for _, event in left if event.tab == tab and is_here(event))
     earlier = (event for position, event in left if position < n_before and is_here(event))

@@ -78,7 +78,7 @@ VALUES = {
 EVENTS = st.sampled_from([*KINDS]).flatmap(
     lambda kind: st.fixed_dictionaries(
         {"kind": st.just(kind), "who": st.text(max_size=9), "tab": NAMES}
-        | {name: VALUES[name] for name in KINDS[kind]}
+        | {name: VALUES[name] for name in KINDS[kind].needs}
     )
 )
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from ...encoders._heads import ImageReadError
 from ..class_names import NONE_OF_THESE, spoken
-from ..events import ANSWERS
+from ..events import ANSWERS, KINDS
 from ..folder_table import plain
 from ..messages import CONTROL, UsageError
 from ..said import fold, last_undoable
@@ -371,18 +371,4 @@ class Session:
 
 def in_words(event):
     """What a person did, as a sentence says it."""
-    named = ", ".join(f"“{plain(name)}”" for name in event.names)
-    match event.kind:
-        case "say":
-            label = event.pictures[0].label
-            return f"the answer “{plain(label) or NONE_OF_THESE}”"
-        case "page":
-            return f"a page of {len(event.pictures)}"
-        case "add":
-            return f"the new class {named}" if len(event.names) == 1 else "the new classes"
-        case "rename":
-            return f"the name “{plain(event.into)}” for {named}"
-        case "join":
-            return f"the join of {named} into “{plain(event.into)}”"
-        case _:
-            return f"the drop of {named}"
+    return plain(KINDS[event.kind].words(event))
