@@ -10,10 +10,9 @@ import traceback
 import warnings
 from importlib.metadata import requires, version
 
-from .messages import UsageError, escaped, forgiving_stderr, say
+from .messages import REPORT_AT, UsageError, escaped, forgiving_stderr, say
 from .options import add_options, read_options
 
-REPORT_AT = "https://github.com/sksemobridge/sksemobridge/issues"
 EPILOG = """\
 Exit status: 0 if every image has a label or belongs to none of the classes; 1 if images in PHOTOS
 could not be read (printed with the reason, and in the table); 2 for wrong arguments; 3 if the

@@ -102,9 +102,9 @@ KINDS = {
     "add": Kind(
         ("names",),
         lambda said, event, find: said.add(event.names),
-        lambda event: f"the new class {_names(event)}"
-        if len(event.names) == 1
-        else "the new classes",
+        lambda event: (
+            f"the new class {_names(event)}" if len(event.names) == 1 else "the new classes"
+        ),
     ),
     "rename": Kind(
         ("names", "into"),

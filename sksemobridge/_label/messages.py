@@ -8,6 +8,7 @@ from contextlib import contextmanager, suppress
 
 # Characters that a terminal obeys: controls, and marks that change the direction of what follows.
 CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
+REPORT_AT = "https://github.com/sksemobridge/sksemobridge/issues"
 
 
 class UsageError(ValueError):
@@ -21,6 +22,14 @@ def say(message):
 def escaped(text):
     """Text as a terminal may have it: names of files and classes may hold anything. Lines stay."""
     return CONTROL.sub(lambda sign: sign[0] if sign[0] == "\n" else ascii(sign[0])[1:-1], text)
+
+
+def fault(error):
+    """What a person is told of an error that nobody has foreseen. Its traceback is on stderr."""
+    return (
+        f"This is a fault of sksemobridge ({type(error).__name__}: {error}). Please report it with"
+        f" the lines in the terminal: {REPORT_AT}"
+    )
 
 
 class _Forgiving:

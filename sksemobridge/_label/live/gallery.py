@@ -6,6 +6,7 @@ import numpy as np
 from sklearn.base import clone
 
 from ..folder_table import plain
+from .session import Refused
 
 # Most pictures of a class that are sent at a time.
 MOST_IMAGES = 200
@@ -21,7 +22,7 @@ class Gallery:
         # Accuracy by class on held-out shots, of which learning, and whether it is being measured.
         self._accuracy, self._accuracy_of, self._is_measuring = {}, None, False
 
-    def overview(self):
+    def overview(self, tab, who):
         """Figures of each class, and at last of none of them."""
         session = self.session
         with session.lock:
@@ -51,12 +52,14 @@ class Gallery:
                 )
         return {"overview": rows, "measuring": self._is_measuring}
 
-    def look_at_class(self, name, start, n_images):
+    def look_at_class(self, tab, who, name, start, n_images):
         """Pictures of a class: those with a label first, then the least certain."""
         session = self.session
+        if type(start) is not int or type(n_images) is not int:
+            raise Refused("Pictures are asked for by numbers.")
         with session.lock:
-            known = {plain(label): label for label in session.classes()} | {"": ""}
-            label, labels = known[name], self._labels()
+            label = session.known_class(name) if name != "" else ""
+            labels = self._labels()
             own = [number for number, other in enumerate(labels) if other == label]
             labelled = [number for number in own if session.is_labelled(number)]
             sure = session.learner.view.proba.max(axis=1)
@@ -68,7 +71,7 @@ class Gallery:
             ]
         return {"gallery": {"name": name, "total": len(shown), "pictures": pictures}}
 
-    def disputed(self):
+    def disputed(self, tab, who):
         """Pictures of which different persons said different labels."""
         session = self.session
         with session.lock:

@@ -15,10 +15,10 @@ def next_pictures(session, tab, n_images, among="rest", name=None, without=()):
     `name` is the label of all of them, None for any. Those of `without` are left out. The pictures
     are kept for the tab, unless it only asks what comes after those `without`.
     """
-    if not isinstance(name, str | None):
-        raise TypeError("name")
     if type(n_images) is not int or n_images < 1 or among not in AMONG:
         raise Refused("A page has 1 or more pictures, of the rest, or of what was seen.")
+    if any(type(number) is not int for number in without):
+        raise Refused("A page leaves out pictures by their numbers.")
     if not session.learner.view.columns:
         raise Refused(
             "The classifier knows no class yet: label a picture of each class under “Ask” first."

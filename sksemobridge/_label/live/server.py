@@ -10,6 +10,7 @@ import socket
 import sys
 import threading
 import time
+import traceback
 import webbrowser
 from importlib.resources import files
 
@@ -23,6 +24,7 @@ from starlette.routing import Route
 
 from ...encoders._heads import ImageReadError
 from ..folder_table import plain
+from ..messages import UsageError, fault
 from .gallery import Gallery
 from .look import next_pictures
 from .page_state import PageState
@@ -121,29 +123,25 @@ class _LivePage:
             None,
         )
         self.cookie = f"sksemobridge-{secrets.token_hex(4)}"
+        # What a person may do: the function, the fields that a request needs, and those that it may
+        # have.
         self.actions = {
-            "state": lambda tab, who, data: None,
-            "say": lambda tab, who, data: session.say(
-                tab, who, data["number"], data["label"], data.get("alone") is True
-            ),
-            "page": lambda tab, who, data: session.say_all(
-                tab, who, data["pictures"], data.get("alone") is True
-            ),
-            "undo": self.undo,
-            "skip": lambda tab, who, data: session.skip(tab, who, data["number"]),
-            "check": self.check,
-            "add": lambda tab, who, data: session.add(tab, who, data["names"]),
-            "rename": lambda tab, who, data: session.rename(tab, who, data["name"], data["into"]),
-            "join": lambda tab, who, data: session.join(tab, who, data["names"], data["into"]),
-            "drop": lambda tab, who, data: session.drop(tab, who, data["name"]),
-            "look": self.look,
-            "look_at_class": lambda tab, who, data: self.gallery.look_at_class(
-                data["name"], data["start"], data["n_images"]
-            ),
-            "overview": lambda tab, who, data: self.gallery.overview(),
-            "disputed": lambda tab, who, data: self.gallery.disputed(),
-            "suggest": lambda tab, who, data: self.suggestions.suggest(data["n_names"]),
-            "done": lambda tab, who, data: self.done(),
+            "state": (lambda tab, who: None, (), {}),
+            "say": (session.say, ("number", "label"), {"alone": False}),
+            "page": (session.say_all, ("pictures",), {"alone": False}),
+            "undo": (self.undo, (), {}),
+            "skip": (session.skip, ("number",), {}),
+            "check": (session.check, ("begin",), {"among": "rest"}),
+            "add": (session.add, ("names",), {}),
+            "rename": (session.rename, ("name", "into"), {}),
+            "join": (session.join, ("names", "into"), {}),
+            "drop": (session.drop, ("name",), {}),
+            "look": (self.look, ("n_images",), {"among": "rest", "name": None, "without": []}),
+            "look_at_class": (self.gallery.look_at_class, ("name", "start", "n_images"), {}),
+            "overview": (self.gallery.overview, (), {}),
+            "disputed": (self.gallery.disputed, (), {}),
+            "suggest": (self.suggestions.suggest, ("n_names",), {}),
+            "done": (self.done, (), {}),
         }
         routes = [Route("/", self.page), Route("/picture/{number}", self.picture)]
         routes.append(Route("/static/{name}", self.static))
@@ -159,7 +157,12 @@ class _LivePage:
     async def guard(self, request, call_next):
         """Answer only to the page itself."""
         refusal = self.refusal(request)
-        response = PlainTextResponse(*refusal) if refusal else await call_next(request)
+        try:
+            response = PlainTextResponse(*refusal) if refusal else await call_next(request)
+        # Nobody has foreseen it.
+        except Exception as error:
+            traceback.print_exc()
+            response = _json({"failed": fault(error)}, 500)
         response.headers.update(
             {"Content-Security-Policy": POLICY} | HEADERS | dict(response.headers)
         )
@@ -214,7 +217,7 @@ class _LivePage:
         try:
             number = self.session.as_number(request.path_params["number"])
             content = await run_in_threadpool(self.session.files.jpeg, number, is_small)
-        except ValueError as error:
+        except (Refused, ImageReadError) as error:
             return PlainTextResponse(plain(str(error)), 404)
         return Response(
             content, media_type="image/jpeg", headers={"Cache-Control": "private, max-age=600"}
@@ -230,42 +233,52 @@ class _LivePage:
     async def act(self, request):
         """Do what a person did. The answer is the state afterwards, or what went wrong."""
         try:
-            data = json.loads(await asyncio.wait_for(request.body(), REQUEST_PATIENCE))
-            tab, who, since = data["tab"], data.get("who", ""), data.get("since")
-            is_text = all(isinstance(text, str) and len(text) <= 50 for text in (tab, who))
-            if not is_text or type(since) not in (int, type(None)):
-                raise TypeError
-            action = self.actions[request.path_params["action"]]
-            more = await run_in_threadpool(action, tab, who, data) or {}
-            state = await run_in_threadpool(self.state.of, tab, since)
-            answer = {"notes": [], "title": self.title} | state | more
-            if self.ended is not None:
-                answer["ended"] = self.ended
-                self.asked.pop(tab, None)
-            else:
-                self.asked[tab] = time.monotonic()
-        except (Refused, ImageReadError) as error:
-            return _json({"failed": str(error)}, 409)
+            data = await asyncio.wait_for(request.body(), REQUEST_PATIENCE)
+            action, tab, who, since, values = self.read(request.path_params["action"], data)
         except TimeoutError:
             return _json({"failed": f"Nothing came for {REQUEST_PATIENCE} seconds."}, 408)
-        except OSError as error:
-            return _json({"failed": f"Not saved: {error.strerror or error}"}, 507)
         except (LookupError, TypeError, ValueError, RecursionError):
             return _json({"failed": "The request does not fit."}, 400)
+        try:
+            more = await run_in_threadpool(action, tab, who, **values) or {}
+            state = await run_in_threadpool(self.state.of, tab, since)
+        except (Refused, ImageReadError) as error:
+            return _json({"failed": str(error)}, 409)
+        except OSError as error:
+            return _json({"failed": f"Not saved: {error.strerror or error}"}, 507)
+        answer = {"notes": [], "title": self.title} | state | more
+        if self.ended is not None:
+            answer["ended"] = self.ended
+            self.asked.pop(tab, None)
+        else:
+            self.asked[tab] = time.monotonic()
         return _json(answer)
 
-    def undo(self, tab, who, data):
+    def read(self, action, body):
+        """The function of a request, its tab, person, and number of known changes, and the
+        function's other values. An error if the request does not fit.
+        """
+        function, needs, may = self.actions[action]
+        data = json.loads(body)
+        tab, who, since = data["tab"], data.get("who", ""), data.get("since")
+        is_text = all(isinstance(text, str) and len(text) <= 50 for text in (tab, who))
+        if not is_text or type(since) not in (int, type(None)):
+            raise TypeError
+        values = {name: data[name] for name in needs}
+        values |= {name: data.get(name, may[name]) for name in may}
+        if not isinstance(values.get("name"), str | None):
+            raise TypeError
+        if not isinstance(values.get("without", []), list):
+            raise TypeError
+        return function, tab, who, since, values
+
+    def undo(self, tab, who):
         undone = self.session.undo(tab, who)["undone"]
         numbers = self.session.strips.first_of_each(undone.pop("numbers"))
         return {"undone": undone | {"items": self.state.items(numbers)}}
 
-    def check(self, tab, who, data):
-        among = data.get("among", "rest")
-        return self.session.check(tab, who, data["begin"] is True, among)
-
-    def look(self, tab, who, data):
-        among, name, without = data.get("among", "rest"), data.get("name"), data.get("without", ())
-        groups, left = next_pictures(self.session, tab, data["n_images"], among, name, without)
+    def look(self, tab, who, n_images, among, name, without):
+        groups, left = next_pictures(self.session, tab, n_images, among, name, without)
         shown = [
             {"label": plain(label), "pictures": self.state.items(numbers)}
             for label, numbers in groups.items()
@@ -294,11 +307,11 @@ class _LivePage:
         finally:
             self.server.should_exit = True
 
-    def done(self):
+    def done(self, tab, who):
         try:
             self.finished = self.session.done(self.write)
-        # The page stays: what stops the files, such as a full disk, may end.
-        except ValueError as error:
+        # The page stays.
+        except UsageError as error:
             raise Refused(str(error)) from error
         self.server.should_exit = True
         return {"written": self.finished[1], "files": linked_files(self.outputs)}

@@ -25,10 +25,14 @@ N_CHECKED = {"rest": 30, "seen": 24}
 N_LISTED = 5
 # Pictures that are looked through together: the page shows no more, see `SIZES` of fit.js.
 MOST_TILES = 60
+# What is said of each of them.
+PARTS = ("number", "label", "shown")
 # Letters of the name of a class. A longer text is a slip, such as a list in one line.
 MOST_LETTERS = 100
 # Classes of one request: as many as ImageNet has.
 MOST_NAMES = 1000
+# Digits of the number of a picture.
+MOST_DIGITS = 10
 # Seconds for which a picture is reserved for the tab that it was given to.
 RESERVED_FOR = 60
 
@@ -89,8 +93,12 @@ class Session:
         with self.lock:
             if not isinstance(pictures, list) or not 0 < len(pictures) <= MOST_TILES:
                 raise Refused(f"A page has 1 to {MOST_TILES} pictures.")
+            if not all(isinstance(one, dict) and {*PARTS} <= {*one} for one in pictures):
+                raise Refused("A picture of a page has its number, its label, and what was shown.")
             notes, numbers = [], [picture["number"] for picture in pictures]
-            if len({*map(str, numbers)}) < len(numbers):
+            for number in numbers:
+                self._check_number(number)
+            if len({*numbers}) < len(numbers):
                 raise Refused("A picture is twice on the page.")
             marks = [
                 (
@@ -176,7 +184,7 @@ class Session:
     def check(self, tab, who, begin, among):
         """Draw predictions for a check, or end it."""
         with self.lock:
-            if among not in N_CHECKED:
+            if among not in [*N_CHECKED]:
                 raise Refused("A check is among the rest, or what was seen.")
             pictures = ()
             if begin:
@@ -209,7 +217,7 @@ class Session:
     def rename(self, tab, who, name, into):
         """Call a class otherwise. With the name of another class, it joins that."""
         with self.lock:
-            known, notes = self._known_class(name), []
+            known, notes = self.known_class(name), []
             # Another spelling of its own name is a new name.
             is_own = isinstance(into, str) and self.said.names.now(into) == known
             into = self._new_name(into) if is_own else self._as_class(into, notes)
@@ -221,20 +229,20 @@ class Session:
         with self.lock:
             if not isinstance(names, list) or not 0 < len(names) <= MOST_NAMES:
                 raise Refused(f"Join 1 to {MOST_NAMES} classes.")
-            names, notes = tuple(map(self._known_class, names)), []
+            names, notes = tuple(map(self.known_class, names)), []
             self._append("join", tab, who, names=names, into=self._as_class(into, notes))
             return {"notes": notes}
 
     def drop(self, tab, who, name):
         """Take a class away. Its pictures have no label then."""
         with self.lock:
-            self._append("drop", tab, who, names=(self._known_class(name),))
+            self._append("drop", tab, who, names=(self.known_class(name),))
 
     def classes(self):
         """Names of all classes, in an order that stays."""
         return self.said.names.current
 
-    def _known_class(self, text):
+    def known_class(self, text):
         """The class of a text that the page shows."""
         if not isinstance(text, str) or (name := self.said.names.now(text)) is None:
             raise Refused("There is no such class.")
@@ -328,7 +336,7 @@ class Session:
 
     def as_number(self, text):
         """The number of a picture, from an address."""
-        number = int(text)
+        number = int(text) if text.isdecimal() and len(text) < MOST_DIGITS else -1
         self._check_number(number)
         return number
 

@@ -25,7 +25,7 @@ class Suggestions:
     def __init__(self, session):
         self.session, self._one_at_a_time = session, threading.Lock()
 
-    def suggest(self, n_names):
+    def suggest(self, tab, who, n_names):
         """At most `n_names` names with their share and pictures. Models without words give groups
         without a name.
         """

@@ -80,8 +80,8 @@ def test_a_class_shows_labelled_pictures_first_and_then_the_least_certain(live):
     assert gallery(page, "")[0] == [3]
 
 
-def test_a_class_that_is_not_there_does_not_fit(live):
-    assert live().act("look_at_class", name="owl", start=0, n_images=9)[0] == 400
+def test_a_class_that_is_not_there_is_refused(live):
+    assert live().act("look_at_class", name="owl", start=0, n_images=9)[0] == 409
 
 
 def test_different_answers_of_different_people_are_listed(live):

@@ -1,13 +1,17 @@
 """The live page answers to its own browser, and to nobody else."""
 
 import io
+import json
 import os
 import socket
 import sys
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 from PIL import Image
+
+from sksemobridge._label.messages import UsageError
 
 from ...browser import wait_until
 from ...user_folder import link
@@ -134,6 +138,54 @@ def test_a_request_that_does_not_fit_changes_nothing(live, body, status):
     assert page.state()["changes"] == 0
 
 
+# Every field of every action with a value of another kind.
+OTHERS = (None, True, -1, 1.5, "x", "", [], [[]], {}, [{}], [None])
+FIELDS = {
+    "say": {"number": 0, "label": "bird", "alone": False},
+    "page": {"pictures": [{"number": 0, "shown": "bird", "label": "bird"}], "alone": False},
+    "skip": {"number": 0},
+    "check": {"begin": True, "among": "rest"},
+    "add": {"names": ["owl"]},
+    "rename": {"name": "bird", "into": "owl"},
+    "join": {"names": ["bird"], "into": "clock"},
+    "drop": {"name": "bird"},
+    "look": {"n_images": 6, "among": "rest", "name": "bird", "without": [0]},
+    "look_at_class": {"name": "bird", "start": 0, "n_images": 6},
+    "suggest": {"n_names": 3},
+}
+
+
+@pytest.mark.parametrize("action", FIELDS)
+def test_a_value_of_another_kind_is_no_fault(live, action):
+    page = live()
+    for name in FIELDS[action]:
+        for other in OTHERS:
+            status, _ = page.act(action, **FIELDS[action] | {name: other})
+            assert status in (200, 400, 409), (name, other)
+        needs = {"tab": "a"} | FIELDS[action]
+        del needs[name]
+        assert page.ask(f"/{action}", needs)[0] in (200, 400)
+    for part in ("number", "shown", "label") if action == "page" else ():
+        for other in OTHERS:
+            picture = FIELDS["page"]["pictures"][0] | {part: other}
+            assert page.act("page", pictures=[picture])[0] in (200, 409), (part, other)
+
+
+@pytest.mark.parametrize("error", [KeyError("x"), AttributeError("y"), ValueError("z")])
+@pytest.mark.parametrize("path", ["/state", "/picture/0"])
+def test_a_fault_of_ours_prints_its_traceback_and_says_so(live, monkeypatch, capfd, error, path):
+    page = live()
+    with monkeypatch.context() as patch:
+        patch.setattr(page.session.files, "jpeg", Mock(side_effect=error))
+        patch.setattr(page.session.strips, "count", Mock(side_effect=error))
+        status, _, content = page.ask(path, {"tab": "a"} if path == "/state" else None)
+    assert status == 500
+    failed = json.loads(content)["failed"]
+    assert failed.startswith(f"This is a fault of sksemobridge ({type(error).__name__}: {error}).")
+    assert f"{type(error).__name__}: {error}" in capfd.readouterr().err
+    assert page.state()["total"] == 12
+
+
 def test_bodies_have_a_length(live):
     page = live()
     with socket.create_connection(("127.0.0.1", page.port)) as connection:
@@ -239,7 +291,7 @@ def test_names_that_are_no_text_break_no_answer(live):
 
 @pytest.mark.parametrize(
     ("error", "status", "message"),
-    [(OSError("disk full"), 507, "Not saved: disk full"), (ValueError("too few"), 409, "too few")],
+    [(OSError("disk full"), 507, "Not saved: disk full"), (UsageError("too few"), 409, "too few")],
 )
 def test_files_that_cannot_be_written_do_not_end_it(live, error, status, message):
     def fails(*_):
