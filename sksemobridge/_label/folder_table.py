@@ -62,7 +62,8 @@ def predict_folder(
         row of NaN is an image that could not be read.
     folder : str or os.PathLike
         Links to folders are followed. Hidden files and folders (with a leading dot) are left out,
-        and so are the copies of `sksemobridge label --sort-into`.
+        and so are the copies of `sksemobridge label --sort-into`, and sidecars (`a.jpg.xmp` beside
+        `a.jpg`).
     alpha : float, default=0.0
         Images with a p-value of at most `alpha` get no label: in the mean over the classes, at most
         about `alpha` of their images. This needs a classifier with `p_values`.

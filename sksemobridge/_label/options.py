@@ -101,6 +101,11 @@ class LabelOptions:
     sort_into: str | None = _option(
         "copy each image into a sub-folder with the name of its label", "FOLDER"
     )
+    sidecars: bool = _option(
+        "write each label into NAME.EXT.xmp beside its image, where digiKam, darktable and Immich"
+        " read it; all else in such a file stays, and no image is changed",
+        default=False,
+    )
     save: str | None = _option(
         "save the classifier (.skops or .joblib)", "FILE", endings=CLASSIFIERS
     )

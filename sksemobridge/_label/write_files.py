@@ -1,4 +1,4 @@
-"""The files of a run: the table, the page, the classifier, and copies of the images."""
+"""The files of a run: the table, the page, the classifier, copies of the images, and sidecars."""
 
 import copy
 import functools
@@ -16,6 +16,7 @@ from .folder_table import count_files, write_table
 from .messages import UsageError
 from .options import LabelOptions, check_packages, flag
 from .report._page import report
+from .sidecars import write_sidecars
 from .sort_into import sort_into
 
 MINI = "Note: The model mini knows drawn icons only. Its labels of photographs mean nothing."
@@ -102,6 +103,8 @@ def write_files(options, answers, labels, lines):
     if options.sort_into is not None:
         copied = sort_into(labels.rows, options.photos, Path(options.sort_into))
         written.append(f"{copied} images copied into {options.sort_into!r}.")
+    if options.sidecars:
+        written += write_sidecars(labels.rows)
     return int(len(skipped) > 0), [*written, *lines]
 
 

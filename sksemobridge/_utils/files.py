@@ -33,7 +33,7 @@ def new_file(path, replace=False):
         if path.exists() and not path.is_file():
             raise OSError(f"{str(path)!r} could not be written: it is no regular file")
     try:
-        with _unfinished_folder(path.absolute().parent) as folder:
+        with unfinished_folder(path.absolute().parent) as folder:
             unfinished = folder / path.name
             yield unfinished
             with open(unfinished, "rb+") as file:
@@ -48,8 +48,10 @@ def new_file(path, replace=False):
 
 
 @contextmanager
-def _unfinished_folder(parent):
-    """A hidden folder for unfinished files, locked so that `_clear_unfinished` leaves it alone."""
+def unfinished_folder(parent):
+    """A hidden folder for unfinished files, removed at the end, as are those that killed processes
+    left in `parent`.
+    """
     _clear_unfinished(parent)
     with TemporaryDirectory(prefix=_UNFINISHED, dir=parent) as folder:
         lock = FileLock(Path(folder, _LOCK))

@@ -24,7 +24,7 @@ def load_image_folder(root: str | os.PathLike[str]) -> Bunch:
 
     Images are found by the ending of the name, or by the content. They may lie in folders below
     that of the class. Hidden files and folders (with a leading dot) are left out, and so are the
-    copies of `sksemobridge label --sort-into`.
+    copies of `sksemobridge label --sort-into`, and sidecars (`a.jpg.xmp` beside `a.jpg`).
 
     Parameters
     ----------
@@ -122,9 +122,16 @@ def existing_folder(name):
     return Path(name)
 
 
+def _is_sidecar(parent, name, names):
+    """Whether a file has notes on the one beside it: `a.jpg.xmp` on `a.jpg`."""
+    stem, ending = os.path.splitext(name)
+    is_named = ending.lower() == ".xmp" and stem in names
+    return is_named and not begins_as_picture(Path(parent, name))
+
+
 def files_below(folder):
-    """All files that are neither hidden nor copies of `--sort-into`, and the folders that may not
-    be read.
+    """All files that are neither hidden, nor copies of `--sort-into`, nor sidecars, and the folders
+    that may not be read.
     """
     files, errors = [], []
     # Without "..": the parents of a/../a would be a itself, too.
@@ -140,5 +147,10 @@ def files_below(folder):
         subfolders[:] = sorted(
             visible, key=lambda name: (os.path.islink(os.path.join(parent, name)), name)
         )
-        files += [Path(parent, name) for name in names if not name.startswith(".")]
+        own = {*names}
+        files += [
+            Path(parent, name)
+            for name in names
+            if not name.startswith(".") and not _is_sidecar(parent, name, own)
+        ]
     return sorted(files), [Path(error.filename) for error in errors]
