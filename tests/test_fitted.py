@@ -80,6 +80,18 @@ def test_classes_without_shots_are_known_by_their_names(world, kind):
         assert_equal_models(grown.partial_fit(X[~seen], y[~seen]), whole, queries)
 
 
+def test_a_class_that_has_only_a_name_stays_one_in_later_classes(world):
+    """Its p-values are those of names, after one change of the classes or two."""
+    (X, y), (queries, _) = world.draw(6), world.draw(40)
+    seen = ~np.isin(y, LATE)
+    fitted = world.classifier(FewShotClassifier).fit(X[seen], y[seen])
+    some = ["cat", *LATE]
+    np.testing.assert_array_equal(
+        fitted.with_classes(world.names).with_classes(some).p_values(queries),
+        fitted.with_classes(some).p_values(queries),
+    )
+
+
 @every_model
 def test_a_subset_keeps_the_columns(world, params):
     X, y = world.draw(4)

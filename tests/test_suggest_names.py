@@ -15,6 +15,7 @@ from sksemobridge import (
     suggest_names,
 )
 from sksemobridge import _suggest_names as module
+from sksemobridge._utils.array_api import l2_normalize
 
 WIDTH, N_WORDS = 64, 40
 WORDS = [f"a thing {number}" for number in range(N_WORDS)]
@@ -97,6 +98,19 @@ def test_a_few_images_or_equal_ones_have_a_name_too(encoder, folder):
         assert len(first.rows) == len(images)
     first, *_ = suggest_names(X[word == 7][:3], encoder, vocabulary=WORDS)
     assert sorted(first.rows) == [0, 1, 2]
+
+
+def test_an_image_is_assigned_as_when_the_words_were_fitted(texts):
+    rng = np.random.default_rng(1)
+    word = np.repeat([*SHOWN], [*SHOWN.values()])
+    # So far from their words that frequent ones take images of rare ones.
+    own = 0.2 * (texts - texts.mean(axis=0))[word] + rng.normal(size=(len(word), WIDTH))
+    u = l2_normalize(3 * rng.normal(size=WIDTH) + own)
+    words = module._Words(u, texts[:0], texts)
+    words.move()
+    chosen = words.best()
+    p, _ = np.split(words.assign(u, chosen), 2, axis=1)
+    np.testing.assert_allclose(p, words.p[:, chosen], atol=1e-3)
 
 
 def test_articles_and_second_spellings_are_dropped(folder, texts):

@@ -38,6 +38,8 @@ MORE_TESTS = {
     "sksemobridge/_model/method.py": ["tests/model/test_near_copies.py"],
     "sksemobridge/_fitted.py": ["tests/model/test_reference.py"],
     "sksemobridge/_zero_shot.py": ["tests/model/test_reference.py"],
+    "sksemobridge/_label/live/page_state.py": ["tests/label/live/test_session.py"],
+    "sksemobridge/_label/live/session.py": ["tests/label/live/test_strips.py"],
 }
 # What tests load before the package.
 LOADED = ["scipy.stats", "sklearn.cluster", "sklearn.linear_model", "sklearn.mixture"]
@@ -72,6 +74,26 @@ NAMED = [
         "if real not in shown and not answer.along",
         "if not answer.along",
     ),
+    ("_label/said.py", "round=earlier.round, **asked", "**asked"),
+    ("_model/decision.py", "has_only_name=new | self.has_only_name[indices]", "has_only_name=new"),
+    ("_suggest_names.py", "cosines + _log(self.shares))[:, chosen]", "cosines)[:, chosen]"),
+    (
+        "_semobridge/numbers.py",
+        "fold = automatic_numbers(given, ratio, held_out.n_images,",
+        "fold = automatic_numbers(given, ratio, count,",
+    ),
+    ("_label/live/page_state.py", "view.learnt, len(session.answers_file.events),", "view.learnt,"),
+    (
+        "_label/live/strips.py",
+        "is_left[[number for number in self._session.files.unread if number < len(is_left)]]",
+        "_",
+    ),
+    (
+        "_label/folder_job.py",
+        "is_none[is_none] = first_of_each(self.groups[is_none])",
+        "pass",
+    ),
+    ("_label/live/session.py", "if not (alone or i in named)", "if not alone"),
 ]
 
 COMPARISONS = {

@@ -127,7 +127,7 @@ def test_a_correction_is_for_all_links_to_its_file(label):
     assert "11 shots of 3 classes: bird 3, clock 4, fruit 4" in label(CORRECTED)[1]
 
 
-def job_of_60_emoji(own):
+def job_of_60_emoji(own, bursts=None):
     """A job of 12 pictures of each of five kinds, of which `own` are classes; their kinds."""
     emoji, pipeline = load_emoji(), make_few_shot_pipeline("mini", "bundled")
     kinds = emoji.target_names[emoji.target]
@@ -137,7 +137,9 @@ def job_of_60_emoji(own):
     nothing = LabelledImages(np.zeros(0, dtype=object), np.zeros(0, dtype=object), X[:0], [])
     paths = [f"{row}.png" for row in rows]
     pictures = Pictures({"photos": ""}, {"photos": paths})
-    given = Given(paths, [], [], own, {}, {}, pictures)
+    if bursts is not None:
+        bursts = {real: bursts(row) for row, real in enumerate(map(os.path.realpath, paths))}
+    given = Given(paths, [], [], own, {}, {}, pictures, bursts)
     return FolderJob(given, pipeline, {}, X, nothing, 0.0, True), kinds[rows]
 
 
@@ -169,6 +171,18 @@ def test_none_of_these_teaches():
     few = dict.fromkeys(np.array(paths)[~is_own][::6].tolist(), "")
     assert has_label(few)[is_own].mean() > 0.9
     assert has_label(few)[~is_own].mean() < 0.3
+
+
+def test_of_a_burst_of_none_of_these_one_picture_teaches():
+    own = ["clock", "heart"]
+    job, kinds = job_of_60_emoji(own, bursts=lambda row: row // 4)
+    first = np.flatnonzero(~np.isin(kinds, own))[0]
+
+    def strangers(n):
+        return job.fit(said_of(job, dict.fromkeys(job.paths[first : first + n], ""))).strangers
+
+    assert strangers(1).any()
+    np.testing.assert_array_equal(strangers(4), strangers(1))
 
 
 def test_pictures_that_are_likely_none_of_these_teach_nothing(monkeypatch):

@@ -180,6 +180,20 @@ def test_the_temperature_of_single_shots_is_half_way_to_its_default(is_single):
     assert found.temperature == pytest.approx(default * factor ** (0.5 if is_single else 1))
 
 
+def test_the_temperature_relative_to_its_default_is_that_of_the_folds():
+    """It does not depend on how many images the whole fit has more than a fold."""
+    rng = np.random.default_rng(0)
+    cosines = {name: rng.uniform(0, 1, size=(12, 3)) for name in ("z1", "z2", "z3")}
+    images = LabelledCosines(cosines, np.arange(12) % 3, np.ones(12), np.zeros(3))
+    held_out = HeldOut(images, n_images=3.0, reach=1.0, is_single=False)
+    relative = []
+    for count in (3.0, 4.0, 16.0):
+        found = calibrate({}, held_out, count, 20.0, None)
+        default = default_temperature(found.numbers, typical_of(images), 20.0)
+        relative.append(found.temperature / default)
+    np.testing.assert_allclose(relative, relative[0])
+
+
 def test_the_third_term_of_a_trained_bridge_grows_where_shots_say_more_than_names():
     texts = make_texts()
     codes = np.repeat(np.arange(5), 6)

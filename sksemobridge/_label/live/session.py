@@ -117,10 +117,12 @@ class Session:
         and of the others of their strips.
         """
         parts, missing = [], 0
-        given = {number for number, _, _ in marks}
+        # Two pictures of the page may be of one strip, since another one was taken back.
+        named = {number for number, _, _ in marks}
         for number, label, shown in marks:
             parts.append(self._answer(number, label, shown))
-            others = [i for i in self.strips.of(number)[1:] if not (alone or i in given)]
+            others = [i for i in self.strips.of(number)[1:] if not (alone or i in named)]
+            named.update(others)
             along = [*self._along(others, label=label, shown=shown, taught=True, along=True)]
             parts += along
             missing += len(others) - len(along)

@@ -136,6 +136,14 @@ def test_what_is_taken_back_leaves_nothing_in_the_estimate_nor_in_the_model(live
     assert fresh["labelled"] == 2
 
 
+def test_the_share_that_is_right_hears_of_an_answer_before_the_model_learns_it(live):
+    page = live(n=60)
+    before = page.state()
+    _, after = page.act("say", number=0, label="fruit")
+    assert after["learnt"] == before["learnt"]
+    assert after["rest"] != before["rest"]
+
+
 def test_of_two_tabs_the_last_answer_counts_and_the_other_is_told(live):
     page = live()
     for tab, number, label in [("a", 0, "bird"), ("b", 0, "clock"), ("b", 1, "fruit")]:

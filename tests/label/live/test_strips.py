@@ -71,6 +71,19 @@ def test_a_page_has_a_tile_for_each_burst(live):
     assert state["undone"]["what"] == "a page of 12"
 
 
+def test_pictures_of_a_burst_on_one_page_each_have_their_own_answer(live):
+    page = live(bursts=BURSTS)
+    marks = [(0, "bird"), (3, "fruit")]
+    pictures = [{"number": number, "label": label, "shown": "bird"} for number, label in marks]
+    assert page.act("page", pictures=pictures)[1]["n_pictures"] == 3
+    kept = [(part.path, part.label, part.along) for part in last_event(page).pictures]
+    assert kept == [
+        ("000.png", "bird", False),
+        ("006.png", "bird", True),
+        ("003.png", "fruit", False),
+    ]
+
+
 def test_a_burst_that_is_put_off_comes_last(live):
     page = live(bursts=BURSTS)
     _, state = page.act("skip", number=3)
@@ -104,6 +117,8 @@ def test_a_picture_of_a_burst_that_is_gone_gets_no_label_and_that_is_said(live):
     Path("photos/003.png").unlink()
     _, state = page.act("say", number=0, label="bird")
     assert page.labels() == {0: "bird", 6: "bird"}
+    # All that can be shown of the burst is done.
+    assert (state["labelled"], state["seen"]) == (1, 1)
     assert state["notes"] == ["1 of a burst could not be read and got no label."]
 
 
