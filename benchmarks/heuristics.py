@@ -132,8 +132,8 @@ def same_factor(*args):
     return 1.0
 
 
-def all_typical(logits):
-    return np.ones(len(logits), dtype=bool)
+def all_typical(levels):
+    return np.ones(len(levels), dtype=bool)
 
 
 fit_text, features_of, default_scales = fit.fit_text, fit.features_of, fit.default_scales

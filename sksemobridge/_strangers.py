@@ -15,6 +15,7 @@ from ._label_next import shot_directions
 from ._model.unlabeled import typical_of_names
 from ._texts.encode import read_logit_scale
 from ._utils.array_api import l2_normalize, to_numpy
+from ._utils.rows import blocks
 from ._utils.validation import validate_embeddings
 
 # All images at hand together count as this many examples, each as a stranger with a probability.
@@ -76,64 +77,75 @@ def stranger_proba(classifier: Any, X: ArrayLike, strangers: ArrayLike) -> NDArr
     >>> stranger_proba(classifier, X, X[2:4]).round().tolist()
     [0.0, 0.0, 1.0, 1.0, 1.0]
     """
+    return weighted_stranger_proba(classifier, X, strangers, 1.0)
+
+
+def weighted_stranger_proba(classifier, X, strangers, weight):
+    """`stranger_proba` of strangers that count as `weight (k,)`, or all alike."""
     check_is_fitted(classifier)
     if classifier.text_embeddings_ is None:
         raise ValueError(
             "stranger_proba needs a classifier with names; this one has no text_encoder."
         )
-    u, strangers = (
-        l2_normalize(
-            to_numpy(validate_embeddings(classifier, part, reset=False)).astype(np.float64)
-        )
-        for part in (X, strangers)
+    X, strangers = (
+        to_numpy(validate_embeddings(classifier, part, reset=False)) for part in (X, strangers)
     )
     shots = shot_directions(classifier)
-    cosines = np.vstack([u, shots, strangers]) @ classifier.text_embeddings_.T
-    logits = read_logit_scale(classifier.text_encoder) * cosines
-    level = logsumexp(logits, axis=1)
-    known = np.vstack([shots, strangers])
+    known = np.vstack([shots, l2_normalize(strangers.astype(np.float64))])
     is_stranger = np.arange(len(known)) >= len(shots)
-    # An example is not its own neighbour.
-    cosines = np.vstack([u, known]) @ known.T
-    cosines[cosines > 1 - 1e-9] = np.nan
-    features = np.column_stack(
-        [level, _nearest(cosines[:, ~is_stranger]), _nearest(cosines[:, is_stranger])]
-    )
-    features = StandardScaler().fit(features[: len(u)]).transform(features)
+    features = np.vstack([_features(classifier, rows, known, is_stranger) for rows in (X, known)])
+    level, n = features[:, 0].copy(), len(X)
+    # Where there is no neighbour, the median of the others.
+    for nearest in features[:, 1:].T:
+        found = np.isfinite(nearest)
+        nearest[~found] = np.median(nearest[found]) if found.any() else 0.0
+    features = StandardScaler().fit(features[:n]).transform(features)
 
-    q = _stranger_by_names(logits[: len(u)], level[len(u) :], is_stranger)
-    labels = np.concatenate([np.zeros(len(u)), np.ones(len(u)), is_stranger])
-    worth = WORTH_OF_IMAGES / (1 + np.count_nonzero(is_stranger) / STRANGERS_FOR_HALF)
-    weight = np.concatenate([np.concatenate([1 - q, q]) * worth / len(u), np.ones(len(known))])
+    q = _stranger_by_names(level[:n], level[n:], is_stranger)
+    labels = np.concatenate([np.zeros(n), np.ones(n), is_stranger])
+    examples = np.ones(len(known))
+    examples[is_stranger] = weight
+    worth = WORTH_OF_IMAGES / (1 + examples[is_stranger].sum() / STRANGERS_FOR_HALF)
+    weight = np.concatenate([np.concatenate([1 - q, q]) * worth / n, examples])
     # Many strangers beside few shots or none do not say that all images are strangers.
     own, of_strangers = np.bincount(labels.astype(int), weight)
     weight[labels == 0] *= max(of_strangers / own, 1.0)
     regression = LogisticRegression(max_iter=1000).fit(
-        np.concatenate([features[: len(u)], features]), labels, sample_weight=weight
+        np.concatenate([features[:n], features]), labels, sample_weight=weight
     )
-    return regression.predict_proba(features[: len(u)])[:, 1]
+    return regression.predict_proba(features[:n])[:, 1]
 
 
-def _stranger_by_names(logits, levels, is_stranger):
-    """The probability `(n,)` that each image is a stranger, by its `logits (n, C)` of the names.
-
-    `levels (k,)`, how well the names fit the examples, and whether these are strangers, say whether
-    the images that the names fit badly are strangers.
+def _features(classifier, rows, known, is_stranger):
+    """How well the names fit each of the `rows (n, D)`, and the cosines to the most similar of the
+    `known (k, D)` that is a shot, and that `is_stranger (k,)`, or -inf: shape (n, 3).
     """
-    typical = typical_of_names(logits)
+    texts, scale = classifier.text_embeddings_, read_logit_scale(classifier.text_encoder)
+    features = np.empty((len(rows), 3))
+    for part in blocks(len(rows)):
+        u = l2_normalize(rows[part].astype(np.float64))
+        cosines = u @ known.T
+        # An example is not its own neighbour.
+        cosines[cosines > 1 - 1e-9] = -np.inf
+        features[part, 0] = logsumexp(scale * (u @ texts.T), axis=1)
+        for column, is_kind in ((1, ~is_stranger), (2, is_stranger)):
+            features[part, column] = cosines[:, is_kind].max(axis=1, initial=-np.inf)
+    return features
+
+
+def _stranger_by_names(level, levels, is_stranger):
+    """The probability `(n,)` that each image is a stranger, by how well the names fit it, `level
+    (n,)`.
+
+    `levels (k,)`, how well they fit the examples, and whether these are strangers, say whether the
+    images that the names fit badly are strangers.
+    """
+    typical = typical_of_names(level)
     if typical.all():
-        return np.full(len(logits), RARE)
-    level = logsumexp(logits, axis=1)
+        return np.full(len(level), RARE)
     between = (level[typical].min() + level[~typical].max()) / 2
     n_own, n_strangers = np.bincount(is_stranger[levels < between], minlength=2)
     log_odds = n_strangers * np.log(IF_STRANGERS / IF_BAD_NAMES)
     log_odds += n_own * np.log((1 - IF_STRANGERS) / (1 - IF_BAD_NAMES))
     are_strangers = expit(logit(ARE_STRANGERS) + log_odds)
     return np.where(typical, RARE, RARE + are_strangers * (1 - 2 * RARE))
-
-
-def _nearest(cosines):
-    """The largest cosine of each row, or where there is none, the median of the others, or zero."""
-    largest = np.where(np.isnan(cosines), -np.inf, cosines).max(axis=1, initial=-np.inf)
-    found = np.isfinite(largest)
-    return np.where(found, largest, np.median(largest[found]) if found.any() else 0.0)

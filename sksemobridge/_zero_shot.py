@@ -8,6 +8,7 @@ from typing import Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike
+from scipy.special import logsumexp
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from ._base import LinearClassifier
@@ -170,7 +171,7 @@ class TextModel:
         """
         texts, by_names = self.text_embeddings, self._by_names(self.logit_scale)
         pool = sorted_sample(X, len(texts), groups)
-        pool = pool.take(typical_of_names(by_names(pool.X)))
+        pool = pool.take(typical_of_names(logsumexp(by_names(pool.X), axis=1)))
         no_shots = np.zeros((0, texts.shape[1])), np.zeros(0, dtype=np.intp), np.zeros(0)
         known = Known(texts, np.ones(len(texts), dtype=bool), 1.0, *no_shots)
         terms, factor = terms_with_unlabeled({"text": by_names}, pool, known, is_even=True)

@@ -18,7 +18,7 @@ from .._label_next import images_to_label, least_certain
 from .._model.near_copies import near_copies
 from .._pipeline import SeMoBridgePipeline
 from .._share_right import share_right
-from .._strangers import stranger_proba
+from .._strangers import weighted_stranger_proba
 from .._utils.array_api import l2_normalize
 from .._utils.validation import as_words
 from .._zero_shot import ZeroShotClassifier
@@ -259,7 +259,9 @@ class FolderJob:
                 # A burst is one example.
                 is_none[is_none] = first_of_each(self.groups[is_none])
             if any(is_none) and classifier.text_embeddings_ is not None:
-                strangers = stranger_proba(classifier, self.embeddings, self.embeddings[is_none])
+                weight = self._weights_of_none(said, np.flatnonzero(is_none))
+                examples = self.embeddings[is_none]
+                strangers = weighted_stranger_proba(classifier, self.embeddings, examples, weight)
             # What somebody said is in no pool, also where it does not teach.
             labelled = {*shots.real, *said.answers}
             is_open = np.array([path not in labelled for path in self.real])
@@ -286,6 +288,15 @@ class FolderJob:
             strangers=strangers,
             groups=self.groups,
         )
+
+    def _weights_of_none(self, said, rows):
+        """What each picture that is none of the classes counts as an example `(k,)`. Those of one
+        page are right or wrong together, so that n of them count as the root of n.
+        """
+        events = np.array([said.answers[self.real[row]].event for row in rows])
+        _, event, counts = np.unique(events, return_inverse=True, return_counts=True)
+        # A list of corrections, 0, is no page.
+        return np.where(events == 0, 1.0, 1 / np.sqrt(counts[event]))
 
     def _groups_of_shots(self, shots):
         """Groups for `fit`: shots of one burst, and near copies among the others. None if no burst

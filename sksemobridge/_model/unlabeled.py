@@ -22,7 +22,6 @@ in `u`.
 
 import numpy as np
 from scipy.optimize import brentq
-from scipy.special import logsumexp
 from sklearn.base import clone
 from sklearn.mixture import GaussianMixture
 
@@ -93,9 +92,11 @@ def logits_of(u, linear):
     return logits
 
 
-def typical_of_names(logits):
-    """Whether each image is typical of names `(N,)`, by its `logits (N, C)` of the names alone."""
-    x = logsumexp(logits, axis=1, keepdims=True).astype(np.float64)
+def typical_of_names(levels):
+    """Whether each image is typical of names `(N,)`, by how well these fit it, `levels (N,)`: the
+    logarithm of the sum of `exp` of its logits.
+    """
+    x = levels.astype(np.float64)[:, None]
     everything = np.ones(len(x), dtype=bool)
     if len(x) < 3 or np.ptp(x) == 0:
         return everything

@@ -17,6 +17,7 @@ from sksemobridge._label.events import Event, PictureEvent
 from sksemobridge._label.folder_job import FolderJob, Given, LabelledImages
 from sksemobridge._label.picture_index import Pictures
 from sksemobridge._label.said import fold
+from sksemobridge._strangers import weighted_stranger_proba
 from sksemobridge.datasets import load_emoji
 
 from ..user_folder import CLASSES, SHOTS, link, rows_of
@@ -183,6 +184,27 @@ def test_of_a_burst_of_none_of_these_one_picture_teaches():
 
     assert strangers(1).any()
     np.testing.assert_array_equal(strangers(4), strangers(1))
+
+
+def test_none_of_these_on_one_page_count_as_the_root_of_their_number():
+    own = ["clock", "heart", "bird", "mammal"]
+    job, kinds = job_of_60_emoji(own)
+    paths = np.array(job.paths)[np.isin(kinds, own)][:9].tolist()
+
+    def none_of(*pages):
+        events = [
+            Event("page", id, pictures=tuple(PictureEvent(p, label="", taught=True) for p in page))
+            for id, page in enumerate(pages, start=1)
+        ]
+        said = fold(events, job.given.pictures.finder(events), job.given.classes)
+        return job.fit(said).strangers
+
+    one_page, single = none_of(paths), none_of(*([path] for path in paths))
+    is_none = np.isin(job.paths, paths)
+    classifier = job.fit(said_of(job, {})).classifier
+    examples = job.embeddings, job.embeddings[is_none]
+    np.testing.assert_allclose(one_page, weighted_stranger_proba(classifier, *examples, 1 / 3))
+    np.testing.assert_allclose(single, weighted_stranger_proba(classifier, *examples, 1.0))
 
 
 def test_pictures_that_are_likely_none_of_these_teach_nothing(monkeypatch):

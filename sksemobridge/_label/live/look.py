@@ -7,6 +7,10 @@ from .session import MOST_TILES, Refused
 
 # Where the pictures are from: not yet seen, or seen (a second look).
 AMONG = ("rest", "seen")
+# A picture with a lower p-value is hardly of any class. With it, 24 slips and 24 pictures of other
+# sets beside one answer of each class have an area under the ROC curve of .97 to 1 on three real
+# folders, and of .6 where the others are of the same kind.
+UNUSUAL = 0.1
 
 
 def next_pictures(session, tab, n_images, among="rest", name=None, without=()):
@@ -40,7 +44,7 @@ def next_pictures(session, tab, n_images, among="rest", name=None, without=()):
         own = [number for number in labels if number not in others]
         rows = np.array(own or [*labels], dtype=int)
         if among == "seen":
-            chosen = most_doubted(view, labels, rows)[:n_images].tolist()
+            chosen = most_doubted(session, view, labels, rows)[:n_images].tolist()
         else:
             chosen = best_page(view.top, view.best, rows, n_images).tolist()
         if not without:
@@ -51,11 +55,29 @@ def next_pictures(session, tab, n_images, among="rest", name=None, without=()):
     return groups, len(labels)
 
 
-def most_doubted(view, labels, rows):
+def most_doubted(session, view, labels, rows):
     """The rows whose label the model doubts most, first."""
-    columns = {label: column for column, label in enumerate([*view.columns, ""])}
-    sure = [
-        view.proba[row, columns[labels[row]]] if labels[row] in columns else 0.0
-        for row in rows.tolist()
-    ]
+    columns = {label: column for column, label in enumerate(view.columns)}
+    sure = np.array(
+        [
+            view.proba[row, columns[labels[row]]] if labels[row] in columns else 0.0
+            for row in rows.tolist()
+        ]
+    )
+    is_none = np.array([not labels[row] for row in rows.tolist()], dtype=bool)
+    if is_none.any():
+        sure[is_none] = 1 - proba_of_answered(session, view, rows[is_none])
     return rows[np.argsort(sure, kind="stable")]
+
+
+def proba_of_answered(session, view, rows):
+    """How likely pictures are of a class with an answer `(k,)`, by the classifier alone: what is
+    none of the classes was learnt from these pictures themselves.
+    """
+    classifier, proba = view.labels.classifier, view.proba[rows, :-1]
+    answered = {answer.label for answer in session.said.answers.values()}
+    is_answered = np.isin(view.columns, [*answered])
+    if not is_answered.any() or not hasattr(classifier, "p_values"):
+        return np.zeros(len(rows))
+    own = proba[:, is_answered].max(axis=1) / np.maximum(proba.sum(axis=1), np.finfo(float).tiny)
+    return own * np.minimum(classifier.p_values(view.labels.embeddings[rows]) / UNUSUAL, 1)

@@ -78,6 +78,19 @@ def test_the_second_look_has_what_the_model_doubts_most(session):
     assert groups["clock"] == picked[:1]
 
 
+def test_the_second_look_begins_with_none_of_these_that_answers_contradict(session):
+    birds = [number for number in range(30) if session.shown(number) == "bird"]
+    others = [number for number in range(30) if session.shown(number) == "clock"]
+    # A page that was marked by mistake, and right answers.
+    session.say_all("a", "", [{"number": i, "shown": "bird", "label": ""} for i in birds[:4]])
+    say(session, "a", birds[4:] + others)
+    session.learner.tell(session.said)
+    session.learner.wait()
+    groups, _ = next_pictures(session, "a", 4, among="seen")
+    assert groups == {"": groups[""]}
+    assert {*groups[""]} == {*birds[:4]}
+
+
 def test_pages_of_no_size_are_refused(session):
     for n_images in (0, "many"):
         with pytest.raises(Refused):
