@@ -23,7 +23,7 @@ class FewShotClassifier(ShotClassifier, LinearClassifier):
 
     The classifier is linear: the decision is `normalize(X) @ coef_.T + intercept_`. A row of zeros
     has no direction: `fit` warns of it, and its decision is `intercept_`. The guide explains
-    parameters and formulas: https://github.com/sksemobridge/sksemobridge/tree/main/docs
+    parameters and formulas: https://sksemobridge.github.io/sksemobridge/
 
     Parameters
     ----------
