@@ -73,7 +73,8 @@ class SeMoBridgeClassifier(ShotClassifier):
         Weights of the three terms. At least one of them must be above zero.
     smoothness : float or "auto", default="auto"
         Strength of the class weights. Of these seven numbers, those that are `"auto"` are estimated
-        from the shots, beside those that are given. With validation images they are searched.
+        from the shots, beside those that are given. With validation images they are searched
+        around this estimate.
     atol : float or "auto", default="auto"
         Singular values of the text projection up to `atol` count as zero. `"auto"` is 0.7 times
         their median. The paper uses 0.3.
@@ -95,6 +96,10 @@ class SeMoBridgeClassifier(ShotClassifier):
     priors : array-like of shape (C,), Series, mapping, "shots" or None, default=None
         Probability of each class, in the order of `classes_`. A Series or mapping goes by label.
         `"shots"` takes the shares of the shots. None: equal.
+    n_candidates : int, default=1000
+        Number of random candidates among which validation images choose the numbers of the score.
+    random_state : int, RandomState or None, default=0
+        Draws the candidates.
     device : str, default="auto"
         Torch device of the training. `"auto"` is a CUDA GPU if there is one, else the CPU.
     verbose : int, default=0
@@ -170,6 +175,8 @@ class SeMoBridgeClassifier(ShotClassifier):
         "max_iter": [Interval(Integral, 1, None, closed="left"), None],
         "learning_rate": [POSITIVE],
         "priors": ["array-like", Mapping, StrOptions({"shots"}), None],
+        "n_candidates": [Interval(Integral, 1, None, closed="left")],
+        "random_state": ["random_state"],
         "device": [str],
         "verbose": ["verbose"],
     }
@@ -202,6 +209,8 @@ class SeMoBridgeClassifier(ShotClassifier):
         weight_decay: float = 0.01,
         tol: float = 1e-6,
         priors: ArrayLike | Mapping[Any, float] | Literal["shots"] | None = None,
+        n_candidates: int = 1000,
+        random_state: int | np.random.RandomState | None = 0,
         device: str = "auto",
         verbose: int = 0,
     ) -> None:
@@ -227,6 +236,8 @@ class SeMoBridgeClassifier(ShotClassifier):
         self.weight_decay = weight_decay
         self.tol = tol
         self.priors = priors
+        self.n_candidates = n_candidates
+        self.random_state = random_state
         self.device = device
         self.verbose = verbose
 
@@ -244,9 +255,10 @@ class SeMoBridgeClassifier(ShotClassifier):
     ) -> Self:
         """Learn from labelled shots.
 
-        With validation images, the numbers of the score that are "auto", and the temperature, are
-        those that classify these images best, and `"adamw"` keeps its best step. They are not kept
-        for `partial_fit`.
+        With validation images, the numbers of the score that are "auto" are those of random
+        candidates around their estimate that classify these images best, if they are better by more
+        than a standard error. A temperature that is "auto" suits these images, and `"adamw"` keeps
+        its best step. They are not kept for `partial_fit`.
 
         Parameters
         ----------
@@ -346,6 +358,8 @@ class SeMoBridgeClassifier(ShotClassifier):
             temperature=None if temperature == "auto" else float(temperature or 1.0),
             training=self._training(),
             validation=images,
+            n_candidates=self.n_candidates,
+            random_state=self.random_state,
         )
         if texts.embeddings is not None and bridged.rank == shots.X.shape[1]:
             self._warn_of_identity(bridged)

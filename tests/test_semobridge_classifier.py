@@ -106,13 +106,13 @@ def test_a_closed_form_that_keeps_all_directions_is_warned_of(world):
 
 
 def test_validation_images_choose_the_numbers_that_are_auto(world):
-    X, y = world.draw(2, noise=2.5)
-    X_val, y_val = world.draw(60, noise=2.5)
-    default = semobridge(world).fit(X, y)
+    X, y = world.draw(2, noise=5.0)
+    X_val, y_val = world.draw(200, noise=5.0)
+    default = semobridge(world, beta=3.0).fit(X, y)
     chosen = semobridge(world, beta=3.0).fit(X, y, X_val=X_val, y_val=y_val)
-    assert chosen.score(X_val, y_val) >= default.score(X_val, y_val)
+    assert chosen.score(X_val, y_val) > default.score(X_val, y_val)
     assert chosen.beta_ == 3.0
-    assert 0 <= chosen.lambda2_ <= 1
+    assert chosen.lambda2_ != default.lambda2_
     again = semobridge(world, beta=3.0).fit(X, y, X_val=X_val, y_val=y_val)
     np.testing.assert_array_equal(again.predict_proba(X), chosen.predict_proba(X))
     other = chosen.with_classes(["cat", "dog"])
@@ -176,3 +176,14 @@ def test_a_search_takes_validation_images_of_any_number(world):
     # Those that are as many as the images are cut to the folds.
     search.fit(X, y, X_val=X_val, y_val=y_val)
     search.fit(X, y, X_val=X_val[:-1], y_val=y_val[:-1])
+
+
+def test_candidates_are_drawn_by_random_state(world):
+    (X, y), (X_val, y_val) = world.draw(2, noise=5.0), world.draw(200, noise=5.0)
+
+    def lambda2(**params):
+        return semobridge(world, **params).fit(X, y, X_val=X_val, y_val=y_val).lambda2_
+
+    assert lambda2() == lambda2(random_state=0, n_candidates=1000)
+    assert lambda2(random_state=1) != lambda2()
+    assert lambda2(n_candidates=10) != lambda2()

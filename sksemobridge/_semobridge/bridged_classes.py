@@ -19,8 +19,15 @@ from .._utils.rows import sum_rows, weight_in_class
 from .._utils.validation import warn_caller
 from .bridge import Bridge
 from .held_out import hold_out, images_of_class
-from .number_search import search_numbers
-from .numbers import Calibration, calibrate, calibrate_trained, trained_lambda3, typical_of
+from .number_search import SPREAD, TRAINED_SPREAD, search_numbers
+from .numbers import (
+    TRAINED,
+    Calibration,
+    calibrate,
+    default_temperature,
+    trained_numbers,
+    typical_of,
+)
 from .score import (
     START,
     LabelledCosines,
@@ -119,12 +126,14 @@ def bridge_classes(
     temperature: float | None = None,
     training: TrainingOptions | None = None,
     validation: Validation | None = None,
+    n_candidates: int = 1000,
+    random_state: Any = 0,
 ) -> BridgedClasses:
     """`BridgedClasses` of `Shots` and `ClassTexts`. Each class has a shot.
 
-    Numbers of the score that are not `given`, and a `temperature` of None, are searched on
-    `validation` images, or else estimated from the shots. Without `training`, the bridge is in
-    closed form. Without a projection, it is the identity.
+    Numbers of the score that are not `given`, and a `temperature` of None, are estimated from the
+    shots. With `validation` images they are searched around this estimate. Without `training`, the
+    bridge is in closed form. Without a projection, it is the identity.
     """
     X, codes = np.asarray(shots.X, dtype=np.float64), shots.codes
     given = (
@@ -148,19 +157,56 @@ def bridge_classes(
         """In closed form, of the shots of a mask `(n,)`."""
         return _classes_of_shots(bridge, X[kept], eos[kept], codes[kept], shots.weight[kept], texts)
 
+    # 2. The numbers of the score and its temperature, from the shots.
     if training is None:
         result = classes_of(np.ones(len(codes), dtype=bool))
+        calibration = _calibrate(classes_of, shots, texts, given, temperature)
     else:
-        result = _trained_classes(bridge, X, shots, texts, training, validation)
-    # 2. The numbers of the score and its temperature.
-    calibration = _calibrate(result, classes_of, X, shots, texts, given, temperature, validation)
+        numbers = _numbers_of_trained(classes_of, shots, texts, given)
+        result = _trained_classes(bridge, X, shots, texts, training, validation, numbers)
+        seen = LabelledCosines(result.cosines(X), codes, shots.weight, result.divergence)
+        default = default_temperature(numbers, typical_of(seen), texts.logit_scale)
+        calibration = Calibration(numbers, default if temperature is None else temperature)
+    # 3. Validation images may know better numbers.
+    if validation is not None:
+        X_val, codes_val, weight = validation.thinned(len(result.prototypes))
+        images = LabelledCosines(result.cosines(X_val), codes_val, weight, result.divergence)
+        calibration = search_numbers(
+            calibration.numbers,
+            given,
+            images,
+            texts.logit_scale,
+            temperature,
+            SPREAD if training is None else TRAINED_SPREAD,
+            n_candidates,
+            random_state,
+        )
     return replace(result, **calibration._asdict())
 
 
-def _trained_classes(closed, X, shots, texts, training, validation):
-    """`BridgedClasses` of a bridge that is trained, from the one in closed form."""
+def _calibrate(closed_form_of, shots, texts, given, temperature):
+    """The `Calibration` of the closed form by the shots."""
+    if temperature is not None and len(given) == len(Numbers._fields):
+        return Calibration(Numbers(**given), temperature)
+    count = images_of_class(shots.images())
+    return calibrate(given, hold_out(closed_form_of, shots), count, texts.logit_scale, temperature)
+
+
+def _numbers_of_trained(closed_form_of, shots, texts, given):
+    """`Numbers` of a trained bridge by the shots."""
+    if "lambda3" in given or texts.embeddings is None:
+        return TRAINED._replace(**given)
+    count, held_out = images_of_class(shots.images()), hold_out(closed_form_of, shots)
+    return trained_numbers(given, held_out, count, texts.logit_scale)
+
+
+def _trained_classes(closed, X, shots, texts, training, validation, numbers):
+    """`BridgedClasses` of a bridge that is trained, from the one in closed form. The best step on
+    validation images is that with these `numbers`.
+    """
     codes, share = shots.codes, weight_in_class(shots.codes, shots.weight)
-    trained = trained_bridge(X, codes, share, closed, training, texts, validation)
+    judge = (validation, numbers) if training.solver == "adamw" else (None, None)
+    trained = trained_bridge(X, codes, share, closed, training, texts, *judge)
     if not trained.converged:
         message = (
             f"The bridge did not converge in {trained.n_iter} iterations. Increase max_iter or tol."
@@ -193,22 +239,3 @@ def _classes_of_shots(bridge, X, eos, codes, weight, texts):
         loss_curve=None,
         n_iter=1,
     )
-
-
-def _calibrate(classes, closed_form_of, X, shots, texts, given, temperature, validation):
-    """The `Calibration` of `classes` by validation images, or else by the shots."""
-    if validation is not None:
-        X_val, codes, weight = validation.thinned(len(classes.prototypes))
-        images = LabelledCosines(classes.cosines(X_val), codes, weight, classes.divergence)
-        return search_numbers(given, images, texts.logit_scale, temperature)
-    if temperature is not None and len(given) == len(Numbers._fields):
-        return Calibration(Numbers(**given), temperature)
-    count = images_of_class(shots.images())
-    if not classes.is_trained:
-        held_out = hold_out(closed_form_of, shots)
-        return calibrate(given, held_out, count, texts.logit_scale, temperature)
-    if "lambda3" not in given and texts.embeddings is not None:
-        lambda3 = trained_lambda3(hold_out(closed_form_of, shots), count, texts.logit_scale)
-        given = {**given, "lambda3": lambda3}
-    seen = LabelledCosines(classes.cosines(X), shots.codes, shots.weight, classes.divergence)
-    return calibrate_trained(given, typical_of(seen), texts.logit_scale, temperature)

@@ -106,23 +106,16 @@ def calibrate(
     return Calibration(numbers, temperature)
 
 
-def calibrate_trained(
-    given: Mapping[str, Any], typical: Typical, logit_scale: float, temperature: float | None
-) -> Calibration:
-    """The `Calibration` of a trained bridge, at `typical` cosines of its shots.
+def trained_numbers(
+    given: Mapping[str, Any], held_out: HeldOut, count: float, logit_scale: float
+) -> Numbers:
+    """The numbers of a trained bridge, by shots that are held out of the closed form.
 
-    It has seen them, so they say nothing of its numbers, and the temperature is the default.
+    The trained bridge itself has seen the shots, so they say nothing of its numbers.
     """
-    numbers = TRAINED._replace(**given)
-    if temperature is None:
-        temperature = default_temperature(numbers, typical, logit_scale)
-    return Calibration(numbers, temperature)
-
-
-def trained_lambda3(held_out: HeldOut, count: float, logit_scale: float) -> float:
-    """`lambda3` of a trained bridge, by the shots that are held out of the closed form."""
     ratio = estimate_ratio({}, held_out, logit_scale)
-    return TRAINED.lambda3 * max(1.0, TRAINED_GROWTH * ratio * count)
+    lambda3 = TRAINED.lambda3 * max(1.0, TRAINED_GROWTH * ratio * count)
+    return TRAINED._replace(lambda3=lambda3)._replace(**given)
 
 
 def estimate_ratio(given: Mapping[str, Any], held_out: HeldOut, logit_scale: float) -> float:

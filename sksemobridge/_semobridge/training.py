@@ -67,12 +67,15 @@ class TrainedBridge(NamedTuple):
     converged: bool = True
 
 
-def train_bridge(X, codes, share, bridge, training, texts, validation=None, *, dtype=np.float32):
+def train_bridge(
+    X, codes, share, bridge, training, texts, validation=None, numbers=None, *, dtype=np.float32
+):
     """Train the bridge, and a bias for each class, on labelled shots `X (n, D)` of the classes
     `codes (n,)`.
 
     `share (n,)`, the weight of each shot, sums to one in each class. Training starts at `bridge`,
-    the closed form. With `Validation` images, AdamW returns its best step, as in the paper.
+    the closed form. With `Validation` images, AdamW returns its best step, as in the paper, judged
+    with these `numbers` of the score.
     """
     from tqdm import tqdm
 
@@ -102,7 +105,7 @@ def train_bridge(X, codes, share, bridge, training, texts, validation=None, *, d
             return _lbfgs(*arguments)
         if validation is None:
             return _adamw(*arguments)
-        accuracy = StepAccuracy(loss, (X, codes, share), bridge, texts, validation)
+        accuracy = StepAccuracy(loss, (X, codes, share), bridge, texts, validation, numbers)
         return _adamw(*arguments, accuracy)
 
 

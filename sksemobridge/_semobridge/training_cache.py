@@ -12,6 +12,7 @@ import numpy as np
 from .._texts.encode import ClassTexts
 from .._utils.lru import LRUCache, content_key
 from .bridge import Bridge
+from .score import Numbers
 from .training import TrainedBridge, TrainingOptions, train_bridge
 from .validation_images import Validation
 
@@ -30,17 +31,18 @@ def trained_bridge(
     options: TrainingOptions,
     texts: ClassTexts,
     validation: Validation | None = None,
+    numbers: Numbers | None = None,
 ) -> TrainedBridge:
     """The result of `train_bridge`, which is computed once for equal content. Its arrays are
     read-only.
     """
     of_bridge = bridge.matrix, bridge.projection, bridge.projection_bias, bridge.text_length
     of_texts = texts.embeddings, texts.eos_directions, texts.logit_scale
-    parts = X, codes, share, *of_bridge, *of_texts, *(validation or ())
+    parts = X, codes, share, *of_bridge, *of_texts, *(validation and (*validation, numbers) or ())
     key = (astuple(replace(options, verbose=0)), *map(_key, parts))
 
     def train() -> TrainedBridge:
-        trained = train_bridge(X, codes, share, bridge, options, texts, validation)
+        trained = train_bridge(X, codes, share, bridge, options, texts, validation, numbers)
         for part in (trained.bridge, trained.class_bias):
             if part is not None:
                 part.flags.writeable = False

@@ -8,7 +8,7 @@ import numpy as np
 
 from .._utils.array_api import l2_normalize
 from .._utils.rows import evenly_spaced, sum_rows
-from .score import START, class_divergence, log_score
+from .score import Numbers, class_divergence, log_score
 
 # Largest number of scores that judge a step, or a candidate of the search. It is 40,000 images of
 # 100 classes.
@@ -29,8 +29,7 @@ class Validation(NamedTuple):
 
 
 class StepAccuracy:
-    """The accuracy on validation images after a training step, with the numbers of the score where
-    the paper's search starts.
+    """The accuracy on validation images after a training step, with given numbers of the score.
 
     Parameters
     ----------
@@ -44,12 +43,22 @@ class StepAccuracy:
         Those of the classes.
     validation : Validation
         The images.
+    numbers : Numbers
+        Those of the score.
     """
 
-    def __init__(self, loss: Any, shots: Any, bridge: Any, texts: Any, validation: Validation):
+    def __init__(
+        self,
+        loss: Any,
+        shots: Any,
+        bridge: Any,
+        texts: Any,
+        validation: Validation,
+        numbers: Numbers,
+    ):
         X, codes, share = shots
         X_val, self._codes, self._weight = validation.thinned(loss.n_classes)
-        self._loss = loss
+        self._loss, self._numbers = loss, numbers
         self._queries = loss.to_tensor(l2_normalize(X_val))
         self._inputs = loss.to_tensor(bridge.inputs(X_val))
         image_means = l2_normalize(sum_rows(X, share, codes, loss.n_classes))
@@ -66,5 +75,5 @@ class StepAccuracy:
             "z2": self._queries @ prototypes.T,
             "z3": bridged @ self._image_means.T,
         }
-        predicted = log_score(cosines, START, self._divergence).argmax(dim=1).cpu().numpy()
+        predicted = log_score(cosines, self._numbers, self._divergence).argmax(dim=1).cpu().numpy()
         return float(self._weight @ (predicted == self._codes))

@@ -1,0 +1,18 @@
+"""What validation images gain: a row for each solver and number of images."""
+
+import validation_images
+
+from .task_files import write_task
+
+
+def test_gains_are_on_images_that_were_not_seen(tmp_path, capsys):
+    path = write_task(tmp_path / "task.npz", [30, 30, 30], noise=1.5)
+    validation_images.main(["--tasks", str(path), "--shots", "1", "--draws", "2", "--jobs", "1"])
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split(" | ")[1].strip() for line in lines[2:]] == ["50", "200", "50", "200"]
+
+
+def test_gains_are_means_over_tasks_with_the_least_one():
+    rows = [("a", 1, "title", 50, gain) for gain in (1.0, 3.0)]
+    rows += [("b", 1, "title", 50, gain) for gain in (-2.0, -2.0)]
+    assert "| title | 50 | +0.0 ± 0.5 (-2.0) |" in validation_images.report(rows)
