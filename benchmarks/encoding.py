@@ -5,6 +5,7 @@
     python benchmarks/encoding.py --only models
     python benchmarks/encoding.py --only operations
     python benchmarks/encoding.py --only pieces
+    python benchmarks/encoding.py --only known
 
 It needs no network: large models are those of open_clip with random weights, and the pictures are
 crops of scikit-learn's photographs. Rates are images a second. Other programs on the machine
@@ -17,6 +18,7 @@ import logging
 import os
 import shutil
 import tempfile
+import time
 from pathlib import Path
 
 import numpy as np
@@ -30,6 +32,7 @@ from timing import alternate, cpu_timed, timed
 from torch.utils.flop_counter import FlopCounterMode
 
 from sksemobridge import FewShotClassifier, ZeroShotClassifier
+from sksemobridge._utils.files import SETTLED_NS
 from sksemobridge.datasets import load_emoji, load_vocabulary
 from sksemobridge.encoders import CLIPImageEncoder, CLIPTextEncoder, clear_model_cache
 
@@ -40,6 +43,8 @@ N_LARGE = 32
 # Whose size and speed are compared, and on how many pictures.
 MODELS = ["RN50", "ViT-B-32", "ViT-B-32-256", "ViT-B-16", "ViT-B-16-SigLIP", "ViT-L-14"]
 N_OF_MODELS = 16
+# Files that are embedded once more.
+N_KNOWN = 2000
 # Whose operations are counted besides.
 COUNTED = [
     *MODELS,
@@ -284,6 +289,25 @@ def pieces(name, repeats=5):
         )
 
 
+def known_pictures(paths, folder, repeats=5):
+    """Report what one core takes for a file whose embedding is known already."""
+    torch.set_num_threads(1)
+    # Files that changed just now would be read again.
+    time.sleep(SETTLED_NS / 1e9)
+    reading = min(cpu_timed(read_all, paths)[0] for _ in range(repeats))
+    report("reading a file, us of CPU", f"{1e6 * reading / len(paths):.0f}")
+    for name, cache in (("in memory", "memory"), ("on disk", folder)):
+        encoder = CLIPImageEncoder("mini", "bundled", device="cpu", cache=cache)
+        encoder.transform(paths)
+        best = min(cpu_timed(encoder.transform, paths)[0] for _ in range(repeats))
+        report(f"a picture that is known {name}, us of CPU", f"{1e6 * best / len(paths):.0f}")
+
+
+def read_all(paths):
+    for path in paths:
+        Path(path).read_bytes()
+
+
 def main():
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
@@ -292,7 +316,7 @@ def main():
     parser.add_argument("--n-jobs", type=int, default=None)
     parser.add_argument("--rounds", type=int, default=2)
     parser.add_argument(
-        "--only", choices=["speed", "models", "operations", "pieces"], default="speed"
+        "--only", choices=["speed", "models", "operations", "pieces", "known"], default="speed"
     )
     args = parser.parse_args()
     # open_clip tells that the weights are random, which is meant.
@@ -302,6 +326,8 @@ def main():
         folder = Path(folder)
         if args.only == "pieces":
             pieces(write_random_model(folder / "model"))
+        if args.only == "known":
+            known_pictures(write_photos(folder / "photos", N_KNOWN, rng), folder / "cache")
         if args.only == "operations":
             count_operations()
         if args.only == "models":

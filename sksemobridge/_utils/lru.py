@@ -1,11 +1,11 @@
-"""A cache for results that a process computes once for equal content."""
+"""Results that a process keeps, up to a size."""
 
 from __future__ import annotations
 
 import hashlib
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -17,7 +17,11 @@ def content_key(array: np.ndarray) -> tuple[Hashable, ...]:
 
 
 class LRUCache:
-    """A thread-safe cache of results. The least recently used ones are dropped first.
+    """Results that threads may share. Those that no pass has used for the longest time are dropped
+    first.
+
+    A pass drops only what earlier passes left. So a second pass over more than there is room for
+    finds the first part of it, where it would otherwise find nothing.
 
     Parameters
     ----------
@@ -30,38 +34,60 @@ class LRUCache:
     def __init__(self, max_size: int, size_of: Callable[[Any], int] | None = None) -> None:
         self._max_size = max_size
         self._size_of = size_of or (lambda result: 1)
-        self._items: OrderedDict[Hashable, Any] = OrderedDict()
-        self._size = 0
+        # The pass that used a result last, and the result.
+        self._items: OrderedDict[Hashable, tuple[int, Any]] = OrderedDict()
+        self._size = self._n_passes = 0
         self._lock = threading.Lock()
 
-    def get(self, key: Hashable, compute: Callable[[], Any]) -> Any:
-        """The result for `key`. If it is missing, `compute()` gives it."""
-        return self.get_many([key], [None], lambda _: [compute()])[0]
-
-    def get_many(
-        self,
-        keys: Sequence[Hashable],
-        items: Sequence[Any],
-        compute: Callable[[list[Any]], Sequence[Any]],
-    ) -> list[Any]:
-        """The results for `keys`. One call `compute(items)` gives the missing ones."""
+    def begin(self) -> int:
+        """The number of a new pass."""
         with self._lock:
-            found = {key: self._items[key] for key in keys if key in self._items}
-        missing = {key: item for key, item in zip(keys, items) if key not in found}
-        if missing:  # no thread waits for another: two may compute the same
-            found.update(zip(missing, compute(list(missing.values()))))
+            self._n_passes += 1
+            return self._n_passes
+
+    def find(self, keys: Iterable[Hashable], number: int) -> dict[Hashable, Any]:
+        """The results that are kept of these keys, for a pass of this number."""
+        found = {}
         with self._lock:
             for key in keys:
-                self._keep(key, found[key])
-            while self._size > self._max_size:
-                self._size -= self._size_of(self._items.popitem(last=False)[1])
-        return [found[key] for key in keys]
+                if key in self._items:
+                    found[key] = result = self._items[key][1]
+                    self._items[key] = number, result
+                    self._items.move_to_end(key)
+        return found
 
-    def _keep(self, key, result):
-        """Make `result` the most recent one, if it is not too large for the cache."""
+    def keep(self, results: Mapping[Any, Any], number: int) -> None:
+        """Keep those results for which a pass of this number finds room."""
+        with self._lock:
+            for key, result in results.items():
+                self._keep(key, result, number)
+
+    def get(self, key: Hashable, compute: Callable[[], Any]) -> Any:
+        """The result for `key`, in a pass of its own. If it is missing, `compute()` gives it."""
+        number = self.begin()
+        found = self.find([key], number)
+        # No thread waits for another: two may compute the same.
+        result = found[key] if key in found else compute()
+        self.keep({key: result}, number)
+        return result
+
+    def clear(self) -> None:
+        """Forget all results."""
+        with self._lock:
+            self._items.clear()
+            self._size = 0
+
+    def _keep(self, key, result, number):
         size = self._size_of(result)
-        if size <= self._max_size:
-            if key in self._items:
-                self._size -= self._size_of(self._items.pop(key))
-            self._items[key] = result
-            self._size += size
+        if key in self._items:
+            self._size -= self._size_of(self._items.pop(key)[1])
+        if size > self._max_size:
+            return
+        while self._size + size > self._max_size:
+            oldest, (last_used, old) = next(iter(self._items.items()))
+            if last_used >= number:
+                return
+            del self._items[oldest]
+            self._size -= self._size_of(old)
+        self._items[key] = number, result
+        self._size += size

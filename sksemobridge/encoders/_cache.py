@@ -7,7 +7,6 @@ import zlib
 from contextlib import suppress
 from pathlib import Path
 
-import numpy as np
 from filelock import FileLock, Timeout
 
 from .._utils.validation import warn_caller
@@ -68,6 +67,8 @@ class CacheSession:
     cache. It begins a new file in place of a broken one. A warning says either, and what is waited
     for. A damaged embedding counts as missing.
     """
+
+    is_lasting = True
 
     def __init__(self, directory):
         self.active = directory is not None
@@ -142,41 +143,42 @@ class CacheSession:
             with suppress(sqlite3.Error):
                 connection.close()
 
-    def get(self, key):
-        """The embedding under a key, or `None`."""
-        content = self._get("embeddings", key)
-        # Half a number is damaged, too.
-        is_whole = content is not None and len(content) % 4 == 0
-        return np.frombuffer(content, dtype="<f4") if is_whole else None
+    def find(self, keys):
+        """The contents under these keys, as far as they are there and whole. At most some hundred
+        keys.
+        """
+        return self._find("embeddings", keys)
 
-    def put(self, keys, embeddings):
-        """Keep rows of float32: all of them, or none after a failure."""
-        contents = [embedding.astype("<f4").tobytes() for embedding in embeddings]
-        self._put("embeddings", zip(keys, contents))
+    def keep(self, contents):
+        """Keep contents under their keys: all of them, or none after a failure."""
+        self._keep("embeddings", contents)
 
-    def get_file(self, key):
-        """What is kept of a file, or `None`."""
-        return self._get("files", key)
+    def find_files(self, keys):
+        """What is kept of files, by the keys of their paths."""
+        return self._find("files", keys)
 
-    def put_files(self, items):
-        """Keep keys of paths with bytes: all of them, or none after a failure."""
-        self._put("files", items)
+    def keep_files(self, contents):
+        """Keep what is known of files: all of them, or none after a failure."""
+        self._keep("files", contents)
 
     def delete_files(self, keys):
         """Forget files."""
         self._write("DELETE FROM files WHERE path = ?", [(key,) for key in keys])
 
-    def _get(self, table, key):
+    def _find(self, table, keys):
         key_column, column = _TABLES[table]
-        statement = f"SELECT {column} FROM {table} WHERE {key_column} = ?"
+        places = ",".join("?" * len(keys))
+        statement = f"SELECT {key_column}, {column} FROM {table} WHERE {key_column} IN ({places})"
         with self._lock:
-            row = self._try(lambda: self._connection.execute(statement, (key,)).fetchone())
-        if row is None or not isinstance(row[0], bytes) or row[0][:4] != _checksum(key, row[0][4:]):
-            return None
-        return row[0][4:]
+            rows = self._try(lambda: self._connection.execute(statement, keys).fetchall())
+        return {
+            key: content[4:]
+            for key, content in rows or ()
+            if isinstance(content, bytes) and content[:4] == _checksum(key, content[4:])
+        }
 
-    def _put(self, table, items):
-        rows = [(key, _checksum(key, content) + content) for key, content in items]
+    def _keep(self, table, contents):
+        rows = [(key, _checksum(key, content) + content) for key, content in contents.items()]
         self._write(f"INSERT OR REPLACE INTO {table} VALUES (?, ?)", rows)
 
     def _write(self, statement, rows):

@@ -11,13 +11,15 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ._cache import CacheSession
 from ._file_index import FileIndex
-from ._memory import MemoryPass
 
 # A `GridSearchCV` embeds hundreds of times, mostly what is cached. A shorter bar would only
 # flicker.
 _BAR_AFTER = 2  # seconds
+# Files that are looked up at once. SQLite takes some hundred keys.
+_AT_ONCE = 500
+# How stores keep the numbers of an embedding, whatever the machine.
+_NUMBER = np.dtype("<f4")
 
 
 class Refusal(NamedTuple):
@@ -37,12 +39,12 @@ class Source(NamedTuple):
     is_of_content: bool = True
 
 
-def embed(tower, items, *, batch_size, cache, bar_options, n_threads=1, ends_at=None):
+def embed(tower, items, *, batch_size, store, bar_options, n_threads=1, ends_at=None):
     """Embeddings `(n, width)` of images or texts in float32, and a `Refusal` for each row without
     one, which is NaN.
 
-    `cache` is a folder, a `MemoryPass`, or None. The first refusal by an error of the class
-    `ends_at` is the last row. `bar_options` are those of tqdm. `n_threads` read.
+    `store` is a `CacheSession` or a `MemorySession`, which is closed. The first refusal by an error
+    of the class `ends_at` is the last row. `bar_options` are those of tqdm. `n_threads` read.
 
     A `tower` has a `width`, `digest()` of what embeddings depend on besides the content, `name()`,
     which stands for it within this process, `path(item)`, the file that an item is or None,
@@ -52,57 +54,54 @@ def embed(tower, items, *, batch_size, cache, bar_options, n_threads=1, ends_at=
     """
     from tqdm.auto import tqdm
 
-    n, is_memory = len(items), isinstance(cache, MemoryPass)
+    n = len(items)
     embeddings = np.full((n, tower.width), np.nan, dtype=np.float32)
     rows_by_key = defaultdict(list)
     refusals, batch = {}, []
 
     with (
-        closing(cache if is_memory else CacheSession(cache)) as session,
-        closing(FileIndex(None if is_memory or cache is None else session)) as files,
+        closing(store),
+        closing(FileIndex(store)) as files,
         tqdm(total=n, delay=_BAR_AFTER, **bar_options) as bar,
     ):
         # Reading all weights for the digest takes time. Only keys on disk need it.
-        prefix = tower.name() if is_memory or cache is None else tower.digest()
+        prefix = tower.digest() if store.active and store.is_lasting else tower.name()
+        to_read = _fill_known(embeddings, tower, items, prefix, store, files)
+        bar.update(n - len(to_read))
 
-        def prepare(row):
-            """A `Refusal`; or the key of a source, its embedding if the cache has it, and the input
+        def prepare(place):
+            """A `Refusal`; or the key of a source, its embedding if the store has it, and the input
             of the model if it is needed.
             """
+            row, seen = place
             try:
-                path = tower.path(items[row])
-                seen = files.look_up(path)
-                if seen is not None and seen.digest is not None:
-                    key = hashlib.sha256(prefix + seen.digest).digest()
-                    if (cached := session.get(key)) is not None:
-                        return key, cached, None
                 source = tower.read(items[row])
                 if seen is not None and source.is_of_content:
-                    files.note(path, seen, source.digest)
-                key = hashlib.sha256(prefix + source.digest).digest()
-                cached = session.get(key)
+                    files.note(tower.path(items[row]), seen, source.digest)
+                key = _key(prefix, source.digest)
+                known = store.find([key]).get(key)
                 # Threads see `rows_by_key` late, so a content may be loaded twice. It is never
                 # missing: the row that registers a key saw it unregistered.
-                is_needed = cached is None and key not in rows_by_key
-                return key, cached, source.load() if is_needed else None
+                is_needed = known is None and key not in rows_by_key
+                return key, known, source.load() if is_needed else None
             except tower.refusals as error:
                 return Refusal(type(error), error.args[0])
 
-        with closing(_read_ahead(prepare, n, batch_size, n_threads)) as prepared:
-            for row, get in enumerate(prepared):
+        with closing(_read_ahead(prepare, to_read, batch_size, n_threads)) as prepared:
+            for (row, _), get in zip(to_read, prepared):
                 if isinstance(found := get(), Refusal):
                     refusals[row] = found
                     if found.kind is ends_at:
                         break
                 else:
-                    key, cached, model_input = found
+                    key, known, model_input = found
                     rows_by_key[key].append(row)
-                    if cached is not None:
-                        embeddings[row] = cached
+                    if known is not None:
+                        embeddings[row] = from_contents([known], tower.width)[0]
                     elif len(rows_by_key[key]) == 1:
                         batch.append((row, key, model_input))
-                if batch and (len(batch) == batch_size or row == n - 1):
-                    _embed_batch(batch, embeddings, tower, session)
+                if batch and (len(batch) == batch_size or row == to_read[-1][0]):
+                    _embed_batch(batch, embeddings, tower, store)
                     batch = []
                 bar.update()
     for first, *copies in rows_by_key.values():
@@ -111,15 +110,52 @@ def embed(tower, items, *, batch_size, cache, bar_options, n_threads=1, ends_at=
     return embeddings, refusals
 
 
-def _read_ahead(prepare, n, n_ahead, n_threads):
-    """Yield for each of `n` rows a function that gives `prepare(row)`. Threads work on the next
+def _fill_known(embeddings, tower, items, prefix, store, files):
+    """Fill the embeddings of files that are as they were when they were embedded. Gives the other
+    rows, each with its `SeenFile` or None.
+    """
+    paths = [tower.path(item) for item in items]
+    if not store.active:
+        return [(row, None) for row in range(len(items))]
+    to_read = []
+    for start in range(0, len(items), _AT_ONCE):
+        seen = [*enumerate(files.look_up(paths[start : start + _AT_ONCE]), start)]
+        key_of = {
+            row: _key(prefix, file.digest)
+            for row, file in seen
+            if file is not None and file.digest is not None
+        }
+        found = store.find([*{*key_of.values()}]) if key_of else {}
+        known = [row for row, key in key_of.items() if key in found]
+        if known:
+            embeddings[known] = from_contents([found[key_of[row]] for row in known], tower.width)
+        to_read += [place for place in seen if key_of.get(place[0]) not in found]
+    return to_read
+
+
+def _key(prefix, digest):
+    return hashlib.sha256(prefix + digest).digest()
+
+
+def to_contents(embeddings):
+    """Rows of float32 as stores keep them."""
+    return [row.tobytes() for row in embeddings.astype(_NUMBER, copy=False)]
+
+
+def from_contents(contents, width):
+    """Rows `(n, width)` from what stores keep."""
+    return np.frombuffer(bytearray(b"".join(contents)), _NUMBER).reshape(-1, width)
+
+
+def _read_ahead(prepare, places, n_ahead, n_threads):
+    """Yield for each place a function that gives `prepare(place)`. Threads work on the next
     `n_ahead`.
     """
     pool = ThreadPoolExecutor(n_threads, thread_name_prefix="sksemobridge-read")
     waiting = deque()
     try:
-        for row in range(n):
-            waiting.append(pool.submit(prepare, row))
+        for place in places:
+            waiting.append(pool.submit(prepare, place))
             if len(waiting) > n_ahead:
                 yield waiting.popleft().result
         while waiting:
@@ -130,10 +166,10 @@ def _read_ahead(prepare, n, n_ahead, n_threads):
         pool.shutdown(wait=True, cancel_futures=True)
 
 
-def _embed_batch(batch, embeddings, tower, session):
+def _embed_batch(batch, embeddings, tower, store):
     import torch
 
     rows, keys, inputs = zip(*batch)
     computed = tower.compute(torch.from_numpy(np.stack(inputs))).cpu().numpy()
     embeddings[list(rows)] = computed
-    session.put(keys, computed)
+    store.keep(dict(zip(keys, to_contents(computed))))

@@ -13,7 +13,7 @@ import numpy as np
 from .._utils.array_api import l2_normalize
 from .._utils.sklearn import StrOptions
 from .._utils.validation import warn_caller
-from . import _memory
+from ._cache import CacheSession
 from ._decoding import (
     ImageReadError,
     UnknownDepthError,
@@ -26,6 +26,7 @@ from ._decoding import (
 from ._depth import DEPTHS
 from ._embedding import Source, embed
 from ._known import with_model
+from ._memory import OF_IMAGES, MemorySession
 from ._shared import CLIPEncoder, ImageEncoder
 
 # Part of the keys in caches, and of the manifests of jobs. Increase it if pictures are read or
@@ -102,19 +103,22 @@ class CLIPImageEncoder(CLIPEncoder, ImageEncoder):
         precision = model.image_precision(self.precision)
         options = {
             "batch_size": self.batch_size,
-            "cache": _memory.OF_IMAGES.begin() if self.cache == "memory" else self.cache,
             "bar_options": {"desc": "images", "unit": "image", "disable": not self.progress},
             "n_threads": joblib.effective_n_jobs(self.n_jobs),
             "ends_at": ImageReadError if ends_at_problem else None,
         }
-        embeddings, refused = embed(_ImageTower(model, precision), images, **options)
+        embeddings, refused = embed(
+            _ImageTower(model, precision), images, store=self._open_store(), **options
+        )
         problems = {row: why.reason for row, why in refused.items() if why.kind is ImageReadError}
         # Pictures of one camera stay comparable: all that do not say their depth have the same.
         unknown = [row for row in refused if row not in problems]
         if unknown and not (problems and ends_at_problem):
             bits = max(refused[row].reason for row in unknown)
             tower = _ImageTower(model, precision, bits)
-            embeddings[unknown], more = embed(tower, [images[row] for row in unknown], **options)
+            embeddings[unknown], more = embed(
+                tower, [images[row] for row in unknown], store=self._open_store(), **options
+            )
             problems |= {unknown[i]: why.reason for i, why in more.items()}
             if bits < max(DEPTHS):
                 warn_caller(
@@ -123,6 +127,9 @@ class CLIPImageEncoder(CLIPEncoder, ImageEncoder):
                     " them."
                 )
         return embeddings, problems
+
+    def _open_store(self):
+        return MemorySession(OF_IMAGES) if self.cache == "memory" else CacheSession(self.cache)
 
 
 class _ImageTower:

@@ -4,12 +4,11 @@ import os
 from dataclasses import dataclass
 from functools import partial
 
-import numpy as np
-
 from .._utils.validation import warn_caller
-from . import _memory
-from ._embedding import Source, embed
+from ._cache import CacheSession
+from ._embedding import Source, embed, from_contents, to_contents
 from ._known import with_model
+from ._memory import OF_TEXTS, MemorySession
 from ._shared import CLIPEncoder, TextEncoder
 from ._source import TIMM, TRANSFORMERS, refuse_out_of_question
 
@@ -82,10 +81,7 @@ class CLIPTextEncoder(TextEncoder, CLIPEncoder):
         # There are few prompts, and the classifier needs exact embeddings of them.
         precision = "fp32" if self.precision == "auto" else self.precision
         tower = _TextTower(model, precision, project)
-        if self.cache is None:
-            rows = self._compute(tower, texts, None)
-        else:
-            rows = self._compute_new(tower, texts)
+        rows = self._compute_new(tower, texts)
         if tower.cut:
             warn_caller(
                 f"{len(tower.cut)} of {len(texts)} texts are longer than the model reads; their"
@@ -95,21 +91,28 @@ class CLIPTextEncoder(TextEncoder, CLIPEncoder):
 
     def _compute_new(self, tower, texts):
         """Embeddings of texts, computed or read from the folder if the memory has them not."""
-        memory, folder = _memory.OF_TEXTS.begin(), None if self.cache == "memory" else self.cache
+        folder = None if self.cache == "memory" else self.cache
+        if self.cache is None:
+            return self._compute(tower, texts, folder)
         # Another folder is to be filled.
         shared = tower.name(), folder if folder is None else os.path.abspath(folder)
-        rows = {text: memory.get((shared, text)) for text in texts}
-        new = [text for text, row in rows.items() if row is None]
+        memory = MemorySession(OF_TEXTS)
+        rows = memory.find([(shared, text) for text in texts])
+        new = [text for text in dict.fromkeys(texts) if (shared, text) not in rows]
         if new:
-            embeddings = self._compute(tower, new, folder)
-            memory.put([(shared, text) for text in new], embeddings)
-            rows.update(zip(new, embeddings))
-        return np.array([rows[text] for text in texts], np.float32).reshape(-1, tower.width)
+            contents = to_contents(self._compute(tower, new, folder))
+            computed = {(shared, text): content for text, content in zip(new, contents)}
+            memory.keep(computed)
+            rows |= computed
+        return from_contents([rows[shared, text] for text in texts], tower.width)
 
-    def _compute(self, tower, texts, cache):
-        bar_options = {"desc": f"embedding {len(texts):,} texts", "unit": "text", "leave": False}
+    def _compute(self, tower, texts, folder):
         return embed(
-            tower, texts, batch_size=self.batch_size, cache=cache, bar_options=bar_options
+            tower,
+            texts,
+            batch_size=self.batch_size,
+            store=CacheSession(folder),
+            bar_options={"desc": f"embedding {len(texts):,} texts", "unit": "text", "leave": False},
         )[0]
 
 

@@ -19,6 +19,7 @@ from PIL import Image
 
 from sksemobridge.encoders import CLIPImageEncoder
 from sksemobridge.encoders._cache import _HELD, CacheSession
+from sksemobridge.encoders._embedding import to_contents
 
 from ..encoder_helpers import n_cached, small_config, some_pictures, write_model, write_pictures
 
@@ -56,7 +57,8 @@ def database(directory):
 
 def fill(directory, n=3, width=8):
     with closing(CacheSession(directory)) as cache:
-        cache.put([row.tobytes() for row in rows(n)], rows(n, width))
+        keys = [row.tobytes() for row in rows(n)]
+        cache.keep(dict(zip(keys, to_contents(rows(n, width)))))
 
 
 # With the encoder
@@ -162,7 +164,7 @@ def test_several_may_write_at_once_to_a_cache_that_none_has_made(directory):
             for number in range(20):
                 values = rows(20, 256, seed=20 * seed + number)
                 # Keys that tell what belongs under them.
-                cache.put([value[:3].tobytes() for value in values], values)
+                cache.keep({content[:12]: content for content in to_contents(values)})
 
     with ThreadPoolExecutor(4) as threads:
         list(threads.map(write, range(4)))
@@ -171,8 +173,10 @@ def test_several_may_write_at_once_to_a_cache_that_none_has_made(directory):
         found = [key for (key,) in connection.execute("SELECT key FROM embeddings")]
     assert len(found) == 4 * 20 * 20
     with closing(CacheSession(directory)) as cache:
-        for key in found:
-            assert cache.get(key)[:3].tobytes() == key
+        for start in range(0, len(found), 200):
+            some = found[start : start + 200]
+            contents = cache.find(some)
+            assert {key: contents[key][:12] for key in some} == dict(zip(some, some))
 
 
 # Damage

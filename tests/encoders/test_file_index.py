@@ -21,9 +21,12 @@ def paths(tmp_path):
     return write_pictures(tmp_path, 6)
 
 
-@pytest.fixture
-def cache(tmp_path):
-    return tmp_path / "cache"
+@pytest.fixture(params=["disk", "memory"])
+def cache(request, tmp_path):
+    return tmp_path / "cache" if request.param == "disk" else "memory"
+
+
+on_disk = pytest.mark.parametrize("cache", ["disk"], indirect=True)
 
 
 @pytest.fixture
@@ -141,6 +144,7 @@ def test_a_picture_whose_depth_depends_on_others_is_read_each_time(
     assert len(read) > 2
 
 
+@on_disk
 def test_files_that_are_forgotten_are_read_again(encoder, paths, settled, read, cache, passes):
     encoder.transform(paths)
     read.clear()
@@ -150,6 +154,7 @@ def test_files_that_are_forgotten_are_read_again(encoder, paths, settled, read, 
     assert sum(passes) == 6
 
 
+@on_disk
 def test_a_damaged_index_is_not_trusted(encoder, paths, settled, read, cache):
     expected = encoder.transform(paths)
     with closing(sqlite3.connect(cache / "embeddings.sqlite3")) as connection, connection:

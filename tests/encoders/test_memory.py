@@ -12,8 +12,15 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 
-from sksemobridge.encoders import CLIPImageEncoder, CLIPTextEncoder, _memory, clear_model_cache
-from sksemobridge.encoders._memory import EmbeddingMemory
+from sksemobridge.encoders import (
+    CLIPImageEncoder,
+    CLIPTextEncoder,
+    _image_encoder,
+    _memory,
+    _text_encoder,
+    clear_model_cache,
+)
+from sksemobridge.encoders._memory import MemorySession, embedding_store
 
 from ..encoder_helpers import n_cached, small_config, some_pictures, write_model, write_pictures
 
@@ -96,8 +103,9 @@ def test_nothing_of_it_is_in_a_pickle_and_clearing_models_forgets_it(passes):
 
 @pytest.mark.parametrize("kind", ["OF_IMAGES", "OF_TEXTS"])
 def test_a_pass_larger_than_the_room_finds_what_fitted(kind, monkeypatch, on_pass):
-    room = EmbeddingMemory(10 * (4 * 128 + _memory._ITEM_BYTES))
-    monkeypatch.setattr(_memory, kind, room)
+    room = embedding_store(10 * (4 * 128 + _memory._ITEM_BYTES))
+    encoders = _image_encoder if kind == "OF_IMAGES" else _text_encoder
+    monkeypatch.setattr(encoders, kind, room)
     sizes = []
     if kind == "OF_IMAGES":
         encoder, items = clone(ENCODER), some_pictures(16)
@@ -110,32 +118,31 @@ def test_a_pass_larger_than_the_room_finds_what_fitted(kind, monkeypatch, on_pas
     assert sizes == [16, 6]
 
 
-def rows(n, start=0):
-    return list(range(start, start + n)), np.ones((n, 16), np.float32)
+def contents(n, start=0):
+    return dict.fromkeys(range(start, start + n), bytes(4 * 16))
 
 
-def found(memory, keys):
-    a_pass = memory.begin()
-    return [key for key in keys if a_pass.get(key) is not None]
+def found(store, keys):
+    return [*MemorySession(store).find(keys)]
 
 
 def test_the_room_is_bounded_and_the_longest_unused_is_dropped_first():
-    memory = EmbeddingMemory(5 * ITEM)
-    memory.begin().put(*rows(5))
-    assert memory._n_bytes == 5 * ITEM
-    assert found(memory, [0, 1]) == [0, 1]
-    memory.begin().put(*rows(2, start=10))
-    assert memory._n_bytes == 5 * ITEM
-    assert found(memory, range(12)) == [0, 1, 4, 10, 11]
-    memory.begin().put(*rows(9, start=20))
-    assert found(memory, range(30)) == [20, 21, 22, 23, 24]
-    memory.clear()
-    assert memory._n_bytes == 0
-    assert found(memory, range(30)) == []
+    store = embedding_store(5 * ITEM)
+    MemorySession(store).keep(contents(5))
+    assert store._size == 5 * ITEM
+    assert found(store, [0, 1]) == [0, 1]
+    MemorySession(store).keep(contents(2, start=10))
+    assert store._size == 5 * ITEM
+    assert found(store, range(12)) == [0, 1, 4, 10, 11]
+    MemorySession(store).keep(contents(9, start=20))
+    assert found(store, range(30)) == [20, 21, 22, 23, 24]
+    store.clear()
+    assert store._size == 0
+    assert found(store, range(30)) == []
 
 
 def test_what_has_no_room_at_all_is_not_kept():
-    memory = EmbeddingMemory(ITEM - 1)
-    memory.begin().put(*rows(1))
-    assert found(memory, [0]) == []
-    assert memory._n_bytes == 0
+    store = embedding_store(ITEM - 1)
+    MemorySession(store).keep(contents(1))
+    assert found(store, [0]) == []
+    assert store._size == 0
