@@ -52,6 +52,10 @@ class ClassNames:
         """The class that a name means, or None if there is none."""
         return self._names.get(self._last(spoken(name)))
 
+    def is_dropped(self, name):
+        """Whether a name means nothing because its class was dropped."""
+        return self._became.get(self._last(spoken(name)), "") is None
+
     def _last(self, said):
         while self._became.get(said) is not None:
             said = self._became[said]

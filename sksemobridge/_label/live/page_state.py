@@ -53,7 +53,11 @@ class PageState:
                 ),
                 "recent": self.items(self._recent()[:N_SHOWN]),
                 "check": self._check(),
-                "news": self.items(self._news(tab, len(events) if since is None else since)),
+                "news": self.items(self._news(since, lambda event: event.tab != tab)),
+                "own": [
+                    [number, None if label is None else plain(label)]
+                    for number, label in self._own(tab, since)
+                ],
                 "undoable": self._undoable(tab),
                 "answers": plain(os.fspath(session.answers_file.path)),
             }
@@ -83,15 +87,22 @@ class PageState:
                 break
         return session.strips.first_of_each(recent)
 
-    def _news(self, tab, since):
-        """Pictures of which other tabs said something."""
+    def _own(self, tab, since):
+        """Pictures of which this tab said something, with their label by a person."""
+        answers, real = self.session.said.answers, self.session.files.real
+        for number in self._news(since, lambda event: event.tab == tab):
+            answer = answers.get(real[number])
+            yield number, None if answer is None else answer.label
+
+    def _news(self, since, is_news):
+        """Pictures of which something was said since so many events, by those that are news."""
         session = self.session
         events = session.answers_file.events
         by_id = {event.id: event for event in events}
         found = {}
-        for event in events[max(since, 0) :]:
+        for event in () if since is None else events[max(since, 0) :]:
             about = by_id.get(event.of) if event.kind == "undo" else event
-            if event.tab != tab and about is not None and about.kind in ANSWERS:
+            if is_news(event) and about is not None and about.kind in ANSWERS:
                 found |= dict.fromkeys(session.numbers_of(about))
         return [*found]
 

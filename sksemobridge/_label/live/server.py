@@ -128,7 +128,7 @@ class _LivePage:
         self.actions = {
             "state": (lambda tab, who: None, (), {}),
             "say": (session.say, ("number", "label"), {"alone": False}),
-            "page": (session.say_all, ("pictures",), {"alone": False}),
+            "page": (session.say_all, ("pictures",), {"alone": False, "knew": None}),
             "undo": (self.undo, (), {}),
             "skip": (session.skip, ("number",), {}),
             "check": (session.check, ("begin",), {"among": "rest"}),
@@ -278,12 +278,13 @@ class _LivePage:
         return {"undone": undone | {"items": self.state.items(numbers)}}
 
     def look(self, tab, who, n_images, among, name, without):
+        knew = len(self.session.answers_file.events)
         groups, left = next_pictures(self.session, tab, n_images, among, name, without)
         shown = [
             {"label": plain(label), "pictures": self.state.items(numbers)}
             for label, numbers in groups.items()
         ]
-        return {"look": {"groups": shown, "left": left}}
+        return {"look": {"groups": shown, "left": left, "knew": knew}}
 
     def interrupt(self):
         """Write the files after Ctrl-C, and tell the pages, in a thread of its own."""

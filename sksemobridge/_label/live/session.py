@@ -2,10 +2,12 @@
 
 import threading
 import time
+from collections import Counter
 from contextlib import suppress
 
 import numpy as np
 
+from ..._utils.validation import plural
 from ...encoders._heads import ImageReadError
 from ..class_names import NONE_OF_THESE, spoken
 from ..events import ANSWERS, KINDS
@@ -86,9 +88,11 @@ class Session:
             shown = {"number": number, "label": plain(label)}
             return {"said": shown, "n_pictures": len(parts), "notes": notes}
 
-    def say_all(self, tab, who, pictures, alone=False):
+    def say_all(self, tab, who, pictures, alone=False, knew=None):
         """Label pictures that were looked through together, and with them the others of their
         strips unless `alone`. Each has its `number`, the label `shown`, and `label`.
+
+        `knew` is the number of events that the page knew when it was shown. Later ones win.
         """
         with self.lock:
             if not isinstance(pictures, list) or not 0 < len(pictures) <= MOST_TILES:
@@ -100,6 +104,8 @@ class Session:
                 self._check_number(number)
             if len({*numbers}) < len(numbers):
                 raise Refused("A picture is twice on the page.")
+            if knew is not None:
+                pictures = self._without_newer(pictures, knew, notes)
             marks = [
                 (
                     picture["number"],
@@ -109,8 +115,36 @@ class Session:
                 for picture in pictures
             ]
             parts = self._answers(marks, alone, notes)
-            self._append("page", tab, who, pictures=parts)
+            if parts:
+                self._append("page", tab, who, pictures=parts)
             return {"said": len(marks), "n_pictures": len(parts), "notes": notes}
+
+    def _without_newer(self, pictures, knew, notes):
+        """The pictures of a page but those that were answered since it was shown, and those with a
+        label that was dropped since.
+        """
+        if type(knew) is not int or not 0 <= knew <= len(self.answers_file.events):
+            raise Refused("A page knew some of the events.")
+        last = self.answers_file.events[knew - 1].id if knew else 0
+        later = self.answers_file.events[knew:]
+        dropped = {spoken(name) for event in later if event.kind == "drop" for name in event.names}
+        kept, n_answered, n_dropped = [], 0, Counter()
+        for picture in pictures:
+            answer = self.said.answers.get(self.files.real[picture["number"]])
+            label = self._as_label(picture["label"], [])
+            if answer is not None and answer.event > last:
+                n_answered += 1
+            elif spoken(label) in dropped and self.said.names.now(label) is None:
+                n_dropped[label] += 1
+            else:
+                kept.append(picture)
+        if n_answered:
+            notes.append(f"{n_answered} got a label since this page was shown, which stays.")
+        notes += [
+            f"“{plain(label)}” was dropped since, so {n} {plural(n, 'picture')} got no label."
+            for label, n in n_dropped.items()
+        ]
+        return kept
 
     def _answers(self, marks, alone, notes):
         """What an event keeps of the pictures of `marks`, each number, label and what was shown,
@@ -263,6 +297,8 @@ class Session:
         if not text or spoken(text) == NONE_OF_THESE:
             return ""
         if (name := self.said.names.now(text)) is None:
+            if self.said.names.is_dropped(text):
+                notes.append(f"“{text.strip()}” was dropped before, and is a class again.")
             return self._new_name(text)
         if text.strip() != plain(name).strip():
             notes.append(f"“{text.strip()}” is “{plain(name)}”.")

@@ -106,3 +106,42 @@ def test_the_first_page_after_names_were_given_has_their_labels(live):
     page.act("add", names=["bird", "clock", "fruit"])
     groups = page.act("look", n_images=12)[1]["look"]["groups"]
     assert {group["label"] for group in groups} <= {"bird", "clock", "fruit"}
+
+
+def events_of(session):
+    return len(session.answers_file.events)
+
+
+def test_answers_that_are_newer_than_a_page_win(session):
+    groups, _ = next_pictures(session, "a", 12)
+    knew, (first, second, third, *_) = events_of(session), numbers(groups)
+    page = [{"number": n, "shown": "", "label": ""} for n in (first, second, third)]
+    session.say("a", "", first, "bird")
+    session.say("b", "", second, "clock")
+    session.undo("b", "")
+    answer = session.say_all("a", "", page, knew=knew)
+    assert answer["notes"] == ["1 got a label since this page was shown, which stays."]
+    assert answer["said"] == 2
+    assert [session.shown(n) for n in (first, second, third)] == ["bird", "", ""]
+    # A later page may change all.
+    session.say_all("a", "", page, knew=events_of(session))
+    assert [session.shown(n) for n in (first, second, third)] == [""] * 3
+    # With nothing left to say, nothing is.
+    before = events_of(session)
+    assert session.say_all("a", "", page, knew=knew)["said"] == 0
+    assert events_of(session) == before
+    for knew in (-1, before + 1, "x"):
+        with pytest.raises(Refused):
+            session.say_all("a", "", page, knew=knew)
+
+
+def test_a_class_that_was_dropped_does_not_come_back_unnoticed(session):
+    page = [{"number": n, "shown": "fruit", "label": "fruit"} for n in (0, 1)]
+    page.append({"number": 2, "shown": "fruit", "label": "clock"})
+    knew = events_of(session)
+    session.drop("b", "", "fruit")
+    answer = session.say_all("a", "", page, knew=knew)
+    assert answer["notes"] == ["“fruit” was dropped since, so 2 pictures got no label."]
+    assert (session.classes(), [*session.said.labels().values()]) == (["bird", "clock"], ["clock"])
+    answer = session.say("a", "", 0, "Fruit")
+    assert answer["notes"] == ["“Fruit” was dropped before, and is a class again."]

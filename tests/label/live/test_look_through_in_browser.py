@@ -205,3 +205,25 @@ def test_a_burst_is_one_tile_with_a_row_of_its_pictures(look):
     person.click("#gallery-tiles .tile[data-number='3']")
     person.press("0")
     assert person.page.labels() == dict.fromkeys([0, 6, 9], "bird") | {3: ""}
+
+
+def test_what_was_said_in_another_view_stays(look):
+    person = look(n=60)
+    person.go("ask")
+    person.press("0")
+    person.page.act("say", tab="b", number=person.asked(), label="none of these")
+    person.run("import('/static/look_through.js').then(({ look }) => look.begin({ name: '' }))")
+    person.wait()
+    wait_until(lambda: person.view == "look" and person.tiles())
+    (number, _), *rest = person.tiles()
+    person.go("classes/")
+    person.click(f"#gallery-tiles .tile[data-number='{number}']")
+    person.press(person.key_of("bird"))
+    assert person.page.labels()[number] == "bird"
+    person.go("look")
+    assert person.tiles()[0] == (number, "bird")
+    assert person.all("#look-tiles .tile", "ariaLabel")[0].endswith("you answered bird")
+    person.press("Enter")
+    said = person.page.labels()
+    assert said[number] == "bird"
+    assert {said[other] for other, _ in rest} <= {""}

@@ -15,9 +15,11 @@ const tiles = new Tiles(by_id("look-tiles"), { click: mark, must_fit: true, has_
 const chooser = new Chooser(by_id("look-chooser"), choose, leave);
 // Which pictures: of one class (`name`), or those that were seen (a second look).
 let which = {}, left = 0, is_fetching = false, is_wanted = true;
+// How many events the page knew when it was shown, and whether it is being sent.
+let knew = 0, is_sending = false;
 // The page that was sent last, to show it again after an undo.
 let last = null;
-const NOTHING = { look: { groups: [], left: 0 } };
+const NOTHING = { look: { groups: [], left: 0, knew: 0 } };
 // How often the model had learnt when the next page was fetched ahead.
 let ahead_of = null;
 // Pictures that the second look has shown.
@@ -44,13 +46,10 @@ export const look = {
   take(answer) {
     if (answer.learnt !== ahead_of && !by_id("look").hidden && !is_fetching) fetch_ahead();
     for (const item of answer.news ?? []) {
-      const tile = tiles.tiles.find(({ number }) => number === item.number);
-      if (!tile) continue;
-      const elsewhere = item.label !== null;
-      Object.assign(tile, { item, elsewhere, label: item.label ?? tile.shown });
-      tiles.chosen.delete(tile);
-      tiles.draw(tile);
+      hear(item.number, item.label, item.who || "another tab");
     }
+    // In another view.
+    if (!is_sending) for (const [number, label] of answer.own ?? []) hear(number, label, "you");
   },
 
   draw,
@@ -84,12 +83,22 @@ export const look = {
     }
     show([...groups].map(([label, pictures]) => ({ label, pictures })));
     for (const tile of tiles.tiles) tile.label = was.get(tile.number)?.label ?? tile.shown;
+    knew = now.state.changes;
     tiles.draw_all();
     draw();
   },
 
   get is_of_seen() { return which.among === "seen"; },
 };
+
+// A picture was answered elsewhere (null: that was taken back).
+function hear(number, label, who) {
+  const tile = tiles.tiles.find((one) => one.number === number);
+  if (!tile) return;
+  Object.assign(tile, { elsewhere: label === null ? null : who, label: label ?? tile.shown });
+  tiles.chosen.delete(tile);
+  tiles.draw(tile);
+}
 
 async function fetch_page() {
   if (is_fetching) return;
@@ -103,7 +112,7 @@ async function fetch_page() {
   is_fetching = false;
   by_id("look").removeAttribute("aria-busy");
   if (answer) {
-    left = answer.look.left;
+    ({ left, knew } = answer.look);
     show(answer.look.groups);
     if (look.is_of_seen) looked_again.push(...tiles.tiles.map(({ number }) => number));
     if (has_focus) tiles.focus();
@@ -191,7 +200,9 @@ async function the_rest_is_right() {
   }
   const pictures = sent.map(({ number, shown, label }) => ({ number, shown, label }));
   const { learnt } = now.state;
-  const answer = await act("page", { pictures });
+  is_sending = true;
+  const answer = await act("page", { pictures, knew });
+  is_sending = false;
   if (!answer) return;
   last = sent.map(({ item, shown, label }) => ({ item, shown, label }));
   const n_changed = sent.filter((tile) => tile.is_changed).length;

@@ -7,10 +7,11 @@ const HOLD = 350;
 // Other pictures of a burst that a tile shows.
 const N_OTHERS = 3;
 
-// A picture as it is shown: `shown` is the label that stands over it, `label` the one it gets.
+// A picture as it is shown: `shown` is the label that stands over it, `label` the one it gets, and
+// `elsewhere` who gave it a label meanwhile.
 class Tile {
   constructor(item, shown) {
-    Object.assign(this, { item, shown, label: shown, number: item.number, elsewhere: false });
+    Object.assign(this, { item, shown, label: shown, number: item.number, elsewhere: null });
   }
 
   get is_changed() { return this.label !== this.shown; }
@@ -115,11 +116,12 @@ export class Tiles {
     button.classList.toggle("changed", tile.is_changed);
     button.classList.toggle("broken", is_broken);
     button.classList.toggle("chosen", this.chosen.has(tile));
-    button.classList.toggle("elsewhere", tile.elsewhere);
-    const text = is_broken ? "cannot be shown" : tile.is_changed ? label_of(tile.label) : "";
+    button.classList.toggle("elsewhere", tile.elsewhere !== null);
+    const text = is_broken ? "cannot be shown"
+      : tile.is_changed || tile.elsewhere ? label_of(tile.label) : "";
     mark.textContent = text;
     button.setAttribute("aria-pressed", tile.is_changed);
-    const said = tile.elsewhere ? `, ${item.who || "another tab"} answered ${label_of(tile.label)}`
+    const said = tile.elsewhere ? `, ${tile.elsewhere} answered ${label_of(tile.label)}`
       : tile.is_changed ? `, changed to ${label_of(tile.label)}` : "";
     const state = this.chosen.has(tile) ? ", chosen" : "";
     const shown = is_broken ? "cannot be shown" : label_of(tile.shown);
