@@ -38,8 +38,8 @@ class PictureEvent:
 
 @dataclass(frozen=True)
 class Event:
-    """What a person did. `who` is a name, and `tab` the window. The other fields are those of a
-    kind.
+    """What a person did. `who` is a name, and `tab` the window. A page was on the screen for so
+    many `seconds`. The other fields are those of a kind.
     """
 
     kind: str
@@ -52,6 +52,7 @@ class Event:
     into: str = ""
     of: int = 0
     among: str = "rest"
+    seconds: float | None = None
     path: str = ""
     size: int | None = None
     sha256: str | None = None
@@ -89,6 +90,12 @@ KINDS = {
         lambda said, event, find: said.answer(event, find),
         lambda event: f"a page of {len(event.pictures)}",
         ("label",),
+    ),
+    # What was said of pictures that were planted in the page before: see `attention`.
+    "planted": Kind(
+        ("pictures",),
+        lambda said, event, find: said.attention.take_planted(event),
+        each_needs=("label", "shown"),
     ),
     # One event is taken back, see `undone`.
     "undo": Kind(("of",)),
@@ -129,6 +136,7 @@ _TYPES = {
     **dict.fromkeys(("id", "of", "size", "changed", "n_columns"), int),
     **dict.fromkeys(("pictures", "names", "likely"), list),
     **dict.fromkeys(("taught", "along"), bool),
+    "seconds": float,
 }
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from .._share_right import Answered, weights_of_answers
+from .attention import Attention, person_of
 from .class_names import ClassNames
 from .events import KINDS, undone
 
@@ -25,7 +26,8 @@ class Answer:
 
     `path` is as a person knows it. `event` is the number of the event, 0 for a list of corrections.
     `likely` and `n_columns` say what the model said of it when it was asked first, in this `round`,
-    and `along` that another picture of its burst was asked, see `events`.
+    and `along` that another picture of its burst was asked, see `events`. `person` gave it. It is
+    `confirmed` if it stood so on a page, after so many `seconds` a picture.
     """
 
     label: str
@@ -37,6 +39,9 @@ class Answer:
     n_columns: int = 0
     round: int = 0
     along: bool = False
+    person: str = ""
+    confirmed: bool = False
+    seconds: float | None = None
 
 
 @dataclass(frozen=True)
@@ -70,6 +75,7 @@ class Said:
         The complete rounds of answers.
     n_in_round : int
         Single answers since the last of them.
+    attention : Attention
     """
 
     names: ClassNames = field(default_factory=ClassNames)
@@ -80,6 +86,7 @@ class Said:
     opinions: dict[str, dict[str, str]] = field(default_factory=dict)
     rounds: int = 0
     n_in_round: int = 0
+    attention: Attention = field(default_factory=Attention)
 
     def after(self, event, find):
         """What is said with one more event, which takes none back. `find` gives the real paths of a
@@ -92,6 +99,7 @@ class Said:
             seen=dict(self.seen),
             skipped=dict(self.skipped),
             opinions={real: dict(said) for real, said in self.opinions.items()},
+            attention=self.attention.copy(),
         )
         said.take(event, find)
         return said
@@ -106,6 +114,8 @@ class Said:
             for real in find(picture):
                 self._answer(event, picture, real)
         self._count(event)
+        if event.kind == "page":
+            self.attention.take_page(event)
 
     def put_off(self, event, find):
         for real in (real for picture in event.pictures for real in find(picture)):
@@ -150,6 +160,9 @@ class Said:
             picture.n_columns,
             self.rounds,
             picture.along,
+            person_of(event),
+            event.kind == "page" and picture.label == picture.shown,
+            event.seconds and event.seconds / sum(not part.along for part in event.pictures),
         )
         earlier = self.answers.pop(real, None)
         if earlier is not None and (earlier.likely or earlier.along):
@@ -159,7 +172,7 @@ class Said:
         self.answers[real] = answer
         self.seen[real] = True
         self.skipped.pop(real, None)
-        self.opinions.setdefault(real, {})[event.who or event.tab] = label
+        self.opinions.setdefault(real, {})[person_of(event)] = label
 
     def _count(self, event):
         self.n_in_round += 1
@@ -209,6 +222,23 @@ class Said:
             if answer is not None and answer.event > self.check.event
         }
 
+    def worth(self, answer):
+        """What an answer counts in the estimate: a confirmation as much as its person noticed."""
+        return 1 - self.attention.overlooked(answer.person) if answer.confirmed else 1.0
+
+    def labels_right(self):
+        """The expected share of the answers that is right. What was passed over is as right as the
+        model said.
+        """
+        asked = [answer for answer in self.answers.values() if not answer.along]
+        if not any(missed for _, missed in self.attention.planted.values()) or not asked:
+            return 1.0
+        right = [
+            worth + (1 - worth) * dict(answer.likely).get(answer.label, 0.0)
+            for answer, worth in ((answer, self.worth(answer)) for answer in asked)
+        ]
+        return float(np.mean(right))
+
     def evidence(self):
         """What the answers say of the predictions: arguments of `share_right`.
 
@@ -230,6 +260,7 @@ class Said:
                 known.append((answer, names.index(answer.label)))
         rounds = [answer.round for answer, _ in known]
         weights = weights_of_answers(rounds, [answer.likely[0][0] for answer, _ in known])
+        weights *= [self.worth(answer) for answer, _ in known]
         # Those of as many columns together.
         alike = defaultdict(list)
         for (answer, code), weight in zip(known, weights):

@@ -46,6 +46,7 @@ class PageState:
                 "total": strips.total,
                 "pictures": n,
                 "rest": self._rest(view, is_open),
+                "labels_right": said.labels_right(),
                 "strangers": int((is_open & ~view.has_class[:n]).sum()),
                 "classes": [plain(label) for label in session.classes()],
                 "queue": self.items(

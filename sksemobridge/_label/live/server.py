@@ -14,6 +14,7 @@ import traceback
 import webbrowser
 from importlib.resources import files
 
+import numpy as np
 import uvicorn
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
@@ -26,7 +27,7 @@ from ...encoders._heads import ImageReadError
 from ..folder_table import plain
 from ..messages import UsageError, fault
 from .gallery import Gallery
-from .look import next_pictures
+from .look import N_PLANTED, draw_planted, is_time_to_plant, next_pictures
 from .page_state import PageState
 from .session import Refused
 from .suggestions import Suggestions
@@ -128,7 +129,11 @@ class _LivePage:
         self.actions = {
             "state": (lambda tab, who: None, (), {}),
             "say": (session.say, ("number", "label"), {"alone": False}),
-            "page": (session.say_all, ("pictures",), {"alone": False, "knew": None}),
+            "page": (
+                session.say_all,
+                ("pictures",),
+                {"alone": False, "knew": None, "seconds": None},
+            ),
             "undo": (self.undo, (), {}),
             "skip": (session.skip, ("number",), {}),
             "check": (session.check, ("begin",), {"among": "rest"}),
@@ -136,7 +141,11 @@ class _LivePage:
             "rename": (session.rename, ("name", "into"), {}),
             "join": (session.join, ("names", "into"), {}),
             "drop": (session.drop, ("name",), {}),
-            "look": (self.look, ("n_images",), {"among": "rest", "name": None, "without": []}),
+            "look": (
+                self.look,
+                ("n_images",),
+                {"among": "rest", "name": None, "without": [], "of": [], "plant": False},
+            ),
             "look_at_class": (self.gallery.look_at_class, ("name", "start", "n_images"), {}),
             "overview": (self.gallery.overview, (), {}),
             "disputed": (self.gallery.disputed, (), {}),
@@ -268,7 +277,7 @@ class _LivePage:
         values |= {name: data.get(name, may[name]) for name in may}
         if not isinstance(values.get("name"), str | None):
             raise TypeError
-        if not isinstance(values.get("without", []), list):
+        if not all(isinstance(values.get(key, []), list) for key in ("without", "of")):
             raise TypeError
         return function, tab, who, since, values
 
@@ -277,13 +286,23 @@ class _LivePage:
         numbers = self.session.strips.first_of_each(undone.pop("numbers"))
         return {"undone": undone | {"items": self.state.items(numbers)}}
 
-    def look(self, tab, who, n_images, among, name, without):
+    def look(self, tab, who, n_images, among, name, without, of, plant):
         knew = len(self.session.answers_file.events)
-        groups, left = next_pictures(self.session, tab, n_images, among, name, without)
+        plant = plant is True and among == "rest" and is_time_to_plant(self.session, tab)
+        if plant and type(n_images) is int:
+            n_images = max(n_images - N_PLANTED, 1)
+        groups, left = next_pictures(self.session, tab, n_images, among, name, without, of)
         shown = [
             {"label": plain(label), "pictures": self.state.items(numbers)}
             for label, numbers in groups.items()
         ]
+        if plant:
+            rng = np.random.default_rng()
+            for number, label in draw_planted(self.session, groups):
+                pictures = next(part for part in shown if part["label"] == plain(label))["pictures"]
+                (item,) = self.state.items([number])
+                at = rng.integers(len(pictures) + 1)
+                pictures.insert(at, item | {"planted": True, "burst": [number]})
         return {"look": {"groups": shown, "left": left, "knew": knew}}
 
     def interrupt(self):

@@ -88,11 +88,12 @@ class Session:
             shown = {"number": number, "label": plain(label)}
             return {"said": shown, "n_pictures": len(parts), "notes": notes}
 
-    def say_all(self, tab, who, pictures, alone=False, knew=None):
+    def say_all(self, tab, who, pictures, alone=False, knew=None, seconds=None):
         """Label pictures that were looked through together, and with them the others of their
         strips unless `alone`. Each has its `number`, the label `shown`, and `label`.
 
-        `knew` is the number of events that the page knew when it was shown. Later ones win.
+        `knew` is the number of events that the page knew when it was shown. Later ones win. Those
+        that are `planted` get no label. The page was on the screen for so many `seconds`.
         """
         with self.lock:
             if not isinstance(pictures, list) or not 0 < len(pictures) <= MOST_TILES:
@@ -104,6 +105,10 @@ class Session:
                 self._check_number(number)
             if len({*numbers}) < len(numbers):
                 raise Refused("A picture is twice on the page.")
+            if not isinstance(seconds, int | float | None):
+                raise Refused("A time is a number of seconds.")
+            planted = [picture for picture in pictures if picture.get("planted") is True]
+            pictures = [picture for picture in pictures if picture.get("planted") is not True]
             if knew is not None:
                 pictures = self._without_newer(pictures, knew, notes)
             marks = [
@@ -115,9 +120,36 @@ class Session:
                 for picture in pictures
             ]
             parts = self._answers(marks, alone, notes)
+            # Before anything is kept: these pictures may be gone.
+            planted = self._planted(planted)
+            again = self.said.attention.in_a_row.get(tab, ())
             if parts:
-                self._append("page", tab, who, pictures=parts)
-            return {"said": len(marks), "n_pictures": len(parts), "notes": notes}
+                seconds = None if seconds is None else round(float(max(seconds, 0)), 1)
+                event = self._append("page", tab, who, pictures=parts, seconds=seconds)
+                again += (event.id,)
+            if planted:
+                self._append("planted", tab, who, pictures=planted)
+            n_missed = sum(part.label == part.shown for part in planted)
+            return {
+                "said": len(marks),
+                "n_pictures": len(parts),
+                "notes": notes,
+                "n_planted": len(planted),
+                "n_missed": n_missed,
+                "again": again if n_missed else (),
+            }
+
+    def _planted(self, pictures):
+        """What an event keeps of planted pictures."""
+        return tuple(
+            self.files.event(
+                picture["number"],
+                label=self._as_label(picture["label"], []),
+                shown=self._as_label(picture["shown"], []),
+                taught=False,
+            )
+            for picture in pictures
+        )
 
     def _without_newer(self, pictures, knew, notes):
         """The pictures of a page but those that were answered since it was shown, and those with a
@@ -204,6 +236,12 @@ class Session:
 
     def _is_here(self, event):
         return event.kind not in ANSWERS or bool(self.numbers_of(event))
+
+    def numbers_of_events(self, ids):
+        """Numbers of the pictures of events with these ids, in their order."""
+        by_id = {event.id: event for event in self.answers_file.events}
+        events = [by_id[one] for one in ids if one in by_id]
+        return [*dict.fromkeys(number for event in events for number in self.numbers_of(event))]
 
     def numbers_of(self, event):
         """Numbers of the pictures that an event is about."""
@@ -394,6 +432,7 @@ class Session:
         else:
             self.said = self.said.after(event, self._find)
         self.learner.tell(self.said)
+        return event
 
     def done(self, write):
         """Write the files by all that was said: the value of `write`, a function of job, labels and

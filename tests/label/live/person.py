@@ -38,8 +38,14 @@ class Person:
     def view(self):
         return self.run("document.body.dataset.view")
 
+    def wait_until_seen(self):
+        """Until the page of "Look through", if it is in sight, can be confirmed."""
+        wait_until(lambda: self.run("!document.querySelector('#look:not([hidden]) .early')"))
+
     def press(self, *keys, modifiers=0):
         for key in keys:
+            if key == "Enter":
+                self.wait_until_seen()
             self.browser.press(key, modifiers)
             self.wait()
 
@@ -65,6 +71,8 @@ class Person:
 
     def click(self, selector, which=0, modifiers=0, count=1):
         """Click the middle of an element, as a mouse does."""
+        if selector == "#rest-right":
+            self.wait_until_seen()
         for kind in ("mousePressed", "mouseReleased"):
             self.mouse(kind, selector, which, modifiers, count)
         self.wait()

@@ -115,3 +115,35 @@ def test_one_class_can_be_looked_through(classes):
     person.click("#look-at-it")
     wait_until(lambda: person.view == "look")
     assert {label for _, label in person.tiles()} <= {"clock"}
+
+
+def test_find_or_add_labels_what_is_selected_after_a_question(classes):
+    person = classes()
+    numbers = [
+        int(one)
+        for one in person.run(
+            "[...document.querySelectorAll('#gallery .tile')].map((one) => one.dataset.number)"
+        )
+    ][:2]
+    person.click("#gallery .tile")
+    person.click("#gallery .tile", which=1, modifiers=8)
+    person.fill("class-find", "owl")
+    person.click("#add-class")
+    assert person.text("sure-question") == "Label the 2 selected pictures “owl”?"
+    person.click("#sure-no")
+    assert "owl" not in person.page.state()["classes"]
+    assert len(person.all("#gallery .tile.chosen", "className")) == 2
+    person.click("#add-class")
+    person.click("#sure-yes")
+    wait_until(lambda: person.page.labels()[numbers[0]] == "owl")
+    assert [person.page.labels()[number] for number in numbers] == ["owl"] * 2
+
+
+def test_letters_without_a_selected_picture_go_into_find_or_add(classes):
+    person = classes()
+    person.type("fru")
+    assert person.run("document.getElementById('class-find').value") == "fru"
+    assert names(person) == ["fruit"]
+    person.run("document.activeElement.blur()")
+    person.press("2")
+    assert "No picture is selected" in person.text("note")

@@ -2,7 +2,7 @@
 
 import pytest
 
-from sksemobridge._label.live.look import next_pictures
+from sksemobridge._label.live.look import draw_planted, is_time_to_plant, next_pictures
 from sksemobridge._label.live.session import Refused
 
 
@@ -145,3 +145,87 @@ def test_a_class_that_was_dropped_does_not_come_back_unnoticed(session):
     assert (session.classes(), [*session.said.labels().values()]) == (["bird", "clock"], ["clock"])
     answer = session.say("a", "", 0, "Fruit")
     assert answer["notes"] == ["“Fruit” was dropped before, and is a class again."]
+
+
+def confirm(session, tab="a", n=6, **values):
+    """Say that the next page is right, with `planted` pictures by number and label over it."""
+    groups, _ = next_pictures(session, tab, n)
+    planted = values.pop("planted", {})
+    page = [
+        {"number": number, "shown": label, "label": label}
+        for label, part in groups.items()
+        for number in part
+    ]
+    page += [
+        {"number": number, "shown": shown, "label": label, "planted": True}
+        for number, (shown, label) in planted.items()
+    ]
+    return session.say_all(tab, "", page, **values)
+
+
+def test_pictures_are_planted_under_a_wrong_label_after_three_pages_without_a_correction(live):
+    session = live(n=90).session
+    session.say("a", "", 0, "bird")
+    session.say("a", "", 1, "clock")
+    for _ in range(3):
+        assert not is_time_to_plant(session, "a")
+        confirm(session)
+    assert is_time_to_plant(session, "a")
+    assert not is_time_to_plant(session, "b")
+    groups, _ = next_pictures(session, "a", 6)
+    said = session.said.labels()
+    for _ in range(20):
+        drawn = draw_planted(session, groups)
+        assert len(drawn) == 2
+        for number, label in drawn:
+            assert session.shown(number) == said[session.files.real[number]] != label
+            assert label in groups
+    # A correction says that somebody looks.
+    (number,) = next(iter(groups.values()))[:1]
+    session.say_all("a", "", [{"number": number, "shown": "bird", "label": "fruit"}])
+    assert not is_time_to_plant(session, "a")
+
+
+def test_what_is_said_of_planted_pictures_is_no_answer(live):
+    page = live(n=90)
+    session = page.session
+    for number, label in enumerate(["bird", "clock", "fruit"]):
+        session.say("a", "", number, label)
+    before, learner = session.said, session.learner
+    found = confirm(session, planted={0: ("clock", "clock"), 1: ("bird", "clock")})
+    assert (found["n_planted"], found["n_missed"], len(found["again"])) == (2, 1, 1)
+    said = session.said
+    for real, answer in before.answers.items():
+        assert said.answers[real] == answer
+        assert said.opinions[real] == before.opinions[real]
+    assert learner.job.fit(said).shots.labels.tolist().count("clock") == 1 + sum(
+        answer.label == "clock" for answer in said.answers.values() if answer.confirmed
+    )
+    # Half of what this person confirms is passed over, for all that is known.
+    assert said.attention.overlooked("a") == 0.5
+    assert said.attention.overlooked("b") == 0
+    assert said.labels_right() < 1
+    confirmed = [answer for answer in said.answers.values() if answer.confirmed]
+    assert {said.worth(answer) for answer in confirmed} == {0.5}
+    assert {said.worth(answer) for answer in before.answers.values()} == {1}
+    # The next run knows it, and an undo takes the page back, not what was found.
+    session.undo("a", "")
+    assert session.said.labels() == before.labels()
+    again = live(n=90).session.said
+    assert again.attention == session.said.attention
+
+
+def test_pages_that_were_confirmed_too_quickly_come_first_in_a_second_look(live):
+    session = live(n=90).session
+    pages = []
+    for seconds in (20.0, 0.6, 0.3):
+        pages.append(numbers(next_pictures(session, "a", 6)[0]))
+        confirm(session, seconds=seconds)
+    slow, quick, quickest = map(set, pages)
+    shown = numbers(next_pictures(session, "a", len(quickest), "seen")[0])
+    assert {*shown} == quickest
+    shown = numbers(next_pictures(session, "a", len(quick), "seen", without=shown)[0])
+    assert {*shown} == quick
+    # Those of a page, by its number.
+    of = [event.id for event in session.answers_file.events][:1]
+    assert {*numbers(next_pictures(session, "a", 30, "seen", of=of)[0])} == slow

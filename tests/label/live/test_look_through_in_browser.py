@@ -19,6 +19,7 @@ def test_the_rest_is_right(look):
     person = look()
     shown = dict(person.tiles())
     assert len(shown) > 3
+    person.wait_until_seen()
     assert person.text("rest-right").startswith("All are right")
     person.press("Enter")
     assert person.page.labels() == shown
@@ -32,6 +33,7 @@ def test_a_click_marks_a_wrong_tile_with_the_likeliest_other_class(look):
     likeliest = person.tiles()[0][1]
     assert likeliest != label
     assert likeliest == person.all("#look-chooser .first .what")[0]
+    person.wait_until_seen()
     assert person.text("rest-right").startswith("The rest is right")
     assert f"changed to {likeliest}" in person.all("#look-tiles .tile", "ariaLabel")[0]
     # Another click takes it back.
@@ -99,6 +101,7 @@ def test_undo_takes_the_whole_page_back_and_shows_it_again(look):
 def test_a_held_enter_counts_once(look):
     person = look(n=90)
     n = len(person.tiles())
+    person.wait_until_seen()
     person.browser.send("Input.dispatchKeyEvent", type="keyDown", key="Enter")
     person.wait()
     for _ in range(5):
@@ -227,3 +230,114 @@ def test_what_was_said_in_another_view_stays(look):
     said = person.page.labels()
     assert said[number] == "bird"
     assert {said[other] for other, _ in rest} <= {""}
+
+
+def test_a_page_is_confirmed_only_after_it_was_on_the_screen(look):
+    person = look(n=90)
+    for _ in range(6):
+        person.browser.press("Enter")
+    assert person.text("rest-right").startswith("Look first")
+    person.wait()
+    assert person.page.labels() == {}
+    n = len(person.tiles())
+    person.press("Enter")
+    for _ in range(6):
+        person.browser.press("Enter")
+    person.wait()
+    assert len(person.page.labels()) == n
+    # Also when one comes back to it.
+    person.go("ask")
+    person.go("look")
+    assert person.all("#rest-right.early")
+
+
+def headings(person):
+    """The heading over each tile."""
+    return dict(
+        person.run(
+            "[...document.querySelectorAll('#look-tiles .tile')].map((one) =>"
+            " [+one.dataset.number, one.closest('.group').ariaLabel])"
+        )
+    )
+
+
+def confirm_three_pages(person):
+    for _ in range(3):
+        person.press("Enter")
+    return person.page.labels()
+
+
+def test_planted_pictures_that_are_passed_over_are_said_and_the_pages_shown_again(look):
+    person = look(n=200)
+    before = confirm_three_pages(person)
+    shown = headings(person)
+    planted = [number for number in shown if number in before]
+    assert len(planted) == 2
+    assert all(shown[number] != before[number] for number in planted)
+    person.browser.look(1366, "light", 640)
+    person.press("Enter")
+    assert "2 planted pictures were passed over: the last 4 pages again?" in person.text("sure")
+    # They keep their labels.
+    after = person.page.labels()
+    assert {number: after[number] for number in before} == before
+    person.click("#sure-yes")
+    wait_until(lambda: person.text("look-count").startswith("Second look"))
+    again = dict(person.tiles())
+    assert {*again} <= {*after}
+    # Those that are corrected are no longer as they were confirmed.
+    assert person.page.state()["labels_right"] < 1
+
+
+def test_planted_pictures_that_are_found_change_no_label(look):
+    person = look(n=200)
+    before = confirm_three_pages(person)
+    for number in [number for number in headings(person) if number in before]:
+        person.click(f"#look-tiles .tile[data-number='{number}']")
+    person.press("Enter")
+    assert "2 planted pictures found." in person.text("note")
+    after = person.page.labels()
+    assert {number: after[number] for number in before} == before
+    assert person.page.state()["labels_right"] == 1
+
+
+def test_planted_pictures_can_be_switched_off(look):
+    person = look(n=200)
+    person.click("#plant")
+    before = confirm_three_pages(person)
+    assert not {*before} & {*dict(person.tiles())}
+    person.run("localStorage.clear()")
+
+
+def test_letters_without_a_selected_picture_find_or_add_a_class(look):
+    person = look()
+    person.click("#look-tiles .tile")
+    person.click("#look-tiles .tile")
+    person.type("kingfisher")
+    assert "No picture is selected" in person.text("look-question")
+    person.press("Enter")
+    assert person.page.labels() == {}
+    assert "kingfisher" in person.page.state()["classes"]
+    assert "“kingfisher” was added. No picture was selected" in person.text("note")
+    person.type("bir")
+    person.press("Enter")
+    assert person.page.labels() == {}
+    person.press("3")
+    assert "No picture is selected" in person.text("note")
+    person.type("x")
+    person.press("Escape")
+    assert person.all("#look-chosen") == []
+    shown = dict(person.tiles())
+    person.press("Enter")
+    assert person.page.labels() == shown
+
+
+def test_a_second_look_is_there_at_any_time(look):
+    person = look(n=90)
+    assert person.all("#again") == []
+    seen = dict(person.tiles())
+    person.press("Enter")
+    person.click("#again")
+    wait_until(lambda: person.text("look-count").startswith("Second look"))
+    assert {*dict(person.tiles())} <= {*seen}
+    person.click("#leave-look")
+    wait_until(lambda: "not yet seen" in person.text("look-count"))

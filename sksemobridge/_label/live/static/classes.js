@@ -1,7 +1,8 @@
 // "Classes": how many and how good each is, its pictures, and what one can do with it.
-import { NONE, by_id, count, element, label_of, once_each, percent, plural, quoted, thumb }
-  from "./dom.js";
-import { is_choice } from "./keys.js";
+import {
+  NONE, by_id, count, element, label_of, once_each, percent, plural, quoted, sure, thumb,
+} from "./dom.js";
+import { is_choice, is_letter } from "./keys.js";
 import { Chooser, ask_for, spoken } from "./labels.js";
 import { look } from "./look_through.js";
 import { note, note_of, ways } from "./notes.js";
@@ -43,6 +44,13 @@ export const classes = {
     else if (is_choice(event.key) && (tiles.chosen.size || tiles.at)) {
       if (!tiles.chosen.size) choose_tile(tiles.at, false);
       return chooser.key(event);
+    } else if (is_letter(event.key) || event.key === "/") {
+      // No picture is selected: the name of a class, which the letter itself begins.
+      if (!by_id("class-find").checkVisibility()) note("No picture is selected: click one.");
+      by_id("class-find").focus();
+      return event.key === "/";
+    } else if (is_choice(event.key)) {
+      note("No picture is selected: click those that are wrong.");
     } else return false;
     return true;
   },
@@ -254,6 +262,15 @@ async function add() {
   const typed = by_id("class-find").value.trim();
   const known = rows.find((row) => spoken(label_of(row.name)) === spoken(typed));
   if (!typed) return;
+  if (tiles.chosen.size) {
+    // What is selected is not lost.
+    const label = known?.name ?? typed, n = plural(tiles.chosen.size, "selected picture");
+    if (!await sure(`Label the ${n} ${quoted(label)}?`, "Label")) return;
+    by_id("class-find").value = "";
+    await say(label);
+    draw_list();
+    return;
+  }
   by_id("class-find").value = "";
   if (known) location.hash = address_of(known.name);
   else await change("add", { names: [typed] }, `${quoted(typed)} was added.`, typed);

@@ -69,3 +69,16 @@ export function once_each(action, pause = 300) {
     action(event);
   };
 }
+
+// Ask, and say whether the answer was `yes`, which is what the first button says.
+export function sure(question, yes, no = "Cancel") {
+  const place = by_id("sure");
+  by_id("sure-question").textContent = question;
+  by_id("sure-yes").textContent = yes;
+  by_id("sure-no").textContent = no;
+  place.returnValue = "";
+  place.showModal();
+  return new Promise((done) => {
+    place.addEventListener("close", () => done(place.returnValue === "yes"), { once: true });
+  });
+}

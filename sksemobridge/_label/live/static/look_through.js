@@ -1,15 +1,18 @@
 // "Look through": a page of pictures under the labels that the model gives them.
-import { NONE, by_id, button, count, element, is_pressable, once_each, plural, quoted, small }
-  from "./dom.js";
+import {
+  NONE, by_id, button, count, element, is_pressable, once_each, plural, quoted, small, sure,
+} from "./dom.js";
 import { how_many_fit } from "./fit.js";
-import { is_choice } from "./keys.js";
-import { Chooser, ask_for } from "./labels.js";
+import { is_choice, is_letter } from "./keys.js";
+import { Chooser, ask_for, spoken } from "./labels.js";
 import { note, note_of, offer_strangers } from "./notes.js";
 import { act, bursts_of, has_bursts, now, see, tile_noun } from "./state.js";
 import { Tiles } from "./tiles.js";
 
 // Pictures of a second look: among 48, two thirds of what was overlooked were found.
 const N_SECOND = 48;
+// Milliseconds that a page is on the screen before it can be confirmed.
+const LOOK_FOR = 1500;
 
 const tiles = new Tiles(by_id("look-tiles"), { click: mark, must_fit: true, has_strips: true });
 const chooser = new Chooser(by_id("look-chooser"), choose, leave);
@@ -17,6 +20,10 @@ const chooser = new Chooser(by_id("look-chooser"), choose, leave);
 let which = {}, left = 0, is_fetching = false, is_wanted = true;
 // How many events the page knew when it was shown, and whether it is being sent.
 let knew = 0, is_sending = false;
+// When the page came on the screen, whether it was there long enough, and the last of such waits.
+let painted_at = null, is_seen = false, last_wait = 0;
+// Whether the name of a class is typed though no picture is selected.
+let is_naming = false;
 // The page that was sent last, to show it again after an undo.
 let last = null;
 const NOTHING = { look: { groups: [], left: 0, knew: 0 } };
@@ -29,6 +36,7 @@ export const look = {
   open() {
     if (is_wanted || !tiles.tiles.length) fetch_page();
     else tiles.fit();
+    wait_until_seen();
     draw();
   },
 
@@ -62,9 +70,14 @@ export const look = {
       leave();
     } else if (event.key.startsWith("Arrow") && !tiles.at) {
       tiles.focus();
-    } else if (is_choice(event.key) && (chosen || tiles.at)) {
+    } else if (is_choice(event.key) && tiles.tiles.length) {
       // A class for the tile that one went to, without a mark before.
-      if (!chosen) tiles.chosen.add(tiles.at);
+      if (!chosen && tiles.at) tiles.chosen.add(tiles.at);
+      else if (!chosen && is_digit(event.key)) {
+        note("No picture is selected: click those that are wrong.");
+        return true;
+      }
+      is_naming = !tiles.chosen.size;
       draw();
       return chooser.key(event);
     } else {
@@ -91,6 +104,24 @@ export const look = {
   get is_of_seen() { return which.among === "seen"; },
 };
 
+const is_digit = (key) => !is_letter(key) && key !== "/";
+
+// Let a page be confirmed when all of it was painted, in sight, for a while.
+async function wait_until_seen() {
+  const wait = ++last_wait;
+  painted_at = null;
+  is_seen = false;
+  draw_confirm();
+  await Promise.all(tiles.tiles.map(({ image }) => image.decode().catch(() => {})));
+  for (let frame = 0; frame < 2; frame++) await new Promise(requestAnimationFrame);
+  if (wait !== last_wait || document.hidden) return;
+  painted_at = performance.now();
+  await new Promise((done) => { setTimeout(done, LOOK_FOR); });
+  if (wait !== last_wait || document.hidden || by_id("look").hidden) return;
+  is_seen = true;
+  draw_confirm();
+}
+
 // A picture was answered elsewhere (null: that was taken back).
 function hear(number, label, who) {
   const tile = tiles.tiles.find((one) => one.number === number);
@@ -107,8 +138,9 @@ async function fetch_page() {
   const has_focus = tiles.at !== null;
   by_id("look").setAttribute("aria-busy", "true");
   const n_images = how_many_fit(by_id("look-tiles"));
-  const answer = look.is_of_seen && looked_again.length >= N_SECOND ? NOTHING
-    : await see("look", { n_images, ...which, without: looked_again });
+  const is_over = look.is_of_seen && !which.of && looked_again.length >= N_SECOND;
+  const answer = is_over ? NOTHING
+    : await see("look", { n_images, ...which, without: looked_again, plant: plants() });
   is_fetching = false;
   by_id("look").removeAttribute("aria-busy");
   if (answer) {
@@ -124,6 +156,7 @@ async function fetch_page() {
 function show(groups) {
   tiles.show(groups);
   chooser.clear();
+  wait_until_seen();
 }
 
 // The small pictures of the next page, while this one is looked at. It may be another one when the
@@ -171,9 +204,29 @@ function add(tile) {
 
 const is_many = () => by_id("many").getAttribute("aria-pressed") === "true";
 
+const plants = () => by_id("plant").checked;
+
 function choose(label) {
+  if (!tiles.chosen.size) {
+    put_down();
+    name_alone(label);
+    return;
+  }
   for (const tile of tiles.chosen) tile.label = label;
   put_down();
+}
+
+// The name of a class without a picture: it is found, or added.
+async function name_alone(label) {
+  const known = now.state.classes.find((one) => spoken(one) === spoken(label));
+  if (known === undefined && label !== NONE) {
+    const answer = await act("add", { names: [label] });
+    if (answer) note_of(answer, `${quoted(label)} was added. No picture was selected for it.`);
+    return;
+  }
+  const name = known ?? NONE;
+  note(`No picture was selected, so none is ${quoted(name)} now.`,
+    [`Look through ${quoted(name)}`, () => look.begin({ name })]);
 }
 
 // Escape: as if the tiles had not been marked.
@@ -184,12 +237,14 @@ function leave() {
 
 function put_down() {
   tiles.chosen.clear();
+  is_naming = false;
   by_id("many").setAttribute("aria-pressed", "false");
   tiles.draw_all();
   draw();
 }
 
 async function the_rest_is_right() {
+  if (!is_seen) return;
   const sent = tiles.tiles.filter((tile) => tile.is_loaded && !tile.elsewhere);
   if (!tiles.tiles.length) return;
   const n_missing = tiles.tiles.filter((tile) => !tile.is_loaded).length;
@@ -198,23 +253,36 @@ async function the_rest_is_right() {
     else fetch_page();
     return;
   }
-  const pictures = sent.map(({ number, shown, label }) => ({ number, shown, label }));
+  const pictures = sent.map(({ number, shown, label, item }) =>
+    ({ number, shown, label, planted: item.planted }));
+  const seconds = (performance.now() - painted_at) / 1000;
   const { learnt } = now.state;
   is_sending = true;
-  const answer = await act("page", { pictures, knew });
+  const answer = await act("page", { pictures, knew, seconds });
   is_sending = false;
   if (!answer) return;
-  last = sent.map(({ item, shown, label }) => ({ item, shown, label }));
-  const n_changed = sent.filter((tile) => tile.is_changed).length;
+  const real = sent.filter(({ item }) => !item.planted);
+  last = real.map(({ item, shown, label }) => ({ item, shown, label }));
+  const n_changed = real.filter((tile) => tile.is_changed).length;
   const missing = n_missing
     ? ` ${plural(n_missing, "picture")} could not be shown and got no label.` : "";
   const labels = has_bursts() ? bursts_of(answer.said, answer.n_pictures)
     : plural(answer.said, "picture");
   const said = `${labels} labelled, ${count(n_changed)} of them changed.`;
-  note_of(answer, said + missing);
-  if (sent.some(({ label }) => label === NONE)) offer_strangers(learnt);
+  const n_found = answer.n_planted - answer.n_missed;
+  const found = n_found ? ` ${plural(n_found, "planted picture")} found.` : "";
+  note_of(answer, said + missing + found);
+  if (real.some(({ label }) => label === NONE)) offer_strangers(learnt);
   put_down();
-  await fetch_page();
+  if (answer.n_missed && await look_at_them_again(answer)) {
+    look.begin({ among: "seen", of: answer.again });
+  } else await fetch_page();
+}
+
+function look_at_them_again({ n_missed, again }) {
+  const were = n_missed === 1 ? "picture was" : "pictures were", n = again.length;
+  const pages = n === 1 ? "this page" : `the last ${n} pages`;
+  return sure(`${n_missed} planted ${were} passed over: ${pages} again?`, "Look again", "Go on");
 }
 
 function draw() {
@@ -223,24 +291,36 @@ function draw() {
   by_id("look").classList.toggle("over", is_empty && !is_fetching);
   by_id("look-nothing").hidden = !is_empty || is_fetching;
   if (is_empty && !is_fetching) draw_nothing();
-  const text = n_changed ? "The rest is right" : "All are right";
-  by_id("rest-right").replaceChildren(element("span", {}, text), element("kbd", {}, "Enter"));
-  by_id("rest-right").disabled = is_empty;
+  draw_confirm();
   const changed = n_changed ? `, ${count(n_changed)} changed` : "";
   const of = which.name === undefined ? "" : ` of ${quoted(which.name)}`;
   by_id("look-count").textContent = is_empty ? ""
     : look.is_of_seen ? `Second look at ${plural(all.length, tile_noun())}${changed}`
       : `${plural(all.length, tile_noun())}${of} of ${count(left)} not yet seen${changed}`;
-  by_id("look-about").hidden = chosen.size > 0;
-  by_id("look-chosen").hidden = !chosen.size;
-  by_id("look-count").hidden = chosen.size > 0;
+  const is_choosing = chosen.size > 0 || is_naming;
+  by_id("look-about").hidden = by_id("look-count").hidden = is_choosing;
+  by_id("look-chosen").hidden = !is_choosing;
   by_id("many").hidden = is_empty || (chosen.size > 0 && !is_many());
   by_id("leave-look").hidden = !("name" in which || look.is_of_seen) || is_empty;
   by_id("leave-look").textContent = look.is_of_seen ? "End the second look" : "Back to all classes";
-  if (chosen.size) show_choice();
+  if (is_choosing) show_choice();
+}
+
+function draw_confirm() {
+  const is_changed = tiles.tiles.some((tile) => tile.is_changed);
+  const text = !is_seen ? "Look first …" : is_changed ? "The rest is right" : "All are right";
+  by_id("rest-right").replaceChildren(element("span", {}, text), element("kbd", {}, "Enter"));
+  by_id("rest-right").disabled = !tiles.tiles.length || !is_seen;
+  by_id("rest-right").classList.toggle("early", !is_seen && tiles.tiles.length > 0);
 }
 
 function show_choice() {
+  if (is_naming) {
+    by_id("look-question").textContent = "No picture is selected. Find or add a class:";
+    by_id("look-chosen-picture").removeAttribute("src");
+    chooser.show({ likely: [] });
+    return;
+  }
   chooser.show(ask_for(tiles.chosen, by_id("look-question"), by_id("look-chosen-picture")));
 }
 
@@ -271,6 +351,17 @@ by_id("many").addEventListener("click", () => {
   by_id("many").setAttribute("aria-pressed", !is_many());
 });
 by_id("leave-look").addEventListener("click", () => look.begin());
+by_id("again").addEventListener("click", () => look.begin({ among: "seen" }));
+by_id("plant").checked = localStorage.plant !== "no";
+by_id("plant").addEventListener("change", () => {
+  localStorage.plant = plants() ? "yes" : "no";
+});
+document.addEventListener("visibilitychange", () => {
+  if (!document.hidden && !by_id("look").hidden) wait_until_seen();
+});
+chooser.field.addEventListener("blur", () => {
+  if (is_naming && !tiles.chosen.size) put_down();
+});
 by_id("look-tiles").parentElement.addEventListener("click", (event) => {
   // Beside the tiles: what was chosen stays as it is.
   if (!event.target.closest("button") && tiles.chosen.size) put_down();

@@ -22,6 +22,7 @@ export function draw_progress() {
     + counts(state);
   const is_names = state.stage === "names", is_open = (state.check?.queue.length ?? 0) > 0;
   by_id("check").hidden = is_names || is_open;
+  by_id("again").hidden = is_names || is_open || !state.seen;
   by_id("undo").disabled = !state.undoable;
   by_id("undo").title = state.undoable ? `Undo ${state.undoable.what} (Backspace)` : "";
   by_id("kept").textContent = `Each answer is kept in ${state.answers}`;
@@ -38,13 +39,14 @@ export function sentence(state) {
 const counts = ({ total, pictures }) =>
   (has_bursts() ? bursts_of(total, pictures) : plural(total, "picture"));
 
-function how_good({ check, rest, labelled, total }) {
+function how_good(state) {
+  const { check, rest, labelled, total } = state;
   if (!check?.done) labelled_at_check = null;
   else if (labelled < (labelled_at_check ??= labelled) + N_AFTER) return after(check);
   if (!rest) return `${count(labelled)} of ${count(total)} labelled.`;
-  // Labels by a person count as right.
-  const part = labelled / total;
-  const [share, low, high] = rest.map((of_rest) => part + (1 - part) * of_rest);
+  // Labels by a person count as right, but for what was passed over among planted pictures.
+  const part = labelled / total, right = part * state.labels_right;
+  const [share, low, high] = rest.map((of_rest) => right + (1 - part) * of_rest);
   const stop = low >= GOOD ? ": you can stop" : "";
   return `${percent(share)} % right is likely (${percent(low)} to ${percent(high)})${stop}.`;
 }
