@@ -96,6 +96,8 @@ class Person:
         wait_until(lambda: "Learning" not in self.run("document.body.innerText"))
 
     def press(self, key):
+        # A page can be confirmed after a while.
+        wait_until(lambda: self.run("!document.querySelector('#look:not([hidden]) .early')"))
         self.browser.press(key)
         self.wait()
 
