@@ -50,7 +50,7 @@ def why_unread(labels, prompts, class_names, known_names):
     """Why the sorted labels have no texts, or None if they have. The other arguments are those of
     `describe_classes`.
     """
-    names = class_names
+    names = _without_pandas(class_names)
     if names is None and isinstance(prompts, Mapping):
         names = prompts
     if isinstance(labels[0], str):
@@ -60,11 +60,13 @@ def why_unread(labels, prompts, class_names, known_names):
             f"The labels ({_listed(labels, 3)}) are not text, so they are no names, and no texts"
             f" are used. Pass class_names, a mapping from labels to names. {NUMBERED}"
         )
-    if set(labels) == {0, 1} and len(names) > 2 and not known_names:
+    is_key = isinstance(names, Mapping) and -1 in names
+    sides = [{0, 1}] if is_key else [{0, 1}, {-1, 1}]
+    if set(labels) in sides and len(names) > 2 and not known_names:
         return (
-            f"The labels are 0 and 1, but {len(names)} classes have names. Tools that compare some"
-            " classes with others number these two sides so, and no texts are used. If 0 and 1 are"
-            " labels of yours, pass the names of these two only."
+            f"The labels are {int(labels[0])} and 1, but {len(names)} classes have names. Tools"
+            " that compare some classes with others number these two sides so, and no texts are"
+            " used. If these labels are yours, pass the names of these two only."
         )
     return None
 

@@ -123,10 +123,21 @@ def validate_training_embeddings(estimator, X, *, reset):
 
 def require_width(width, text_width):
     """Refuse images with `width` features if text embeddings have another width."""
-    if text_width != width:
-        raise ValueError(
-            f"X has {width} features, but the text encoder's embeddings have {text_width}."
+    if text_width == width:
+        return
+    if width > text_width:
+        remedy = (
+            "If X has other columns beside the embeddings, give these to a classifier of their own,"
+            " and combine both with VotingClassifier or StackingClassifier."
         )
+    else:
+        remedy = (
+            "If a tool has left columns out, do without texts (text_encoder=None), which need all."
+        )
+    raise ValueError(
+        f"X has {width} features, but the text encoder's embeddings have {text_width}. {remedy}"
+        " Else embed images and texts with one model."
+    )
 
 
 def refuse_masked(values, name):
