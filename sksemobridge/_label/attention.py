@@ -16,15 +16,18 @@ class Attention:
 
     `in_a_row` are by tab the numbers of the last pages without a correction, since a page that had
     planted pictures. `planted` counts by person the planted pictures, and those passed over.
+    `n_pages` counts all pages.
     """
 
     in_a_row: dict[str, tuple[int, ...]] = field(default_factory=dict)
     planted: dict[str, tuple[int, int]] = field(default_factory=dict)
+    n_pages: int = 0
 
     def copy(self):
-        return Attention(dict(self.in_a_row), dict(self.planted))
+        return Attention(dict(self.in_a_row), dict(self.planted), self.n_pages)
 
     def take_page(self, event):
+        self.n_pages += 1
         is_as_shown = all(part.label == part.shown for part in event.pictures if not part.along)
         before = self.in_a_row.get(event.tab, ())
         self.in_a_row[event.tab] = (*before, event.id) if is_as_shown else ()

@@ -33,6 +33,8 @@ from .user_tables import usual_prompts
 # real sets, folders of 30 pictures gain 0.3 points with names alone and 0.2 with a shot a class, of
 # 50 0.7 and 0.4, of 100 1.9 and 0.9.
 LEAST_POOL = 50
+# What persons confirmed teaches if they found at least this share of the planted pictures.
+LEAST_WORTH = 0.5
 
 
 class LabelledImages(NamedTuple):
@@ -313,9 +315,12 @@ class FolderJob:
 
     @staticmethod
     def _is_taught(said, path, label=None):
-        """Whether an answer teaches, and is this label."""
+        """Whether an answer teaches, and is this label. What was hardly looked at does not: the
+        model would learn its own predictions, and be certain of them.
+        """
         answer = said.answers.get(path)
-        return answer is not None and answer.taught and label in (None, answer.label)
+        is_label = answer is not None and label in (None, answer.label)
+        return is_label and answer.taught and said.worth(answer) >= LEAST_WORTH
 
     def _shots_after(self, said):
         """The shots with the labels that a person said, and the pictures with one."""

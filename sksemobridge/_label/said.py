@@ -15,6 +15,10 @@ HALF_OF_A_CHECK = 30
 # A page is a round of answers, and so are this many single ones. The live page learns after each:
 # an assumption. With fewer it learns more often, with more it asks longer by what it knew before.
 ANSWERS_OF_A_ROUND = 5
+# Pages, or predictions that were drawn at random, at which somebody looked before the estimate says
+# that one can stop: an assumption.
+LEAST_PAGES = 2
+LEAST_CHECKED = 10
 # Rounds of which the estimate hears. Each counts half of the next one, so that all earlier ones
 # together count a millionth.
 LAST_ROUNDS = 20
@@ -238,6 +242,10 @@ class Said:
             for answer, worth in ((answer, self.worth(answer)) for answer in asked)
         ]
         return float(np.mean(right))
+
+    def may_stop(self):
+        """Whether somebody looked at enough for the estimate to say that one can stop."""
+        return self.attention.n_pages >= LEAST_PAGES or len(self.checked()) >= LEAST_CHECKED
 
     def evidence(self):
         """What the answers say of the predictions: arguments of `share_right`.

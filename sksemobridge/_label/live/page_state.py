@@ -47,6 +47,7 @@ class PageState:
                 "pictures": n,
                 "rest": self._rest(view, is_open),
                 "labels_right": said.labels_right(),
+                "may_stop": said.may_stop(),
                 "strangers": int((is_open & ~view.has_class[:n]).sum()),
                 "classes": [plain(label) for label in session.classes()],
                 "queue": self.items(

@@ -215,6 +215,42 @@ def test_what_is_said_of_planted_pictures_is_no_answer(live):
     assert again.attention == session.said.attention
 
 
+def test_pages_that_were_hardly_looked_at_teach_nothing(live):
+    session = live(n=90).session
+    session.say("a", "", 0, "bird")
+    session.say("a", "", 1, "clock")
+    for _ in range(3):
+        confirm(session)
+    fit, before = session.job.fit, session.said
+    assert len(fit(before).shots.labels) == len(before.answers)
+    confirm(session, planted={0: ("clock", "clock"), 1: ("bird", "bird")})
+    said = session.said
+    assert len(said.answers) == len(before.answers) + 6
+    assert fit(said).shots.labels.tolist() == ["bird", "clock"]
+    # Another person's pages do.
+    session.say_all("b", "", [{"number": 80, "shown": "fruit", "label": "fruit"}])
+    assert fit(session.said).shots.labels.tolist() == ["bird", "clock", "fruit"]
+
+
+def test_one_may_stop_after_two_pages_or_ten_pictures_of_a_check(live):
+    page = live(n=90)
+    session = page.session
+    for number in range(12):
+        session.say("a", "", number, "bird")
+    assert not page.state()["may_stop"]
+    confirm(session)
+    assert not page.state()["may_stop"]
+    confirm(session)
+    assert page.state()["may_stop"]
+    session.undo("a", "")
+    assert not page.state()["may_stop"]
+    session.check("a", "", True, "rest")
+    for number in [item["number"] for item in page.state()["check"]["queue"]][:10]:
+        assert not page.state()["may_stop"]
+        session.say("a", "", number, session.shown(number))
+    assert page.state()["may_stop"]
+
+
 def test_pages_that_were_confirmed_too_quickly_come_first_in_a_second_look(live):
     session = live(n=90).session
     pages = []

@@ -6,7 +6,10 @@ export const NONE = "";
 
 export const by_id = (id) => document.getElementById(id);
 export const count = (n) => n.toLocaleString("en");
-export const percent = (share) => `${Math.round(100 * share)}`;
+// 100 is said of all, and 0 of none.
+export const percent = (share) => (
+  share > 0 && share < 1 ? `${Math.min(Math.max(Math.round(100 * share), 1), 99)}` : `${100 * share}`
+);
 export const plural = (n, one, many = `${one}s`) => `${count(n)} ${n === 1 ? one : many}`;
 export const label_of = (label) => (label === NONE ? "none of these" : label);
 export const quoted = (label) => (label === NONE ? "none of these" : `“${label}”`);

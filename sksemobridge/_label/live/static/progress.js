@@ -47,8 +47,9 @@ function how_good(state) {
   // Labels by a person count as right, but for what was passed over among planted pictures.
   const part = labelled / total, right = part * state.labels_right;
   const [share, low, high] = rest.map((of_rest) => right + (1 - part) * of_rest);
-  const stop = low >= GOOD ? ": you can stop" : "";
-  return `${percent(share)} % right is likely (${percent(low)} to ${percent(high)})${stop}.`;
+  const stop = low >= GOOD && state.may_stop ? ": you can stop" : "";
+  return `${percent(share)} % right is likely (${percent(low)} to ${percent(high)}), `
+    + `if every picture is of these classes${stop}.`;
 }
 
 function during({ drawn, done, right, interval: [low, high] }) {
