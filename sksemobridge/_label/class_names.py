@@ -52,6 +52,14 @@ class ClassNames:
         """The class that a name means, or None if there is none."""
         return self._names.get(self._last(spoken(name)))
 
+    def before(self, name):
+        """How a class was called before, as it is said, the last first."""
+        found = [spoken(name)]
+        for earlier in found:
+            olds = [old for old, new in reversed(self._became.items()) if new == earlier]
+            found += [old for old in olds if old not in found]
+        return found[1:]
+
     def is_dropped(self, name):
         """Whether a name means nothing because its class was dropped."""
         return self._became.get(self._last(spoken(name)), "") is None

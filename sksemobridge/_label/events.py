@@ -128,10 +128,14 @@ KINDS = {
         lambda said, event, find: said.drop(event.names),
         lambda event: f"the drop of {_names(event)}",
     ),
+    # What became of a suggested name, or of a group that its first picture stands for: `among`
+    # `CARDS`, and what it is called, or with what name it was joined.
+    "card": Kind((), lambda said, event, find: said.take_card(event, find)),
     # A file that this command wrote.
     "wrote": Kind(("path", "size", "sha256")),
 }
 ANSWERS = ("say", "page")
+CARDS = ("kept", "dropped", "joined")
 _TYPES = {
     **dict.fromkeys(("id", "of", "size", "changed", "n_columns"), int),
     **dict.fromkeys(("pictures", "names", "likely"), list),

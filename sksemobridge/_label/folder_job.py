@@ -228,8 +228,7 @@ class FolderJob:
 
     def known_classes(self, said):
         """The classes that can be learnt: where the model has no texts, those with an image."""
-        encoder = self.pipeline[-1].text_encoder
-        named = {name for name in said.names.current if has_text(encoder, name)}
+        named = {name for name in said.names.current if self._has_text(said, name)}
         return sorted(named | {*self._shots_after(said).labels.tolist()})
 
     def fit(self, said, *, evaluate=False):
@@ -239,7 +238,7 @@ class FolderJob:
         `said` wins over the labels of shots. There is a class at least.
         """
         shots, classes = self._shots_after(said), self.known_classes(said)
-        classifier, evaluation = self._classifier(classes), None
+        classifier, evaluation = self._classifier(classes, said), None
         shot_groups = self._groups_of_shots(shots)
         if len(shots.labels):
             classifier.set_params(store_held_out=evaluate)
@@ -344,14 +343,23 @@ class FolderJob:
             np.array([*map(bool, labels)], dtype=bool)
         )
 
-    def _classifier(self, classes):
+    def _has_text(self, said, name):
+        encoder = self.pipeline[-1].text_encoder
+        return any(has_text(encoder, one) for one in said.names_for_text(name))
+
+    def _classifier(self, classes, said):
         """The classifier before it is fitted. If names were given, later classes get the usual
         ones.
         """
         classifier = clone(self.pipeline[-1])
         names, prompts = classifier.class_names, classifier.prompts
         if isinstance(classifier.text_encoder, TextsOfFile):
-            names = {label: classifier.text_encoder.name_of(label) for label in classes}
+            # A class that was given a name without a text keeps the text that it had.
+            texts = {
+                label: map(classifier.text_encoder.name_of, said.names_for_text(label))
+                for label in classes
+            }
+            names = {label: next(filter(None, found), None) for label, found in texts.items()}
             return classifier.set_params(class_names=names if any(names.values()) else "ignore")
         if isinstance(names, dict):
             names = {label: names.get(label, as_words(label)) for label in classes}

@@ -178,8 +178,11 @@ def folder_job(options, given, said, pipeline, *, progress):
     paths, labels = (np.array(part, dtype=object)[is_read] for part in (paths, labels))
     labelled = {said.now(label) for label in labels} | {*said.labels().values()}
     known = {*said.names.current}
+    encoder = pipeline[-1].text_encoder
     missing = sorted(
-        name for name in known - labelled if not has_text(pipeline[-1].text_encoder, name)
+        name
+        for name in known - labelled
+        if not any(has_text(encoder, one) for one in said.names_for_text(name))
     )
     if missing and options.embeddings is not None:
         warn_caller(

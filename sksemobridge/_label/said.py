@@ -80,6 +80,9 @@ class Said:
     n_in_round : int
         Single answers since the last of them.
     attention : Attention
+    cards : dict of (str, str)
+        What became of suggested names, by these, or by pictures of groups: one of `CARDS`, and how
+        it is called, or with which name it was joined.
     """
 
     names: ClassNames = field(default_factory=ClassNames)
@@ -91,6 +94,7 @@ class Said:
     rounds: int = 0
     n_in_round: int = 0
     attention: Attention = field(default_factory=Attention)
+    cards: dict[str, tuple[str, str]] = field(default_factory=dict)
 
     def after(self, event, find):
         """What is said with one more event, which takes none back. `find` gives the real paths of a
@@ -104,6 +108,7 @@ class Said:
             skipped=dict(self.skipped),
             opinions={real: dict(said) for real, said in self.opinions.items()},
             attention=self.attention.copy(),
+            cards=dict(self.cards),
         )
         said.take(event, find)
         return said
@@ -149,8 +154,32 @@ class Said:
 
     def drop(self, names):
         for name in names:
+            dropped = self.now(name)
+            for key, (_, called) in self.cards.items():
+                if dropped is not None and self.names.now(called or key) == dropped:
+                    self.cards[key] = "dropped", called
             self.names.drop(name)
         self._follow_names()
+
+    def take_card(self, event, find):
+        for key in event.names or (real for part in event.pictures for real in find(part)):
+            before = self.cards.get(key, ("", key if event.names else ""))[1]
+            self.cards[key] = event.among, event.into
+            # What was joined with it follows its name.
+            for other, (how, name) in self.cards.items():
+                if how == "joined" and other != key and before and name == before:
+                    self.cards[other] = how, event.into or before
+
+    def names_for_text(self, label):
+        """Names whose text is that of a class, the best first: its own, and how it was called
+        before, also as a suggestion.
+        """
+        cards = [
+            key
+            for key, (how, name) in self.cards.items()
+            if how == "kept" and self.names.now(name) == label and self.names.now(key) is None
+        ]
+        return [label, *self.names.before(label), *cards]
 
     def _answer(self, event, picture, real):
         label = self.names.add(picture.label) if picture.label else ""

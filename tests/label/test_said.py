@@ -160,6 +160,25 @@ def test_each_tab_takes_back_its_own_or_what_an_earlier_run_said():
     assert last("x") == 1
 
 
+def card(name, how, into):
+    return {"kind": "card", "names": (name,), "among": how, "into": into}
+
+
+def test_what_became_of_suggestions_is_kept():
+    events = [card("dog", "joined", "animal"), card("animal", "kept", "beast")]
+    # What was joined follows the name.
+    assert said_by(*events).cards == {"dog": ("joined", "beast"), "animal": ("kept", "beast")}
+    events.append({"kind": "add", "names": ("beast",)})
+    assert said_by(*events).names_for_text("beast") == ["beast", "animal"]
+    events.append({"kind": "rename", "names": ("beast",), "into": "Rex"})
+    assert said_by(*events).names_for_text("Rex") == ["Rex", "beast", "animal"]
+    # A class of its own has its own text.
+    events.append({"kind": "add", "names": ("animal",)})
+    assert said_by(*events).names_for_text("Rex") == ["Rex", "beast"]
+    dropped = said_by(*events, {"kind": "drop", "names": ("Rex",)})
+    assert {how for how, _ in dropped.cards.values()} == {"dropped"}
+
+
 ANY = st.one_of(
     st.builds(say, st.sampled_from("abc"), st.sampled_from(["bird", "Clock", "", "owl"])),
     st.builds(lambda label: say(["a", "b"], label, "page"), st.sampled_from(["bird", ""])),
@@ -172,6 +191,12 @@ ANY = st.one_of(
     st.builds(lambda name: {"kind": "drop", "names": (name,)}, st.sampled_from(["bird", "owl"])),
     st.just(check(a="bird", c="clock")),
     st.just({"kind": "check"}),
+    st.builds(
+        card,
+        st.sampled_from(["bird", "owl"]),
+        st.sampled_from(["kept", "joined", "dropped"]),
+        st.sampled_from(["bird", "clock", ""]),
+    ),
 )
 
 
@@ -187,7 +212,7 @@ def test_one_event_more_is_as_all_from_the_beginning(events):
         after = said if event.kind == "undo" else said.after(event, find)
         assert said.labels() == before
         said = after
-        for name in ("answers", "seen", "skipped", "check", "opinions"):
+        for name in ("answers", "seen", "skipped", "check", "opinions", "attention", "cards"):
             assert getattr(said, name) == getattr(together, name)
         assert said.names.current == together.names.current
         assert {*said.labels().values()} <= {*said.names.current, ""}

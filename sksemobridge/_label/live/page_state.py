@@ -50,6 +50,10 @@ class PageState:
                 "may_stop": said.may_stop(),
                 "strangers": int((is_open & ~view.has_class[:n]).sum()),
                 "classes": [plain(label) for label in session.classes()],
+                "cards": [
+                    [key if isinstance(key, int) else plain(key), how, plain(name)]
+                    for key, how, name in session.cards()
+                ],
                 "queue": self.items(
                     session.for_tab(tab, self._queue(view, is_open), N_RESERVED)[:N_SHOWN]
                 ),

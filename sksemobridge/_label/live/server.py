@@ -141,6 +141,7 @@ class _LivePage:
             "rename": (session.rename, ("name", "into"), {}),
             "join": (session.join, ("names", "into"), {}),
             "drop": (session.drop, ("name",), {}),
+            "card": (session.card, ("how", "into"), {"name": None, "number": None}),
             "look": (
                 self.look,
                 ("n_images",),

@@ -10,7 +10,7 @@ import numpy as np
 from ..._utils.validation import plural
 from ...encoders._heads import ImageReadError
 from ..class_names import NONE_OF_THESE, spoken
-from ..events import ANSWERS, KINDS
+from ..events import ANSWERS, CARDS, KINDS
 from ..folder_table import plain
 from ..messages import CONTROL, UsageError
 from ..said import fold, last_undoable
@@ -311,6 +311,30 @@ class Session:
         """Take a class away. Its pictures have no label then."""
         with self.lock:
             self._append("drop", tab, who, names=(self.known_class(name),))
+
+    def card(self, tab, who, how, into, name=None, number=None):
+        """Keep what a person did with a suggested name, or with a group, of which `number` is the
+        first picture.
+        """
+        with self.lock:
+            if how not in [*CARDS]:
+                raise Refused("A name is kept, dropped or joined.")
+            if not isinstance(into, str) or len(into) > MOST_LETTERS:
+                raise Refused(f"A name has at most {MOST_LETTERS} letters.")
+            about = {"names": (name,)}
+            if name is None:
+                self._check_number(number)
+                about = {"pictures": (self.files.event(number),)}
+            self._append("card", tab, who, among=how, into=into, **about)
+
+    def cards(self):
+        """What became of suggestions that are no class: name or number of the first picture, one
+        of `CARDS`, and how it is called.
+        """
+        for key, (how, name) in self.said.cards.items():
+            key = self.files.numbers.get(key, key)
+            if not (name or isinstance(key, str)) or self.said.names.now(name or key) is None:
+                yield key, how, name
 
     def classes(self):
         """Names of all classes, in an order that stays."""

@@ -34,14 +34,21 @@ class Suggestions:
         session = self.session
         with session.lock:
             view, rest = session.learner.view, session.rest()
+            gone = {key for key in session.said.cards if self._is_class(key)}
         with self._one_at_a_time:
-            found = self._names(view, n_names) or self._groups(rest, n_names)
+            found = self._names(view, n_names + len(gone)) or self._groups(rest, n_names)
+        found = [one for one in found if one[0] not in gone][:n_names]
         return {
             "suggestions": [
                 {"name": plain(name), "share": share, "numbers": numbers[:N_SHOWN]}
                 for name, share, numbers in found
             ]
         }
+
+    def _is_class(self, suggested):
+        """Whether a suggested name is in a class that is called otherwise."""
+        said = self.session.said
+        return said.names.now(said.cards[suggested][1] or suggested) is not None
 
     def _names(self, view, n_names):
         job = self.session.job

@@ -49,6 +49,42 @@ def test_names_are_kept_changed_joined_dropped_and_added(begin):
     assert {name.lower() for name in person.page.state()["classes"]} == {"bird", "clock", "fruit"}
 
 
+def set_name(person, which, name):
+    person.run(
+        f"(field => {{ field.value = {name!r}; field.dispatchEvent(new Event('input')); }})"
+        f"(document.querySelectorAll('#suggestions .card:not([hidden]) input')[{which}])"
+    )
+
+
+def test_the_screen_of_names_is_kept_when_it_is_loaded_again(begin):
+    person = begin()
+    for which, name in enumerate(["my own", "wren", "owl"]):
+        set_name(person, which, name)
+    person.run("document.querySelectorAll('#suggestions .keep')[2].click()")
+    person.run(
+        "(select => { select.value = '0'; select.dispatchEvent(new Event('change')); })"
+        "(document.querySelectorAll('#suggestions select')[1])"
+    )
+    person.run("document.getElementById('own-name').focus()")
+    person.type("parrot")
+    person.press("Enter")
+    wait_until(lambda: len(person.page.state()["cards"]) == 4)
+    assert person.text("start") == "Start with 2 classes"
+    # A card counts what was joined with it.
+    assert person.all("#suggestions .card div > .soft") == ["≈ 40 pictures", "≈ 20 pictures"]
+    person.browser.open(person.page.address)
+    person.wait()
+    assert person.all("#suggestions .card input", "value") == ["my own", "owl"]
+    assert person.all("#suggestions .joins button") == ["with a group ×"]
+    assert person.all("#suggestions .card.dropped input", "value") == ["owl"]
+    assert person.all("#own-names span") == ["parrot"]
+    assert person.all("#suggestions .card div > .soft") == ["≈ 40 pictures", "≈ 20 pictures"]
+    assert person.text("start") == "Start with 2 classes"
+    person.click("#start")
+    wait_until(lambda: person.view == "look")
+    assert person.page.state()["classes"] == ["my own", "parrot"]
+
+
 def test_typed_names_are_enough(begin):
     person = begin()
     person.run("document.querySelectorAll('#suggestions .keep').forEach((one) => one.click())")

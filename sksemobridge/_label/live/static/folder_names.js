@@ -7,6 +7,8 @@ import { enlarge } from "./tiles.js";
 
 // Suggestions that are asked for at a time.
 const N_NAMES = 30;
+// Milliseconds after the last letter until a name is kept.
+const PAUSE = 400;
 // Pictures of a suggestion.
 const N_PICTURES = 8;
 
@@ -45,16 +47,68 @@ async function suggest() {
     cards.push(...more);
     by_id("suggestions").append(...more.map(({ place }) => place));
     by_id("more-names").hidden = answer.suggestions.length < n_asked;
+    recall(more);
   }
   draw();
 }
 
+// What was done with these cards before, in another tab or run, and the names that were typed.
+function recall(more) {
+  const { cards: known } = now.state;
+  for (const [key, how, name] of known) {
+    const made = more.find((one) => one.key === key);
+    if (made && how !== "joined") {
+      made.kept = how === "kept";
+      if (name) made.field.value = name;
+    }
+  }
+  for (const [key, how, name] of known) {
+    const made = more.find((one) => one.key === key);
+    const into = cards.find((one) => one !== made && one.field.value === name);
+    if (made && how === "joined" && into) made.joined = into;
+  }
+  const of_cards = new Set(cards.map(({ key }) => key));
+  const kept = known.filter(([key, how]) => how === "kept" && !of_cards.has(key));
+  own = [...new Set([...own, ...kept.map(([key, , name]) => name || key)])]
+    .filter((name) => typeof name === "string" && !is_on_a_card(name));
+}
+
+const is_on_a_card = (name) =>
+  cards.some(({ field, kept }) => kept && spoken(field.value) === spoken(name));
+
+// Keep what was done with a card, in the program. Nothing waits for it.
+function keep(made) {
+  const { key, kept, field, joined } = made;
+  clearTimeout(made.timer);
+  made.timer = 0;
+  const about = typeof key === "string" ? { name: key } : { number: key };
+  const [how, into] = joined ? ["joined", joined.field.value.trim()]
+    : [kept ? "kept" : "dropped", field.value.trim()];
+  return see("card", { ...about, how, into });
+}
+
+// A name that was typed beside the cards.
+const keep_own = (name, how) => see("card", { name, how, into: name });
+
+function fewer() {
+  n_asked = Math.max(n_asked - N_NAMES, N_NAMES);
+  const rest = cards.slice(n_asked).filter(({ kept, joined }) => !kept && !joined);
+  cards = cards.filter((one) => !rest.includes(one));
+  for (const { place } of rest) place.remove();
+  by_id("more-names").hidden = false;
+  draw();
+}
+
 function card({ name, share, numbers }) {
-  const made = { kept: is_first && name !== "", joined: null, with: [] };
+  // Without a name, it is known by its first picture.
+  const made = { key: name || numbers[0], share, joined: null, timer: 0 };
+  made.kept = is_first && name !== "" && count_of(share) > 0;
   made.field = element("input", {
     "aria-label": "Name of the class", maxlength: 100, autocomplete: "off", placeholder: "Name it",
     input: () => {
       made.kept = made.field.value.trim() !== "";
+      clearTimeout(made.timer);
+      made.timer = setTimeout(keep, PAUSE, made);
       draw();
     },
     keydown: (event) => {
@@ -62,13 +116,17 @@ function card({ name, share, numbers }) {
     },
   });
   made.field.value = name;
-  made.keep = button("", () => { made.kept = !made.kept; draw(); }, { class: "keep" });
+  made.keep = button("", () => {
+    made.kept = !made.kept;
+    keep(made);
+    draw();
+  }, { class: "keep" });
   made.join = element("select", {
     "aria-label": "Join with",
     change: () => join(made, cards[made.join.value]),
   });
   made.joins = element("p", { class: "joins" });
-  const about = `≈ ${plural(Math.round(share * now.state.total), "picture")}`;
+  made.about = element("span", { class: "soft" });
   const pictures = numbers.slice(0, N_PICTURES).map((number) => element("button", {
     type: "button", class: "plain", tabindex: "-1", "aria-label": "Enlarge",
     click: () => enlarge({ number, name: made.field.value }),
@@ -76,7 +134,7 @@ function card({ name, share, numbers }) {
   made.place = element("li", { class: "card" },
     element("div", { class: "thumbs" }, ...pictures),
     element("div", { class: "name" }, made.field, made.keep),
-    element("div", { class: "name" }, element("span", { class: "soft" }, about), made.join),
+    element("div", { class: "name" }, made.about, made.join),
     made.joins);
   return made;
 }
@@ -86,6 +144,8 @@ function join(made, into) {
   if (!into) return;
   made.joined = into;
   into.kept = true;
+  keep(into);
+  keep(made);
   draw();
   into.field.focus();
 }
@@ -115,6 +175,7 @@ function draw() {
   by_id("names-wait").textContent = is_waiting ? "Looking at the pictures …" : "";
   by_id("names").setAttribute("aria-busy", is_waiting);
   by_id("more-names").disabled = is_waiting;
+  by_id("fewer-names").hidden = cards.length <= N_NAMES;
   cards.forEach(draw_card);
   const n = kept_names().length, classes = n ? plural(n, "class", "classes") : "classes";
   by_id("start").textContent = is_first ? `Start with ${classes}` : `Add ${classes}`;
@@ -122,9 +183,14 @@ function draw() {
   by_id("leave-names").hidden = is_first;
   by_id("own-names").replaceChildren(...own.map((name) => element("li", {},
     element("span", {}, name),
-    button("×", () => { own = own.filter((other) => other !== name); draw(); },
-      { "aria-label": `Drop ${name}`, class: "quiet" }))));
+    button("×", () => {
+      own = own.filter((other) => other !== name);
+      keep_own(name, "dropped");
+      draw();
+    }, { "aria-label": `Drop ${name}`, class: "quiet" }))));
 }
+
+const count_of = (share) => Math.round(share * now.state.total);
 
 function draw_card(made) {
   const { field, kept, keep, place } = made, name = field.value.trim() || "this group";
@@ -140,18 +206,27 @@ function draw_card(made) {
     ...others.map((other) =>
       element("option", { value: cards.indexOf(other) }, other.field.value)));
   const parts = cards.filter(({ joined }) => joined === made);
-  made.joins.replaceChildren(...parts.map((part) => button(`with ${part.field.value} ×`,
-    () => { part.joined = null; draw(); }, { class: "quiet", title: "Take it apart" })));
+  const share = [made, ...parts].reduce((sum, one) => sum + one.share, 0);
+  made.about.textContent = `≈ ${plural(count_of(share), "picture")}`;
+  made.joins.replaceChildren(...parts.map((part) => button(`with ${part.field.value || "a group"} ×`,
+    () => {
+      part.joined = null;
+      keep(part);
+      draw();
+    }, { class: "quiet", title: "Take it apart" })));
 }
 
 function add_own() {
+  typed().filter((name) => !own.includes(name)).forEach((name) => keep_own(name, "kept"));
   own = [...new Set([...own, ...typed()])];
   by_id("own-name").value = "";
   draw();
 }
 
 async function start() {
-  add_own();
+  await Promise.all(cards.filter(({ timer }) => timer).map(keep));
+  own = [...new Set([...own, ...typed()])];
+  by_id("own-name").value = "";
   const names = kept_names(), was_first = is_first;
   if (!names.length) return;
   const answer = await act("add", { names });
@@ -168,4 +243,5 @@ by_id("own-name").addEventListener("keydown", (event) => {
   if (event.key === "Enter" && !event.isComposing) add_own();
 });
 by_id("more-names").addEventListener("click", suggest);
+by_id("fewer-names").addEventListener("click", fewer);
 by_id("leave-names").addEventListener("click", () => { location.hash = "classes"; });
