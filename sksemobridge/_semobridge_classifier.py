@@ -76,8 +76,8 @@ class SeMoBridgeClassifier(ShotClassifier):
         from the shots, beside those that are given. With validation images they are searched
         around this estimate.
     atol : float or "auto", default="auto"
-        Singular values of the text projection up to `atol` count as zero. `"auto"` is 0.7 times
-        their median. The paper uses 0.3.
+        Singular values of the text projection up to `atol` count as zero. `"auto"` is 0.3 as in the
+        paper where this keeps between a quarter and 95 % of them, else 0.7 times their median.
     temperature : float, "auto" or None, default="auto"
         Factor of the logarithm of the score, which changes no predictions. `"auto"` estimates it
         from the shots, or from validation images. None is 1, as in the paper.
@@ -120,6 +120,8 @@ class SeMoBridgeClassifier(ShotClassifier):
         `W+`, in closed form or trained. `d` is the width of the texts before the projection.
     rank_ : int
         Number of directions that the closed form keeps.
+    atol_ : float or None
+        The cutoff of the singular values. None without a projection.
     prototypes_, image_means_ : ndarrays of shape (C, D)
         `P_c`, the unit means of the bridged shots, and `F_c`, those of the shots.
     class_bias_ : ndarray of shape (C, d) or None
@@ -416,6 +418,7 @@ class SeMoBridgeClassifier(ShotClassifier):
             setattr(self, f"{name}_", value)
         self.bridge_ = bridged.bridge.matrix
         self.rank_ = bridged.rank
+        self.atol_ = bridged.bridge.atol
         self.prototypes_ = bridged.prototypes
         self.image_means_ = bridged.image_means
         self.class_bias_ = bridged.class_bias

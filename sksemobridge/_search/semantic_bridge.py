@@ -46,8 +46,9 @@ class SemanticBridge(ClassNamePrefixFeaturesOutMixin, TransformerMixin, SavedEst
         `"text_to_image"` is for a search among texts. It uses `image_projection_` and no words.
         Transform only the queries.
     atol : "auto" or float, default="auto"
-        Without words: singular values of the projection up to `atol` count as zero. `"auto"` is 0.7
-        times their median. The paper uses 0.3.
+        Without words: singular values of the projection up to `atol` count as zero. `"auto"` is 0.3
+        as in the paper where this keeps between a quarter and 95 % of them, else 0.7 times their
+        median.
     normalize : bool, default=True
         Whether results get unit length.
 
@@ -58,6 +59,8 @@ class SemanticBridge(ClassNamePrefixFeaturesOutMixin, TransformerMixin, SavedEst
         Without words: `W+` and None.
     rank_ : int
         Number of directions that are kept.
+    atol_ : float or None
+        The cutoff of the singular values. None with words, and for the identity.
     n_features_in_, feature_names_in_
         The width `D`, and the names of the columns of `X`, if it has names.
 
@@ -150,6 +153,7 @@ class SemanticBridge(ClassNamePrefixFeaturesOutMixin, TransformerMixin, SavedEst
         self.bridge_ = fitted.matrix
         self.mean_ = getattr(fitted, "mean", None)
         self.rank_ = fitted.basis.shape[1]
+        self.atol_ = getattr(fitted, "atol", None)
         self._n_features_out = self.n_features_in_
 
     def transform(self, X: ArrayLike) -> NDArray[Any]:
