@@ -7,7 +7,7 @@ from ._label.label_folder import LabelledFolder, label_folder
 from ._label_next import label_next
 from ._onnx import to_onnx
 from ._pipeline import (
-    SeMoBridgePipeline,
+    ImagePipeline,
     make_few_shot_pipeline,
     make_semobridge_pipeline,
 )
@@ -48,7 +48,7 @@ __all__ = [
     "PrecomputedTextEncoder",
     "PredictionsDisplay",
     "SeMoBridgeClassifier",
-    "SeMoBridgePipeline",
+    "ImagePipeline",
     "SemanticBridge",
     "ShotEvaluation",
     "ZeroShotClassifier",

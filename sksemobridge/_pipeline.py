@@ -12,6 +12,7 @@ from sklearn import get_config
 from sklearn.base import clone
 from sklearn.pipeline import Pipeline
 
+from ._classifier import refuse_file
 from ._few_shot_classifier import FewShotClassifier
 from ._semobridge_classifier import SeMoBridgeClassifier
 from ._utils.sklearn import Method, ShortRepr, offered_if
@@ -22,12 +23,13 @@ def _last_step_can(method: str) -> Callable[[Method], Method]:
     return offered_if(lambda pipeline: hasattr(pipeline.steps[-1][1], method))
 
 
-class SeMoBridgePipeline(ShortRepr, Pipeline):
+class ImagePipeline(ShortRepr, Pipeline):
     """From images to predictions in one estimator: scikit-learn's `Pipeline`, with the methods of
     the classifier.
 
     `make_semobridge_pipeline` and `make_few_shot_pipeline` make such pipelines. The first steps
     embed images and learn nothing. The last step is a classifier such as `SeMoBridgeClassifier`.
+    With metadata routing, it gets all that its `fit` takes.
 
     Parameters
     ----------
@@ -69,22 +71,23 @@ class SeMoBridgePipeline(ShortRepr, Pipeline):
             Images and their labels.
         X_val, y_val : array-likes or None, default=None
             Validation images and their labels, for a last step that takes them, such as
-            `SeMoBridgeClassifier`. With metadata routing, `transform_input=["X_val"]` is needed.
+            `SeMoBridgeClassifier`.
         **params
             See `sklearn.pipeline.Pipeline.fit`.
 
         Returns
         -------
-        SeMoBridgePipeline
+        ImagePipeline
             This pipeline, fitted.
         """
         validation = {"X_val": X_val, "y_val": y_val}
         validation = {name: value for name, value in validation.items() if value is not None}
+        is_embedded = "X_val" in (self.transform_input or ())  # by scikit-learn
+        if X_val is not None and len(self.steps) > 1 and not is_embedded:
+            # The steps of a pipeline learn nothing from these images.
+            encoders = clone(self[:-1]).fit(X, y)
+            validation["X_val"] = encoders.transform(X_val)
         if not get_config()["enable_metadata_routing"]:
-            if X_val is not None and len(self.steps) > 1:
-                # The steps of a pipeline learn nothing from these images.
-                encoders = clone(self[:-1]).fit(X, y)
-                validation["X_val"] = encoders.transform(X_val)
             name = self.steps[-1][0]
             validation = {f"{name}__{key}": value for key, value in validation.items()}
         return super().fit(X, y, **validation, **params)
@@ -106,7 +109,7 @@ class SeMoBridgePipeline(ShortRepr, Pipeline):
 
         Returns
         -------
-        SeMoBridgePipeline
+        ImagePipeline
             This pipeline, fitted.
         """
         if params.get("X_val") is not None:
@@ -125,7 +128,7 @@ class SeMoBridgePipeline(ShortRepr, Pipeline):
 
         Returns
         -------
-        SeMoBridgePipeline
+        ImagePipeline
             A new pipeline. This one does not change.
         """
         return self._with_classifier(self[-1].with_classes(classes))
@@ -141,7 +144,7 @@ class SeMoBridgePipeline(ShortRepr, Pipeline):
 
         Returns
         -------
-        SeMoBridgePipeline
+        ImagePipeline
             A new pipeline. This one does not change.
         """
         return self._with_classifier(self[-1].with_unlabeled(self[:-1].transform(X), groups))
@@ -178,7 +181,7 @@ def make_semobridge_pipeline(
     *,
     encoder_params: Mapping[str, Any] | None = None,
     **classifier_params: Any,
-) -> SeMoBridgePipeline:
+) -> ImagePipeline:
     """Make a pipeline of an image encoder and the classifier of the SeMoBridge paper, with one CLIP
     model for images and texts.
 
@@ -187,14 +190,14 @@ def make_semobridge_pipeline(
     model_name, pretrained : str
         See `CLIPImageEncoder`. The bridge needs one model with texts and a text projection.
     encoder_params : dict or None, default=None
-        More parameters of `CLIPImageEncoder`. `device`, `precision` and `cache` also hold for the
-        texts.
+        More parameters of `CLIPImageEncoder`. `device`, `precision`, `cache` and `progress` also
+        hold for the texts.
     **classifier_params
         Parameters of `SeMoBridgeClassifier`, without `text_encoder`.
 
     Returns
     -------
-    SeMoBridgePipeline
+    ImagePipeline
         Its steps are `"clipimageencoder"` and `"semobridgeclassifier"`.
 
     Raises
@@ -220,7 +223,7 @@ def make_semobridge_pipeline(
             f"{model_name} is a model of images only, and the bridge needs the projection of its"
             " texts. Use make_few_shot_pipeline, or a model with texts."
         )
-    return SeMoBridgePipeline(
+    return ImagePipeline(
         [
             ("clipimageencoder", images),
             ("semobridgeclassifier", SeMoBridgeClassifier(texts, **classifier_params)),
@@ -234,7 +237,7 @@ def make_few_shot_pipeline(
     *,
     encoder_params: Mapping[str, Any] | Sequence[Mapping[str, Any]] | None = None,
     **classifier_params: Any,
-) -> SeMoBridgePipeline:
+) -> ImagePipeline:
     """Make a pipeline of an image encoder and a few-shot classifier, with one CLIP model for images
     and texts.
 
@@ -244,14 +247,14 @@ def make_few_shot_pipeline(
         See `CLIPImageEncoder`. For several models, whose embeddings lie side by side, `model_name`
         is a list of pairs `(model_name, pretrained)`, or of names.
     encoder_params : dict, list of dict or None, default=None
-        More parameters of `CLIPImageEncoder`, for all models or for each. `device`, `precision` and
-        `cache` also hold for the texts.
+        More parameters of `CLIPImageEncoder`, for all models or for each. `device`, `precision`,
+        `cache` and `progress` also hold for the texts.
     **classifier_params
         Parameters of `FewShotClassifier`, without `text_encoder`.
 
     Returns
     -------
-    SeMoBridgePipeline
+    ImagePipeline
         Its steps are `"clipimageencoder"`, or `"joinedimageencoder"` for several models, and
         `"fewshotclassifier"`. If no model has texts, the classifier has no text encoder, and
         labels are no words (`class_names="ignore"`).
@@ -283,7 +286,7 @@ def make_few_shot_pipeline(
         classifier_params = {"class_names": "ignore"} | classifier_params
     classifier = FewShotClassifier(text_encoder, **classifier_params)
     encoder = images[0] if is_one else JoinedImageEncoder(images)
-    return SeMoBridgePipeline(
+    return ImagePipeline(
         [(type(encoder).__name__.lower(), encoder), ("fewshotclassifier", classifier)]
     )
 
@@ -293,3 +296,9 @@ def _encoders(model_name, pretrained, **params):
     images = CLIPImageEncoder(model_name, pretrained, **params)
     shared = {name: getattr(images, name) for name in ("device", "precision", "cache")}
     return images, CLIPTextEncoder(model_name, pretrained, **shared)
+
+
+def __getattr__(name: str) -> None:
+    if name == "SeMoBridgePipeline":  # in files of version 0.1
+        refuse_file()
+    raise AttributeError(name)

@@ -185,6 +185,7 @@ class SeMoBridgeClassifier(ShotClassifier):
 
     _reads_projection = True
     _fitted: SeMoBridgeState
+    __metadata_request__fit = dict.fromkeys(["X_val", "y_val", "sample_weight_val"], True)
 
     def __init__(
         self,

@@ -41,6 +41,8 @@ class ShotClassifier(EmbeddingClassifier):
     # Whether the model needs what the text encoder has before its projection.
     _reads_projection: bool
     _fitted: FittedState
+    # What metadata routing gives to `fit`.
+    __metadata_request__fit = {"sample_weight": True, "groups": True}
 
     text_encoder: Any
     prompts: str | Sequence[str] | Mapping[Any, str | Sequence[str]]
@@ -76,6 +78,8 @@ class ShotClassifier(EmbeddingClassifier):
             memory = earlier.memory.for_classes(positions(earlier.classes, classes))
         memory = memory.add(rows, np.searchsorted(classes, rows.labels.astype(classes.dtype)))
         require_shots(classes, memory.shots.codes, class_prompts)
+        if not memory.shots.X.any():
+            raise ValueError("X has nothing but zeros, which teach nothing. Embed images first.")
         memory = self._join_copies(memory)
         # 4. State: what predictions and later calls need. Texts have the precision of the shots.
         read = ReadShots(

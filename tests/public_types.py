@@ -8,8 +8,8 @@ from numpy.typing import NDArray
 from sksemobridge import (
     CLIPImageEncoder,
     FewShotClassifier,
+    ImagePipeline,
     SeMoBridgeClassifier,
-    SeMoBridgePipeline,
     make_few_shot_pipeline,
 )
 
@@ -18,6 +18,6 @@ def use() -> None:
     X = assert_type(CLIPImageEncoder().fit().transform(["a.jpg"]), NDArray[Any])
     classifier = assert_type(FewShotClassifier().fit(X, ["a"]), FewShotClassifier)
     assert_type(classifier.partial_fit(X, ["b"]).with_unlabeled(X).p_values(X), NDArray[Any])
-    pipeline = assert_type(make_few_shot_pipeline(), SeMoBridgePipeline)
+    pipeline = assert_type(make_few_shot_pipeline(), ImagePipeline)
     assert_type(pipeline.with_classes(["a"]).p_values(["a.jpg"]), NDArray[Any])
     SeMoBridgeClassifier(solver="newton")  # type: ignore[arg-type]

@@ -7,10 +7,10 @@ import pytest
 import sklearn
 from sklearn.base import clone
 from sklearn.linear_model import LogisticRegression
-from sklearn.model_selection import GridSearchCV
+from sklearn.model_selection import GridSearchCV, GroupKFold, cross_val_score
 from sklearn.preprocessing import StandardScaler
 
-from sksemobridge import SeMoBridgePipeline, make_few_shot_pipeline, make_semobridge_pipeline
+from sksemobridge import ImagePipeline, make_few_shot_pipeline, make_semobridge_pipeline
 
 from .encoder_helpers import some_emoji
 
@@ -57,7 +57,7 @@ def test_other_classes_and_unlabeled_images_give_another_pipeline(pictures):
             classifier.with_unlabeled(pipeline[0].transform(unlabeled)),
         ),
     ):
-        assert type(other) is SeMoBridgePipeline
+        assert type(other) is ImagePipeline
         assert other.classes_.tolist() == expected.classes_.tolist()
         np.testing.assert_array_equal(
             other.predict_proba(images), expected.predict_proba(embeddings)
@@ -80,9 +80,7 @@ def test_what_the_classifier_knows_is_read_from_the_pipeline(pictures):
 
 
 def test_a_pipeline_of_other_steps_offers_what_they_can():
-    pipeline = SeMoBridgePipeline(
-        [("scaler", StandardScaler()), ("classifier", LogisticRegression())]
-    )
+    pipeline = ImagePipeline([("scaler", StandardScaler()), ("classifier", LogisticRegression())])
     for name in ("partial_fit", "with_classes", "with_unlabeled", "p_values"):
         assert not hasattr(pipeline, name)
 
@@ -100,16 +98,33 @@ def test_validation_images_are_embedded_too(pictures, solver):
         y_val=labels[1::2],
     )
     assert pipeline.fit(images[::2], labels[::2], **validation) is pipeline
+    routed = clone(make_semobridge_pipeline("mini", "bundled", **params))
+    by_sklearn = clone(routed).set_params(transform_input=["X_val"])
     with sklearn.config_context(enable_metadata_routing=True):
-        routed = make_semobridge_pipeline("mini", "bundled", **params)
-        routed.set_params(transform_input=["X_val"])
-        routed[-1].set_fit_request(X_val=True, y_val=True)
-        routed.fit(images[::2], labels[::2], **validation)
+        for fitted in (routed, by_sklearn):
+            fitted.fit(images[::2], labels[::2], **validation)
     partial = make_semobridge_pipeline("mini", "bundled", **params)
     partial.partial_fit(images[::2], labels[::2], **validation)
-    for fitted in (pipeline, routed, partial):
+    for fitted in (pipeline, routed, by_sklearn, partial):
         assert fitted[-1].lambda2_ == expected.lambda2_
         assert fitted[-1].lambda3_ == expected.lambda3_
+
+
+@pytest.mark.parametrize("make", [make_few_shot_pipeline, make_semobridge_pipeline])
+def test_with_metadata_routing_the_classifier_gets_weights_and_groups(pictures, make):
+    images, labels = pictures
+    shots = {"sample_weight": np.linspace(1, 2, len(labels)), "groups": np.arange(len(labels)) // 2}
+    pipeline = make("mini", "bundled")
+    expected = clone(pipeline[-1]).fit(pipeline[0].transform(images), labels, **shots)
+    with sklearn.config_context(enable_metadata_routing=True):
+        pipeline.fit(images, labels, **shots)
+        # The folds and the classifier get the groups.
+        folds = {"cv": GroupKFold(2), "params": {"groups": shots["groups"]}}
+        assert cross_val_score(pipeline, images, labels, **folds).mean() > 0.2
+    embeddings = pipeline[0].transform(images)
+    np.testing.assert_array_equal(
+        pipeline.predict_proba(images), expected.predict_proba(embeddings)
+    )
 
 
 def test_a_search_begins_with_pictures(pictures):

@@ -263,3 +263,12 @@ def test_weights_and_groups_reach_the_classifier_through_a_pipeline(world):
         pipeline = make_pipeline(FunctionTransformer(), classifier).fit(X, y, **shots)
     expected = world.classifier().fit(X, y, **shots).predict_proba(X)
     np.testing.assert_array_equal(pipeline.predict_proba(X), expected)
+
+
+def test_images_that_are_all_zeros_teach_nothing(world, kind):
+    for classifier in (kind(), world.classifier(kind)):
+        with (
+            pytest.warns(UserWarning, match="nothing but zeros in 2 of 2 rows"),
+            pytest.raises(ValueError, match="nothing but zeros, .* Embed"),
+        ):
+            classifier.set_params(class_names="ignore").fit(np.zeros((2, 16)), ["a", "b"])

@@ -16,7 +16,7 @@ from .._bursts import first_of_each
 from .._evaluation import ShotEvaluation, evaluate_fitted
 from .._label_next import images_to_label, least_certain
 from .._model.near_copies import near_copies
-from .._pipeline import SeMoBridgePipeline
+from .._pipeline import ImagePipeline
 from .._share_right import share_right
 from .._strangers import weighted_stranger_proba
 from .._utils.array_api import l2_normalize
@@ -83,7 +83,7 @@ class FolderLabels:
     def with_classifier(self, classifier):
         """The labels by another classifier."""
         steps = [*self.pipeline.steps[:-1], (self.pipeline.steps[-1][0], classifier)]
-        return replace(self, pipeline=SeMoBridgePipeline(steps))
+        return replace(self, pipeline=ImagePipeline(steps))
 
     def after_photos(self):
         """The labels by a classifier that has learnt from all pictures, where it can and they are
@@ -197,7 +197,7 @@ class FolderJob:
     """
 
     given: Given
-    pipeline: SeMoBridgePipeline
+    pipeline: ImagePipeline
     problems: dict[str, str]
     embeddings: Any
     shots: LabelledImages
@@ -271,9 +271,7 @@ class FolderJob:
                 groups = None if self.groups is None else self.groups[pool]
                 classifier = classifier.with_unlabeled(self.embeddings[pool], groups)
                 taught_by = pool
-        pipeline = SeMoBridgePipeline(
-            [self.pipeline.steps[0], (self.pipeline.steps[1][0], classifier)]
-        )
+        pipeline = ImagePipeline([self.pipeline.steps[0], (self.pipeline.steps[1][0], classifier)])
         return FolderLabels(
             pipeline,
             files=self.given.files,

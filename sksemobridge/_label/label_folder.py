@@ -32,7 +32,7 @@ class LabelledFolder:
     table : pandas.DataFrame, or sklearn.utils.Bunch of lists without pandas
         One row for each file, as `predict_folder` gives it. A label by a person has the probability
         1.
-    pipeline : SeMoBridgePipeline
+    pipeline : ImagePipeline
         From paths of images to predictions. It has learnt from the folder.
     evaluation : ShotEvaluation or None
         How good the classifier is on held-out shots. None without shots.

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from .._few_shot_classifier import FewShotClassifier
-from .._pipeline import SeMoBridgePipeline, make_few_shot_pipeline
+from .._pipeline import ImagePipeline, make_few_shot_pipeline
 from .._utils.files import digest_of
 from .._utils.validation import listed, warn_caller
 from ..datasets import load_image_folder
@@ -157,7 +157,7 @@ def pipeline_of(encoder, text_encoder):
     """
     params = {"class_names": "ignore"} if text_encoder is None else {}
     classifier = FewShotClassifier(text_encoder, **params)
-    return SeMoBridgePipeline([("encoder", encoder), ("classifier", classifier)])
+    return ImagePipeline([("encoder", encoder), ("classifier", classifier)])
 
 
 def folder_job(options, given, said, pipeline, *, progress):

@@ -26,6 +26,7 @@ OF_0_1 = (
     "sksemobridge._paper.model.PaperModel",
     "sksemobridge._paper.parameters.PaperBlend",
     "sksemobridge._paper.parameters.Training",
+    "sksemobridge._pipeline.SeMoBridgePipeline",
     "sksemobridge._texts.prompts.ClassPrompts",
 )
 # These fitted attributes are saved. All others that end in "_" are computed from `_fitted`.

@@ -9,7 +9,7 @@ import numpy as np
 from sksemobridge import (
     CLIPImageEncoder,
     FewShotClassifier,
-    SeMoBridgePipeline,
+    ImagePipeline,
     label_next,
     make_few_shot_pipeline,
 )
@@ -234,7 +234,7 @@ def test_an_answer_that_does_not_teach_fixes_the_table_and_is_in_no_pool():
 def test_models_without_text_need_shots_of_each_class(label, monkeypatch):
     def make(*_, encoder_params, **params):
         images = CLIPImageEncoder("mini", "bundled", **encoder_params)
-        return SeMoBridgePipeline(
+        return ImagePipeline(
             [("images", images), ("classifier", FewShotClassifier(class_names="ignore"))]
         )
 
