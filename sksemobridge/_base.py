@@ -213,7 +213,7 @@ class LinearClassifier(EmbeddingClassifier):
         ----------
         X : array-like of shape (n, D)
             Image embeddings, if possible of all classes. Near copies, such as frames of a film,
-            count once.
+            count once, and so do shots, which may be among them or not.
         groups : array-like of shape (n,) or None, default=None
             Equal values mark images of one burst, which together count as one image. An image with
             None or NaN is a burst by itself.

@@ -201,7 +201,8 @@ class FewShotClassifier(ShotClassifier, LinearClassifier):
             **vars(read),
             model=model,
             right=fit.right,
-            belief=fit.belief,
+            omega=fit.omega,
+            rest=fit.rest,
             held_out_logits=held_out_logits,
         )
 

@@ -12,7 +12,6 @@ import numpy as np
 
 from ._base import Decision
 from ._model.decision import Model
-from ._model.fit import weights_of_images
 from ._model.linear import Linear
 from ._model.mixture import Known
 from ._model.pool import sorted_sample
@@ -20,7 +19,8 @@ from ._model.shots import ShotMemory
 from ._model.unlabeled import terms_with_unlabeled
 from ._semobridge.bridged_classes import BridgedClasses
 from ._texts.prompts import ClassPrompts
-from ._utils.array_api import astype
+from ._utils.array_api import astype, l2_normalize
+from ._utils.equal_rows import are_among
 
 # With one shot of each class, images with at most this p-value are left out. With n, it is divided
 # by the root of n.
@@ -95,7 +95,8 @@ class FewShotState(FittedState):
 
     model: Model  # without the prior, which `decision` adds
     right: np.ndarray  # probability that the label of each shot is right `(m,)`
-    belief: np.ndarray  # how much each shot counts `(m,)`
+    omega: np.ndarray  # how much the image of each shot counts, in images `(m,)`
+    rest: np.ndarray  # how much it counts as an unlabelled image, too `(m,)`
     # `(m, C)`, each by a model without the shot and the prior
     held_out_logits: np.ndarray | None = None
     # the model before unlabelled images, or None without these
@@ -116,10 +117,14 @@ class FewShotState(FittedState):
         """
         model = self.labelled_model
         terms, scales = model.terms, model.scales
-        pool = sorted_sample(X, len(self.classes), groups)
+        # A shot is known, whether it is here or not.
+        is_new = ~are_among(l2_normalize(X), l2_normalize(self.memory.shots.X))
+        pool = sorted_sample(
+            X[is_new], len(self.classes), groups if groups is None else groups[is_new]
+        )
         # An image of none of the classes would count for the nearest class. With more shots, fewer
         # of the others look unusual.
-        n_shots = max(len(self.belief) / len(self.classes), 1.0)
+        n_shots = max(len(self.omega) / len(self.classes), 1.0)
         pool = pool.take(model.p_values(pool.X) > LEAST_P_VALUE / np.sqrt(n_shots))
         if len(pool.X):
             # A class without text may be "everything else".
@@ -138,13 +143,11 @@ class FewShotState(FittedState):
     def _known(self):
         """What shots and texts say of the class means."""
         images = self.memory.grouped_shots.images()
-        belief = np.ones(len(images.codes))
-        belief[images.image_of_shot] = self.belief
-        _, codes_without_gaps = np.unique(images.codes, return_inverse=True)
-        weight = weights_of_images(codes_without_gaps, images.weight, belief)
+        weights = np.empty((2, len(images.codes)))
+        weights[:, images.image_of_shot] = self.omega, self.rest
         texts = None if self.text_embeddings is None else self.text_embeddings.astype(np.float64)
         has_text = np.array([name is not None for name in self.class_prompts.names])
-        return Known(texts, has_text, self.labelled_model.trust, images.u, images.codes, weight)
+        return Known(texts, has_text, self.labelled_model.trust, images.u, images.codes, *weights)
 
     def for_classes(self, classes, indices, class_prompts, texts, log_prior):
         kept = np.isin(self.memory.shots.codes, indices)
@@ -154,7 +157,8 @@ class FewShotState(FittedState):
             state,
             model=self.model.for_classes(indices, texts),
             right=self.right[kept],
-            belief=self.belief[kept],
+            omega=self.omega[kept],
+            rest=self.rest[kept],
             held_out_logits=None,
             before_unlabeled=before and before.for_classes(indices, texts),
         )

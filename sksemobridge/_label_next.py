@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.cluster import KMeans
-from sklearn.metrics import pairwise_distances_argmin, pairwise_distances_argmin_min
+from sklearn.metrics import pairwise_distances_argmin
 from sklearn.pipeline import Pipeline
 from sklearn.utils import check_scalar
 from sklearn.utils.validation import check_is_fitted
@@ -16,7 +16,7 @@ from sklearn.utils.validation import check_is_fitted
 from ._base import EmbeddingClassifier, LinearClassifier
 from ._bursts import proba_by_group
 from ._utils.array_api import l2_normalize, margins, to_numpy
-from ._utils.equal_rows import SAME_EMBEDDING
+from ._utils.equal_rows import SAME_EMBEDDING, are_among
 from ._utils.rows import evenly_spaced
 from ._utils.validation import group_codes, validate_embeddings
 
@@ -25,8 +25,6 @@ from ._utils.validation import group_codes, validate_embeddings
 LEAST_LABELS = 1.25
 # Largest number of images that are clustered.
 MOST_CLUSTERED = 5000
-# Largest number of shots near an image on a line. More are compared as a whole.
-MOST_ON_LINE = 64
 # An image is uncertain if its two largest probabilities differ by less. Predicted classes take
 # turns among these only, because certain images tell little.
 UNCERTAIN = 0.5
@@ -91,7 +89,7 @@ def images_to_label(estimator, X, n_images=20, taught_by=(), groups=None, proba=
     check_scalar(n_images, "n_images", Integral, min_val=0)
     classifier, embeddings = read_estimator(estimator, X, "label_next")
     u, shots = l2_normalize(embeddings), shot_directions(classifier)
-    codes, is_shot = group_codes(groups, len(u)), are_shots(u, shots)
+    codes, is_shot = group_codes(groups, len(u)), are_among(u, shots)
     rows = np.flatnonzero(~np.isin(codes, codes[is_shot]))
     if not len(rows) or not n_images:
         return rows[:0]
@@ -161,28 +159,6 @@ def shot_directions(classifier):
     return (
         np.zeros((0, classifier.n_features_in_)) if memory is None else l2_normalize(memory.shots.X)
     )
-
-
-def are_shots(u, shots):
-    """Whether each of the unit embeddings `u (n, D)` is one of the `shots (m, D)`."""
-    if not len(u) or not len(shots):
-        return np.zeros(len(u), dtype=bool)
-    # Close rows are also close on a line, so only neighbours there are compared.
-    direction = np.random.default_rng(0).normal(size=u.shape[1])
-    direction = (direction / np.linalg.norm(direction)).astype(u.dtype)
-    at, at_shots = u @ direction, shots @ direction
-    order = np.argsort(at_shots)
-    # In single precision, both positions may be wrong by some rounding.
-    low = np.searchsorted(at_shots[order], at - 2 * SAME_EMBEDDING)
-    high = np.searchsorted(at_shots[order], at + 2 * SAME_EMBEDDING)
-    n_steps, result = (high - low).max(), np.zeros(len(u), dtype=bool)
-    if n_steps > MOST_ON_LINE:
-        return pairwise_distances_argmin_min(u, shots)[1] <= SAME_EMBEDDING
-    for step in range(n_steps):
-        rows = np.flatnonzero((low + step < high) & ~result)
-        distance = np.linalg.norm(u[rows] - shots[order[low[rows] + step]], axis=1)
-        result[rows] = distance <= SAME_EMBEDDING
-    return result
 
 
 def _typical_of_clusters(u, shots, n_images):

@@ -12,8 +12,9 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.utils import check_scalar
 
 from ._bursts import first_of_each, proba_by_group
-from ._label_next import are_shots, read_estimator, shot_directions
+from ._label_next import read_estimator, shot_directions
 from ._utils.array_api import l2_normalize
+from ._utils.equal_rows import are_among
 from ._utils.validation import group_codes
 
 # Seconds to look at a page of one class. An assumption, as are the next two; only their ratios
@@ -94,7 +95,7 @@ def review_next(
     check_scalar(n_images, "n_images", Integral, min_val=0)
     classifier, embeddings = read_estimator(estimator, X, "review_next")
     p = classifier.predict_proba(embeddings)
-    is_seen = are_shots(l2_normalize(embeddings), shot_directions(classifier))
+    is_seen = are_among(l2_normalize(embeddings), shot_directions(classifier))
     is_seen[_rows(seen, len(embeddings))] = True
     if groups is not None:
         codes = group_codes(groups, len(embeddings))

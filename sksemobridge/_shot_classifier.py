@@ -146,7 +146,7 @@ class ShotClassifier(EmbeddingClassifier):
 
     def with_classes(self, classes: ArrayLike) -> Self:
         """Return a fitted classifier with other classes: fewer of them, or new ones that have only
-        a name.
+        a name. The shots count as they did in `fit`.
 
         Parameters
         ----------

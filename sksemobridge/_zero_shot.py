@@ -172,7 +172,7 @@ class TextModel:
         texts, by_names = self.text_embeddings, self._by_names(self.logit_scale)
         pool = sorted_sample(X, len(texts), groups)
         pool = pool.take(typical_of_names(logsumexp(by_names(pool.X), axis=1)))
-        no_shots = np.zeros((0, texts.shape[1])), np.zeros(0, dtype=np.intp), np.zeros(0)
+        no_shots = np.zeros((0, texts.shape[1])), np.zeros(0, dtype=np.intp), *np.zeros((2, 0))
         known = Known(texts, np.ones(len(texts), dtype=bool), 1.0, *no_shots)
         terms, factor = terms_with_unlabeled({"text": by_names}, pool, known, is_even=True)
         return replace(self, scale=factor * self.logit_scale, correction=terms["correction"])

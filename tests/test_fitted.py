@@ -63,7 +63,8 @@ def test_any_split_gives_the_model_of_all_shots(seed, model, with_text, part, wi
 
 
 def test_classes_without_shots_are_known_by_their_names(world, kind):
-    (X, y), (queries, truth) = world.draw(6), world.draw(40)
+    """Five shots of three classes beside two names count wholly."""
+    (X, y), (queries, truth) = world.draw(5), world.draw(40)
     seen = ~np.isin(y, LATE)
     named = world.classifier(kind).partial_fit(X[seen], y[seen], classes=world.names)
     assert named.classes_.tolist() == world.names
@@ -241,7 +242,7 @@ def test_only_store_held_out_stores_them(world):
 
 
 def test_a_class_without_text_beside_classes_that_have_only_a_name(world):
-    (X, y), (queries, truth) = world.draw([2, 2, 0, 0, 0]), world.draw(20)
+    (X, y), (queries, truth) = world.draw([4, 4, 4, 0, 0]), world.draw(20)
     strangers = -world.draw([1, 1, 1, 1, 1])[0]
     names = {name: name for name in world.names} | {"none of these": None}
     classifier = world.classifier(class_names=names).partial_fit(
@@ -252,3 +253,34 @@ def test_a_class_without_text_beside_classes_that_have_only_a_name(world):
     taught = classifier.with_unlabeled(np.vstack([queries, -queries]))
     assert taught.score(queries, truth) > 0.8
     assert (taught.predict(-queries) == "none of these").mean() > 0.8
+
+
+def test_shots_of_classes_without_text_say_nothing_against_the_names_of_others(make_world):
+    """They alone have shots, and are found too, though names without shots lie further out."""
+    right = []
+    for seed in range(12):
+        world = make_world(seed=seed)
+        (X, y), (queries, truth) = world.draw([4, 4, 0, 0, 0]), world.draw(20)
+        nameless = world.names[:2]
+        names = {name: name for name in world.names} | dict.fromkeys(nameless)
+        classifier = world.classifier(class_names=names).partial_fit(X, y, world.names)
+        assert classifier.blend_["trust"] == pytest.approx(10 / 11)
+        is_right = classifier.predict(queries) == truth
+        without = np.isin(truth, nameless)
+        right.append([is_right[without].mean(), is_right[~without].mean()])
+        assert (classifier.with_unlabeled(queries).predict(queries) == truth).mean() > 0.6
+    assert np.all(np.mean(right, axis=0) > [0.55, 0.98])
+
+
+def test_a_class_without_text_is_found_among_names(make_world):
+    found = []
+    for seed in range(20):
+        world, other = make_world(seed=seed), make_world(seed=seed + 1000)
+        (X, y), (queries, truth) = world.draw([2, 2, 0, 0, 0]), world.draw(20)
+        parts, more = (other.draw([n, 0, 0, 0, 0])[0] for n in (5, 60))
+        names = {name: name for name in world.names} | {"A-17": None}
+        classifier = world.classifier(class_names=names)
+        classifier.partial_fit(np.vstack([X, parts]), [*y, *["A-17"] * 5], [*names])
+        assert classifier.score(queries, truth) > 0.95
+        found.append((classifier.predict(more) == "A-17").mean())
+    assert np.mean(found) > 0.9

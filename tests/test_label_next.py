@@ -14,7 +14,7 @@ from sksemobridge import (
     label_next,
     make_few_shot_pipeline,
 )
-from sksemobridge._label_next import are_shots, least_certain
+from sksemobridge._label_next import least_certain
 from sksemobridge._utils.array_api import l2_normalize
 from sksemobridge.datasets import load_emoji
 
@@ -88,20 +88,6 @@ def test_a_burst_is_asked_once(case):
     np.testing.assert_array_equal(
         label_next(classifier, X, 9, groups=np.arange(len(X))), label_next(classifier, X, 9)
     )
-
-
-@pytest.mark.parametrize("n_alike", [1, 100])
-def test_an_image_is_a_shot_only_if_it_is_one_up_to_rounding(n_alike):
-    """Also where many shots nearly agree."""
-    rng = np.random.default_rng(0)
-    shots = np.repeat(l2_normalize(rng.normal(size=(20, 16))), n_alike, axis=0)
-    shots[1:] = l2_normalize(shots[1:] + 1e-6 * rng.normal(size=shots[1:].shape))
-    u = np.vstack([shots + size * rng.normal(size=shots.shape) for size in (1.5e-6, 1e-4)])
-    u = l2_normalize(u)
-    expected = np.arange(len(u)) < len(shots)
-    np.testing.assert_array_equal(are_shots(u, shots), expected)
-    single = u.astype(np.float32), shots.astype(np.float32)
-    np.testing.assert_array_equal(are_shots(*single), expected)
 
 
 def test_a_burst_with_a_shot_is_not_asked(world):

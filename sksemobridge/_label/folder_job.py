@@ -263,7 +263,7 @@ class FolderJob:
                 weight = self._weights_of_none(said, np.flatnonzero(is_none))
                 examples = self.embeddings[is_none]
                 strangers = weighted_stranger_proba(classifier, self.embeddings, examples, weight)
-            # What somebody said is in no pool, also where it does not teach.
+            # What somebody said is known: the classifier has its shots, and nothing else teaches.
             labelled = {*shots.real, *said.answers}
             is_open = np.array([path not in labelled for path in self.real])
             pool = np.flatnonzero(is_open & (strangers < 0.5))

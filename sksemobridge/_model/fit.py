@@ -25,7 +25,13 @@ import numpy as np
 
 from .._utils.array_api import l2_normalize, softmax
 from .._utils.rows import blocks, evenly_spaced, weight_in_class
-from .class_means import KAPPA_IN_SPAN, ClassMeans, effective_numbers, fit_class_means
+from .class_means import (
+    KAPPA_IN_SPAN,
+    MOST_IMAGES,
+    ClassMeans,
+    effective_numbers,
+    fit_class_means,
+)
 from .decision import Model
 from .discriminant import Discriminant, fit_discriminant
 from .label_noise import right_labels
@@ -58,28 +64,33 @@ class FitResult(NamedTuple):
 
     model: Model
     right: np.ndarray  # probability that the label is right `(n,)`
-    belief: np.ndarray  # how much the shot counts `(n,)`
+    belief: np.ndarray  # how far the label of the shot is believed `(n,)`
+    omega: np.ndarray  # how much the image of the shot counts, in images `(n,)`
+    rest: np.ndarray  # how much more it would count if its class were not cut to some `(n,)`
     # The logits `(n, C)` of the shots, each by a model without its image, or NaN if it was not held
     # out. None if nobody asked.
     held_out_logits: np.ndarray | None = None
 
 
-def fit_model(shots, texts, logit_scale, words, label_noise, with_held_out=False):
-    """`FitResult` of `Shots` of `C` classes. `texts (C + M, D)` are `T_c`, the last of classes
-    without shots, or None.
+def fit_model(shots, class_texts, words, label_noise, with_held_out=False):
+    """`FitResult` of `Shots` of `C` classes, and the `ClassTexts` of these and of `M` classes
+    without shots, which come last.
 
     `words (D, r)` are directions in which words differ. They stand in for texts, and are None if
     there are texts.
     """
     u, codes, weight, group, image_of_shot = shots.images()
     n_classes = int(codes.max()) + 1
-    all_texts, texts = texts, None if texts is None else texts[:n_classes]
     held_rows = held_out_images(codes, group)
-    by_texts_alone = None
-    if texts is not None:
-        by_texts_alone = TextsAlone.of(u, codes, held_rows, texts, logit_scale)
+    texts, by_texts_alone, has_text = None, None, np.zeros(n_classes, dtype=bool)
+    most = np.inf
+    if class_texts.embeddings is not None:
+        texts, has_text = class_texts.embeddings[:n_classes], class_texts.has_text[:n_classes]
+        by_texts_alone = TextsAlone.of(u, codes, held_rows, class_texts)
+        if len(class_texts.has_text) > n_classes:
+            most = MOST_IMAGES / (1 - n_classes / len(class_texts.has_text))
     evidence_if = partial(
-        gather_evidence, u, codes, weight, held_rows, texts, by_texts_alone, words
+        gather_evidence, u, codes, weight, held_rows, texts, by_texts_alone, words, most
     )
 
     # The probability that each label is right: first from the texts alone, then from rounds of
@@ -88,10 +99,12 @@ def fit_model(shots, texts, logit_scale, words, label_noise, with_held_out=False
     if label_noise != 0:
         by_texts = None
         if texts is not None:
-            omega = weights_of_images(codes, weight)[held_rows]
+            omega = weights_of_images(codes, weight, most=most)[held_rows]
             _, trust = by_texts_alone.fit(omega)
-            by_texts = held_rows, softmax(logit_scale * (u @ all_texts.T)[held_rows]), trust
-        right, belief = right_labels(evidence_if, u, codes, by_texts, label_noise)
+            p = softmax(class_texts.logit_scale * (u @ class_texts.embeddings.T)[held_rows])
+            is_judged = by_texts_alone.is_judged
+            by_texts = held_rows[is_judged], p[is_judged], trust
+        right, belief = right_labels(evidence_if, u, codes, has_text, by_texts, label_noise)
         del by_texts  # a table `(k, C)`
     evidence = evidence_if(belief)
     classes, discriminant, trust = evidence.classes, evidence.discriminant, evidence.trust
@@ -110,7 +123,11 @@ def fit_model(shots, texts, logit_scale, words, label_noise, with_held_out=False
     scales = {name: float(sharper * scale) for name, scale in regression.scales.items()}
     offsets = sharper * regression.coefficients[0]
     correction = sharper * (back @ regression.coefficients[1:]).T
-    terms = {} if texts is None else {"text": scales["text"] * Linear(texts, np.zeros(n_classes))}
+    terms = {}
+    if texts is not None:
+        with_stand_ins, missing = texts.copy(), np.flatnonzero(~has_text)
+        with_stand_ins[missing] += classes.beyond_text(missing)
+        terms["text"] = scales["text"] * Linear(with_stand_ins, np.zeros(n_classes))
     z = discriminant.gaussian.discriminant(classes.leaning_means, classes.counts)
     terms["shots"] = scales["shots"] * z
     terms["correction"] = Linear(correction, offsets - correction @ classes.centre)
@@ -134,14 +151,17 @@ def fit_model(shots, texts, logit_scale, words, label_noise, with_held_out=False
     )
     if texts is not None:
         names = model.for_classes(np.full(n_classes, -1), texts).parts()
-        # As they are: images that are joined are shorter than one.
-        parts = {name: u[held_rows] @ part.weights.T + part.offsets for name, part in names.items()}
-        model = replace(
-            model, typicality_of_names=Typicality.of(parts, codes[held_rows], weight[held_rows])
-        )
+        # As they are: images that are joined are shorter than one. Those of classes without a text
+        # do not tell how well names fit.
+        rows = held_rows[has_text[codes[held_rows]]]
+        parts = {name: u[rows] @ part.weights.T + part.offsets for name, part in names.items()}
+        model = replace(model, typicality_of_names=Typicality.of(parts, codes[rows], weight[rows]))
 
     # Shots that are copies of one image have its values.
-    return FitResult(model, right[image_of_shot], belief[image_of_shot], held_out_logits)
+    omega = weights_of_images(codes, weight, belief, most)
+    rest = weights_of_images(codes, weight, belief) - omega
+    of_shots = (values[image_of_shot] for values in (right, belief, omega, rest))
+    return FitResult(model, *of_shots, held_out_logits)
 
 
 @dataclass(frozen=True, eq=False)
@@ -192,20 +212,21 @@ class Evidence:
         return logits_without_own_offset(regression, problem), regression
 
 
-def gather_evidence(u, codes, weight, held_rows, texts, by_texts_alone, words, belief):
+def gather_evidence(u, codes, weight, held_rows, texts, by_texts_alone, words, most, belief):
     """Steps 1 to 5: `Evidence` of unit embeddings `u (n, D)`, if the part `belief (n,)` of each
-    image counts. `by_texts_alone` is `TextsAlone`.
+    image counts, and a class counts as `most` images at most. `by_texts_alone` is `TextsAlone`.
     """
     # Without text, a class needs another image that stays.
     in_regression = (np.bincount(codes)[codes[held_rows]] > 1) | (texts is not None)
-    omega = weights_of_images(codes, weight, belief)[held_rows]
+    omega = weights_of_images(codes, weight, belief, most)[held_rows]
     # 1. Texts alone: the scale of their cosines, and the probability that they help.
     terms, text_scale, trust = {}, 0.0, 0.0
     if texts is not None:
-        terms["text"] = by_texts_alone.cosines
         text_scale, trust = by_texts_alone.fit(omega)
     # 2. and 3. Names predict class means, and class means start there.
-    classes = fit_class_means(u, codes, weight, texts, trust, words, belief)
+    classes = fit_class_means(u, codes, weight, texts, trust, words, belief, most)
+    if texts is not None:
+        terms["text"] = by_texts_alone.with_stand_ins(classes, held_rows)
     # 4. One covariance, and 5. the discriminant, for queries and for held-out images.
     discriminant = fit_discriminant(classes, trust, has_words=words is not None)
     terms["shots"] = discriminant.held_out(held_rows)
@@ -242,22 +263,52 @@ def problem_of_correction(evidence, has_texts):
 class TextsAlone:
     """What the texts alone say of the `k` held-out images, which is the same in all rounds."""
 
-    cosines: np.ndarray  # `(k, C)`
+    cosines: np.ndarray  # `(k, C)`. A class without a text has the mean text
     codes: np.ndarray  # classes of the images `(k,)`
+    has_text: np.ndarray  # `(C,)`
     logit_scale: float
     distinct: float  # how different the texts are: if all are the same, any scale fits alike
 
     @classmethod
-    def of(cls, u, codes, held_rows, texts, logit_scale):
-        """Of unit embeddings `u (n, D)` and `texts (C, D)`."""
-        n_distinct = len(np.unique(texts.round(6), axis=0))
-        distinct = (n_distinct - 1) / (len(texts) - 1) if len(texts) > 1 else 1.0
-        return cls((u @ texts.T)[held_rows], codes[held_rows], logit_scale, distinct)
+    def of(cls, u, codes, held_rows, class_texts):
+        """Of unit embeddings `u (n, D)` and `ClassTexts`, also of classes without shots."""
+        n_classes = int(codes.max()) + 1
+        own = class_texts.embeddings[class_texts.has_text]
+        distinct = float(len(class_texts.has_text) == 1)
+        if len(own) > 1:
+            distinct = (len(np.unique(own.round(6), axis=0)) - 1) / (len(own) - 1)
+        cosines = (u @ class_texts.embeddings[:n_classes].T)[held_rows]
+        has_text = class_texts.has_text[:n_classes]
+        return cls(cosines, codes[held_rows], has_text, class_texts.logit_scale, distinct)
+
+    @property
+    def is_judged(self):
+        """Whether the class of each image has a text `(k,)`. Others say nothing about texts."""
+        return self.has_text[self.codes]
 
     def fit(self, omega):
         """The scale of the cosines, and the probability that the texts help."""
-        scale, trust = fit_text(self.cosines, self.codes, omega, self.logit_scale)
+        cosines, codes = self.cosines, self.codes
+        if not self.has_text.all():
+            rows = np.flatnonzero(self.is_judged)
+            cosines, omega = cosines[np.ix_(rows, self.has_text)], omega[rows]
+            codes = (np.cumsum(self.has_text) - 1)[codes[rows]]
+        scale, trust = fit_text(cosines, codes, omega, self.logit_scale)
         return scale, trust * self.distinct
+
+    def with_stand_ins(self, classes, held_rows):
+        """The cosines `(k, C)`, in which stand-ins take the place of missing texts. The one of an
+        image's own class does not know the image.
+        """
+        if self.has_text.all():
+            return self.cosines
+        cosines, missing = self.cosines.copy(), np.flatnonzero(~self.has_text)
+        rows = np.flatnonzero(~self.is_judged)
+        u, at_own = classes.u[held_rows], (rows, self.codes[rows])
+        own = classes.beyond_text_without(held_rows[rows])
+        cosines[:, missing] += u @ classes.beyond_text(missing).T
+        cosines[at_own] = self.cosines[at_own] + np.einsum("kd,kd->k", u[rows], own)
+        return cosines
 
 
 def default_scales(counts, trust, text_scale, believed=1.0):
@@ -290,9 +341,9 @@ def cosines_without(classes, rows):
     return result
 
 
-def weights_of_images(codes, weight, belief=1.0):
+def weights_of_images(codes, weight, belief=1.0, most=np.inf):
     """`omega_i`. In a class they sum to its effective number of images."""
-    counts, _ = effective_numbers(codes, weight, belief)
+    counts, _ = effective_numbers(codes, weight, belief, most)
     return counts[codes] * weight_in_class(codes, weight * belief)
 
 

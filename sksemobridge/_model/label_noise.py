@@ -40,13 +40,14 @@ SMALL_CHANGE = 0.1  # the rounds end if `right` changes by less
 NEAR = 0.7
 
 
-def right_labels(evidence_if, u, codes, by_texts, label_noise):
+def right_labels(evidence_if, u, codes, has_text, by_texts, label_noise):
     """For each image: the probability that its label is right, and how much the image counts, both
     `(n,)`.
 
     `evidence_if(belief)` gives the `Evidence` if this part of each image `u (n, D)` counts.
-    `by_texts`, or None, are the indices of images `(k,)`, their `p (k, C + M)` by the texts alone,
-    the last of classes without shots, and the trust in texts.
+    `has_text (C,)` says which classes have a text. `by_texts`, or None, are the indices of images
+    of these `(k,)`, their `p (k, C + M)` by the texts alone, the last of classes without shots, and
+    the trust in texts.
     """
     is_auto = label_noise == "auto"
     e = 2 * SHARE if is_auto else label_noise
@@ -62,13 +63,13 @@ def right_labels(evidence_if, u, codes, by_texts, label_noise):
         share = (np.sum(1 - after[held]) + WORTH_OF_GUESS * SHARE) / (len(held) + WORTH_OF_GUESS)
         return after, share if is_auto else label_noise
 
-    # First by the names alone.
-    without_shots = 0.0
+    # First by the names alone. The label of a class without a text is no name.
+    without_shots = np.zeros((len(codes), 1))
     if by_texts is not None:
         held, p, trust = by_texts
         judged, confirmed[held] = _judged_by_names(p, codes[held], trust, e)
         right, e = judge(held, judged)
-        without_shots = trust * p[:, len(n_of_class) :].sum(axis=1, keepdims=True)
+        without_shots[held] = trust * p[:, len(n_of_class) :].sum(axis=1, keepdims=True)
     # Then by models without the image. They have only classes with shots.
     regression = None
     for _ in range(MOST_ROUNDS):
@@ -76,10 +77,12 @@ def right_labels(evidence_if, u, codes, by_texts, label_noise):
         held = evidence.regression_rows
         n_others = n_of_class[codes[held]] - 1
         logits, regression = evidence.logits_without_correction(regression)
-        p = (1 - without_shots) * softmax(logits)
+        p = (1 - without_shots[held]) * softmax(logits)
+        trusts = evidence.trust, evidence.trust * has_text[codes[held]]
         judged = _judged_by_others(
-            p, codes[held], right[held], n_others, confirmed[held], evidence.trust, e
+            p, codes[held], right[held], n_others, confirmed[held], *trusts, e
         )
+        judged[(n_others == 0) & ~has_text[codes[held]]] = 1.0  # nothing can judge them
         right, e = judge(held, judged)
         del evidence  # before there is another
         if np.abs(right - before).max() < SMALL_CHANGE:
@@ -133,16 +136,18 @@ def _judged_by_names(p, codes, trust, e):
     return tells * _right(p[each, codes], e, 1 / n_classes) + (1 - tells) * (1 - e), confirmed
 
 
-def _judged_by_others(p, codes, right, n_others, confirmed, trust, e):
+def _judged_by_others(p, codes, right, n_others, confirmed, trust, trust_in_name, e):
     """The next `right_i` of images `(k,)`, by the probabilities `p (k, C)` of a model without the
     image.
 
-    `n_others (k,)` is the number of other images with this label.
+    `n_others (k,)` is the number of other images with this label, and `trust_in_name (k,)` is
+    `trust` if it has a text, else zero.
     """
     # An only image is judged by its name. Without names, the other image of a pair tells or does
     # not, equally probably.
-    by_name = 1 - _name_tells(trust * confirmed)
-    unknown = np.select([n_others == 0, n_others == 1], [by_name, (1 - trust) / 2], 0.0)
+    by_name = 1 - _name_tells(trust_in_name * confirmed)
+    of_pair = (1 - trust_in_name) / 2
+    unknown = np.select([n_others == 0, n_others == 1], [by_name, of_pair], 0.0)
     label_proba = (1 - unknown) * p[np.arange(len(codes)), codes] + unknown / p.shape[1]
     return _right(label_proba, e, _if_wrong(p, codes, right, trust))
 

@@ -81,7 +81,9 @@ def fit_regression(problem, start=None, tol=TOL):
     log_wrong = np.log(problem.wrong) + log_shares[codes] if problem.wrong else -np.inf
 
     def unpack(x):
-        return np.exp(log_defaults + width * x[:k]), deviations * x[k:].reshape(-1, n_classes)
+        return np.exp(log_defaults + width * x[:k]), deviations * x[k:].reshape(
+            len(deviations), n_classes
+        )
 
     def objective(x):
         scales, coefficients = unpack(x)

@@ -39,14 +39,7 @@ def fit_shots(shots, texts, labels, text_encoder, vocabulary, label_noise, with_
     if words is not None:
         require_width(shots.X.shape[1], len(words))
     with one_thread():
-        fit = fit_model(
-            shots,
-            texts.embeddings,
-            texts.logit_scale,
-            words,
-            label_noise,
-            with_held_out,
-        )
+        fit = fit_model(shots, texts, words, label_noise, with_held_out)
     doubted = fit.belief < 0.5
     if doubted.any():
         warn_caller(

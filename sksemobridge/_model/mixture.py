@@ -26,6 +26,7 @@ class Known(NamedTuple):
     u: np.ndarray  # unit embeddings of the images of the shots `(k, D)`
     codes: np.ndarray  # their classes `(k,)`
     weight: np.ndarray  # how much each counts, in images `(k,)`
+    rest: np.ndarray  # how much each counts as an unlabelled image, too `(k,)`
 
 
 class Mixture:

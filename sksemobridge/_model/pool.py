@@ -44,7 +44,7 @@ def distinct_rows(X):
     """The distinct rows of `X (n, D)` in lexicographic order, and which of these each row is."""
     order = np.lexsort(X.T[2::-1])
     ordered = X[order]
-    is_new = np.append(True, np.any(ordered[1:] != ordered[:-1], axis=1))
+    is_new = np.append(True, np.any(ordered[1:] != ordered[:-1], axis=1))[: len(X)]
     # Three numbers seldom leave open which of two rows comes first. To compare all takes longer.
     is_open = np.append(False, np.all(ordered[1:, :3] == ordered[:-1, :3], axis=1))
     if np.any(is_new & is_open):

@@ -67,10 +67,15 @@ def terms_with_unlabeled(terms, pool, known, is_even):
     logits = logits_of(u, linear)
     joined, index = without_copies(u, logits)
     weight = weight_in_groups(index[pool.image], pool.group)
+    # What an image of many does not count as a shot, it counts as an unlabelled one.
+    counts = known.rest > 0
+    if counts.any():
+        shots = l2_normalize(known.u[counts]).astype(joined.dtype)
+        joined, weight = np.concatenate([joined, shots]), np.append(weight, known.rest[counts])
     # Unit rows have the mean squared distance `1 - |mean|^2` to their mean.
     if 1 - np.square(joined.mean(axis=0, dtype=np.float64)).sum() < LEAST_SPREAD:
         joined, weight = l2_normalize(joined.mean(axis=0, keepdims=True)), np.ones(1)
-    if len(joined) < len(u):
+    if joined is not u:
         u, logits = joined, logits_of(joined, linear)
     factor, change = learn_unlabeled(logits, u, known, is_even, weight)
     scaled = {name: factor * term for name, term in terms.items()}

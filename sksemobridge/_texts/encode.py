@@ -15,6 +15,7 @@ class ClassTexts:
 
     # `T_c = nrm(mean_j nrm(eos_cj @ W + b_W))`, shape (C, D); None without texts
     embeddings: np.ndarray | None = None
+    has_text: np.ndarray | None = None  # whether each class has a text of its own `(C,)`
     logit_scale: float = 100.0  # factor of the cosines
     projection: np.ndarray | None = None  # `W (d, D)`
     projection_bias: np.ndarray | None = None  # `b_W (D,)`
@@ -23,7 +24,7 @@ class ClassTexts:
 
     def take(self, rows):
         """The texts of some classes."""
-        parts = {"embeddings": self.embeddings, "eos_directions": self.eos_directions}
+        parts = {name: getattr(self, name) for name in ("embeddings", "has_text", "eos_directions")}
         return replace(
             self, **{name: part[rows] for name, part in parts.items() if part is not None}
         )
@@ -37,9 +38,11 @@ def read_texts(text_encoder, prompts, for_bridge=False):
         return ClassTexts()
     logit_scale = read_logit_scale(text_encoder)
     projection, bias = read_projection(text_encoder) if for_bridge else (None, None)
-    result = ClassTexts(None, logit_scale, projection, bias)
-    if all(texts is None for texts in prompts):
+    result = ClassTexts(logit_scale=logit_scale, projection=projection, projection_bias=bias)
+    has_text = np.array([texts is not None for texts in prompts])
+    if not has_text.any():
         return result
+    result = replace(result, has_text=has_text)
     if not for_bridge:
         return replace(result, embeddings=embed_classes(text_encoder, prompts))
     eos = encode_texts(text_encoder, "encode", _flat(prompts))

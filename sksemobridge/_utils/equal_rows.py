@@ -3,6 +3,7 @@
 import numpy as np
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
+from sklearn.metrics import pairwise_distances_argmin_min
 
 from .array_api import l2_normalize
 
@@ -37,3 +38,25 @@ def merge_within_rounding(X, codes):
         links += coo_array((np.ones(same.sum()), (a[same], b[same])), shape=(n, n))
     chain = connected_components(links, directed=False)[1]
     return chain, np.unique(chain, return_index=True)[1]
+
+
+def are_among(u, others):
+    """Whether each of the unit embeddings `u (n, D)` is one of the `others (m, D)`."""
+    if not len(u) or not len(others):
+        return np.zeros(len(u), dtype=bool)
+    # Close rows are also close on a line, so only neighbours there are compared.
+    direction = np.random.default_rng(0).normal(size=u.shape[1])
+    direction = (direction / np.linalg.norm(direction)).astype(u.dtype)
+    at, at_others = u @ direction, others @ direction
+    order = np.argsort(at_others)
+    # In single precision, both positions may be wrong by some rounding.
+    low = np.searchsorted(at_others[order], at - 2 * SAME_EMBEDDING)
+    high = np.searchsorted(at_others[order], at + 2 * SAME_EMBEDDING)
+    n_steps, result = (high - low).max(), np.zeros(len(u), dtype=bool)
+    if n_steps > MOST_NEIGHBOURS:
+        return pairwise_distances_argmin_min(u, others)[1] <= SAME_EMBEDDING
+    for step in range(n_steps):
+        rows = np.flatnonzero((low + step < high) & ~result)
+        distance = np.linalg.norm(u[rows] - others[order[low[rows] + step]], axis=1)
+        result[rows] = distance <= SAME_EMBEDDING
+    return result

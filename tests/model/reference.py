@@ -57,15 +57,16 @@ def regress(
 
 
 def trust_in(u, y, omega, T, logit_scale):
-    """Step 1: the scale of the cosines, and `tau`."""
+    """Step 1, by images of classes with texts `T`: the scale of the cosines, and the trust in texts
+    that all differ.
+    """
     cosines, C = u @ T.T, len(T)
     default, wrong = np.array([logit_scale]), 1 / (2 * len(y) + 2)
     s, _, _, loss, log_pi = regress(
         [cosines], y, omega, default, C, width=1, has_offsets=False, wrong=wrong
     )
-    guessing = -omega @ log_pi[y]
-    distinct = (len(np.unique(T.round(6), axis=0)) - 1) / (C - 1) if C > 1 else 1.0
-    return s[0], distinct * expit(np.log(10) + 0.85 * guessing - loss)
+    guessing = -omega @ log_pi[y] if len(y) else 0.0
+    return s[0], expit(np.log(10) + 0.85 * guessing - loss)
 
 
 def deviation(values):
@@ -86,7 +87,7 @@ class Reference:
         groups=None,
         label_noise="auto",
         log_prior=0.0,
-        last_is_nameless=False,
+        n_nameless=0,
     ):
         weight = np.ones(len(y)) if weight is None else weight
         seen = np.unique(y)
@@ -97,7 +98,9 @@ class Reference:
         self.T = None if texts is None else texts[seen]
         n_all = self.C if texts is None else len(texts)
         self.seen, self.unseen = seen, np.setdiff1d(np.arange(n_all), seen)
-        self.last_is_nameless = last_is_nameless
+        self.has_text = np.arange(n_all) < n_all - n_nameless
+        self.most = np.inf if len(seen) == n_all else 2 * n_all / (n_all - len(seen))
+        self.named = self.has_text[seen]
         self.shots_a_class, self.log_prior = n_shots / n_all, log_prior
         self.right = np.ones(len(self.u))
         self.beta = self.right if label_noise == 0 else self.judge_labels(label_noise)
@@ -108,16 +111,34 @@ class Reference:
         held_out[np.ix_(self.H[self.used], seen)] = self.cross_fitted()
         self.held_out_proba = softmax(held_out + log_prior, axis=1)[image]
 
+    def omega(self, beta, most):
+        """`omega_i` of all images, if they count as `beta`."""
+        y, w = self.y, self.w
+        n = [min(number(w[y == c], beta[y == c]), most) for c in range(self.C)]
+        return np.array(
+            [n[y[i]] * w[i] * beta[i] / (w * beta)[y == y[i]].sum() for i in range(len(y))]
+        )
+
+    def trust(self, beta):
+        """Step 1: the scale of the cosines, and `tau`."""
+        T, H = self.texts[self.has_text], [i for i in self.H if self.named[self.y[i]]]
+        distinct = float(len(self.texts) == 1)
+        if len(T) > 1:
+            distinct = (len(np.unique(T.round(6), axis=0)) - 1) / (len(T) - 1)
+        codes = np.cumsum(self.named)[self.y[H]] - 1
+        omega = self.omega(beta, self.most)[H]
+        s, tau = trust_in(self.u[H], codes, omega, self.T[self.named], self.logit_scale)
+        return s, distinct * tau
+
     def evidence(self, beta):
         """Steps 1 to 5, and the terms of the regression, if images count as `beta`."""
         u, y, H, w = self.u, self.y, self.H, self.w
-        n = [number(w[y == c], beta[y == c]) for c in range(self.C)]
-        omega = np.array([n[y[i]] * w[i] * beta[i] / (w * beta)[y == y[i]].sum() for i in H])
+        omega = self.omega(beta, self.most)[H]
         tau, text_scale = 0.0, 0.0
         if self.T is not None:
-            text_scale, tau = trust_in(u[H], y[H], omega, self.T, self.logit_scale)
-        g = gaussian(u, y, w, beta, self.T, tau, self.words)
-        z, r_own = map(np.array, zip(*[g.held_out(i) for i in H]))
+            text_scale, tau = self.trust(beta)
+        g = gaussian(u, y, w, beta, self.T, tau, self.words, self.most)
+        z, r_own, of_own = map(np.array, zip(*[g.held_out(i) for i in H]))
         counts, C = np.maximum(g.n, 1), self.C
         n_mean, n_small = counts.mean(), 1 / np.mean(1 / counts)
         s_z = tau * 0.04 * np.sqrt(n_small / n_mean)
@@ -125,7 +146,12 @@ class Reference:
         terms, defaults, used = [z], [s_z], ~self.alone[H]
         if self.T is not None:
             s_T = max(tau, 1e-300) * text_scale * (1 - beta.sum() / (len(beta) + 2) / 2)
-            terms, defaults, used = [u[H] @ self.T.T, z], [s_T, s_z], np.full(len(H), True)
+            cosines = u[H] @ self.T.T
+            for c in np.flatnonzero(~self.named):
+                cosines[:, c] += u[H] @ g.stand_in(c, g.r[c], g.n[c])
+                for k in np.flatnonzero(y[H] == c):
+                    cosines[k, c] = u[H[k]] @ (self.T[c] + of_own[k])
+            terms, defaults, used = [cosines, z], [s_T, s_z], np.full(len(H), True)
         informs = omega * np.where(self.alone[H], tau, 1.0)
         problem = [t[used] for t in terms], y[H][used], informs[used], np.array(defaults), C
         return g, tau, used, r_own, terms, problem
@@ -151,10 +177,8 @@ class Reference:
             return right, (total + 0.5) / (len(held) + 10) if label_noise == "auto" else e
 
         if self.T is not None:
-            ones = np.ones(len(u))
-            n = [number(self.w[y == c], ones[y == c]) for c in range(C)]
-            omega = np.array([n[y[i]] * self.w[i] / self.w[y == y[i]].sum() for i in H])
-            _, tau = trust_in(u[H], y[H], omega, self.T, self.logit_scale)
+            _, tau = self.trust(np.ones(len(u)))
+            H = H[self.named[y[H]]]
             T = self.texts[np.append(self.seen, self.unseen)]
             p, judged = softmax(self.logit_scale * u @ T.T, axis=1), []
             R = [
@@ -169,11 +193,11 @@ class Reference:
                 g = expit(logit(tells(tau * confirmed[i])) + R[y[i]])
                 own = (1 - e) * p[i, y[i]]
                 judged.append(g * own / (own + e / len(T)) + (1 - g) * (1 - e))
-            elsewhere, tau_of_names = p[:, C:].sum(axis=1), tau
+            elsewhere[H], tau_of_names = p[H, C:].sum(axis=1), tau
             self.right, e = after(H, judged)
         for _ in range(10):
             _, tau, used, _, _, problem = self.evidence(self.right)
-            held, (terms, codes, omega, _, _), before = H[used], problem, self.right
+            held, (terms, codes, omega, _, _), before = self.H[used], problem, self.right
             if not len(held):
                 break
             s, b, _, _, log_pi = regress(*problem)
@@ -210,12 +234,14 @@ class Reference:
         result = []
         for i, c in enumerate(codes):
             n_others = np.sum(self.y == c) - 1
-            by_name = 1 - tau * confirmed[held[i]] * 10 / 11
-            unknown = by_name if n_others == 0 else (1 - tau) / 2 if n_others == 1 else 0
+            tau_c = tau * (self.texts is not None and self.named[c])
+            by_name = 1 - tau_c * confirmed[held[i]] * 10 / 11
+            unknown = by_name if n_others == 0 else (1 - tau_c) / 2 if n_others == 1 else 0
             p_label = (1 - unknown) * own[i] + unknown / C
             among = sum(p[i, k] * q[k, c] for k in classes)
             if_wrong = (1 - alpha * p[i, classes].sum()) / C + alpha * among
-            result.append((1 - e) * p_label / ((1 - e) * p_label + e * if_wrong))
+            right = (1 - e) * p_label / ((1 - e) * p_label + e * if_wrong)
+            result.append(1.0 if n_others == 0 and not self.named[c] else right)
         return result
 
     def fit(self):
@@ -243,11 +269,15 @@ class Reference:
         # The parts of the typicality, each as weights and constants, and for the held-out images.
         self.r = self.with_names((g.r, np.zeros(C)), lambda mu, n: (g.m + mu, n))[0]
         self.decision = self.s[-1] * weights, self.s[-1] * constants
+        if self.T is not None:
+            self.spoken = self.texts.copy()
+            for c in np.flatnonzero(~self.named):
+                self.spoken[self.seen[c]] += g.stand_in(c, g.r[c], g.n[c])
         held = [self.s[-1] * terms[-1], u[H] @ nrm(g.r).T]
         for i, own in enumerate(r_own):
             held[1][i, self.y[H[i]]] = u[H[i]] @ nrm(own)
         if self.T is not None:
-            self.decision = self.decision[0] + self.s[0] * self.texts, self.decision[1]
+            self.decision = self.decision[0] + self.s[0] * self.spoken, self.decision[1]
             held = [held[0] + self.s[0] * terms[0], held[1], terms[0]]
         self.units = [deviation(part.max(axis=1)) for part in held]
         self.scores = self.score(held, self.units).max(axis=1)
@@ -287,31 +317,36 @@ class Reference:
         factors = [1, 0.5, self.tau > 0] if self.T is not None else [1, 1]
         return sum(x / d * part for x, d, part in zip(factors, units, parts))
 
+    def shares(self, H):
+        """The `x_i` of p-values."""
+        x = np.array([self.w[i] / self.w[H][self.y[H] == self.y[i]].sum() for i in H])
+        return x * x.sum() / np.sum(x**2)
+
     def p_values(self, X):
         if not len(self.H):
             return np.ones(len(X))
-        x = np.array(
-            [self.w[i] / self.w[self.H][self.y[self.H] == self.y[i]].sum() for i in self.H]
-        )
-        x *= x.sum() / np.sum(x**2)
 
-        def parts(u, decision, r):
+        def parts(u, decision, r, texts):
             values = [u @ decision[0].T + decision[1], u @ nrm(r).T]
-            return values if self.T is None else [*values, u @ self.texts.T]
+            return values if self.T is None else [*values, u @ texts.T]
 
-        def p_value(scores, known):
+        def p_value(scores, known, x):
             return np.array([(1 + x @ (known <= score)) / (1 + x.sum()) for score in scores])
 
-        all_parts = parts(nrm(X), self.decision, self.r)
-        result = p_value(self.score(all_parts, self.units)[:, self.seen].max(axis=1), self.scores)
+        all_parts = parts(nrm(X), self.decision, self.r, None if self.T is None else self.spoken)
+        scores = self.score(all_parts, self.units)[:, self.seen].max(axis=1)
+        result = p_value(scores, self.scores, self.shares(self.H))
         if len(self.unseen):
             predicted = self.g.slope * (self.texts - self.T.mean(axis=0))
             weights, constants = self.g.linear(predicted, np.zeros(len(predicted)))
             decision = self.s[0] * self.texts + self.s[1] * weights, self.s[1] * constants
-            by_names = decision, self.g.m + predicted
-            of_held = [part[:, self.seen] for part in parts(self.u[self.H], *by_names)]
+            by_names = decision, self.g.m + predicted, self.texts
+            H = self.H[self.named[self.y[self.H]]]
+            if not len(H):
+                return np.ones(len(X))
+            of_held = [part[:, self.seen] for part in parts(self.u[H], *by_names)]
             units = [deviation(part.max(axis=1)) for part in of_held]
             known = self.score(of_held, units).max(axis=1)
             scores = self.score(parts(nrm(X), *by_names), units)[:, self.unseen].max(axis=1)
-            result = np.maximum(result, p_value(scores, known))
+            result = np.maximum(result, p_value(scores, known, self.shares(H)))
         return result

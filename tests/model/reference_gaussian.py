@@ -9,11 +9,13 @@ def number(w, beta):
     return w.sum() * (w * beta).sum() / (w**2).sum() if len(w) else 0.0
 
 
-def gaussian(u, y, w, beta, T, tau, words):
+def gaussian(u, y, w, beta, T, tau, words, most):
     """Steps 2 to 5, for all images and for each without it."""
     C, D = y.max() + 1, u.shape[1]
     rows = [np.flatnonzero(y == c) for c in range(C)]
     n = np.array([number(w[i], beta[i]) for i in rows])
+    kept = np.minimum(1, most / n)
+    n = n * kept
     sigma = w * beta / np.array([(w * beta)[y == c].sum() for c in y])
     r = np.array([sigma[i] @ u[i] for i in rows])
     m, slope, mhat, V, guess = r.mean(axis=0), 0.0, np.zeros((C, D)), np.zeros((D, 0)), (4.0, 4.0)
@@ -38,24 +40,30 @@ def gaussian(u, y, w, beta, T, tau, words):
         along = inside @ off
         return mhat[c] + n_c / (n_c + kappa[0]) * along + n_c / (n_c + kappa[1]) * (off - along)
 
+    def stand_in(c, r_c, n_c):
+        """What is added to the mean text of a class without a text."""
+        off = r_c - m - mhat[c]
+        along, factors = inside @ off, n_c / (n_c + np.array(kappa) / 1.5)
+        return factors[0] * along + factors[1] * (off - along)
+
     def scatter(out=None):
-        """`f S`, `mu` and `r` without an image."""
-        fS, mu, r_now = np.zeros((D, D)), np.empty((C, D)), r.copy()
+        """`f S`, `mu`, `r` and `n` without an image."""
+        fS, mu, r_now, n_now = np.zeros((D, D)), np.empty((C, D)), r.copy(), np.empty(C)
         for c in range(C):
             stay = rows[c][rows[c] != out]
-            n_c = number(w[stay], beta[stay])
+            n_c = n_now[c] = kept[c] * number(w[stay], beta[stay])
             r_now[c] = np.average(u[stay], 0, (w * beta)[stay]) if len(stay) else m + mhat[c]
             mu[c] = mean(c, r_now[c], n_c)
             for i in stay:
                 fS += n[c] * sigma[i] * np.outer(u[i] - r_now[c], u[i] - r_now[c])
             gap = r_now[c] - m - mu[c]
             fS += gamma[c] * n_c * np.outer(gap, gap)
-        return fS, mu, r_now
+        return fS, mu, r_now, n_now
 
     single = np.array([len(i) == 1 for i in rows])
     gamma = np.where(single, 1.0, tau)
     f = np.sum(np.maximum(n, 1) - 1 + gamma * kappa[1] / (n + kappa[1]))
-    fS, mu, _ = scatter()
+    fS, mu, _, _ = scatter()
     variances = np.diag(fS) / f
     k = 0.0 if words is not None and single.all() else f / (f + 10)
     rho = np.sqrt(k * variances / variances.mean() + 1 - k)
@@ -74,11 +82,12 @@ def gaussian(u, y, w, beta, T, tau, words):
         return (1 + 1 / (n_c + kappa[1])) / mean_width
 
     def held_out(i):
-        """`z (C,)` and the `r_c` of its class, by a model without the image."""
-        fS, mu, r_now = scatter(i)
+        """`z (C,)`, and `r_c` and the stand-in of its class, by a model without the image."""
+        fS, mu, r_now, n_now = scatter(i)
         P = inverse(fS)
         z = [(u[i] - r_now.mean(axis=0)) @ P @ mu_c - mu_c @ P @ mu_c / 2 for mu_c in mu]
-        return a + (np.array(z) - a) / width(n), r_now[y[i]]
+        own = stand_in(y[i], r_now[y[i]], n_now[y[i]])
+        return a + (np.array(z) - a) / width(n), r_now[y[i]], own
 
     def linear(mu, n):
         """Weights and constants of `z`."""

@@ -4,7 +4,7 @@ import numpy as np
 from scipy.optimize import brentq
 from scipy.special import entr, softmax
 
-from .reference_gaussian import number, slope_of
+from .reference_gaussian import slope_of
 from .reference_images import near_copies, nrm
 
 
@@ -18,12 +18,10 @@ def with_unlabeled(reference, X, is_even, groups=None):
     if not len(X):
         return decision
     codes = reference.seen[reference.y]
-    n = np.array([number(reference.w[codes == c], reference.beta[codes == c]) for c in codes])
-    omega = n * reference.w * reference.beta
-    omega /= np.array([(reference.w * reference.beta)[codes == c].sum() for c in codes])
-    has_name = np.full(len(decision[1]), reference.texts is not None)
-    has_name[-1] &= not reference.last_is_nameless
-    known = reference.texts, has_name, reference.tau, reference.u, codes, omega
+    omega = reference.omega(reference.beta, reference.most)
+    rest = reference.omega(reference.beta, np.inf) - omega
+    has_name = reference.has_text & (reference.texts is not None)
+    known = reference.texts, has_name, reference.tau, reference.u, codes, omega, rest
     return learn(*decision, X, *known, is_even, groups)
 
 
@@ -45,7 +43,9 @@ def fits_names(level):
     return z < 0.5 if are_two and part <= 0.75 else np.full(N, True)
 
 
-def learn(coef, intercept, X, T, has_name, tau, shots, codes, omega, is_even=True, groups=None):
+def learn(
+    coef, intercept, X, T, has_name, tau, shots, codes, omega, rest, is_even=True, groups=None
+):
     """What images `X` without labels make of a linear model, given names and shots."""
     groups = np.arange(len(X)) if groups is None else groups
     distinct = np.unique(X, axis=0)
@@ -55,6 +55,7 @@ def learn(coef, intercept, X, T, has_name, tau, shots, codes, omega, is_even=Tru
     image = [np.unique(joined).tolist().index(joined[(distinct == x).all(axis=1)][0]) for x in X]
     members = [{image[i] for i in np.flatnonzero(groups == group)} for group in groups]
     x = np.array([max(1 / len(of) for of in members if k in of) for k in range(len(u))])
+    u, x = np.vstack([u, nrm(shots[rest > 0])]), np.append(x, rest[rest > 0])
     if np.mean(np.sum((u - u.mean(axis=0)) ** 2, axis=1)) < 0.06:
         u, x = nrm(u.mean(axis=0, keepdims=True)), np.ones(1)
     centre, n_mean = np.average(u, axis=0, weights=x), omega.sum() / len(intercept)

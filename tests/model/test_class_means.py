@@ -4,7 +4,12 @@ import numpy as np
 import pytest
 from sklearn.preprocessing import normalize
 
-from sksemobridge._model.class_means import directions, fit_class_means, fit_slope
+from sksemobridge._model.class_means import (
+    directions,
+    effective_numbers,
+    fit_class_means,
+    fit_slope,
+)
 
 
 def class_means(u, codes, weight=None, texts=None, belief=1.0, **params):
@@ -66,3 +71,10 @@ def test_a_class_without_an_image_has_the_mean_of_its_others_or_is_at_its_name()
         if others.any():
             expected = np.average(u[others], axis=0, weights=weight[others]) - classes.centre
         np.testing.assert_allclose(found, expected, atol=1e-12)
+
+
+def test_a_class_counts_as_a_number_of_images_at_most_and_the_others_as_they_are():
+    codes = np.repeat([0, 1, 2], [1, 4, 12])
+    counts, without = effective_numbers(codes, np.ones(17), most=5.0)
+    np.testing.assert_allclose(counts, [1, 4, 5])
+    np.testing.assert_allclose(without, np.repeat([0, 3, 5 * 11 / 12], [1, 4, 12]))

@@ -54,7 +54,7 @@ class Case:
     swapped_names: bool = False
     same_texts: bool = False
     burst: int = 1  # so many unlabelled images beside each other are a group
-    nameless: bool = False  # the last class is everything else
+    nameless: int = 0  # so many of the last classes have no name
     seed: int = 0
 
     def draw(self):
@@ -68,7 +68,7 @@ class Case:
         if self.same_texts:
             texts[:] = texts[0]
         if self.nameless:
-            texts[-1] = texts[:-1].mean(axis=0)
+            texts[-self.nameless :] = texts[: -self.nameless].mean(axis=0)
         words = rng.normal(size=(9, D)) + np.vstack([means, means])[:9, :].mean(axis=0)
         y = np.repeat(np.arange(C), self.counts)
         X = common + means[y] + self.noise * rng.normal(size=(len(y), D))
@@ -92,8 +92,8 @@ class Case:
     def names(self):
         """`class_names` of the classifier."""
         names = NAMES[: len(self.counts)]
-        last = {names[-1]: None} if self.nameless else {}
-        return dict(zip(names, names)) | last if self.with_text else "ignore"
+        without = dict.fromkeys(names[len(names) - self.nameless :])
+        return dict(zip(names, names)) | without if self.with_text else "ignore"
 
     def fit(self):
         """The classifier."""
@@ -176,7 +176,18 @@ CASES = {
     "texts that are the same": Case((3, 2, 1), same_texts=True),
     "a class with only a name": Case((3, 0, 2, 4)),
     "classes with only a name": Case((1, 0, 0, 2), relabelled={1: 0}),
-    "a class without a name": Case((3, 3, 2), nameless=True),
+    "many shots beside classes with only a name": Case((6, 0, 9, 0, 0)),
+    "many shots of two sizes beside names": Case((8, 0, 5, 0), times=2, groups_of=3, weighted=True),
+    "a class without a name": Case((3, 3, 2), nameless=1),
+    "classes without a name": Case((3, 2, 2, 4, 1), nameless=2),
+    "weights of classes without a name": Case((3, 2, 4, 2), nameless=2, weighted=True),
+    "single shots, classes without a name": Case((1, 1, 1, 1, 1), nameless=2),
+    "wrong labels, classes without a name": Case(
+        (4, 4, 4, 4), relabelled={0: 2, 13: 1}, nameless=2, noise=0.4
+    ),
+    "only classes without a name have shots": Case((0, 0, 0, 3, 2), nameless=2),
+    "only single shots of classes without a name": Case((0, 0, 0, 1, 1), nameless=2),
+    "one name": Case((3, 2, 2), nameless=2),
     "two classes": Case((3, 2)),
     "two classes without text": Case((4, 3), with_text=False),
     "one class with text": Case((3, 0)),
@@ -266,7 +277,8 @@ def test_names_alone_learn_what_the_page_says(n_strangers, n_kept):
     taught = ZeroShotClassifier(encoder, prompts="{}").fit(None, NAMES[:4]).with_unlabeled(X)
     kept = fits_names(logsumexp(LOGIT_SCALE * X @ texts.T, axis=1))
     assert kept.sum() == n_kept
-    known = texts, np.full(4, True), 1.0, np.zeros((0, 12)), np.zeros(0, int), np.zeros(0)
+    no_shots = np.zeros((0, 12)), np.zeros(0, int), *np.zeros((2, 0))
+    known = texts, np.full(4, True), 1.0, *no_shots
     coef, intercept = learn(LOGIT_SCALE * texts, np.zeros(4), X[kept], *known)
     expected = softmax(X @ coef.T + intercept, axis=1)
     np.testing.assert_allclose(taught.predict_proba(X), expected, rtol=0, atol=1e-5)
@@ -293,7 +305,8 @@ def test_any_images_teach_any_linear_model_what_the_page_says(seed):
     between = texts[:2].sum(axis=0) + rng.choice([0.1, 1.0]) * rng.normal(size=(3, D))
     shots, codes, omega = nrm(between), rng.integers(0, C, 3), rng.uniform(0.1, 2, 3)
     has_name, trust, intercept = rng.random(C) < 0.8, rng.uniform(0, 1), rng.normal(size=C)
-    known = texts, has_name, trust, shots, codes, omega
+    rest = rng.choice([0, 0.5], 3)
+    known = texts, has_name, trust, shots, codes, omega, rest
     groups = rng.integers(0, N, N)
     pool = sorted_sample(X, C, groups)
     terms = {"text": Linear(coef, np.zeros(C)), "correction": Linear(0 * coef, intercept)}

@@ -8,10 +8,11 @@ from scipy.special import softmax
 from scipy.stats import entropy
 from sklearn.metrics import log_loss
 
-from sksemobridge import FewShotClassifier, PrecomputedTextEncoder
+from sksemobridge import FewShotClassifier, PrecomputedTextEncoder, ZeroShotClassifier
 from sksemobridge._model.mixture import Known
 from sksemobridge._model.unlabeled import learn_unlabeled, match_entropy, typical_of_names
 
+from ..conftest import World
 from .test_near_copies import images as embeddings_of_images
 
 KINDS = ["text", "no text", "words", "zero-shot"]
@@ -29,7 +30,7 @@ def fitted(world, kind, per_class=1):
 
 
 def names_alone(texts):
-    no_shots = np.zeros((0, texts.shape[1])), np.zeros(0, dtype=int), np.zeros(0)
+    no_shots = np.zeros((0, texts.shape[1])), np.zeros(0, dtype=int), *np.zeros((2, 0))
     return Known(texts, np.ones(len(texts), dtype=bool), 1.0, *no_shots)
 
 
@@ -289,3 +290,47 @@ def test_neither_the_order_nor_the_names_of_bursts_matter(seed):
     twice = np.append(np.arange(40), 7)
     found = classifier.with_unlabeled(X[twice], groups[twice]).predict_proba(X)
     np.testing.assert_allclose(found, expected, atol=1e-6)
+
+
+@pytest.mark.filterwarnings("ignore:.* shots hardly count:UserWarning")
+@given(
+    seed=st.integers(0, 2**32 - 1),
+    counts=st.lists(st.integers(0, 9), min_size=4, max_size=4).filter(any),
+    weighted=st.booleans(),
+)
+def test_shots_count_once_whether_they_are_among_the_images_or_not(seed, counts, weighted):
+    world, rng = World(seed=seed), np.random.default_rng(seed)
+    (X, y), (images, _) = world.draw([*counts, 0]), world.draw(5)
+    weight = rng.uniform(0.3, 3, len(y)) if weighted else None
+    classifier = world.classifier().partial_fit(X, y, world.names, sample_weight=weight)
+    expected = classifier.with_unlabeled(images).decision_function(images)
+    some = X[rng.permutation(len(X))[: rng.integers(1, len(X) + 1)]]
+    both = rng.permutation(np.vstack([images, some, 2 * some[:1]]))
+    found = classifier.with_unlabeled(both).decision_function(images)
+    np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-5)
+    only = classifier.with_unlabeled(some).decision_function(images)
+    np.testing.assert_array_equal(only, classifier.decision_function(images))
+
+
+def test_many_right_answers_to_one_class_do_not_harm_the_others():
+    """One answer of 24 knows as much of the other names."""
+    lost = []
+    for seed in range(8):
+        rng = np.random.default_rng(seed)
+        means, common = rng.normal(size=(12, 32)), 2 * rng.normal(size=32)
+        texts = means + 0.7 * rng.normal(size=(12, 32)) + 2 * rng.normal(size=32)
+        y = np.repeat(np.arange(12), 30)
+        X = common + means[y] + 0.7 * rng.normal(size=(len(y), 32))
+        names = np.array([f"name {c}" for c in range(12)])
+        encoder = PrecomputedTextEncoder.from_joint(dict(zip(names, texts)), logit_scale=20.0)
+        by_names = ZeroShotClassifier(encoder, prompts="{}").fit(None, names).predict(X)
+        found = [np.flatnonzero((by_names == name) & (names[y] == name)) for name in names]
+        rows = max(found, key=len)[:24]
+        rest, right = np.setdiff1d(np.arange(len(y)), rows), []
+        for shots in (rows[:1], rows):
+            alone = FewShotClassifier(encoder, prompts="{}")
+            alone.partial_fit(X[shots], names[y[shots]], names)
+            kinds = alone, alone.with_unlabeled(X[rest])
+            right.append([each.score(X[rest], names[y[rest]]) for each in kinds])
+        lost.append(np.subtract(*right))
+    assert np.all(np.mean(lost, axis=0) < [0, 0.1])
