@@ -12,7 +12,6 @@ from sklearn import get_config
 from sklearn.base import clone
 from sklearn.pipeline import Pipeline
 
-from ._classifier import refuse_file
 from ._few_shot_classifier import FewShotClassifier
 from ._semobridge_classifier import SeMoBridgeClassifier
 from ._utils.sklearn import Method, ShortRepr, offered_if
@@ -296,9 +295,3 @@ def _encoders(model_name, pretrained, **params):
     images = CLIPImageEncoder(model_name, pretrained, **params)
     shared = {name: getattr(images, name) for name in ("device", "precision", "cache")}
     return images, CLIPTextEncoder(model_name, pretrained, **shared)
-
-
-def __getattr__(name: str) -> None:
-    if name == "SeMoBridgePipeline":  # in files of version 0.1
-        refuse_file()
-    raise AttributeError(name)

@@ -1,71 +1,44 @@
-"""Lists of labels by a person: path and label, the command's own table after somebody corrected it,
-and old files of clicks, with size and digest.
-
-An old file of clicks has a line for each click, the last of a picture counts. One with the path of
-a table, or of a check, is of no picture.
+"""Lists of labels by a person: path and label, or the command's own table after somebody corrected
+it. The last line of a picture counts.
 """
 
 import os
 import re
-from pathlib import Path
 from typing import NamedTuple
 
-from .._utils.files import digest_of
 from .._utils.validation import listed, warn_caller
 from .class_names import NONE_OF_THESE, refuse_control, spoken
 from .folder_table import WRITTEN
 from .messages import UsageError
 from .user_tables import as_class, read_rows, with_formulas
 
-CLICKS = ["path", "label", "size", "sha256"]
 # Columns of a table of this command.
 OWN = ("path", "label", "model_label", "problem")
 HEADERS = ({"path", "label"}, {"file", "label"})
-# Endings of what the command writes, and the name of a check. No picture is called so.
-_WRITTEN = (".csv", ".xlsx", ".html", ".skops", ".joblib")
 
 
 class Line(NamedTuple):
     path: str
     label: str
-    size: str
-    sha256: str
     # The file that the path leads to, None if it is gone.
     real: str | None
 
-    def is_of_table(self):
-        return not self.label and self.path.lower().endswith(_WRITTEN)
 
-    def is_as_seen(self):
-        """Whether the file is the one that was clicked. A line without a digest is of any."""
-        if not self.sha256:
-            return True
-        if str(os.path.getsize(self.real)) != self.size:
-            return False
-        return digest_of(Path(self.real).read_bytes()) == (int(self.size), self.sha256)
-
-
-def _line(path, label="", size="", sha256=""):
+def _line(path, label=""):
     # Tables hold bytes of a name that are no text as \\udcff.
     no_text = re.sub(r"\\udc([89a-f][0-9a-f])", lambda byte: chr(0xDC00 + int(byte[1], 16)), path)
     file = next(filter(os.path.isfile, (path, no_text)), None)
-    return Line(file or path, label.strip(), size, sha256, file and os.path.realpath(file))
+    return Line(file or path, label.strip(), file and os.path.realpath(file))
 
 
 def read_corrections(path, classes):
-    """Labels by a person from a list of corrections, a table of this command, or an old file of
-    clicks: real paths to `(path, label)`.
-
-    An empty label means none of the classes.
+    """Labels by a person from a list of corrections, or a table of this command: real paths to
+    `(path, label)`. An empty label means none of the classes.
     """
     rows = read_rows("--corrections", path)
     header = _header(rows)
     if _is_own(header):
         rows = _corrected(path, rows)
-    elif header == CLICKS:
-        del rows[0]
-        # A line that was cut off lacks a part of its digest.
-        rows = [row for row in rows if len(row) == len(CLICKS)]
     else:
         is_turned = header[:1] == ["label"]
         if {*header} in HEADERS and len(header) == 2:
@@ -162,17 +135,13 @@ def refuse_predictions(path, labels, table):
 
 
 def _labels_of(lines, classes):
-    """Real paths to `(path, label)`. Notes say what is gone, or changed since."""
-    labels, gone, changed = {}, [], []
-    last = {line.real or line.path: line for line in lines if not line.is_of_table()}
-    for line in last.values():
-        if line.real is None:
-            gone.append(line.path)
-        elif not line.is_as_seen():
-            changed.append(line.path)
-        else:
-            labels[line.real] = line.path, as_class(line.label, classes)
-    for kind, found in (("changed since they were clicked", changed), ("not there", gone)):
-        if found:
-            warn_caller(f"--corrections: Passed over, {kind} ({len(found)}): {listed(found)}.")
-    return labels
+    """Real paths to `(path, label)`. A note says what is gone."""
+    last = {line.real or line.path: line for line in lines}
+    gone = [line.path for line in last.values() if line.real is None]
+    if gone:
+        warn_caller(f"--corrections: Passed over, not there ({len(gone)}): {listed(gone)}.")
+    return {
+        line.real: (line.path, as_class(line.label, classes))
+        for line in last.values()
+        if line.real is not None
+    }

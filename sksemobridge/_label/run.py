@@ -112,16 +112,7 @@ def _answers(options):
     path = options.answers or os.fspath(Path(options.out).with_suffix(".answers.jsonl"))
     if options.answers is not None:
         check_file("answers", path)
-    elif not Path(path).exists():
-        _name_old_clicks(options)
     return Answers(path)
-
-
-def _name_old_clicks(options):
-    """Name the file of an earlier version that has answers."""
-    old = os.fspath(Path(options.out).with_suffix(".clicks.csv"))
-    if os.path.isfile(old) and options.corrections is None:
-        say(f"Note: {old!r} has labels of an earlier version. To use them: --corrections {old}")
 
 
 def cache_folder(options):

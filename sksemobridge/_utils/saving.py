@@ -10,25 +10,6 @@ from . import __version__
 from .sklearn import ShortRepr
 from .validation import warn_caller
 
-# The classes of files that version 0.1 saved. Such a file is read until its classifier is met, and
-# its module says what to do.
-OF_0_1 = (
-    "sksemobridge._classifier.SeMoBridgeClassifier",
-    "sksemobridge._fitted.FittedState",
-    "sksemobridge._model.discriminant.Gaussian",
-    "sksemobridge._model.discriminant.Precision",
-    "sksemobridge._model.linear.Linear",
-    "sksemobridge._model.model.Model",
-    "sksemobridge._model.shots.ShotMemory",
-    "sksemobridge._model.shots.Shots",
-    "sksemobridge._model.typicality.Typicality",
-    "sksemobridge._paper.bridge.Bridge",
-    "sksemobridge._paper.model.PaperModel",
-    "sksemobridge._paper.parameters.PaperBlend",
-    "sksemobridge._paper.parameters.Training",
-    "sksemobridge._pipeline.SeMoBridgePipeline",
-    "sksemobridge._texts.prompts.ClassPrompts",
-)
 # These fitted attributes are saved. All others that end in "_" are computed from `_fitted`.
 KEPT = ("n_features_in_", "feature_names_in_")
 
@@ -41,8 +22,7 @@ def trusted_types() -> list[str]:
     Returns
     -------
     list of str
-        Sorted names of the public estimators, and of the classes in their fitted states. Those of
-        version 0.1 are among them, so that loading such a file says what became of it.
+        Sorted names of the public estimators, and of the classes in their fitted states.
 
     Examples
     --------
@@ -62,7 +42,7 @@ def trusted_types() -> list[str]:
         if is_ours and kind not in found:
             found.add(kind)
             waiting += get_type_hints(kind).values()
-    return sorted({*OF_0_1, *(f"{kind.__module__}.{kind.__qualname__}" for kind in found)})
+    return sorted(f"{kind.__module__}.{kind.__qualname__}" for kind in found)
 
 
 class SavedEstimator(ShortRepr, BaseEstimator):

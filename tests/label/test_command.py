@@ -441,19 +441,6 @@ def test_answers_beside_the_table_are_used_without_the_page_too(label):
     assert label(f"{SHOTS} --out a.csv --answers a.answers.jsonl")[0] == 1
 
 
-def test_answers_of_an_earlier_version_are_named(label):
-    content = Path("photos/bird.png").read_bytes()
-    size, sha256 = digest_of(content)
-    Path("a.clicks.csv").write_text(
-        f"path,label,size,sha256\nphotos/bird.png,apple,{size},{sha256}\n"
-    )
-    said = label(f"{SHOTS} --out a.csv")[1]
-    assert "'a.clicks.csv' has labels of an earlier version. To use them: --corrections" in said
-    said = label(f"{SHOTS} --out a.csv --corrections a.clicks.csv --overwrite")[1]
-    assert "earlier version" not in said
-    assert labels_in("a.csv")["bird.png"] == "apple"
-
-
 def test_spellings_of_one_name_are_one_class(label):
     os.rename("shots/fruit", "shots/Clock_")
     said = label(f"{SHOTS} --classes CLOCK,heart --out a.csv")[1]

@@ -5,7 +5,6 @@ import pickle
 import subprocess
 import sys
 from importlib import import_module
-from pathlib import Path
 
 import joblib
 import numpy as np
@@ -26,7 +25,6 @@ from sksemobridge import (
     __version__,
     trusted_types,
 )
-from sksemobridge._utils.saving import OF_0_1
 from sksemobridge.datasets import load_emoji
 
 from ..conftest import arrays_of
@@ -159,19 +157,7 @@ def test_another_version_warns(world):
 
 
 def test_trusted_types_are_classes_that_this_package_defines():
-    for name in set(trusted_types()) - set(OF_0_1):
+    for name in trusted_types():
         module, _, kind = name.rpartition(".")
         assert getattr(import_module(module), kind).__module__ == module
         assert module.startswith("sksemobridge.")
-
-
-FILES_OF_0_1 = Path(__file__).parents[1] / "data"
-
-
-@pytest.mark.parametrize("name", ["paper", "pipeline"])
-def test_a_classifier_of_0_1_is_refused_with_its_new_name(name):
-    message = "saved by sksemobridge 0.1, .* is now called FewShotClassifier"
-    with pytest.raises(ImportError, match=message):
-        joblib.load(FILES_OF_0_1 / f"{name}_0_1.joblib")
-    with pytest.raises(ImportError, match=message):
-        skops.io.load(FILES_OF_0_1 / f"{name}_0_1.skops", trusted=trusted_types())
