@@ -41,8 +41,9 @@ class FewShotClassifier(ShotClassifier, LinearClassifier):
     vocabulary : "auto", sequence of str or None, default="auto"
         Words that help if classes have no names. `"auto"` is a bundled list.
     priors : array-like of shape (C,), Series, mapping, "shots" or None, default=None
-        Probability of each class, in the order of `classes_`. A Series or mapping goes by label.
-        `"shots"` takes the shares of the shots. None: equal.
+        Probability of each class, in the order of `classes_`. A Series or mapping goes by label,
+        and may have labels that a fold lacks. `"shots"` takes the shares of the shots. None: equal,
+        as with `class_weight="balanced"` elsewhere: a weight of a class is a prior here.
     label_noise : "auto" or float, default="auto"
         Share of wrong labels. `"auto"` estimates it, and 0 trusts all labels.
     store_held_out : bool, default=False

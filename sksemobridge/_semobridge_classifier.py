@@ -94,8 +94,9 @@ class SeMoBridgeClassifier(ShotClassifier):
         `"lbfgs"` stops if the relative decrease of the loss, averaged over ten iterations, is below
         `tol / 2`.
     priors : array-like of shape (C,), Series, mapping, "shots" or None, default=None
-        Probability of each class, in the order of `classes_`. A Series or mapping goes by label.
-        `"shots"` takes the shares of the shots. None: equal.
+        Probability of each class, in the order of `classes_`. A Series or mapping goes by label,
+        and may have labels that a fold lacks. `"shots"` takes the shares of the shots. None: equal,
+        as with `class_weight="balanced"` elsewhere: a weight of a class is a prior here.
     n_candidates : int, default=1000
         Number of random candidates among which validation images choose the numbers of the score.
     random_state : int, RandomState or None, default=0

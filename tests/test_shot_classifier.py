@@ -105,10 +105,6 @@ def test_memory_does_not_grow_with_the_queries(make_world, kind, method):
         ({"priors": [0.5, 0.5]}, "priors must be 5 positive"),
         ({"priors": [1, 1, 1, 1, np.nan]}, "priors must be 5 positive"),
         ({"priors": pd.Series(range(1, 5), index=World().names[1:])}, "are missing bird"),
-        (
-            {"priors": dict.fromkeys([*World().names, "tree"], 1.0)},
-            "labels that are no classes: tree",
-        ),
         ({"priors": pd.Series(1.0, index=[*World().names, "bird"])}, "have a label twice"),
     ],
 )
@@ -272,3 +268,32 @@ def test_images_that_are_all_zeros_teach_nothing(world, kind):
             pytest.raises(ValueError, match="nothing but zeros, .* Embed"),
         ):
             classifier.set_params(class_names="ignore").fit(np.zeros((2, 16)), ["a", "b"])
+
+
+@pytest.mark.parametrize("as_number", [False, True])
+def test_priors_by_label_hold_in_folds_that_lack_a_class(world, kind, as_number):
+    X, y = world.draw(4)
+    priors = dict(zip(world.names[::-1], [1.0, 2.0, 3.0, 4.0, 5.0]))  # bird 5, ..., hot dog 1
+    kept = ~np.isin(y, ["cat", "fire truck"])
+    labels = world.codes(y) if as_number else y
+    classifier = world.classifier(kind, class_names=world.names)
+    by_label = clone(classifier).set_params(priors=priors).fit(X[kept], labels[kept])
+    expected = clone(classifier).set_params(priors=[5, 3, 1]).fit(X[kept], labels[kept])
+    np.testing.assert_array_equal(by_label.predict_proba(X), expected.predict_proba(X))
+
+
+def test_priors_by_label_hold_for_other_classes(world, kind):
+    X, y = world.draw(4)
+    priors = dict(zip(world.names, [1.0, 2.0, 3.0, 4.0, 5.0]))
+    part = world.classifier(kind, priors=priors).fit(X, y).with_classes(["cat", "hot dog"])
+    assert part.priors == priors
+    even = world.classifier(kind).fit(X, y).with_classes(["cat", "hot dog"])
+    shift = part.decision_function(X) - even.decision_function(X)
+    np.testing.assert_allclose(shift, np.log(5 / 2), atol=1e-9)
+
+
+def test_priors_by_label_are_never_those_of_two_sides(world, kind):
+    X, y = world.draw(4)
+    classifier = kind(priors=dict.fromkeys(world.names, 1.0), class_names="ignore")
+    with pytest.raises(ValueError, match="priors have 5 labels, but the labels are 0 and 1"):
+        classifier.fit(X, (y == "cat").astype(int))

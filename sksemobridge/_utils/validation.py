@@ -300,27 +300,29 @@ def validate_weights(sample_weight, n_rows):
 
 def validate_priors(priors, classes):
     """Logarithms of the prior probabilities of the sorted labels `(C,)`, which are scaled to sum to
-    one. `priors` have the order of the labels, or say them, as a Series or a mapping.
+    one. `priors` have the order of the labels, or say them, as a Series or a mapping, which may
+    have more.
     """
     if hasattr(priors, "keys"):
-        labels = list(priors.keys())
-        missing, further = {*classes.tolist()} - {*labels}, {*labels} - {*classes.tolist()}
-        if missing or further or len(labels) != len({*labels}):
-            wrong = (
-                f"are missing {listed(sorted(missing))}"
-                if missing
-                else f"have labels that are no classes: {listed(sorted(map(str, further)))}"
-                if further
-                else "have a label twice"
+        of_label, labels = dict(priors.items()), classes.tolist()
+        if len(of_label) < len(priors):
+            raise ValueError("priors have a label twice; give each class one, by its label.")
+        named = labels_of_numbers(labels, of_label)
+        if named != labels and len(of_label) > 2 and labels == [0, 1]:
+            raise ValueError(
+                f"priors have {len(of_label)} labels, but the labels are 0 and 1: the two sides of"
+                " a tool that compares some classes with others. It needs priors=None."
             )
-            raise ValueError(f"priors {wrong}; give each class one, by its label.")
-        of_label = dict(priors.items())
-        priors = [of_label[label] for label in classes.tolist()]
+        if missing := [label for label in named if label not in of_label]:
+            raise ValueError(
+                f"priors are missing {listed(missing)}; give each class one, by its label."
+            )
+        priors = [of_label[label] for label in named]
     priors = np.asarray(to_numpy(priors), dtype=np.float64)
     if priors.shape != classes.shape or not (np.isfinite(priors).all() and (priors > 0).all()):
         raise ValueError(
             f"priors must be {len(classes)} positive numbers, in the order of classes_; got"
-            f" {priors.tolist()}."
+            f" {priors.tolist()}. Where folds lack classes, give a mapping from labels."
         )
     priors = priors / priors.max()  # so that no sum leaves the range of floats
     return np.log(priors / priors.sum())
