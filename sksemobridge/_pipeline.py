@@ -14,7 +14,7 @@ from sklearn.pipeline import Pipeline
 
 from ._few_shot_classifier import FewShotClassifier
 from ._semobridge_classifier import SeMoBridgeClassifier
-from ._utils.sklearn import Method, ShortRepr, offered_if
+from ._utils.sklearn import Method, offered_if
 from .encoders import CLIPImageEncoder, CLIPTextEncoder, JoinedImageEncoder, JoinedTextEncoder
 
 
@@ -22,7 +22,7 @@ def _last_step_can(method: str) -> Callable[[Method], Method]:
     return offered_if(lambda pipeline: hasattr(pipeline.steps[-1][1], method))
 
 
-class ImagePipeline(ShortRepr, Pipeline):
+class ImagePipeline(Pipeline):
     """From images to predictions in one estimator: scikit-learn's `Pipeline`, with the methods of
     the classifier.
 
@@ -293,5 +293,5 @@ def make_few_shot_pipeline(
 def _encoders(model_name, pretrained, **params):
     """The image encoder and the text encoder of a model."""
     images = CLIPImageEncoder(model_name, pretrained, **params)
-    shared = {name: getattr(images, name) for name in ("device", "precision", "cache")}
+    shared = {name: getattr(images, name) for name in ("device", "precision", "cache", "progress")}
     return images, CLIPTextEncoder(model_name, pretrained, **shared)

@@ -85,8 +85,8 @@ def suggest_names(
         `CLIPTextEncoder`, or another encoder of texts. Its model must be that of the images.
     vocabulary : "auto" or sequence of str, default="auto"
         Whole texts, such as "a cat". `"auto"` is the bundled list of 3,000 things
-        (`datasets.load_vocabulary`). The first call embeds them: with a bar of progress, if it
-        takes more than two seconds. The encoder remembers them, with its `cache` also on the disk.
+        (`datasets.load_vocabulary`). The first call embeds them, and `progress=True` of the encoder
+        shows a bar. The encoder remembers them, with its `cache` also on the disk.
     known : object or None, default=None
         A fitted classifier of this package with names, or a pipeline that ends in one. Then its
         classes are not suggested, but what they do not explain.

@@ -160,7 +160,7 @@ def label_folder(
     elif encoder is not None:
         pipeline = pipeline_of(encoder, text_encoder)
     else:
-        pipeline = folder_pipeline(options.model, cache)
+        pipeline = folder_pipeline(options.model, cache, progress=progress)
     job = folder_job(options, given, said, pipeline, progress=progress)
     labels = job.fit(said, evaluate=True)
     table, right = as_table(labels.rows), labels.estimate(**said.evidence())

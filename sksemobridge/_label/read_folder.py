@@ -137,11 +137,11 @@ def _check_classes(options, said, paths, classes):
         )
 
 
-def folder_pipeline(models, cache):
+def folder_pipeline(models, cache, *, progress):
     """The pipeline of these models, or of the usual one, before it is fitted."""
     first, *more = [(name, "auto") for name in models or [MODEL]]
     model = ([first, *more],) if more else first
-    return make_few_shot_pipeline(*model, encoder_params={"cache": cache})
+    return make_few_shot_pipeline(*model, encoder_params={"cache": cache, "progress": progress})
 
 
 def pipeline_of_embeddings(options):

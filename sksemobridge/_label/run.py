@@ -77,9 +77,8 @@ def run(options):
 def _job(options, answers):
     given, said = read_given(options, answers, progress=True)
     if options.embeddings is None:
-        pipeline = folder_pipeline(
-            options.model, _cache(options, [*given.files, *given.shot_paths])
-        )
+        cache = _cache(options, [*given.files, *given.shot_paths])
+        pipeline = folder_pipeline(options.model, cache, progress=True)
     else:
         check_file("embeddings", options.embeddings)
         pipeline = pipeline_of_embeddings(options)

@@ -109,9 +109,12 @@ def write_files(options, answers, labels, lines):
 
 
 def _save(pipeline, path):
-    # On another machine, the folder for caches is another one.
-    caches = [name for name in pipeline.get_params() if name.endswith("__cache")]
-    pipeline = copy.deepcopy(pipeline).set_params(**dict.fromkeys(caches, "memory"))
+    # On another machine, the folder for caches is another one; and bars are those of the command.
+    usual = {"cache": "memory", "progress": False}
+    names = [(name, name.rpartition("__")[2]) for name in pipeline.get_params()]
+    pipeline = copy.deepcopy(pipeline).set_params(
+        **{name: usual[last] for name, last in names if last in usual}
+    )
     if path.suffix.lower() == ".joblib":
         joblib.dump(pipeline, path)
     else:

@@ -9,7 +9,6 @@ from sklearn.utils._optional_dependencies import (
 )
 from sklearn.utils._param_validation import Interval as Interval
 from sklearn.utils._param_validation import StrOptions as StrOptions
-from sklearn.utils._pprint import _EstimatorPrettyPrinter
 from sklearn.utils._set_output import _wrap_data_with_container
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import _check_sample_weight as check_sample_weight  # noqa: F401
@@ -19,26 +18,6 @@ Method = TypeVar("Method", bound=Callable[..., Any])
 checks_parameters: Callable[[Method], Method] = _fit_context(prefer_skip_nested_validation=True)
 # Offers a method only if a condition holds for the estimator.
 offered_if: Callable[[Callable[[Any], Any]], Callable[[Method], Method]] = available_if
-
-
-# The most letters that an estimator is shown in.
-LONGEST = 1000
-
-
-class ShortRepr:
-    """An estimator that is shown in at most `LONGEST` letters, whatever its parameters are.
-    scikit-learn does not count the blanks, which are most of them in a pipeline.
-    """
-
-    def __repr__(self, N_CHAR_MAX=700):
-        # A last line of blanks is never cut.
-        while len(shown := super().__repr__(N_CHAR_MAX)) > LONGEST and N_CHAR_MAX > 0:
-            N_CHAR_MAX = N_CHAR_MAX * 3 // 4
-        return shown
-
-
-# Within others, it is shown in lines as all estimators are.
-_EstimatorPrettyPrinter._dispatch[ShortRepr.__repr__] = _EstimatorPrettyPrinter._pprint_estimator
 
 
 def in_output_container(X, original, estimator):

@@ -85,7 +85,6 @@ class CLIPImageEncoder(CLIPEncoder, ImageEncoder):
         "n_jobs": [Integral, None],
         "normalize": ["boolean"],
         "on_error": [StrOptions({"raise", "nan"})],
-        "progress": ["boolean"],
     }
 
     n_jobs: int | None = None

@@ -18,7 +18,6 @@ from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, Transfo
 from .._utils.array_api import resolve_device, to_numpy
 from .._utils.sklearn import (
     Interval,
-    ShortRepr,
     StrOptions,
     checks_parameters,
     in_output_container,
@@ -55,7 +54,7 @@ def clear_model_cache() -> None:
     forget_embeddings()
 
 
-class StatelessEncoder(ShortRepr, ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
+class StatelessEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
     """A transformer that learns nothing. A subclass has `transform`, and `_n_features_out`, their
     width.
     """
@@ -213,6 +212,7 @@ class CLIPEncoder(StatelessEncoder):
         "precision": [StrOptions({"auto", "fp32", "bf16", "fp16"})],
         "batch_size": [Interval(Integral, 1, None, closed="left")],
         "cache": [str, os.PathLike, None],
+        "progress": ["boolean"],
     }
 
     def _source(self):

@@ -28,6 +28,8 @@ class CLIPTextEncoder(TextEncoder, CLIPEncoder):
     cache : "memory", path or None, default="memory"
         See `CLIPImageEncoder`. Images and texts may share a folder. Texts of a folder are kept in
         memory, too.
+    progress : bool, default=False
+        Whether to show a progress bar, if it takes more than two seconds.
 
     Attributes
     ----------
@@ -52,6 +54,7 @@ class CLIPTextEncoder(TextEncoder, CLIPEncoder):
 
     batch_size: int = 256
     cache: str | os.PathLike[str] | None = "memory"
+    progress: bool = False
 
     projection_ = property(lambda self: self._model().projection(for_images=False)[0])
     projection_bias_ = property(lambda self: self._model().projection(for_images=False)[1])
@@ -112,7 +115,12 @@ class CLIPTextEncoder(TextEncoder, CLIPEncoder):
             texts,
             batch_size=self.batch_size,
             store=CacheSession(folder),
-            bar_options={"desc": f"embedding {len(texts):,} texts", "unit": "text", "leave": False},
+            bar_options={
+                "desc": f"embedding {len(texts):,} texts",
+                "unit": "text",
+                "leave": False,
+                "disable": not self.progress,
+            },
         )[0]
 
 

@@ -152,5 +152,13 @@ def test_no_bar_is_shown_unless_asked_for_nor_where_it_is_soon_done(
     capsys, bars_after, progress, seconds
 ):
     bars_after(seconds)
-    CLIPImageEncoder("mini", "bundled", progress=progress).transform(some_pictures(3))
+    options = {"progress": progress, "cache": None}
+    CLIPImageEncoder("mini", "bundled", **options).transform(some_pictures(3))
+    CLIPTextEncoder("mini", "bundled", **options).transform(["a dog"])
     assert capsys.readouterr() == ("", "")
+
+
+def test_texts_have_a_bar_if_it_is_asked_for(capsys, bars_after):
+    bars_after(0)
+    CLIPTextEncoder("mini", "bundled", progress=True, cache=None).transform(["a cow", "a dog"])
+    assert "embedding 2 texts" in capsys.readouterr().err
