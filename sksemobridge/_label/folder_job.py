@@ -123,11 +123,11 @@ class FolderLabels:
         )
 
     def estimate(self, **evidence):
-        """`ShareRight` of the predicted labels, or None if there are none. A burst counts once.
-        `evidence` are further arguments of `share_right`.
+        """`ShareRight` of the predicted labels. None if there are none, or if a picture is of none
+        of the classes. A burst counts once. `evidence` are further arguments of `share_right`.
         """
         rest = np.flatnonzero(self.is_predicted())
-        if not len(rest):
+        if not len(rest) or self.said.has_none():
             return None
         if self.groups is not None:
             rest = rest[first_of_each(self.groups[rest])]

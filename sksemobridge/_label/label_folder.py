@@ -38,7 +38,8 @@ class LabelledFolder:
         How good the classifier is on held-out shots. None without shots.
     estimate : ShareRight or None
         The share of the predicted labels that is right, with an interval that holds it nine times
-        out of ten: `estimate`, `low` and `high`. None if no label is predicted.
+        out of ten: `estimate`, `low` and `high`. None if no label is predicted, or if a picture is
+        of none of the classes: probabilities say nothing of how many others are.
     """
 
     table: Any

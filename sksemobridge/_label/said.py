@@ -19,6 +19,12 @@ ANSWERS_OF_A_ROUND = 5
 # that one can stop: an assumption.
 LEAST_PAGES = 2
 LEAST_CHECKED = 10
+# Why there is no estimate.
+NOBODY_LOOKED = "After a page or five answers, this line says how many labels are right."
+OTHERS_AMONG_THEM = (
+    "Some pictures are of none of the classes, so that only a check at random says how many labels"
+    " are right."
+)
 # Rounds of which the estimate hears. Each counts half of the next one, so that all earlier ones
 # together count a millionth.
 LAST_ROUNDS = 20
@@ -271,6 +277,18 @@ class Said:
             for answer, worth in ((answer, self.worth(answer)) for answer in asked)
         ]
         return float(np.mean(right))
+
+    def why_unsure(self):
+        """Why the probabilities do not say how many labels are right, or empty. They are of the
+        classes, and know nothing of pictures of others.
+        """
+        if not self.rounds:
+            return NOBODY_LOOKED
+        return OTHERS_AMONG_THEM if self.has_none() else ""
+
+    def has_none(self):
+        """Whether a picture is of none of the classes."""
+        return any(not answer.label for answer in self.answers.values())
 
     def may_stop(self):
         """Whether somebody looked at enough for the estimate to say that one can stop."""

@@ -6,6 +6,7 @@ from .._utils.validation import listed, plural
 from .class_names import NONE_OF_THESE
 from .folder_job import model_names
 from .picture_bursts import count_bursts
+from .said import OTHERS_AMONG_THEM
 from .user_tables import puzzling_names
 
 
@@ -33,6 +34,8 @@ def summary(job, labels, evidence):
     """Lines on how the labels came about. `evidence` are further arguments of `share_right`."""
     shots, names, lines = labels.shots, labels.classifier.class_names_, burst_lines(labels)
     has_text = names is not None
+    if labels.said.has_none():
+        lines.append(OTHERS_AMONG_THEM)
     if (right := labels.estimate(**evidence)) is not None:
         about = f"about {right.estimate:.1%} ({right.low:.1%} to {right.high:.1%}) are right"
         rest = labels.is_predicted()

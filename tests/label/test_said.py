@@ -114,6 +114,15 @@ def test_rounds_are_pages_and_handfuls_of_single_answers():
     assert rounds_of(page, {"kind": "undo", "of": 1}, single[0]) == [0]
 
 
+def test_there_is_no_estimate_before_a_look_nor_beside_pictures_of_no_class():
+    single = [say(name, "bird") for name in "abcde"]
+    assert "After a page" in said_by(*single[:4]).why_unsure()
+    assert said_by(*single).why_unsure() == ""
+    none = say("f", "", "page")
+    assert "only a check at random" in said_by(*single, none).why_unsure()
+    assert said_by(*single, none, {"kind": "undo", "of": 6}).why_unsure() == ""
+
+
 def check(**shown):
     pictures = tuple(PictureEvent(name, shown=label) for name, label in shown.items())
     return {"kind": "check", "pictures": pictures}

@@ -48,6 +48,7 @@ class PageState:
                 "rest": self._rest(view, is_open),
                 "labels_right": said.labels_right(),
                 "may_stop": said.may_stop(),
+                "why_unsure": said.why_unsure(),
                 "strangers": int((is_open & ~view.has_class[:n]).sum()),
                 "classes": [plain(label) for label in session.classes()],
                 "cards": [

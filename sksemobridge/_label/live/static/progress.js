@@ -40,9 +40,10 @@ const counts = ({ total, pictures }) =>
   (has_bursts() ? bursts_of(total, pictures) : plural(total, "picture"));
 
 function how_good(state) {
-  const { check, rest, labelled, total } = state;
+  const { check, rest, labelled, total, why_unsure } = state;
   if (!check?.done) labelled_at_check = null;
-  else if (labelled < (labelled_at_check ??= labelled) + N_AFTER) return after(check);
+  else if (why_unsure || labelled < (labelled_at_check ??= labelled) + N_AFTER) return after(check);
+  if (why_unsure) return why_unsure;
   if (!rest) return `${count(labelled)} of ${count(total)} labelled.`;
   // Labels by a person count as right, but for what was passed over among planted pictures.
   const part = labelled / total, right = part * state.labels_right;
@@ -58,7 +59,7 @@ function during({ drawn, done, right, interval: [low, high] }) {
 }
 
 function after({ right, done, interval: [low, high] }) {
-  const stop = right / done >= GOOD ? ": you can stop" : "";
+  const stop = right / done >= GOOD && now.state.may_stop ? ": you can stop" : "";
   return `Checked: ${right} of ${done} right (${percent(low)} to ${percent(high)} %)${stop}.`;
 }
 
