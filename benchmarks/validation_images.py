@@ -57,7 +57,7 @@ def report(rows):
             mean, least = gains["mean"].mean(), gains["mean"].min()
             cells.append(f"{mean:+.1f} ± {error:.1f} ({least:+.1f})")
         lines.append([title, str(size), *cells])
-    return table(["", "validation images", *map(shots_in_words, shots)], lines)
+    return table(["solver", "validation images", *map(shots_in_words, shots)], lines)
 
 
 def main(arguments=None):
