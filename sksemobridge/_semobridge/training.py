@@ -9,19 +9,22 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 from scipy import linalg
-from scipy.optimize import minimize
 
-from .._utils.array_api import l2_normalize, map_arrays, resolve_device
+from .._utils.array_api import rows_as_bytes
+from .._utils.rows import sum_rows
 from .._utils.threads import threads_for
+from .lbfgs import minimize
+from .loss import BridgeLoss
 from .validation_images import StepAccuracy
 
 # The warm-up of the paper: the learning rate of the first step, and the number of steps in which it
 # rises linearly.
 FIRST_LEARNING_RATE = 1e-5
 WARM_UP_STEPS = 500
-# Number of corrections that L-BFGS keeps.
-MEMORY = 5
-# Number of iterations whose mean progress decides about convergence: single ones may be slow.
+# Number of first principal directions of the shots along which the bridge can change, besides the
+# class means. Without them, 4 to 6 points are lost. With all of them, nothing is gained.
+N_DIRECTIONS = 96
+# Number of steps whose mean progress decides about convergence: single ones may be slow.
 WINDOW = 10
 # Embeddings have single precision. Directions below its rounding are not in their span.
 FLOAT32_ROUNDING = np.finfo(np.float32).eps
@@ -46,7 +49,7 @@ class TrainingOptions:
     max_iter: int | None = None
     learning_rate: float = 1.5e-4
     weight_decay: float = 0.01
-    tol: float = 1e-6
+    tol: float = 5e-5
     device: str = "auto"
     verbose: int | bool = 0
 
@@ -79,8 +82,6 @@ def train_bridge(
     """
     from tqdm import tqdm
 
-    loss = BridgeLoss(X, codes, share, bridge, training, texts, dtype)
-    bias = np.zeros((loss.n_classes, bridge.matrix.shape[1])) if training.class_bias else None
     curve = []
 
     def report(value):
@@ -96,176 +97,112 @@ def train_bridge(
         "unit": "it",
         "disable": not training.verbose,
     }
+    # Rounding grows in training. So classes are put in an order of their content.
+    order = _order_of_classes(X, codes, share, texts)
+    number = np.argsort(order)
+    rows = np.argsort(number[codes], kind="stable")
+    shots = X[rows], number[codes][rows], share[rows]
+    texts = texts.take(order)
     with (
         threads_for(len(X) * bridge.matrix.size),
         tqdm(total=training.most_iterations, **options) as bar,
     ):
-        arguments = loss, bridge.inputs(X), bridge.matrix, bias, report, curve
         if training.solver == "lbfgs":
-            return _lbfgs(*arguments)
-        if validation is None:
-            return _adamw(*arguments)
-        accuracy = StepAccuracy(loss, (X, codes, share), bridge, texts, validation, numbers)
-        return _adamw(*arguments, accuracy)
+            trained = _lbfgs(shots, bridge, training, texts, dtype, report, curve)
+        else:
+            loss, accuracy = BridgeLoss(*shots, bridge, training, texts, dtype), None
+            if validation is not None:
+                validation = validation._replace(codes=number[validation.codes])
+                accuracy = StepAccuracy(loss, shots, bridge, texts, validation, numbers)
+            trained = _adamw(loss, bridge.matrix, report, curve, accuracy)
+    bias = trained.class_bias
+    return trained if bias is None else trained._replace(class_bias=bias[number])
 
 
-class BridgeLoss:
-    """The training loss as a function of inputs, bridge and class bias, in torch.
-
-    With `v_i = inputs_i @ bridge + bias_c` and `e_i = nrm(v_i)`, the weighted class means of the
-    `e_i` are `G_c`. The prototypes are `P_c = nrm(L G_c @ W + b_W)`. The loss is
-
-    `lambda_it * img + (1 - lambda_it) * (txtp + txte) / 2 + lambda_c * cons + lambda_b * bias`,
-
-    - `img  = CE(scale * nrm(x) @ P.T, y)`,
-    - `txtp = CE(P @ T.T, c)` and `txte = CE(nrm(G) @ E.T, c)`,
-    - `cons = CE(bridge(x) @ P.T, y)`, where `bridge(x_i) = nrm(L e_i @ W + b_W)`,
-    - `bias = mean_c (||bias_c|| - mean ||bias||)^2`.
-
-    Cross-entropies of shots are averaged within each class by weight, and then over the classes, in
-    float64.
-    """
-
-    def __init__(self, X, codes, share, bridge, training, texts, dtype):
-        import torch
-
-        self._torch, self._dtype, self._device = torch, dtype, resolve_device(training.device)
-        self.training, self.share, self.n_classes = training, share, int(codes.max()) + 1
-        self.has_text = texts.embeddings is not None
-        self._codes = torch.tensor(codes).to(self._device)
-        self._share = self.to_tensor(share[:, None])
-        self._shares = torch.tensor(share / self.n_classes).to(self._device)
-        self._shots = self.to_tensor(texts.logit_scale * l2_normalize(X))
-        if self.has_text:
-            self._texts = [self.to_tensor(texts.embeddings), self.to_tensor(texts.eos_directions)]
-        self.joint = map_arrays(bridge, self.to_tensor).joint
-
-    def to_tensor(self, values):
-        """Values as a tensor with the precision and the device of the loss."""
-        return self._torch.tensor(np.asarray(values, dtype=self._dtype)).to(self._device)
-
-    def __call__(self, inputs, bridge, bias=None, offset=0.0):
-        """The loss of `inputs (n, k)`, `bridge (k, d)`, `bias (C, d)` or None, and an
-        `offset (n, d)` of `v`.
-        """
-        torch, training = self._torch, self.training
-        e, mean, prototypes = self.prototypes(inputs, bridge, bias, offset)
-        img, cons = (
-            self._cross_entropy(rows @ prototypes.T, self._codes) @ self._shares
-            for rows in (self._shots, self.unit(self.joint(e)))
-        )
-        loss = training.lambda_it * img + training.lambda_c * cons
-        if self.has_text:
-            classes = torch.arange(self.n_classes, device=self._device)
-            txtp, txte = (
-                self._cross_entropy(rows @ text.T, classes).mean()
-                for rows, text in zip((prototypes, self.unit(mean)), self._texts)
-            )
-            loss = loss + (1 - training.lambda_it) * (txtp + txte) / 2
-        if bias is not None:
-            loss = loss + training.lambda_b * torch.linalg.vector_norm(bias, dim=1).var(
-                correction=0
-            )
-        return loss
-
-    def prototypes(self, inputs, bridge, bias=None, offset=0.0):
-        """The `e_i (n, d)`, `G_c (C, d)` and `P_c (C, D)`."""
-        v = inputs @ bridge + offset
-        if bias is not None:
-            v = v + bias.index_select(0, self._codes)
-        e = self.unit(v)
-        mean = e.new_zeros((self.n_classes, e.shape[1]))
-        mean = mean.index_add(0, self._codes, self._share * e)
-        return e, mean, self.unit(self.joint(mean))
-
-    def _cross_entropy(self, logits, codes):
-        return self._torch.nn.functional.cross_entropy(logits, codes, reduction="none").double()
-
-    def unit(self, x):
-        """`nrm(x)`. Rows of zeros stay zero, and have no gradient."""
-        length = self._torch.linalg.vector_norm(x, dim=1, keepdim=True)
-        return x / self._torch.where(length > 0, length, np.inf)
+def _order_of_classes(X, codes, share, texts):
+    """Indices `(C,)` that do not depend on the order of the classes."""
+    content = sum_rows(X, share, codes, codes.max() + 1)
+    if texts.embeddings is not None:
+        content = np.hstack([content, texts.embeddings])
+    return np.argsort(rows_as_bytes(content), kind="stable")
 
 
-def _adamw(loss, inputs, bridge, bias, report, curve, accuracy=None):
+def _adamw(loss, bridge, report, curve, accuracy=None):
     """AdamW with the recipe of the paper. With an `accuracy (StepAccuracy)` the result is the best
     step, the first of equal ones.
     """
     import torch
 
-    training = loss.training
-    inputs = loss.to_tensor(inputs)
-    parameters = [
-        loss.to_tensor(part).requires_grad_() for part in (bridge, bias) if part is not None
-    ]
-    best, kept = -np.inf, None
-    optimizer = torch.optim.AdamW(parameters, weight_decay=training.weight_decay)
+    training, width = loss.training, len(bridge)
+    n_biases = loss.n_classes if training.class_bias else 0
+    parameters = loss.to_tensor(np.pad(bridge, [(0, n_biases), (0, 0)]))
+    optimizer = torch.optim.AdamW([parameters], weight_decay=training.weight_decay)
+    best, kept = -np.inf, parameters
     for step in range(training.most_iterations):
-        value = loss(inputs, *parameters)
-        report(value.item())
+        value, parameters.grad = loss(parameters)
+        report(value)
         warm_up = min(1.0, step / WARM_UP_STEPS)
         optimizer.param_groups[0]["lr"] = (
             training.learning_rate * warm_up if step else FIRST_LEARNING_RATE
         )
-        optimizer.zero_grad()
-        value.backward()
         optimizer.step()
         if accuracy is not None:
-            with torch.no_grad():
-                step_accuracy = accuracy(loss.prototypes(inputs, *parameters)[-1], parameters[0])
+            step_accuracy = accuracy(loss.prototypes(parameters), parameters[:width])
             if step_accuracy > best:
-                best, kept = step_accuracy, [part.detach().clone() for part in parameters]
-    bridge, *bias = (part.detach().cpu().numpy().astype(np.float64) for part in kept or parameters)
-    return TrainedBridge(bridge, bias[0] if bias else None, curve, len(curve))
+                best, kept = step_accuracy, parameters.clone()
+    rows = kept.cpu().numpy().astype(np.float64)
+    return TrainedBridge(rows[:width], rows[width:] if n_biases else None, curve, len(curve))
 
 
-def _lbfgs(loss, inputs, bridge, bias, report, curve):
+def _lbfgs(shots, bridge, training, texts, dtype, report, curve):
     """L-BFGS over the rows of `B (k, d)` and the class bias.
 
-    `v_i = inputs_i @ bridge + inputs_i @ Q @ B + bias_c`. `Q (D, k)` are the principal directions
-    of the inputs. Gradients of the bridge lie in their span, so nothing is lost.
+    `v_i = inputs_i @ (bridge + basis @ B) + bias_c`. The columns of the `basis (D, k)` span the
+    class means and the first principal directions of the inputs.
     """
-    training = loss.training
-    basis = principal_directions(inputs, loss.share)
-    offset, coordinates = inputs @ bridge, inputs @ basis
+    X, codes, share = shots
+    inputs = bridge.inputs(X)
+    offset, basis = inputs @ bridge.matrix, principal_directions(inputs, share)
     # In these units, v has length one, and so has the step of the bridge that turns v by its own
     # length.
-    unit = _typical_length(offset, loss.share)
-    basis *= unit / _typical_length(coordinates, loss.share)
+    unit = _typical_length(offset, share)
+    basis *= unit / _typical_length(inputs @ basis, share)
+    basis = basis @ _few_directions(inputs @ basis, codes, share)
+    loss = BridgeLoss(*shots, bridge, training, texts, dtype, inputs @ basis, offset)
+    k, d = basis.shape[1], bridge.matrix.shape[1]
+    n_biases = loss.n_classes if training.class_bias else 0
     # Without text, the bridge learns only what the bias does not learn. So both have equal units.
-    bias_unit = unit * (BIAS_SCALE if loss.has_text else 1.0)
-    inputs, offset = loss.to_tensor(inputs @ basis), loss.to_tensor(offset)
-    n_rows, n_biases = basis.shape[1], 0 if bias is None else len(bias)
-    units = np.repeat([1.0, bias_unit], [n_rows, n_biases])[:, None]
-    start, converged = np.zeros((n_rows + n_biases, bridge.shape[1])), False
+    bias_unit = unit * (BIAS_SCALE if texts.embeddings is not None else 1.0)
+    units = loss.to_tensor(np.repeat([1.0, bias_unit], [k, n_biases])[:, None])
 
-    def evaluate(x):
-        rows = loss.to_tensor(x.reshape(start.shape) * units).requires_grad_()
-        value = loss(inputs, rows[:n_rows], rows[n_rows:] if n_biases else None, offset)
-        value.backward()
-        return value.item(), (rows.grad.cpu().numpy() * units).ravel()
+    def evaluate(rows):
+        value, gradient = loss(rows * units)
+        return value, gradient.mul_(units)
 
-    def listen(intermediate_result):
-        # SciPy would stop after one slow iteration. Here the mean of several iterations decides.
-        nonlocal converged
-        report(float(intermediate_result.fun))
-        if len(curve) > WINDOW:
-            converged = curve[-1 - WINDOW] - curve[-1] <= 0.5 * WINDOW * training.tol * abs(
-                curve[-1]
-            )
-        if converged:
-            raise StopIteration
+    def is_done(value):
+        # Single steps may be slow. The mean of several decides.
+        report(value)
+        if len(curve) <= WINDOW:
+            return False
+        return curve[-1 - WINDOW] - curve[-1] <= WINDOW * training.tol * abs(curve[-1])
 
-    report(evaluate(start)[0])
-    limits = dict(maxiter=training.most_iterations, maxfun=np.inf, maxcor=MEMORY, ftol=0, gtol=0)
-    found = minimize(
-        evaluate, start.ravel(), jac=True, method="L-BFGS-B", callback=listen, options=limits
-    )
-    rows = found.x.reshape(start.shape) * units
-    # Before its limit, SciPy stops by itself only if rounding hides any decrease.
-    converged = converged or found.nit < training.most_iterations
-    bias = rows[n_rows:] if n_biases else None
-    return TrainedBridge(bridge + basis @ rows[:n_rows], bias, curve, len(curve) - 1, converged)
+    start = loss.to_tensor(np.zeros((k + n_biases, d)))
+    rows, converged = minimize(evaluate, start, training.most_iterations, is_done)
+    rows = (rows * units).cpu().numpy().astype(np.float64)
+    bias = rows[k:] if n_biases else None
+    return TrainedBridge(bridge.matrix + basis @ rows[:k], bias, curve, len(curve) - 1, converged)
+
+
+def _few_directions(coordinates, codes, share):
+    """Orthonormal columns `(k, C + N_DIRECTIONS)` whose span has the class means of the coordinates
+    `(n, k)` and the last directions; all of them if these are not more.
+    """
+    every = np.eye(coordinates.shape[1])
+    means = sum_rows(coordinates, share, codes, codes.max() + 1)
+    if len(means) + N_DIRECTIONS >= len(every):
+        return every
+    directions = np.hstack([means.T, every[:, -N_DIRECTIONS:]])
+    return linalg.qr(directions, mode="economic", check_finite=False)[0]
 
 
 def principal_directions(inputs, weight):

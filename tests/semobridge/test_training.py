@@ -7,12 +7,10 @@ import pytest
 import torch
 from torch.nn.functional import cross_entropy, normalize
 
-from sksemobridge._semobridge.training import (
-    WARM_UP_STEPS,
-    BridgeLoss,
-    TrainingOptions,
-    train_bridge,
-)
+from sksemobridge._semobridge import loss as training_loss
+from sksemobridge._semobridge import training as bridge_training
+from sksemobridge._semobridge.loss import BridgeLoss
+from sksemobridge._semobridge.training import WARM_UP_STEPS, TrainingOptions, train_bridge
 
 from .worlds import make_problem
 
@@ -92,26 +90,38 @@ def test_adamw_takes_the_steps_of_torch():
 # The loss
 
 
+@pytest.mark.parametrize(("dtype", "rtol"), [(np.float64, 1e-11), (np.float32, 1e-4)])
 @pytest.mark.parametrize("identity", [False, True])
 @pytest.mark.parametrize("bias", [False, True])
 @pytest.mark.parametrize("text", [False, True])
-def test_the_loss_is_that_of_the_paper_word_by_word(identity, bias, text):
+@pytest.mark.parametrize("class_bias", [False, True])
+@pytest.mark.parametrize("narrow", [False, True])
+def test_loss_and_gradient_are_those_of_the_paper_word_by_word(
+    identity, bias, text, class_bias, narrow, dtype, rtol, monkeypatch
+):
+    monkeypatch.setattr(training_loss, "HOST_BLOCK", 5 * 24)  # several blocks
     problem = make_problem(identity=identity, bias=bias, text=text)
     rng = np.random.default_rng(1)
-    start = problem["bridge"].matrix
-    parameters = start + 0.1 * rng.normal(size=start.shape), rng.normal(size=(4, start.shape[1]))
-    ours, theirs = (
-        [torch.tensor(part, requires_grad=True) for part in parameters] for _ in range(2)
-    )
-    expected = reference_loss(problem, *theirs)
+    start = problem["bridge"].matrix + 0.1 * rng.normal(size=problem["bridge"].matrix.shape)
+    class_biases = rng.normal(size=(4, start.shape[1]))
+    parts = [torch.tensor(part, requires_grad=True) for part in (start, class_biases)]
+    expected = reference_loss(problem, *parts[: 1 + class_bias])
     expected.backward()
+    inputs, rows, offset = problem["bridge"].inputs(problem["X"]), start, None
+    gradients = [part.grad.numpy() for part in parts[: 1 + class_bias]]
+    if narrow:
+        basis = np.linalg.qr(rng.normal(size=(len(start), 2)))[0]
+        rows = rng.normal(size=(2, start.shape[1]))
+        inputs, offset = inputs @ basis, inputs @ (start - basis @ rows)
+        gradients[0] = basis.T @ gradients[0]
 
-    loss = BridgeLoss(**problem, training=TrainingOptions(device="cpu"), dtype=np.float64)
-    value = loss(loss.to_tensor(problem["bridge"].inputs(problem["X"])), *ours)
-    value.backward()
-    assert value.item() == pytest.approx(expected.item(), rel=1e-12)
-    for our, their in zip(ours, theirs):
-        np.testing.assert_allclose(our.grad, their.grad, atol=1e-12)
+    training = TrainingOptions(device="cpu")
+    loss = BridgeLoss(**problem, training=training, dtype=dtype, inputs=inputs, offset=offset)
+    parameters = np.concatenate([rows, class_biases] if class_bias else [rows])
+    value, gradient = loss(loss.to_tensor(parameters))
+    assert value == pytest.approx(expected.item(), rel=rtol)
+    gradients = np.concatenate(gradients)
+    np.testing.assert_allclose(gradient, gradients, atol=rtol * np.abs(gradients).max())
 
 
 @pytest.mark.parametrize("lambdas", [{}, {"lambda_it": 0.2, "lambda_c": 0.7, "lambda_b": 3.0}])
@@ -134,7 +144,7 @@ def test_reported_loss_belongs_to_the_result(bias, lambdas):
 def test_lbfgs_reaches_no_higher_loss_than_adamw(identity, class_bias):
     problem = make_problem(identity=identity)
     adamw = train(problem, "adamw", class_bias=class_bias, max_iter=300, learning_rate=3e-3)
-    lbfgs = train(problem, class_bias=class_bias)
+    lbfgs = train(problem, class_bias=class_bias, tol=1e-6)
     assert lbfgs.converged
     assert lbfgs.loss_curve[-1] <= adamw.loss_curve[-1]
 
@@ -158,6 +168,27 @@ def test_smaller_tolerance_gives_smaller_loss():
     assert tight.converged
     assert loose.n_iter < tight.n_iter
     assert tight.loss_curve[-1] < loose.loss_curve[-1]
+
+
+def test_the_bridge_changes_along_class_means_and_first_directions_only(monkeypatch):
+    monkeypatch.setattr(bridge_training, "N_DIRECTIONS", 2)
+    problem = make_problem(shots=8)
+    change = train(problem).bridge - problem["bridge"].matrix
+    assert np.linalg.matrix_rank(change) == 6
+
+
+def test_the_order_of_classes_has_no_influence(solver):
+    problem = make_problem(bias=True)
+    result = train(problem, solver, dtype=np.float32, max_iter=30)
+    number = np.array([2, 0, 3, 1])  # of each class
+    rows = np.argsort(number[problem["codes"]], kind="stable")
+    permuted = {name: problem[name][rows] for name in SHOT_ARRAYS}
+    permuted["codes"] = number[permuted["codes"]]
+    permuted["texts"] = problem["texts"].take(np.argsort(number))
+    other = train(problem | permuted, solver, dtype=np.float32, max_iter=30)
+    np.testing.assert_array_equal(other.bridge, result.bridge)
+    np.testing.assert_array_equal(other.class_bias[number], result.class_bias)
+    assert other.loss_curve == result.loss_curve
 
 
 # Edges

@@ -1,0 +1,241 @@
+"""The training loss of the paper and its gradient, in torch."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from .._utils.array_api import DEVICE_BLOCK, l2_normalize, resolve_device
+from .._utils.rows import blocks
+
+# Numbers of a block of shots on a CPU. In single precision they take 1 MB, so that they stay in the
+# cache of a processor from one step to the next.
+HOST_BLOCK = 2**18
+
+
+class BridgeLoss:
+    """The training loss as a function of the rows of the bridge, followed by those of the class
+    bias if there is one: `parameters (k, d)` or `(k + C, d)`.
+
+    With `v_i = inputs_i @ bridge + offset_i + bias_c` and `e_i = nrm(v_i)`, the weighted class
+    means of the `e_i` are `G_c`. The prototypes are `P_c = nrm(L G_c @ W + b_W)`. The loss is
+
+    `lambda_it * img + (1 - lambda_it) * (txtp + txte) / 2 + lambda_c * cons + lambda_b * bias`,
+
+    - `img  = CE(scale * nrm(x) @ P.T, y)`,
+    - `txtp = CE(P @ T.T, c)` and `txte = CE(nrm(G) @ E.T, c)`,
+    - `cons = CE(r @ P.T, y)`, with the bridged shots `r_i = nrm(L e_i @ W + b_W)`,
+    - `bias = mean_c (||bias_c|| - mean ||bias||)^2`.
+
+    Cross-entropies of shots are averaged within each class by weight, and then over the classes, in
+    float64.
+    """
+
+    def __init__(self, X, codes, share, bridge, training, texts, dtype, inputs=None, offset=None):
+        """See `train_bridge`. By default the `inputs (n, k)` are those of the bridge, `(n, D)`, and
+        the `offset (n, d)` is zero.
+        """
+        import torch
+
+        self._torch, self._dtype, self._device = torch, dtype, resolve_device(training.device)
+        self.training, self.n_classes = training, int(codes.max()) + 1
+        inputs = bridge.inputs(X) if inputs is None else inputs
+        (n, self._k), d = inputs.shape, bridge.matrix.shape[1]
+        offset = np.zeros((n, d)) if offset is None else offset
+        W, b = bridge.projection, bridge.projection_bias
+        is_identity = W is None or np.array_equal(W, np.eye(len(W)))
+        self._W = None if is_identity else self.to_tensor(W)
+        self._b = None if b is None else self.to_tensor(b)
+        self._L = 1.0 if b is None else bridge.text_length  # which has no effect without a bias
+        # `v @ W` is also `inputs @ (bridge @ W)`, which is less to compute if inputs are narrow.
+        self._is_narrow = self._W is not None and self._k * (n + d) < n * d
+        self._texts = None
+        if texts.embeddings is not None:
+            self._texts = self.to_tensor(texts.embeddings), self.to_tensor(texts.eos_directions)
+        self._classes = torch.arange(self.n_classes, device=self._device)[:, None]
+        self._text_weight = torch.full(
+            (self.n_classes, 1),
+            (1 - training.lambda_it) / 2 / self.n_classes,
+            dtype=torch.float64,
+            device=self._device,
+        )
+        arrays = [inputs, offset, share[:, None], texts.logit_scale * l2_normalize(X)]
+        inputs, offset, share_in_class, shots = map(self.to_tensor, arrays)
+        codes = torch.tensor(codes).to(self._device)
+        weight = torch.tensor(share / self.n_classes).to(self._device)[:, None]
+        height = HOST_BLOCK if self._device.type == "cpu" else DEVICE_BLOCK
+        self._blocks = [
+            _Block(
+                inputs[rows],
+                offset[rows],
+                offset[rows] @ self._W if self._is_narrow else None,
+                codes[rows],
+                share_in_class[rows],
+                shots[rows],
+                codes[rows].repeat(2)[:, None],
+                torch.cat([training.lambda_it * weight[rows], training.lambda_c * weight[rows]]),
+            )
+            for rows in blocks(n, max(1, height // max(self.n_classes, shots.shape[1])))
+        ]
+
+    def to_tensor(self, values):
+        """Values as a tensor with the precision and the device of the loss."""
+        return self._torch.tensor(np.asarray(values, dtype=self._dtype)).to(self._device)
+
+    def prototypes(self, parameters):
+        """The `P_c (C, D)`."""
+        return self.unit(self.joint(self._class_means(self._forward(parameters))))
+
+    def unit(self, x):
+        """`nrm(x)`. Rows of zeros stay zero, and have no gradient."""
+        return x / self._length(x)
+
+    def joint(self, eos):
+        """`L * eos @ W + b_W`."""
+        return self._affine(eos if self._W is None else eos @ self._W)
+
+    def __call__(self, parameters):
+        """The loss, and its gradient in the shape of the parameters.
+
+        Names such as `by_P` are of gradients, here by the prototypes.
+        """
+        torch, W = self._torch, self._W
+        gradient = torch.zeros_like(parameters)
+        forward = self._forward(parameters)
+        mean = self._class_means(forward)
+        joint_mean = self.joint(mean)
+        joint_length = self._length(joint_mean)
+        P = joint_mean / joint_length
+        value, by_P, by_mean = self._text_loss(P, mean)
+        if self._is_narrow:
+            parameters_W = parameters @ W
+            gradient_W = torch.zeros_like(parameters_W)
+        # What bridged shots say of `e`. If inputs are narrow, it goes to the parameters at once,
+        # and its part along `e` is left.
+        of_bridged = []
+        for block, (e, length) in zip(self._blocks, forward):
+            if self._is_narrow:
+                e_W = block.linear(parameters_W, block.offset_W).div_(length)
+            else:
+                e_W = e if W is None else e @ W
+            joint = self._affine(e_W)
+            joint_length_of_shots = self._length(joint)
+            images = torch.cat([block.shots, joint / joint_length_of_shots])
+            of_images, by_logits = self._cross_entropy(
+                images @ P.T, block.codes_of_both, block.weight_of_both
+            )
+            value = value + of_images
+            by_P.addmm_(by_logits.T, images)
+            n = len(e)
+            by_e_W = _through_unit(by_logits[n:] @ P, images[n:], joint_length_of_shots)
+            by_e_W *= self._L
+            if self._is_narrow:
+                of_bridged.append((e_W * by_e_W).sum(dim=1, keepdim=True))
+                block.add_gradient(gradient_W, by_e_W.div_(length))
+            else:
+                of_bridged.append(by_e_W if W is None else by_e_W @ W.T)
+        if self._is_narrow:
+            gradient.addmm_(gradient_W, W.T)
+        by_joint_mean = _through_unit(by_P, P, joint_length).mul_(self._L)
+        by_mean += by_joint_mean if W is None else by_joint_mean @ W.T
+        for block, (e, length), of_block in zip(self._blocks, forward, of_bridged):
+            by_e = by_mean.index_select(0, block.codes).mul_(block.share)
+            if not self._is_narrow:
+                by_e += of_block
+            along = (e * by_e).sum(dim=1, keepdim=True)
+            if self._is_narrow:
+                along += of_block
+            block.add_gradient(gradient, by_e.addcmul_(along, e, value=-1).div_(length))
+        value = value + self._bias_loss(parameters, gradient)
+        return value.item(), gradient
+
+    def _forward(self, parameters):
+        """The `e_i`, and the lengths of the `v_i`, of each block."""
+        result = []
+        for block in self._blocks:
+            v = block.linear(parameters, block.offset)
+            length = self._length(v)
+            result.append((v.div_(length), length))
+        return result
+
+    def _class_means(self, forward):
+        """The `G_c (C, d)`."""
+        mean = forward[0][0].new_zeros((self.n_classes, forward[0][0].shape[1]))
+        for block, (e, _) in zip(self._blocks, forward):
+            mean.index_add_(0, block.codes, e * block.share)
+        return mean
+
+    def _text_loss(self, P, mean):
+        """`txtp` and `txte` with their weights, and the gradients by `P` and `G`."""
+        if self._texts is None:
+            return 0.0, self._torch.zeros_like(P), self._torch.zeros_like(mean)
+        text, eos = self._texts
+        length = self._length(mean)
+        unit = mean / length
+        txtp, by_logits_p = self._cross_entropy(P @ text.T, self._classes, self._text_weight)
+        txte, by_logits_e = self._cross_entropy(unit @ eos.T, self._classes, self._text_weight)
+        return txtp + txte, by_logits_p @ text, _through_unit(by_logits_e @ eos, unit, length)
+
+    def _bias_loss(self, parameters, gradient):
+        """`lambda_b * bias`. Its gradient is added."""
+        bias = parameters[self._k :]
+        if not len(bias):
+            return 0.0
+        length = self._torch.linalg.vector_norm(bias, dim=1, keepdim=True)
+        spread = length - length.mean()
+        factor = 2 * self.training.lambda_b / self.n_classes
+        gradient[self._k :] += self.unit(bias).mul_(factor * spread)
+        return self.training.lambda_b * (spread**2).mean()
+
+    def _affine(self, joint):
+        return joint if self._b is None else self._L * joint + self._b
+
+    def _length(self, x):
+        """Lengths of rows `(n, 1)`, infinite for a row of zeros."""
+        length = self._torch.linalg.vector_norm(x, dim=1, keepdim=True)
+        return length.masked_fill_(length == 0, np.inf)
+
+    def _cross_entropy(self, logits, codes, weight):
+        """The weighted sum of the cross-entropies of rows, and its gradient by the logits.
+
+        `codes` and `weight` have shape (n, 1).
+        """
+        log_p = self._torch.log_softmax(logits, dim=1)
+        value = -(weight * log_p.gather(1, codes)).sum()
+        weight = weight.to(log_p.dtype)
+        return value, log_p.exp_().mul_(weight).scatter_add_(1, codes, -weight)
+
+
+class _Block(NamedTuple):
+    """Some shots, as tensors with a row for each."""
+
+    inputs: Any  # `(n, k)`
+    offset: Any  # `(n, d)`
+    offset_W: Any  # `(n, D)`, None if not needed
+    codes: Any  # `(n,)`
+    share: Any  # `(n, 1)`
+    shots: Any  # `scale * nrm(x) (n, D)`
+    codes_of_both: Any  # of shots and bridged shots `(2n, 1)`
+    weight_of_both: Any  # their weights in the loss `(2n, 1)`, in float64
+
+    def linear(self, parameters, offset):
+        """`inputs @ bridge + offset + bias_c`."""
+        k = self.inputs.shape[1]
+        result = (self.inputs @ parameters[:k]).add_(offset)
+        if len(parameters) > k:
+            result += parameters[k:].index_select(0, self.codes)
+        return result
+
+    def add_gradient(self, gradient, by_result):
+        """Add that by the parameters of `linear`."""
+        k = self.inputs.shape[1]
+        gradient[:k].addmm_(self.inputs.T, by_result)
+        if len(gradient) > k:
+            gradient[k:].index_add_(0, self.codes, by_result)
+
+
+def _through_unit(by_unit, unit, length):
+    """The gradient by `x`, from that by `unit = x / length`, which is overwritten."""
+    along = (by_unit * unit).sum(dim=1, keepdim=True)
+    return by_unit.addcmul_(along, unit, value=-1).div_(length)
