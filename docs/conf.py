@@ -119,6 +119,7 @@ sphinx_gallery_conf = {
             "plot_label_next.py",
             "plot_none_of_these.py",
             "plot_one_class.py",
+            "plot_several_labels.py",
             "plot_tabular.py",
             "plot_search_by_image.py",
             "serve_onnx.py",

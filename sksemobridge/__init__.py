@@ -9,6 +9,7 @@ How data flow:
     _shot_classifier reads them, and fits
     _few_shot_classifier:    _model/method -> fit: label_noise, class_means -> discriminant
                              -> logistic -> decision
+    _multilabel_classifier:  _utils/tag_table -> _model/multilabel
     _semobridge_classifier:  _semobridge/bridge -> training -> bridged_classes: score, held_out,
                              numbers
 

@@ -5,10 +5,12 @@ from ._few_shot_classifier import FewShotClassifier
 from ._label.folder_table import predict_folder
 from ._label.label_folder import LabelledFolder, label_folder
 from ._label_next import label_next
+from ._multilabel_classifier import MultilabelFewShotClassifier
 from ._onnx import to_onnx
 from ._pipeline import (
     ImagePipeline,
     make_few_shot_pipeline,
+    make_multilabel_pipeline,
     make_semobridge_pipeline,
 )
 from ._review_next import review_next
@@ -43,6 +45,7 @@ __all__ = [
     "JoinedTextEncoder",
     "LabelledFolder",
     "ModelLoadError",
+    "MultilabelFewShotClassifier",
     "NoProjectionError",
     "NoTextError",
     "PrecomputedTextEncoder",
@@ -58,6 +61,7 @@ __all__ = [
     "label_folder",
     "label_next",
     "make_few_shot_pipeline",
+    "make_multilabel_pipeline",
     "make_semobridge_pipeline",
     "mean_average_precision",
     "predict_folder",

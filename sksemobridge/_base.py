@@ -4,6 +4,7 @@ images.
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any, Protocol, Self
 
 import numpy as np
@@ -12,11 +13,16 @@ from sklearn.base import ClassifierMixin
 from sklearn.utils.validation import check_is_fitted
 
 from ._texts.encode import embed_classes
-from ._texts.prompts import ClassPrompts
+from ._texts.prompts import ClassPrompts, describe_classes, why_unread
 from ._utils.array_api import apply_in_blocks, namespace, softmax, to_numpy
 from ._utils.saving import KEPT, SavedEstimator
 from ._utils.threads import one_thread, threads_for
-from ._utils.validation import group_codes, validate_embeddings, validate_training_embeddings
+from ._utils.validation import (
+    group_codes,
+    validate_embeddings,
+    validate_training_embeddings,
+    warn_caller,
+)
 
 # Two embeddings of one text by one model have at least this cosine, in any precision and on any
 # device.
@@ -66,8 +72,8 @@ def _log_of_softmax(logits):
         return namespace(logits).log(softmax(logits))
 
 
-class EmbeddingClassifier(ClassifierMixin, SavedEstimator):
-    """A classifier of embeddings.
+class BaseEmbeddingClassifier(ClassifierMixin, SavedEstimator):
+    """What all classifiers of embeddings share, whatever they predict.
 
     With `array_api_dispatch=True` of scikit-learn, results have the array library and the device of
     `X`. Labels are always NumPy. The memory for intermediate results does not grow with the number
@@ -76,6 +82,68 @@ class EmbeddingClassifier(ClassifierMixin, SavedEstimator):
 
     classes_: NDArray[Any]
     _fitted: Fitted
+
+    text_encoder: Any
+    prompts: str | Sequence[str] | Mapping[Any, str | Sequence[str]]
+    class_names: Mapping[Any, str | None] | Sequence[str] | str | None
+
+    def _apply(self, X, finish):
+        return self._compute(X, lambda X: apply_in_blocks(self._decision_, X, finish))
+
+    def _compute(self, X, function):
+        """`function` of checked queries."""
+        check_is_fitted(self)
+        X = validate_embeddings(self, X, reset=False)
+        with one_thread():
+            return function(X)
+
+    def _describe(self, classes, known_names):
+        """`ClassPrompts` of the classes."""
+        without_texts = ClassPrompts([None] * len(classes), [None] * len(classes))
+        if self._ignores_names():
+            return without_texts
+        if self.text_encoder is None:
+            if self.class_names is not None or any(isinstance(label, str) for label in classes):
+                warn_caller(
+                    "There are names of classes but no text_encoder, so the names are not used."
+                    " Pass text_encoder=CLIPTextEncoder(...) of the model that embedded the images"
+                    " to use them."
+                )
+            return without_texts
+        why = why_unread(classes.tolist(), self.prompts, self.class_names, known_names)
+        if why is not None:
+            warn_caller(why)
+            return without_texts
+        return describe_classes(
+            classes, self.text_encoder, self.prompts, self.class_names, known_names
+        )
+
+    def _ignores_names(self):
+        return isinstance(self.class_names, str) and self.class_names == "ignore"
+
+    def _known_names(self):
+        """The name of each class of `fit`, by label."""
+        return (
+            {}
+            if self.class_names_ is None
+            else dict(zip(self.classes_.tolist(), self.class_names_))
+        )
+
+    def _set_fitted(self, fitted):
+        # Not every fit has all attributes.
+        for name in [name for name in vars(self) if name.endswith("_") and name not in KEPT]:
+            delattr(self, name)
+        self._fitted = fitted
+        self.classes_ = fitted.classes
+        self.text_embeddings_ = fitted.text_embeddings
+        has_text, prompts = fitted.text_embeddings is not None, fitted.class_prompts
+        self.class_names_ = np.array(prompts.names, dtype=object) if has_text else None
+        self.prompts_ = prompts.prompts if has_text else None
+        self._decision_ = fitted.decision  # the final "_" keeps it out of files
+
+
+class EmbeddingClassifier(BaseEmbeddingClassifier):
+    """A classifier of embeddings, of which each has one label."""
 
     def predict(self, X: ArrayLike) -> NDArray[Any]:
         """Return the most probable label of each image.
@@ -141,16 +209,6 @@ class EmbeddingClassifier(ClassifierMixin, SavedEstimator):
             X, lambda logits: logits[:, 1] - logits[:, 0] if logits.shape[1] == 2 else logits
         )
 
-    def _apply(self, X, finish):
-        return self._compute(X, lambda X: apply_in_blocks(self._decision_, X, finish))
-
-    def _compute(self, X, function):
-        """`function` of checked queries."""
-        check_is_fitted(self)
-        X = validate_embeddings(self, X, reset=False)
-        with one_thread():
-            return function(X)
-
     def _with_new_texts(self, classes, indices):
         """`ClassPrompts` and `T_c` of other classes: those of `fit` at `indices`, and new ones at
         each -1.
@@ -174,26 +232,6 @@ class EmbeddingClassifier(ClassifierMixin, SavedEstimator):
                     )
                 texts[is_new] = new
         return self._fitted.class_prompts.for_classes(indices, added), texts
-
-    def _known_names(self):
-        """The name of each class of `fit`, by label."""
-        return (
-            {}
-            if self.class_names_ is None
-            else dict(zip(self.classes_.tolist(), self.class_names_))
-        )
-
-    def _set_fitted(self, fitted):
-        # Not every fit has all attributes.
-        for name in [name for name in vars(self) if name.endswith("_") and name not in KEPT]:
-            delattr(self, name)
-        self._fitted = fitted
-        self.classes_ = fitted.classes
-        self.text_embeddings_ = fitted.text_embeddings
-        has_text, prompts = fitted.text_embeddings is not None, fitted.class_prompts
-        self.class_names_ = np.array(prompts.names, dtype=object) if has_text else None
-        self.prompts_ = prompts.prompts if has_text else None
-        self._decision_ = fitted.decision  # the final "_" keeps it out of files
 
 
 class LinearClassifier(EmbeddingClassifier):

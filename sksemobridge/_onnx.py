@@ -12,6 +12,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from ._few_shot_classifier import FewShotClassifier
 from ._model.linear import Linear
+from ._multilabel_classifier import MultilabelFewShotClassifier
 from ._semobridge.bridged_classes import BridgedClasses
 from ._semobridge.score import terms_of_score
 from ._semobridge_classifier import SeMoBridgeClassifier
@@ -31,7 +32,8 @@ def to_onnx(estimator: Any, path: str | os.PathLike[str]) -> None:
 
     Parameters
     ----------
-    estimator : FewShotClassifier, SeMoBridgeClassifier, ZeroShotClassifier or Pipeline
+    estimator : FewShotClassifier, SeMoBridgeClassifier, ZeroShotClassifier,
+            MultilabelFewShotClassifier or Pipeline
         Fitted estimator. A pipeline of `CLIPImageEncoder` and a classifier becomes one model, with
         the image tower.
     path : str or os.PathLike
@@ -48,7 +50,8 @@ def to_onnx(estimator: Any, path: str | os.PathLike[str]) -> None:
     -----
     The input is `embeddings (n, D)`, or for a pipeline `pixels (n, 3, h, w)`. The outputs are
     `logits (n, C)` and `probabilities (n, C)`. All are float32. The metadata of the model hold
-    JSON: `classes` are the labels, and `preprocessing` says how an RGB image becomes `pixels`. A
+    JSON: `classes` are the labels, `thresholds` those of
+    `MultilabelFewShotClassifier`, and `preprocessing` says how an RGB image becomes `pixels`. A
     model ends at 2 GB of weights.
     """
     import onnx
@@ -57,7 +60,12 @@ def to_onnx(estimator: Any, path: str | os.PathLike[str]) -> None:
         [step for _, step in estimator.steps] if isinstance(estimator, Pipeline) else [estimator]
     )
     *encoders, classifier = steps
-    ours = FewShotClassifier, SeMoBridgeClassifier, ZeroShotClassifier
+    ours = (
+        FewShotClassifier,
+        SeMoBridgeClassifier,
+        ZeroShotClassifier,
+        MultilabelFewShotClassifier,
+    )
     is_ours = type(classifier) in ours
     if not is_ours or [type(encoder) for encoder in encoders] not in ([], [CLIPImageEncoder]):
         names = ", ".join(type(step).__name__ for step in steps)
@@ -67,6 +75,8 @@ def to_onnx(estimator: Any, path: str | os.PathLike[str]) -> None:
     check_is_fitted(classifier)
     model, metadata = _head(classifier), {"sksemobridge": __version__}
     metadata["classes"] = json.dumps(classifier.classes_.tolist(), default=str)
+    if isinstance(classifier, MultilabelFewShotClassifier):
+        metadata["thresholds"] = json.dumps(classifier.thresholds_.tolist())
     if encoders:
         loaded = encoders[0]._model()
         metadata["preprocessing"] = json.dumps(loaded.preprocessing())
@@ -85,12 +95,14 @@ def _head(classifier):
     n_classes, decision = len(classifier.classes_), classifier._fitted.decision
     logits = _linear_logits if isinstance(decision, Linear) else _bridged_logits
     operators, constants = logits(decision)
+    several = isinstance(classifier, MultilabelFewShotClassifier)
+    probabilities = "Sigmoid" if several else "Softmax<axis = 1>"
     model = onnx.parser.parse_model(
         f'<ir_version: {IR_VERSION}, opset_import: ["" : {OPSET}], producer_name: "sksemobridge"> '
         f"sksemobridge (float[n, {classifier.n_features_in_}] embeddings) "
         f"=> (float[n, {n_classes}] logits, float[n, {n_classes}] probabilities) {{"
         f" {_unit('embeddings', 'unit')} {operators}"
-        " probabilities = Softmax<axis = 1>(logits) }"
+        f" probabilities = {probabilities}(logits) }}"
     )
     constants |= {"tiny": np.array([np.finfo(np.float32).smallest_normal])}
     constants = {name: np.asarray(array, dtype=np.float32) for name, array in constants.items()}

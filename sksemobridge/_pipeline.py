@@ -13,6 +13,7 @@ from sklearn.base import clone
 from sklearn.pipeline import Pipeline
 
 from ._few_shot_classifier import FewShotClassifier
+from ._multilabel_classifier import MultilabelFewShotClassifier
 from ._semobridge_classifier import SeMoBridgeClassifier
 from ._utils.sklearn import Method, offered_if
 from .encoders import CLIPImageEncoder, CLIPTextEncoder, JoinedImageEncoder, JoinedTextEncoder
@@ -26,8 +27,9 @@ class ImagePipeline(Pipeline):
     """From images to predictions in one estimator: scikit-learn's `Pipeline`, with the methods of
     the classifier.
 
-    `make_semobridge_pipeline` and `make_few_shot_pipeline` make such pipelines. The first steps
-    embed images and learn nothing. The last step is a classifier such as `SeMoBridgeClassifier`.
+    `make_semobridge_pipeline`, `make_few_shot_pipeline` and `make_multilabel_pipeline` make such
+    pipelines. The first steps embed images and learn nothing. The last step is a classifier such as
+    `SeMoBridgeClassifier`.
     With metadata routing, it gets all that its `fit` takes.
 
     Parameters
@@ -163,6 +165,21 @@ class ImagePipeline(Pipeline):
         """
         return self[-1].p_values(self[:-1].transform(X))
 
+    @_last_step_can("predict_together")
+    def predict_together(self, X: ArrayLike) -> NDArray[Any]:
+        """Return which tags the images of a whole set have.
+
+        Parameters
+        ----------
+        X : list or array of n images
+
+        Returns
+        -------
+        ndarray of shape (n, K)
+            See `MultilabelFewShotClassifier.predict_together`.
+        """
+        return self[-1].predict_together(self[:-1].transform(X))
+
     held_out_proba_ = property(
         lambda self: self[-1].held_out_proba_, doc="See `FewShotClassifier`."
     )
@@ -266,6 +283,47 @@ def make_few_shot_pipeline(
     ['clipimageencoder', 'fewshotclassifier']
     >>> pipeline = make_few_shot_pipeline([("ViT-B-32", "openai"), ("RN50", "openai")])
     """
+    return _pipeline_of(
+        FewShotClassifier, model_name, pretrained, encoder_params, classifier_params
+    )
+
+
+def make_multilabel_pipeline(
+    model_name: str | Sequence[Any] = "ViT-B-16",
+    pretrained: str | os.PathLike[str] | None = "openai",
+    *,
+    encoder_params: Mapping[str, Any] | Sequence[Mapping[str, Any]] | None = None,
+    **classifier_params: Any,
+) -> ImagePipeline:
+    """Make a pipeline of an image encoder and a classifier of images with several labels, with one
+    CLIP model for images and texts.
+
+    Parameters
+    ----------
+    model_name, pretrained, encoder_params
+        See `make_few_shot_pipeline`.
+    **classifier_params
+        Parameters of `MultilabelFewShotClassifier`, without `text_encoder`.
+
+    Returns
+    -------
+    ImagePipeline
+        As of `make_few_shot_pipeline`, with the last step `"multilabelfewshotclassifier"`.
+
+    Examples
+    --------
+    >>> from sksemobridge import make_multilabel_pipeline
+    >>> pipeline = make_multilabel_pipeline("mini", "bundled", prompts="a picture of a {}.")
+    >>> list(pipeline.named_steps)
+    ['clipimageencoder', 'multilabelfewshotclassifier']
+    """
+    return _pipeline_of(
+        MultilabelFewShotClassifier, model_name, pretrained, encoder_params, classifier_params
+    )
+
+
+def _pipeline_of(kind, model_name, pretrained, encoder_params, classifier_params):
+    """The pipeline of one model or several, and a classifier of this kind."""
     is_one = isinstance(model_name, str)
     models = [(model_name, pretrained)] if is_one else list(model_name)
     models = [(model, pretrained) if isinstance(model, str) else tuple(model) for model in models]
@@ -283,11 +341,9 @@ def make_few_shot_pipeline(
         text_encoder = texts[0] if is_one else JoinedTextEncoder(texts)
     else:
         classifier_params = {"class_names": "ignore"} | classifier_params
-    classifier = FewShotClassifier(text_encoder, **classifier_params)
+    classifier = kind(text_encoder, **classifier_params)
     encoder = images[0] if is_one else JoinedImageEncoder(images)
-    return ImagePipeline(
-        [(type(encoder).__name__.lower(), encoder), ("fewshotclassifier", classifier)]
-    )
+    return ImagePipeline([(type(step).__name__.lower(), step) for step in (encoder, classifier)])
 
 
 def _encoders(model_name, pretrained, **params):

@@ -5,7 +5,7 @@ classes, add shots, and change to other classes.
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, Literal, NamedTuple, Self
 
@@ -18,7 +18,7 @@ from ._fitted import FittedState, ReadShots, require_shots
 from ._model.class_means import effective_numbers
 from ._model.shots import Rows, ShotMemory, Shots
 from ._texts.encode import ClassTexts, read_texts
-from ._texts.prompts import ClassPrompts, describe_classes, is_sequence, why_unread
+from ._texts.prompts import is_sequence
 from ._utils.validation import (
     check_text_encoder,
     positions,
@@ -29,7 +29,6 @@ from ._utils.validation import (
     validate_priors,
     validate_training_embeddings,
     validate_weights,
-    warn_caller,
 )
 
 
@@ -44,9 +43,6 @@ class ShotClassifier(EmbeddingClassifier):
     # What metadata routing gives to `fit`.
     __metadata_request__fit = {"sample_weight": True, "groups": True}
 
-    text_encoder: Any
-    prompts: str | Sequence[str] | Mapping[Any, str | Sequence[str]]
-    class_names: Mapping[Any, str | None] | Sequence[str] | str | None
     priors: ArrayLike | Mapping[Any, float] | Literal["shots"] | None
 
     @abstractmethod
@@ -107,30 +103,6 @@ class ShotClassifier(EmbeddingClassifier):
         return Rows(
             embeddings, labels, weight, validate_groups(groups, len(embeddings))
         ).with_weight()
-
-    def _describe(self, classes, known_names):
-        """`ClassPrompts` of the classes."""
-        without_texts = ClassPrompts([None] * len(classes), [None] * len(classes))
-        if self._ignores_names():
-            return without_texts
-        if self.text_encoder is None:
-            if self.class_names is not None or any(isinstance(label, str) for label in classes):
-                warn_caller(
-                    "There are names of classes but no text_encoder, so the names are not used."
-                    " Pass text_encoder=CLIPTextEncoder(...) of the model that embedded the images"
-                    " to use them."
-                )
-            return without_texts
-        why = why_unread(classes.tolist(), self.prompts, self.class_names, known_names)
-        if why is not None:
-            warn_caller(why)
-            return without_texts
-        return describe_classes(
-            classes, self.text_encoder, self.prompts, self.class_names, known_names
-        )
-
-    def _ignores_names(self):
-        return isinstance(self.class_names, str) and self.class_names == "ignore"
 
     def _log_prior(self, memory, classes):
         """Logarithms of `priors`. A class without shots counts as if it had one."""

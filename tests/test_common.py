@@ -17,6 +17,7 @@ from sksemobridge import (
     CLIPImageEncoder,
     CLIPTextEncoder,
     FewShotClassifier,
+    MultilabelFewShotClassifier,
     PrecomputedTextEncoder,
     SemanticBridge,
     SeMoBridgeClassifier,
@@ -74,6 +75,14 @@ def embedding_cases():
         )
 
 
+def tag_cases():
+    X, y = World().draw(4)
+    Y = pd.DataFrame({name: y == name for name in World().names})
+    classifier = World().classifier(MultilabelFewShotClassifier)
+    methods = ("predict", "predict_proba", "decision_function")
+    yield "several labels", Case(classifier, X, Y, methods)
+
+
 # Each result is computed anew.
 MINI = {"model_name": "mini", "pretrained": "bundled", "cache": None}
 
@@ -89,7 +98,7 @@ def encoder_cases():
 
 
 BY_EMBEDDINGS = dict(embedding_cases())
-CASES = BY_EMBEDDINGS | dict(encoder_cases())
+CASES = BY_EMBEDDINGS | dict(tag_cases()) | dict(encoder_cases())
 CLASSES = {type(case.estimator).__name__: case for case in CASES.values()}
 CLASSIFIERS = {name: case for name, case in BY_EMBEDDINGS.items() if case.y is not None}
 every_case, every_class, every_embedding_case, every_classifier = (
@@ -225,6 +234,7 @@ PRIORS = np.full(200, 0.005)
         FewShotClassifier(class_names=NAMES, priors=pd.Series(PRIORS, NAMES)),
         SeMoBridgeClassifier(TEXTS, **OF_NAMES, priors=dict(zip(NAMES, PRIORS))),
         ZeroShotClassifier(TEXTS, **OF_NAMES),
+        MultilabelFewShotClassifier(TEXTS, **OF_NAMES),
         SemanticBridge(TEXTS),
         TEXTS,
         make_few_shot_pipeline([("mini", "bundled")] * 4, **OF_NAMES, priors=PRIORS),

@@ -5,6 +5,7 @@ import runpy
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from sklearn.linear_model import LogisticRegression
@@ -15,6 +16,7 @@ from sksemobridge import (
     CLIPImageEncoder,
     CLIPTextEncoder,
     FewShotClassifier,
+    MultilabelFewShotClassifier,
     SeMoBridgeClassifier,
     ZeroShotClassifier,
     to_onnx,
@@ -46,7 +48,7 @@ def assert_same(classifier, X, folder):
     result, classes = run(folder / "classifier.onnx", X)
     np.testing.assert_allclose(result["probabilities"], classifier.predict_proba(X), atol=1e-5)
     logits = classifier.decision_function(X)
-    if logits.ndim == 1:
+    if logits.ndim == 1:  # two classes
         result["logits"] = result["logits"][:, 1] - result["logits"][:, 0]
     np.testing.assert_allclose(result["logits"], logits, atol=1e-5 * max(1, np.abs(logits).max()))
     assert classes == [str(label) for label in classifier.classes_]
@@ -84,6 +86,19 @@ def test_the_bridge(any_world, params, tmp_path):
     classifier = any_world.classifier(SeMoBridgeClassifier).set_params(**params).fit(X, y)
     assert_same(classifier, X, tmp_path)
     assert_same(classifier.with_classes(["cat", "dog"]), X, tmp_path)
+
+
+@pytest.mark.parametrize("n_tags", [1, 2, 3])
+def test_several_labels(n_tags, tmp_path):
+    images, y = some_emoji(NAMES, 6)
+    X, tags = CLIPImageEncoder("mini", "bundled").transform(images), NAMES[:n_tags]
+    classifier = MultilabelFewShotClassifier(CLIPTextEncoder("mini", "bundled"))
+    assert_same(classifier.fit(X, pd.DataFrame({tag: y == tag for tag in tags})), X, tmp_path)
+    session = onnxruntime.InferenceSession(
+        tmp_path / "classifier.onnx", providers=["CPUExecutionProvider"]
+    )
+    metadata = session.get_modelmeta().custom_metadata_map
+    assert json.loads(metadata["thresholds"]) == classifier.thresholds_.tolist()
 
 
 def test_rows_of_any_length_and_number(world, tmp_path):

@@ -122,6 +122,13 @@ def softmax(scores):
     return p
 
 
+def sigmoid(logits):
+    """The probability of each logit, without an overflow."""
+    xp = namespace(logits)
+    small = xp.exp(-xp.abs(logits))
+    return xp.where(logits >= 0, 1 / (1 + small), small / (1 + small))
+
+
 def log_softmax(scores):
     """Logarithm of the softmax of each row, shape (n, C), as `softmax`."""
     xp = namespace(scores)

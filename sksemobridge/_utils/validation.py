@@ -192,13 +192,15 @@ def _flat_with_missing(values, name):
         raise ValueError(f"{name} must be a flat list of labels; got {given!r:.200}.")
     array = column_or_1d(array, warn=True)
     is_object = array.dtype.kind == "O"
-    is_missing = np.array([*map(_is_missing, array)], dtype=bool) if is_object else array != array
+    is_missing = (
+        np.array([*map(is_missing_value, array)], dtype=bool) if is_object else array != array
+    )
     if is_object and len({isinstance(value, str) for value in array[~is_missing]}) > 1:
         raise ValueError(f"The values in {name} mix text and other values; use one kind.")
     return array, is_missing
 
 
-def _is_missing(value):
+def is_missing_value(value):
     try:
         return value is None or bool(value != value)
     except (TypeError, ValueError):  # pandas.NA compares to neither

@@ -4,13 +4,19 @@ from itertools import product
 
 import array_api_strict as strict
 import numpy as np
+import pandas as pd
 import pytest
 import sklearn
 import torch
 from sklearn.base import clone
 from torch.overrides import TorchFunctionMode
 
-from sksemobridge import FewShotClassifier, SemanticBridge, SeMoBridgeClassifier
+from sksemobridge import (
+    FewShotClassifier,
+    MultilabelFewShotClassifier,
+    SemanticBridge,
+    SeMoBridgeClassifier,
+)
 from sksemobridge._utils import array_api
 
 # What makes an array of each library on a device.
@@ -71,6 +77,24 @@ def test_results_follow_the_queries(any_world, move):
     for normalize, queries in product((True, False), both):
         bridge = SemanticBridge(any_world.text_encoder(), normalize=normalize).fit(X)
         assert_like(bridge.transform(move(queries)), move(queries), bridge.transform(queries))
+
+
+def test_results_of_several_labels_follow_the_queries(any_world, move):
+    X, y = any_world.draw(4)
+    classifier = any_world.classifier(MultilabelFewShotClassifier)
+    Y = {name: y == name for name in any_world.names}
+    classifier.fit(X, pd.DataFrame(Y))
+    for dtype in (np.float32, np.float64):
+        queries = any_world.draw(6)[0].astype(dtype)
+        given = move(queries)
+        for method in ("predict_proba", "decision_function"):
+            assert_like(
+                getattr(classifier, method)(given), given, getattr(classifier, method)(queries)
+            )
+        for method in ("predict", "predict_together"):
+            labels = getattr(classifier, method)(given)
+            assert isinstance(labels, np.ndarray)
+            np.testing.assert_array_equal(labels, getattr(classifier, method)(queries))
 
 
 def test_many_rows_are_computed_in_blocks(any_world, move, monkeypatch):

@@ -1,0 +1,200 @@
+"""Images with several labels: what the names of the labels gain beside a few tagged images.
+
+    python benchmarks/several_labels.py --tasks FILE.npz ...
+
+Images of two things are made up: the mean of the unit embeddings of two images of different
+classes. An image is either in those to learn from, once, or in those to test on. Tasks of many
+classes have 40 of them. For each number of tagged images a row has the mean average precision (of
+the tags that some of them have), and the macro F1, in percent:
+
+- LogisticRegression (`C=100`), a model for each tag, and names alone (the cosines to the texts);
+- `MultilabelFewShotClassifier`, with names and without;
+- its gain over LogisticRegression on the same draws, with its standard error over these.
+
+Tags are given to the whole set by the largest expected F1 ("together"), also for
+LogisticRegression, and to single images, by `predict`. Draws have the seeds 3000, 3001, ... With
+`--time`, the table has seconds of the processor instead, for made-up images of any number, features
+and tags, beside scikit-learn's OneVsRestClassifier of LogisticRegression (`C=1`).
+"""
+
+import warnings
+
+import joblib
+import numpy as np
+import tasks
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import average_precision_score, f1_score
+from sklearn.multiclass import OneVsRestClassifier
+from sklearn.preprocessing import normalize
+from timing import cpu_timed
+
+from sksemobridge import MultilabelFewShotClassifier
+from sksemobridge._model.multilabel import tag_together
+
+FIRST_SEED = 3000
+MOST_TAGS = 40
+TO_LEARN = 0.6  # share of the images that may be learnt from
+TEST_ROUNDS = 4  # images to test on are paired so many times
+METHODS = ("LogisticRegression", "names alone", "without names", "ours")
+
+
+def pairs_of(rows, y, rng, rounds=1):
+    """Pairs of rows of different classes `(n, 2)`, in which each row is at most once a round."""
+    found = []
+    for _ in range(rounds):
+        shuffled = rng.permutation(rows)
+        found.append(shuffled[: len(shuffled) // 2 * 2].reshape(-1, 2))
+    found = np.concatenate(found)
+    return found[y[found[:, 0]] != y[found[:, 1]]]
+
+
+def tagged(pairs, task, tags):
+    """Embeddings of pictures of two things, and which tags they have."""
+    unit = normalize(task.X)
+    Y = (task.y[pairs[:, 0], None] == tags) | (task.y[pairs[:, 1], None] == tags)
+    return normalize(unit[pairs[:, 0]] + unit[pairs[:, 1]]), Y.astype(int)
+
+
+def draw(task, n, seed):
+    """Pictures to learn from, `n` if there are so many, and to test on, as embeddings and tags."""
+    rng = np.random.default_rng(seed)
+    tags, counts = np.unique(task.y, return_counts=True)
+    tags = np.sort(rng.permutation(tags[counts >= 5])[:MOST_TAGS])
+    rows = rng.permutation(np.flatnonzero(np.isin(task.y, tags)))
+    n_learn = min(int(TO_LEARN * len(rows)), 3 * n)
+    learn = pairs_of(rows[:n_learn], task.y, rng)[:n]
+    test = pairs_of(rows[n_learn:], task.y, rng, TEST_ROUNDS)
+    return tags, tagged(learn, task, tags), tagged(test, task, tags)
+
+
+def classifier(task, tags, with_names=True):
+    names = list(map(str, tags)) if with_names else "ignore"
+    encoder = task.text_encoder if with_names else None
+    return MultilabelFewShotClassifier(encoder, prompts=task.prompts, class_names=names)
+
+
+def logistic_regressions(X, Y, queries):
+    """Probabilities of each tag by scikit-learn."""
+    models = [LogisticRegression(C=100, max_iter=1000).fit(X, column) for column in Y.T]
+    return np.column_stack([model.predict_proba(queries)[:, 1] for model in models])
+
+
+def one_draw(task, n, seed):
+    """Rows `(task, n, seed, method, figure, value)`; none if the task has too few images."""
+    tags, (X, Y), (queries, truth) = draw(task, n, seed)
+    if len(X) < n:
+        return []
+    judged = Y.any(axis=0) & ~Y.all(axis=0) & truth.any(axis=0)
+    truth, found = truth[:, judged], {}
+    with warnings.catch_warnings(action="ignore"):
+        found["LogisticRegression"] = logistic_regressions(X, Y[:, judged], queries)
+        for name, with_names in (("without names", False), ("ours", True)):
+            model = classifier(task, tags, with_names).fit(X, Y)
+            found[name] = model.predict_proba(queries)[:, judged]
+        found["names alone"] = queries @ model.text_embeddings_[judged].T
+        by_rows = model.predict(queries)[:, judged]
+    rows = []
+    for name, values in found.items():
+        precision = np.mean(
+            [average_precision_score(truth[:, k], values[:, k]) for k in range(judged.sum())]
+        )
+        rows.append((name, "precision", precision))
+        if name != "names alone":
+            rows.append((name, "together", macro_f1(truth, tag_together(values))))
+    rows.append(("ours", "predict", macro_f1(truth, by_rows)))
+    return [(task.name, n, seed, name, figure, 100 * v) for name, figure, v in rows]
+
+
+def macro_f1(truth, given):
+    return f1_score(truth, given, average="macro", zero_division=0)
+
+
+def report(rows):
+    """The table of all draws."""
+    header = [
+        "task, tagged images",
+        "LogisticRegression",
+        "names alone",
+        "without names",
+        "MultilabelFewShotClassifier",
+        "gain",
+        "F1: LogisticRegression",
+        "ours, together",
+        "ours, `predict`",
+        "gain",
+    ]
+    lines = []
+    for key in dict.fromkeys((row[0], row[1]) for row in rows):
+        values = {}
+        for name, n, seed, method, figure, value in rows:
+            if (name, n) == key:
+                values.setdefault((method, figure), {})[seed] = value
+
+        def mean(method, figure, values=values):
+            return f"{np.mean([*values[method, figure].values()]):.1f}"
+
+        def gain(figure, values=values):
+            ours, others = values["ours", figure], values["LogisticRegression", figure]
+            each = [ours[seed] - others[seed] for seed in ours]
+            error = np.std(each, ddof=1) / np.sqrt(len(each)) if len(each) > 1 else 0.0
+            return f"{np.mean(each):+.1f} ± {error:.1f}"
+
+        lines.append(
+            [
+                f"{key[0]}, {key[1]}",
+                *(mean(method, "precision") for method in METHODS),
+                gain("precision"),
+                mean("LogisticRegression", "together"),
+                mean("ours", "together"),
+                mean("ours", "predict"),
+                gain("together"),
+            ]
+        )
+    return tasks.table(header, lines)
+
+
+def seconds(sizes):
+    """A table of the time of `fit`, for sizes `(images, features, tags)`."""
+    lines = []
+    for n, width, n_tags in sizes:
+        task = tasks.made_up(n_tags, max(4, 4 * n // n_tags), width)
+        rng = np.random.default_rng(0)
+        pairs = pairs_of(np.arange(len(task.y)), task.y, rng, rounds=3)[:n]
+        tags = np.unique(task.y)
+        X, Y = tagged(pairs, task, tags)
+        encoder = task.text_encoder
+        encoder.transform(encoder.texts)
+        names = {k: encoder.texts[k] for k in range(n_tags)}
+        ours = MultilabelFewShotClassifier(encoder, prompts="{}", class_names=names)
+        theirs = OneVsRestClassifier(LogisticRegression(max_iter=1000))
+        with warnings.catch_warnings(action="ignore"):
+            times = [[cpu_timed(model.fit, X, Y)[0] for model in (ours, theirs)] for _ in range(4)]
+        mine, other = np.median(times[1:], axis=0)
+        lines.append([f"{n} x {width} x {n_tags}", f"{mine:.2f}", f"{other:.2f}"])
+    header = ["images x features x tags", "MultilabelFewShotClassifier", "OneVsRestClassifier"]
+    return tasks.table(header, lines)
+
+
+def main(arguments=None):
+    parser = tasks.parser(__doc__, ["emoji"], shots=(), draws=10)
+    parser.add_argument("--images", nargs="+", type=int, default=[20, 50, 100, 200])
+    parser.add_argument("--time", nargs="*", metavar="IMAGESxFEATURESxTAGS")
+    args = parser.parse_args(arguments)
+    if args.time is not None:
+        sizes = args.time or ["20x512x40", "200x512x40", "1000x512x100"]
+        with joblib.parallel_config("loky", inner_max_num_threads=1):
+            print(seconds([tuple(map(int, size.split("x"))) for size in sizes]))
+        return
+    jobs = [
+        (task, n, FIRST_SEED + number)
+        for task in tasks.load(args.tasks)
+        for n in args.images
+        for number in range(args.draws)
+    ]
+    with joblib.parallel_config("loky", n_jobs=args.jobs, inner_max_num_threads=1):
+        found = joblib.Parallel()(joblib.delayed(one_draw)(*job) for job in jobs)
+    print(report([row for rows in found for row in rows]))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,287 @@
+"""Several labels (tags) of an image: for each tag a logistic regression whose weights are drawn to
+the text of the tag (docs/several_labels.md, "Method, with formulas").
+
+For a unit embedding `u`, with `z = u - m` around the mean `m` of the images, the logit of tag k is
+
+    f_k = c_k + b_k + a z'd_k + z'v_k
+
+`c_k` are the log odds of the tag among the images, and `d_k` is what its text says of it. `b_k` and
+`v_k` are a posterior mode: they minimise, in nats,
+
+    -sum_i (yes_ik log p_ik + no_ik log(1 - p_ik)) + b_k^2 / (2 * 25) + |v_k|^2 / (2 C)
+
+where `p = expit(f)`, and yes and no are weights of answers. An image that nobody looked at for the
+tag has neither. `a` (nats for a cosine of one) and `C` (the variance of a weight, in nats^2) are
+the same for all tags. They minimise the log loss of the images by the model without them.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import linalg
+from scipy.optimize import minimize
+from scipy.special import expit
+
+from .._utils.array_api import l2_normalize
+from .._utils.rows import ROUNDING, evenly_spaced, sum_rows
+from .linear import Linear
+from .shots import pool_shots
+
+# Chosen by `python benchmarks/several_labels.py`, on pairs of images of eight tasks.
+TEXT_PART = 0.8  # `a` is about this part of the logit scale of the model
+C = 100.0
+BIAS_VARIANCE = 25.0
+# Steps of the search for `a` and `C`.
+TEXT_STEP, C_STEP = 2.0, 3.0
+# The search takes at most so many images, and so many tags that images^2 x tags is at most this,
+# but eight. More would gain nothing, and take longer than all the rest.
+MOST_SEARCHED, MOST_PAIRS = 256, 2**19
+MOST_HELD_OUT = 2**8  # of each tag
+# The optimisation ends if the loss decreases by less than this part. In the search less is enough.
+TOL, SEARCH_TOL = 1e-8, 1e-5
+
+
+@dataclass(frozen=True, eq=False)
+class TaggedImages:
+    """`n` distinct images, and for each of `K` tags the weights of the answers."""
+
+    X: np.ndarray  # embeddings `(n, D)`
+    weight: np.ndarray  # `(n,)`
+    yes: np.ndarray  # weight of the rows that have the tag `(n, K)`
+    known: np.ndarray  # weight of the rows that say whether they have it `(n, K)`
+
+    def pooled(self):
+        """The images in an order that does not depend on that of the rows. Embeddings that are
+        equal up to rounding are one image.
+        """
+        shots, image_of_row = pool_shots(self.X, np.zeros(len(self.X), dtype=np.intp), self.weight)
+        parts = (
+            sum_rows(part, np.ones(len(part)), image_of_row, len(shots.X))
+            for part in (self.yes, self.known)
+        )
+        return TaggedImages(shots.X, shots.weight, *parts)
+
+    def joined(self, other):
+        """These images and others with the same tags."""
+        return TaggedImages(
+            *(
+                np.concatenate([getattr(part, name) for part in (self, other)])
+                for name in ("X", "weight", "yes", "known")
+            )
+        ).pooled()
+
+
+@dataclass(frozen=True, eq=False)
+class Problem:
+    """What the regressions are fitted to: `n` images and `K` tags."""
+
+    features: np.ndarray  # `z` in orthogonal axes `(n, r)`, where r is at most n and D
+    by_text: np.ndarray  # `z'd_k (n, K)`
+    log_odds: np.ndarray  # `c_k (K,)`
+    yes: np.ndarray  # `(n, K)`
+    known: np.ndarray  # `(n, K)`
+
+    def part(self, rows, tags):
+        """The problem of some images and tags."""
+        features, _ = axes_of(self.features[rows])
+        cells = np.ix_(rows, tags)
+        return Problem(
+            features, self.by_text[cells], self.log_odds[tags], self.yes[cells], self.known[cells]
+        )
+
+    def prior(self, text_scale):
+        """The logits `(n, K)` before any image has taught."""
+        return self.log_odds + text_scale * self.by_text
+
+    def columns(self, C):
+        """The features, with the root of their prior variance, and a last column for `b`."""
+        return np.hstack(
+            [
+                np.sqrt(C) * self.features,
+                np.full((len(self.features), 1), np.sqrt(BIAS_VARIANCE)),
+            ]
+        )
+
+    def loss(self, logits):
+        """The log loss of the answers, in nats."""
+        # Five times as fast as `np.logaddexp`.
+        log_sum = np.log1p(np.exp(-np.abs(logits))) + np.maximum(logits, 0)
+        return float(np.vdot(self.known, log_sum) - np.vdot(self.yes, logits))
+
+
+@dataclass(frozen=True, eq=False)
+class TagModel:
+    """What is learnt of `K` tags."""
+
+    linear: Linear  # the logits
+    thresholds: np.ndarray  # of probabilities `(K,)`
+    text_scale: float  # `a`
+    C: float
+
+
+def fit_tags(images, texts, logit_scale):
+    """The `TagModel` of `TaggedImages`. `texts (K, D)` are unit texts, a row of zeros for a tag
+    without one.
+    """
+    u = l2_normalize(images.X.astype(np.float64))
+    # One weight for all tags makes the images count as their effective number.
+    factor = images.weight.sum() / np.sum(images.weight**2)
+    mean = np.average(u, axis=0, weights=images.weight)
+    directions = text_directions(texts)
+    features, axes = axes_of(u - mean)
+    yes, known = factor * images.yes, factor * images.known
+    problem = Problem(features, (u - mean) @ directions.T, log_odds(yes, known), yes, known)
+    text_scale, C = search_scales(problem, logit_scale)
+    coefficients, logits = fit_modes(problem, text_scale, C, TOL)
+    weights = text_scale * directions + np.sqrt(C) * (axes @ coefficients[:-1]).T
+    offsets = problem.log_odds + np.sqrt(BIAS_VARIANCE) * coefficients[-1] - weights @ mean
+    held_out = expit(held_out_logits(problem, C, logits))
+    thresholds = best_expected_f1(held_out, images.weight) / 2
+    return TagModel(Linear(weights, offsets), thresholds, text_scale, C)
+
+
+def text_directions(texts):
+    """`d_k (K, D)`: what the text of each tag has and those of the others have not. It is zero for
+    a tag without a text, whose row is zero.
+
+    What all have in common is their mean, and that of a further text of zeros: the fewer tags, the
+    less is known of it.
+    """
+    has_text = texts.any(axis=1)
+    return np.where(has_text[:, None], texts - texts.sum(axis=0) / (has_text.sum() + 1), 0.0)
+
+
+def log_odds(yes, known):
+    """`c_k (K,)` of the answers `(n, K)`, by Jeffreys' prior. A tag that nobody looked for has the
+    mean of the others.
+    """
+    n_yes, n_known = yes.sum(axis=0), known.sum(axis=0)
+    result = np.log((n_yes + 0.5) / (n_known - n_yes + 0.5))
+    is_known = n_known > 0
+    return np.where(is_known, result, result[is_known].mean() if is_known.any() else 0.0)
+
+
+def axes_of(z):
+    """Rows `z (n, D)` in their principal axes: coordinates `(n, r)`, and the axes `(D, r)`."""
+    is_wide = z.shape[1] > len(z)
+    squares, vectors = linalg.eigh(z @ z.T if is_wide else z.T @ z)
+    kept = squares > ROUNDING**0.5 * max(squares[-1], ROUNDING)
+    if not is_wide:
+        return z @ vectors[:, kept], vectors[:, kept]
+    lengths = np.sqrt(squares[kept])
+    return vectors[:, kept] * lengths, z.T @ (vectors[:, kept] / lengths)
+
+
+def search_scales(problem, logit_scale):
+    """`a` and `C`: from a usual value, in steps, as long as one lowers the loss of held-out images.
+
+    The logarithm of each has a prior of width one, so that few images change little.
+    """
+    rows = evenly_spaced(len(problem.yes), MOST_SEARCHED)
+    yes, known = problem.yes[rows].sum(axis=0), problem.known[rows].sum(axis=0)
+    tags = np.flatnonzero((yes > 0) & (known > yes))
+    if not len(tags):
+        return TEXT_PART * logit_scale, C
+    tags = tags[evenly_spaced(len(tags), max(8, MOST_PAIRS // len(rows) ** 2))]
+    problem, found = problem.part(rows, tags), {}
+
+    def scales(steps):
+        return TEXT_PART * logit_scale * TEXT_STEP ** steps[0], C * C_STEP ** steps[1]
+
+    def loss(steps):
+        if steps not in found:
+            text_scale, variance = scales(steps)
+            _, logits = fit_modes(problem, text_scale, variance, SEARCH_TOL)
+            prior = np.square(np.multiply(steps, np.log([TEXT_STEP, C_STEP]))).sum() / 2
+            found[steps] = problem.loss(held_out_logits(problem, variance, logits)) + prior
+        return found[steps]
+
+    best = None, (0, 0)
+    while best[0] != best[1]:
+        x, y = best[1]
+        best = best[1], min([(x, y), (x + 1, y), (x - 1, y), (x, y + 1), (x, y - 1)], key=loss)
+    return scales(best[1])
+
+
+def fit_modes(problem, text_scale, C, tol):
+    """The coefficients of `columns` `(r + 1, K)`, in standard deviations of their priors, and the
+    logits `(n, K)`.
+    """
+    prior, columns, yes, known = (
+        problem.prior(text_scale),
+        problem.columns(C),
+        problem.yes,
+        (problem.known),
+    )
+    shape = columns.shape[1], prior.shape[1]
+    # Curvatures of the loss along the axes are about these, so the optimisation is short.
+    p = expit(problem.log_odds)
+    curvature = p * (1 - p) * known.mean(axis=0)
+    units = 1 / np.sqrt(1 + np.sum(columns**2, axis=0)[:, None] * curvature)
+
+    def objective(x):
+        coefficients = units * x.reshape(shape)
+        logits = prior + columns @ coefficients
+        loss = problem.loss(logits) + np.vdot(coefficients, coefficients) / 2
+        gradient = columns.T @ (known * expit(logits) - yes) + coefficients
+        return loss, (units * gradient).ravel()
+
+    options = {"ftol": tol, "maxcor": 8, "maxfun": 10**5}
+    best = minimize(
+        objective, np.zeros(shape).ravel(), jac=True, method="L-BFGS-B", options=options
+    )
+    coefficients = units * best.x.reshape(shape)
+    return coefficients, prior + columns @ coefficients
+
+
+def held_out_logits(problem, C, logits):
+    """The logits of the images by models without them, nearly: one step of Newton's method from the
+    `logits (n, K)` of the mode (Rad and Maleki, 2020).
+
+    Of many images, these are the least certain ones of each tag. The others hardly change.
+    """
+    columns, result = problem.columns(C), logits.copy()
+    p = expit(logits)
+    curvature = problem.known * p * (1 - p)
+    pull = problem.yes - problem.known * p
+    for k in range(logits.shape[1]):
+        rows = np.argsort(-curvature[:, k], kind="stable")[:MOST_HELD_OUT]
+        rows = rows[curvature[rows, k] > 0]
+        own = curvature[rows, k]
+        # They stand for all.
+        root = np.sqrt(own * (curvature[:, k].sum() / max(own.sum(), ROUNDING)))
+        matrix = columns[rows] * root[:, None]
+        matrix = matrix @ matrix.T
+        matrix.flat[:: len(matrix) + 1] += 1
+        matrix = linalg.cholesky(matrix, lower=True, overwrite_a=True, check_finite=False)
+        inverse_root, _ = linalg.lapack.dtrtri(matrix, lower=1)
+        variance = (1 - np.einsum("ij,ij->j", inverse_root, inverse_root)) / root**2
+        # That of the logit without the image.
+        variance /= np.maximum(1 - own * variance, ROUNDING)
+        result[rows, k] -= variance * pull[rows, k]
+    return result
+
+
+def best_expected_f1(p, weight=None):
+    """The largest expected F1 `(K,)`, for each tag, of images with probabilities `p (n, K)`.
+
+    With the tag given to the most probable images, it is the ratio of the expected numbers, `2
+    sum_given p / (n_given + sum p)`. The images to give it to are those with at least half of it
+    (Lipton, Elkan and Naryanaswamy, 2014).
+    """
+    order = np.argsort(-p, axis=0, kind="stable")
+    p = np.take_along_axis(p, order, axis=0)
+    weight = np.ones(len(p)) if weight is None else weight
+    weight = weight[order]
+    given, expected = np.cumsum(weight, axis=0), np.cumsum(weight * p, axis=0)
+    return np.max(2 * expected / (given + expected[-1]), axis=0)
+
+
+def tag_together(p):
+    """Which of `K` tags each image of a set with probabilities `p (n, K)` has: those with the
+    largest expected F1. No image has a tag if this is more probable.
+    """
+    best = best_expected_f1(p)
+    with np.errstate(divide="ignore"):
+        none = np.exp(np.log1p(-p).sum(axis=0))
+    return (p >= best / 2) & (none <= best)

@@ -1,0 +1,343 @@
+"""The classifier of images that have several labels: a linear model for each label."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from sklearn.utils.validation import check_is_fitted, validate_data
+
+from ._base import BaseEmbeddingClassifier
+from ._model.linear import Linear
+from ._model.multilabel import TaggedImages, fit_tags, tag_together
+from ._texts.encode import read_texts
+from ._texts.prompts import ClassPrompts
+from ._utils.array_api import astype, sigmoid, to_numpy
+from ._utils.sklearn import StrOptions, checks_parameters
+from ._utils.tag_table import TagTable, read_tags
+from ._utils.threads import one_thread
+from ._utils.validation import (
+    as_labels,
+    check_text_encoder,
+    require_width,
+    validate_training_embeddings,
+    validate_weights,
+)
+
+
+class MultilabelFewShotClassifier(BaseEmbeddingClassifier):
+    """Find which labels (tags) CLIP image embeddings have, after a fit to a few tagged images and
+    the names of the tags. An image has any number of tags.
+
+    Each tag has a logistic regression, whose weights are drawn to the text of the tag, as strongly
+    as is best for images that are left out: `decision_function(X) == normalize(X) @ coef_.T +
+    intercept_`. The guide has the formulas:
+    https://github.com/sksemobridge/sksemobridge/tree/main/docs/several_labels.md
+
+    Parameters
+    ----------
+    text_encoder, prompts, class_names
+        See `FewShotClassifier`. The tags are its labels. Without a text encoder, only images teach.
+
+    Attributes
+    ----------
+    classes_ : ndarray of shape (K,)
+        The tags: sorted if they came in sets, else names or numbers of the columns of `Y`.
+    coef_, intercept_ : ndarrays of shape (K, D) and (K,)
+        Weights on unit embeddings, also for one tag or two.
+    thresholds_ : ndarray of shape (K,)
+        `predict` gives a tag to images with at least this probability. They are half of the largest
+        expected F1 of the images of `fit`, each by a model without it.
+    text_scale_, C_ : float
+        How strongly weights are drawn to the texts, in nats for a cosine of one, and the variance
+        of what images add to a weight. Of tags without a text, the texts are zero.
+    text_embeddings_, class_names_, prompts_, n_features_in_, feature_names_in_
+        See `FewShotClassifier`.
+
+    See Also
+    --------
+    FewShotClassifier : For images that have one label each.
+
+    Examples
+    --------
+    >>> from sksemobridge import MultilabelFewShotClassifier, PrecomputedTextEncoder
+    >>> texts = {"cat": [1.0, 0.0, 0.2], "dog": [0.0, 1.0, 0.2], "indoors": [0.1, 0.1, 1.0]}
+    >>> encoder = PrecomputedTextEncoder.from_joint(texts)
+    >>> X = [[0.9, 0.2, 0.9], [0.8, 0.1, 0.1], [0.1, 0.7, 0.9], [0.7, 0.9, 0.1]]
+    >>> Y = [{"cat", "indoors"}, {"cat"}, {"dog", "indoors"}, {"cat", "dog"}]
+    >>> classifier = MultilabelFewShotClassifier(encoder, prompts="{}").fit(X, Y)
+    >>> classifier.classes_.tolist()
+    ['cat', 'dog', 'indoors']
+    >>> classifier.predict([[0.1, 0.9, 0.8]]).tolist()
+    [[0, 1, 1]]
+    """
+
+    coef_: NDArray[Any]
+    intercept_: NDArray[Any]
+    thresholds_: NDArray[Any]
+    _fitted: TagState
+    _parameter_constraints = {
+        "text_encoder": "no_validation",  # by check_text_encoder
+        "prompts": [str, Mapping, "array-like"],
+        "class_names": [Mapping, StrOptions({"ignore"}), "array-like", None],
+    }
+
+    def __init__(
+        self,
+        text_encoder: Any = None,
+        *,
+        prompts: str | Sequence[str] | Mapping[Any, str | Sequence[str]] = "auto",
+        class_names: Mapping[Any, str | None] | Sequence[str] | str | None = None,
+    ) -> None:
+        self.text_encoder = text_encoder
+        self.prompts = prompts
+        self.class_names = class_names
+
+    @checks_parameters
+    def fit(self, X: ArrayLike, Y: Any, sample_weight: ArrayLike | None = None) -> Self:
+        """Learn from tagged images.
+
+        Parameters
+        ----------
+        X : array-like of shape (n, D)
+            Image embeddings, of any length. The result has the precision of `X`.
+        Y : indicator matrix of shape (n, K), data frame, or list of n sets
+            1 is a tag that the image has, 0 one that it has not, and -1 or NaN one that nobody
+            looked for: the image does not count for this tag. The columns of a data frame name the
+            tags. An image has none of the tags that its set lacks.
+        sample_weight : array-like of shape (n,) or None, default=None
+            Weight of each image. One factor for all changes nothing.
+
+        Returns
+        -------
+        MultilabelFewShotClassifier
+            This estimator, fitted.
+
+        Raises
+        ------
+        ValueError
+            If the input or two parameters do not fit each other, or if a tag has neither an answer
+            nor a text.
+        """
+        return self._learn(X, Y, None, sample_weight, earlier=None)
+
+    @checks_parameters
+    def partial_fit(
+        self,
+        X: ArrayLike,
+        Y: Any,
+        classes: ArrayLike | None = None,
+        sample_weight: ArrayLike | None = None,
+    ) -> Self:
+        """Add tagged images, also with new tags. The result is that of `fit` on all images.
+
+        Parameters
+        ----------
+        X, Y, sample_weight
+            See `fit`. Nobody looked for a tag of an earlier or later data frame that this one
+            lacks. An image has none of the tags that its set lacks, as in `fit`.
+        classes : array-like or None, default=None
+            More tags, also such that no image has.
+
+        Returns
+        -------
+        MultilabelFewShotClassifier
+            This estimator, fitted.
+        """
+        earlier = self._fitted if self.__sklearn_is_fitted__() else None
+        return self._learn(X, Y, classes, sample_weight, earlier)
+
+    def _learn(self, X, Y, classes, sample_weight, earlier):
+        """`fit`, or `partial_fit` after an `earlier` state. If it fails, the estimator does not
+        change.
+        """
+        if self.text_encoder is not None:
+            check_text_encoder(self)
+        embeddings = validate_training_embeddings(self, X, reset=earlier is None)
+        table = read_tags(Y, len(embeddings))
+        weight = validate_weights(sample_weight, len(embeddings))
+        tags = all_tags(table, classes, earlier)
+        class_prompts = self._describe(tags, {} if earlier is None else self._known_names())
+        texts = read_texts(self.text_encoder, class_prompts.prompts)
+        if texts.embeddings is not None:
+            require_width(embeddings.shape[1], texts.embeddings.shape[1])
+        images = tagged_images(embeddings, table.for_classes(tags), weight)
+        if earlier is not None:
+            images = earlier.images_for(tags).joined(images)
+        has_text = np.array([name is not None for name in class_prompts.names])
+        require_answers(tags, images, has_text)
+        directions = np.zeros((len(tags), embeddings.shape[1]))
+        if texts.embeddings is not None:
+            directions[has_text] = texts.embeddings[has_text]
+        with one_thread():
+            model = fit_tags(images, directions, texts.logit_scale)
+        dtype = images.X.dtype
+        state = TagState(
+            classes=tags,
+            class_prompts=class_prompts,
+            text_embeddings=None
+            if texts.embeddings is None
+            else texts.embeddings.astype(dtype, copy=False),
+            images=images,
+            is_sets=table.is_sets,
+            decision=astype(model.linear, dtype),
+            thresholds=model.thresholds,
+            text_scale=model.text_scale,
+            C=model.C,
+        )
+        if earlier is None:
+            validate_data(self, X, skip_check_array=True)
+        self._set_fitted(state)
+        return self
+
+    def _set_fitted(self, fitted):
+        super()._set_fitted(fitted)
+        self.coef_, self.intercept_ = fitted.decision.weights, fitted.decision.offsets
+        self.thresholds_ = fitted.thresholds
+        self.text_scale_, self.C_ = fitted.text_scale, fitted.C
+
+    def predict(self, X: ArrayLike) -> NDArray[Any]:
+        """Return which tags each image has: those with a probability of at least `thresholds_`.
+
+        Parameters
+        ----------
+        X : array-like of shape (n, D)
+            Image embeddings.
+
+        Returns
+        -------
+        ndarray of shape (n, K)
+            1 and 0, always of NumPy. Columns are in the order of `classes_`.
+        """
+        return self._apply(
+            X, lambda logits: (to_numpy(sigmoid(logits)) >= self.thresholds_).astype(np.int64)
+        )
+
+    def predict_together(self, X: ArrayLike) -> NDArray[Any]:
+        """Return which tags the images of a whole set have.
+
+        A tag is given to the images with the largest expected F1 of the set, by its probabilities.
+        If it is more probable that no image has the tag, it is given to none. With a set of some
+        dozens or more, this is a bit better than `predict` where tags are more or less frequent
+        than in `fit`.
+
+        Parameters
+        ----------
+        X : array-like of shape (n, D)
+            Image embeddings of all images of the set.
+
+        Returns
+        -------
+        ndarray of shape (n, K)
+            1 and 0, as of `predict`.
+        """
+        check_is_fitted(self)
+        probability = to_numpy(self.predict_proba(X)).astype(np.float64)
+        return tag_together(probability).astype(np.int64)
+
+    def predict_proba(self, X: ArrayLike) -> NDArray[Any]:
+        """Return the probability of each tag. They are independent: rows do not sum to one.
+
+        Parameters
+        ----------
+        X : array-like of shape (n, D)
+            Image embeddings.
+
+        Returns
+        -------
+        array of shape (n, K)
+            Columns are in the order of `classes_`. They have the precision of `X`.
+        """
+        return self._apply(X, sigmoid)
+
+    def decision_function(self, X: ArrayLike) -> NDArray[Any]:
+        """Return the logits of the tags.
+
+        Parameters
+        ----------
+        X : array-like of shape (n, D)
+            Image embeddings.
+
+        Returns
+        -------
+        array of shape (n, K)
+            Log-odds of each tag, also for one tag or two.
+        """
+        return self._apply(X, lambda logits: logits)
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.target_tags.single_output = False
+        tags.target_tags.multi_output = True
+        tags.classifier_tags.multi_class = False
+        tags.classifier_tags.multi_label = True
+        return tags
+
+
+@dataclass(frozen=True, eq=False)
+class TagState:
+    """What `fit` learns of `K` tags, and what `partial_fit` needs."""
+
+    classes: np.ndarray  # `(K,)`
+    class_prompts: ClassPrompts
+    text_embeddings: np.ndarray | None  # `T_k (K, D)`
+    images: TaggedImages
+    is_sets: bool  # whether the tags came in sets
+    decision: Linear
+    thresholds: np.ndarray  # `(K,)`
+    text_scale: float
+    C: float
+
+    def images_for(self, tags):
+        """The images, for these and further tags."""
+        place = {tag: k for k, tag in enumerate(self.classes.tolist())}
+        rest = self.images.weight if self.is_sets else np.zeros(len(self.images.weight))
+        yes = np.zeros((len(rest), len(tags)))
+        known = np.repeat(rest[:, None], len(tags), axis=1)
+        for k, tag in enumerate(tags.tolist()):
+            if tag in place:
+                yes[:, k] = self.images.yes[:, place[tag]]
+                known[:, k] = self.images.known[:, place[tag]]
+        return TaggedImages(self.images.X, self.images.weight, yes, known)
+
+
+def all_tags(table: TagTable, classes, earlier):
+    """The tags of all calls: those of sets sorted, and columns in the order in which they came."""
+    if earlier is not None and earlier.is_sets != table.is_sets:
+        raise ValueError(
+            "Y was a list of sets in one call and a matrix in another. Give it in one form, because"
+            " a matrix does not say what the tags of the sets are."
+        )
+    parts = [] if earlier is None else [earlier.classes]
+    parts.append(table.classes)
+    if classes is not None:
+        parts.append(as_labels(classes, "classes"))
+    if len({(isinstance(part[0], str), part.dtype.kind == "b") for part in parts}) > 1:
+        raise ValueError(
+            "The tags mix kinds (text, numbers): a matrix without names of columns has numbered"
+            " tags. Use one kind in every call."
+        )
+    tags = list(dict.fromkeys(tag for part in parts for tag in part.tolist()))
+    return as_labels(sorted(tags) if table.is_sets else tags, "Y")
+
+
+def tagged_images(X, table, weight):
+    """`TaggedImages` of rows with a weight."""
+    kept = weight > 0
+    answers, weight = table.answers[kept], weight[kept]
+    known = weight[:, None] * ~np.isnan(answers)
+    yes = weight[:, None] * (answers == 1)
+    return TaggedImages(X[kept], weight, yes, known).pooled()
+
+
+def require_answers(tags, images, has_text):
+    """Refuse tags that nobody looked for and that have no text."""
+    missing = tags[~images.known.any(axis=0) & ~has_text].tolist()
+    if missing:
+        raise ValueError(
+            f"Nobody looked for the tags {missing}, and they have no text. Say of some images"
+            " whether they have them, or give a text_encoder and a name in class_names."
+        )

@@ -1,0 +1,118 @@
+"""Tags of images as their user gives them: an indicator matrix, a data frame or a list of sets."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import sparse
+from sklearn.utils import assert_all_finite, check_consistent_length
+
+from .array_api import to_numpy
+from .validation import as_labels, is_missing_value, listed, refuse_masked, sorted_labels
+
+FORMS = (
+    "Y must be an indicator matrix (n, K), where 1 is a tag that the image has, 0 one that it has"
+    " not, and -1 or NaN one that nobody looked for, or a list of sets of tags"
+)
+
+
+@dataclass(frozen=True)
+class TagTable:
+    """Answers for `K` tags of `n` images."""
+
+    classes: np.ndarray  # the tags `(K,)`
+    answers: np.ndarray  # `(n, K)`: 1, 0, or NaN where nobody looked
+    is_sets: bool  # then an image has none of the tags that its set lacks
+
+    def for_classes(self, classes):
+        """The answers for other tags."""
+        place = {tag: k for k, tag in enumerate(self.classes.tolist())}
+        absent = np.full(len(self.answers), 0.0 if self.is_sets else np.nan)
+        columns = [
+            self.answers[:, place[tag]] if tag in place else absent for tag in classes.tolist()
+        ]
+        return TagTable(classes, np.column_stack(columns), self.is_sets)
+
+
+def read_tags(Y, n_rows):
+    """The `TagTable` of `n_rows` images. Names of columns are tags in their order, columns of other
+    matrices are numbered, and tags of sets are sorted.
+    """
+    if Y is None:
+        raise ValueError("This classifier requires y to be passed, but the target y is None.")
+    refuse_masked(Y, "Y")
+    if hasattr(Y, "columns"):
+        table = _of_frame(Y)
+    else:
+        Y = Y.toarray() if sparse.issparse(Y) else to_numpy(Y)
+        table = _of_sets(list(Y)) if _is_sets(Y) else _of_matrix(Y)
+    check_consistent_length(np.empty(n_rows), table.answers)
+    return table
+
+
+def _is_sets(Y):
+    """Whether the rows are sets, or lists of text."""
+    if not isinstance(Y, (list, tuple)) and str(getattr(Y, "dtype", "")) != "object":
+        return False
+    return any(
+        isinstance(row, (set, frozenset))
+        or (isinstance(row, (list, tuple)) and any(isinstance(tag, str) for tag in row))
+        for row in Y
+    )
+
+
+def _of_sets(rows):
+    if not all(isinstance(row, (set, frozenset, list, tuple)) for row in rows):
+        wrong = next(row for row in rows if not isinstance(row, (set, frozenset, list, tuple)))
+        raise ValueError(f"Y is a list of sets of tags, but holds {wrong!r:.100}. Write {{...}}.")
+    tags = list(dict.fromkeys(tag for row in rows for tag in row))
+    if not tags:
+        raise ValueError("No image of Y has a tag. Give at least one image with a tag.")
+    classes = sorted_labels([as_labels(tags, "Y")])
+    place = {tag: k for k, tag in enumerate(classes.tolist())}
+    answers = np.zeros((len(rows), len(classes)))
+    for i, row in enumerate(rows):
+        answers[i, [place[tag] for tag in row]] = 1
+    return TagTable(classes, answers, is_sets=True)
+
+
+def _of_frame(Y):
+    names = list(Y.columns)
+    if not names or len(set(names)) < len(names):
+        raise ValueError(
+            "Y has no columns, or two with one name. Give a column for each tag, whose name is that"
+            " of the tag."
+        )
+    columns = [np.asarray(Y[name].to_numpy()) for name in names]
+    answers = np.column_stack([_answers(column) for column in columns])
+    return TagTable(as_labels(names, "the columns of Y"), answers, is_sets=False)
+
+
+def _of_matrix(Y):
+    try:
+        array = np.asarray(Y)
+    except ValueError as error:
+        raise ValueError(f"{FORMS}; its rows have several lengths.") from error
+    if array.ndim != 2 or not array.shape[1]:
+        raise ValueError(
+            f"Unknown label type: {FORMS}; got an array of shape {array.shape}. For one"
+            " label of each image use FewShotClassifier."
+        )
+    return TagTable(np.arange(array.shape[1]), _answers(array), is_sets=False)
+
+
+def _answers(array):
+    """1, 0 and NaN, from what a user gives."""
+    if array.dtype.kind == "O":
+        unknown = np.vectorize(is_missing_value, otypes=[bool])(array)
+        array = np.where(unknown, np.nan, array)
+    try:
+        answers = array.astype(np.float64)
+    except (TypeError, ValueError) as error:
+        wrong = array.ravel()[:1].tolist()[0]
+        raise ValueError(f"{FORMS}; it holds {wrong!r:.100}.") from error
+    assert_all_finite(answers, allow_nan=True, input_name="Y")
+    answers = np.where(answers == -1, np.nan, answers)
+    wrong = np.unique(answers[~np.isnan(answers) & ~np.isin(answers, [0, 1])])
+    if len(wrong):
+        raise ValueError(f"Unknown label type: {FORMS}; it holds {listed(wrong.tolist())}.")
+    return answers
