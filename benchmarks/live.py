@@ -183,7 +183,7 @@ def measure(args):
     large = [{"number": number} for number in range(args.pictures - args.large, args.pictures)]
     half = len(large) // 2
     times[f"thumbnails of {half}"].append(both_timed(person.look, large[:half])[0])
-    person.act("done")
+    person.act("end")
     person.thread.join()
     folder.answer(args.answers, "earlier.jsonl")
     time_of, (job, said, answers) = both_timed(folder.said, "earlier.jsonl")

@@ -38,8 +38,8 @@ class PictureEvent:
 
 @dataclass(frozen=True)
 class Event:
-    """What a person did. `who` is a name, and `tab` the window. A page was on the screen for so
-    many `seconds`. The other fields are those of a kind.
+    """What a person did. `who` is a name, and `tab` the window, of a `run` that began after so many
+    events. A page was on the screen for so many `seconds`. The other fields are those of a kind.
     """
 
     kind: str
@@ -47,6 +47,7 @@ class Event:
     when: str = ""
     who: str = ""
     tab: str = ""
+    run: int = 0
     pictures: tuple[PictureEvent, ...] = ()
     names: tuple[str, ...] = ()
     into: str = ""
@@ -137,7 +138,7 @@ KINDS = {
 ANSWERS = ("say", "page")
 CARDS = ("kept", "dropped", "joined")
 _TYPES = {
-    **dict.fromkeys(("id", "of", "size", "changed", "n_columns"), int),
+    **dict.fromkeys(("id", "run", "of", "size", "changed", "n_columns"), int),
     **dict.fromkeys(("pictures", "names", "likely"), list),
     **dict.fromkeys(("taught", "along"), bool),
     "seconds": float,

@@ -80,7 +80,9 @@ class Said:
     check : Check or None
         The last check.
     opinions : dict of dict
-        What each person said of a picture.
+        What each person said of a picture: by name, or else by tab.
+    runs : dict
+        Tabs of persons without a name, and in which run they were.
     rounds : int
         The complete rounds of answers.
     n_in_round : int
@@ -97,6 +99,7 @@ class Said:
     skipped: dict[str, bool] = field(default_factory=dict)
     check: Check | None = None
     opinions: dict[str, dict[str, str]] = field(default_factory=dict)
+    runs: dict[str, int] = field(default_factory=dict)
     rounds: int = 0
     n_in_round: int = 0
     attention: Attention = field(default_factory=Attention)
@@ -113,6 +116,7 @@ class Said:
             seen=dict(self.seen),
             skipped=dict(self.skipped),
             opinions={real: dict(said) for real, said in self.opinions.items()},
+            runs=dict(self.runs),
             attention=self.attention.copy(),
             cards=dict(self.cards),
         )
@@ -211,7 +215,21 @@ class Said:
         self.answers[real] = answer
         self.seen[real] = True
         self.skipped.pop(real, None)
-        self.opinions.setdefault(real, {})[person_of(event)] = label
+        self._take_opinion(event, real, label)
+
+    def _take_opinion(self, event, real, label):
+        opinions = self.opinions.setdefault(real, {})
+        if not event.who:
+            self.runs[event.tab] = event.run
+            # As far as one knows, the same person before the program was begun again.
+            for other in [*opinions]:
+                if self.runs.get(other, event.run) != event.run:
+                    del opinions[other]
+        opinions[person_of(event)] = label
+
+    def name_of(self, person):
+        """The name of a person, empty without one."""
+        return "" if person in self.runs else person
 
     def _count(self, event):
         self.n_in_round += 1

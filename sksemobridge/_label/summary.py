@@ -10,9 +10,12 @@ from .said import OTHERS_AMONG_THEM
 from .user_tables import puzzling_names
 
 
-def _opinions(said):
+def _opinions(said, opinions):
     """What each person said."""
-    return ", ".join(f"{who}: {label or NONE_OF_THESE}" for who, label in said.items())
+    return ", ".join(
+        f"{said.name_of(who) or 'somebody'}: {label or NONE_OF_THESE}"
+        for who, label in opinions.items()
+    )
 
 
 def burst_lines(labels):
@@ -52,8 +55,8 @@ def summary(job, labels, evidence):
     if disputed := labels.said.disputed():
         answers = labels.said.answers
         named = [
-            f"{answers[real].path} ({_opinions(said)})"
-            for real, said in disputed.items()
+            f"{answers[real].path} ({_opinions(labels.said, opinions)})"
+            for real, opinions in disputed.items()
             if real in answers
         ]
         lines.append(f"Different answers ({len(named)}), the last counts: {listed(named)}")

@@ -81,7 +81,11 @@ class Gallery:
                 if real in session.files.numbers
             }
             items = self.items(session.strips.first_of_each(found))
-            return {"disputed": [item | {"said": _spelt(found[item["number"]])} for item in items]}
+            return {
+                "disputed": [
+                    item | {"said": _spelt(session.said, found[item["number"]])} for item in items
+                ]
+            }
 
     def _labels(self):
         """The label of each picture: what was said, that of a shot, or what is predicted."""
@@ -131,9 +135,9 @@ class Gallery:
         self._accuracy, self._is_measuring = accuracy, False
 
 
-def _spelt(opinions):
+def _spelt(said, opinions):
     """Who said what. A class that was dropped is none."""
-    return [[plain(who), plain(label or "")] for who, label in opinions.items()]
+    return [[plain(said.name_of(who)), plain(label or "")] for who, label in opinions.items()]
 
 
 def held_out_accuracy(labels):

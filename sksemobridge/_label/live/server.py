@@ -60,7 +60,7 @@ POLICY = "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancesto
 
 
 def serve(session, write, title, say, outputs=None):
-    """Serve the page of a `Session` until the person is done or Ctrl-C, and return what `write`
+    """Serve the page of a `Session` until a person ends it, or Ctrl-C, and return what `write`
     gives.
 
     `write` is for `Session.done`. It returns the exit status and sentences for the person.
@@ -72,7 +72,7 @@ def serve(session, write, title, say, outputs=None):
         listening.listen()
         address = f"http://{MACHINE}:{listening.getsockname()[1]}/?secret="
         say(f"The page: {address}{live.secret}")
-        say("Ctrl-C ends it and writes the files, as its last button does.")
+        say("Ctrl-C writes the files and ends it, as “End” does in the page.")
         # Programs of other users may see the arguments of a browser: this secret is good for one
         # visit.
         threading.Thread(target=_open, args=[address + live.once], daemon=True).start()
@@ -82,7 +82,7 @@ def serve(session, write, title, say, outputs=None):
         finally:
             session.learner.end()
     if live.finished is None:
-        live.finished = session.done(write)
+        live.finished = session.done(write, ends=True)
     return live.finished
 
 
@@ -113,7 +113,7 @@ class _LivePage:
     def __init__(self, session, write, title, outputs, say):
         self.session, self.write, self.title = session, write, plain(title)
         self.outputs, self.say = outputs, say
-        # When each tab asked last, and what those that ask after Ctrl-C are told.
+        # When each tab asked last, and what those that ask after the end are told.
         self.asked, self.ended = {}, None
         self.state = PageState(session)
         self.gallery = Gallery(session, self.state.items)
@@ -152,6 +152,7 @@ class _LivePage:
             "disputed": (self.gallery.disputed, (), {}),
             "suggest": (self.suggestions.suggest, ("n_names",), {}),
             "done": (self.done, (), {}),
+            "end": (self.end, (), {}),
         }
         routes = [Route("/", self.page), Route("/picture/{number}", self.picture)]
         routes.append(Route("/static/{name}", self.static))
@@ -256,7 +257,8 @@ class _LivePage:
             return _json({"failed": str(error)}, 409)
         except OSError as error:
             return _json({"failed": f"Not saved: {error.strerror or error}"}, 507)
-        answer = {"notes": [], "title": self.title} | state | more
+        others = sum(self.is_open(other) for other in list(self.asked) if other != tab)
+        answer = {"notes": [], "title": self.title, "others": others} | state | more
         if self.ended is not None:
             answer["ended"] = self.ended
             self.asked.pop(tab, None)
@@ -313,29 +315,50 @@ class _LivePage:
 
     def finish(self):
         try:
-            self.finished = self.session.done(self.write)
-            self.ended = {"written": self.finished[1], "files": linked_files(self.outputs)}
-            end = time.monotonic() + FAREWELL
-            # Those that are open.
-            for tab, at in list(self.asked.items()):
-                if at < end - 2 * FAREWELL:
-                    self.asked.pop(tab, None)
-            while self.asked and time.monotonic() < end:
-                time.sleep(0.05)
+            self.write_all(ends=True)
+            self.say_farewell()
         # `serve` writes again, and raises what is wrong.
         except Exception:
             self.finished = None
         finally:
             self.server.should_exit = True
 
+    def write_all(self, ends):
+        """Write the files, and give what a page says of them."""
+        finished = self.session.done(self.write, ends)
+        told = {"written": finished[1], "files": linked_files(self.outputs)}
+        if ends:
+            self.finished, self.ended = finished, told
+        return told
+
+    def say_farewell(self):
+        """Wait until the pages that are open have heard of the end, and end."""
+        end = time.monotonic() + FAREWELL
+        for tab in [tab for tab in self.asked if not self.is_open(tab)]:
+            self.asked.pop(tab, None)
+        while self.asked and time.monotonic() < end:
+            time.sleep(0.05)
+        self.server.should_exit = True
+
+    def is_open(self, tab):
+        """Whether a page has asked not long ago."""
+        return self.asked.get(tab, -np.inf) > time.monotonic() - FAREWELL
+
     def done(self, tab, who):
+        return self.write_for(tab, ends=False)
+
+    def end(self, tab, who):
+        told = self.write_for(tab, ends=True)
+        self.asked.pop(tab, None)
+        threading.Thread(target=self.say_farewell, daemon=True).start()
+        return told
+
+    def write_for(self, tab, ends):
         try:
-            self.finished = self.session.done(self.write)
+            return self.write_all(ends)
         # The page stays.
         except UsageError as error:
             raise Refused(str(error)) from error
-        self.server.should_exit = True
-        return {"written": self.finished[1], "files": linked_files(self.outputs)}
 
 
 def _json(data, status=200):

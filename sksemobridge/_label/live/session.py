@@ -57,7 +57,7 @@ class Session:
     said : Said
         What is said now. It is never changed, but replaced.
     is_done : bool
-        Whether the files are written, or are being written.
+        Whether the files are being written, or the session has ended.
     """
 
     def __init__(self, job, said, answers_file):
@@ -133,7 +133,7 @@ class Session:
             return {
                 "said": len(marks),
                 "n_pictures": len(parts),
-                "notes": notes,
+                "notes": [*dict.fromkeys(notes)],
                 "n_planted": len(planted),
                 "n_missed": n_missed,
                 "again": again if n_missed else (),
@@ -448,8 +448,8 @@ class Session:
 
     def _append(self, kind, tab, who, **values):
         if self.is_done:
-            raise Refused("The files are being written. To go on, run the same command again.")
-        event = self.answers_file.append(kind, tab=tab, who=who, **values)
+            raise Refused("The files are being written. Say it again in a moment.")
+        event = self.answers_file.append(kind, tab=tab, who=who, run=self.n_before, **values)
         if kind == "undo":
             given = self.job.given
             self.said = fold(self.answers_file.events, self._find, given.classes, given.corrections)
@@ -458,24 +458,27 @@ class Session:
         self.learner.tell(self.said)
         return event
 
-    def done(self, write):
+    def done(self, write, ends=False):
         """Write the files by all that was said: the value of `write`, a function of job, labels and
-        what was said. Who asks a second time gets the same. After an error, the session goes on.
+        what was said. If nothing was said since, they are not written again. Then the session goes
+        on, unless it `ends`; also after an error.
         """
         with self._writing:
-            if self._written is None:
-                # An answer that was confirmed is in the files, and a later one is refused.
-                with self.lock:
-                    self.is_done = True
-                try:
+            # An answer that was confirmed is in the files, and a later one is refused.
+            with self.lock:
+                self.is_done = True
+            try:
+                if self._written is None or self._written[0] != len(self.answers_file.events):
                     if not self.job.known_classes(self.said):
                         raise UsageError("no class was named yet, so there is nothing to write")
                     labels = self.learner.learn_all(self.said)
-                    self._written = write(self.job, labels, self.said)
-                except BaseException:
-                    self.is_done = False
-                    raise
-            return self._written
+                    value = write(self.job, labels, self.said)
+                    self._written = len(self.answers_file.events), value
+            except BaseException:
+                self.is_done = False
+                raise
+            self.is_done = ends
+            return self._written[1]
 
 
 def in_words(event):

@@ -22,15 +22,20 @@ def live(tmp_path, monkeypatch):
         monkeypatch.delenv(name, raising=False)
     pages = []
 
+    def close_all():
+        # No page in the browser needs to hear of it.
+        with monkeypatch.context() as patch:
+            patch.setattr("sksemobridge._label.live.server.FAREWELL", 0)
+            for page in pages:
+                page.close()
+
     def start(**params):
-        for page in pages:
-            page.close()
+        close_all()
         pages.append(Live(**params))
         return pages[-1]
 
     yield start
-    for page in pages:
-        page.close()
+    close_all()
 
 
 @pytest.fixture(scope="session")

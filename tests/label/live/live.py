@@ -159,7 +159,7 @@ class Live(Asks):
             if not self.session.classes():
                 # Without a class there is nothing to write.
                 self.act("add", names=["bird"])
-            self.act("done")
+            self.act("end")
         self.thread.join(60)
         assert not self.thread.is_alive()
         self.answers.end()

@@ -12,6 +12,17 @@ def test_done_links_the_files_and_says_what_is_next(person):
     opened.click("#done")
     wait_until(lambda: "Done: the files are written" in opened.text("finish"))
     assert "What next?" in opened.text("finish")
+    # It goes on.
+    opened.click_text("Back to the pictures")
+    wait_until(lambda: opened.view == "ask")
+    opened.press("1")
+    assert len(opened.page.labels()) == 2
+    opened.click("#done")
+    wait_until(lambda: opened.all("#end"))
+    # Until somebody ends it, for all.
+    opened.click("#end")
+    opened.page.thread.join(60)
+    wait_until(lambda: "the program has ended" in opened.text("finish"))
     assert opened.all("#done") == []
     assert opened.browser.errors == []
 
@@ -67,8 +78,10 @@ def test_what_is_not_saved_is_said_and_asked_again(person, monkeypatch):
     assert opened.page.labels().keys() == {number}
 
 
-def test_a_program_that_has_ended_is_said(person):
+def test_a_program_that_has_ended_is_said(person, monkeypatch):
     opened = person("ask")
+    # It ends without a farewell.
+    monkeypatch.setattr("sksemobridge._label.live.server.FAREWELL", 0)
     opened.page.close()
     opened.browser.press("1")
     wait_until(lambda: "The program does not answer" in opened.text("alert"))

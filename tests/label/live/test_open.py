@@ -116,7 +116,7 @@ def test_a_program_that_is_killed_goes_on_and_after_ctrl_c_its_page_is_told_of_t
 def test_the_same_command_goes_on_with_the_files_that_it_wrote(program, label):
     page = program()
     label_all(page)
-    page.act("done")
+    page.act("end")
     assert page.process.wait(120) == 1
     page = program()
     page.act("say", number=0, label="fruit")
@@ -132,6 +132,20 @@ def test_the_same_command_goes_on_with_the_files_that_it_wrote(program, label):
     assert "--out: 'labels.csv' exists, and nothing is overwritten" in said
 
 
+def test_done_writes_and_goes_on(program):
+    page = program()
+    label_all(page)
+    assert page.act("done")[0] == 200
+    assert rows_of("labels.csv")[0]["label"] == "bird"
+    page.act("say", number=0, label="fruit")
+    assert page.act("done")[0] == 200
+    assert rows_of("labels.csv")[0]["label"] == "fruit"
+    assert Path("sorted/fruit/bird.png").exists()
+    assert not Path("sorted/bird/bird.png").exists()
+    page.stop(signal.SIGINT)
+    assert page.process.returncode == 1
+
+
 def test_a_file_that_came_meanwhile_is_not_overwritten(program):
     page = program()
     label_all(page)
@@ -143,7 +157,7 @@ def test_a_file_that_came_meanwhile_is_not_overwritten(program):
     )
     assert Path("labels.csv").read_text() == "mine"
     os.remove("labels.csv")
-    assert page.act("done")[0] == 200
+    assert page.act("end")[0] == 200
     assert page.process.wait(60) == 1
 
 

@@ -49,7 +49,7 @@ def test_a_wrong_secret_opens_nothing(live):
 def test_nobody_without_the_secret_does_anything(live):
     page = live()
     data = {"tab": "a", "number": 0, "label": "bird", "begin": True}
-    for action in ("state", "say", "page", "undo", "skip", "check", "add", "drop", "done"):
+    for action in ("state", "say", "page", "undo", "skip", "check", "add", "drop", "done", "end"):
         for headers in (
             {"Cookie": ""},
             {"Origin": "http://evil.example"},
@@ -209,7 +209,7 @@ def test_a_body_that_never_comes_keeps_nobody_waiting(live, monkeypatch):
     with socket.create_connection(("127.0.0.1", page.port)) as connection:
         connection.sendall(head.encode())
         page.act("state")
-        assert page.act("done")[0] == 200
+        assert page.act("end")[0] == 200
         page.thread.join(60)
         assert not page.thread.is_alive()
 

@@ -408,15 +408,57 @@ def test_a_check_among_the_seen_asks_for_their_labels_again(live):
     assert page.act("check", begin=True, among="all")[0] == 409
 
 
-def test_done_writes_what_the_session_knows_and_what_comes_later_is_refused(live):
+def test_done_writes_what_the_session_knows_and_it_goes_on(live):
     written = []
     page = live()
     page.write = lambda job, labels, said: (written.append(said.labels()), (0, ["written"]))[1]
     label_birds(page, range(2))
     assert page.act("done")[1]["written"] == ["written"]
-    assert [*written[0].values()] == ["bird", "bird"]
+    # With nothing said since, nothing is written again.
+    page.act("done")
+    assert [[*labels.values()] for labels in written] == [["bird", "bird"]]
+    page.act("say", number=2, label="clock")
+    page.act("done")
+    assert [*written[1].values()] == ["bird", "bird", "clock"]
+    page.act("end")
+    page.thread.join(60)
+    assert len(written) == 2
     with pytest.raises(ValueError, match="The files are being written"):
         page.session.say("a", "", 3, "bird")
+
+
+def test_the_end_of_one_page_is_told_to_the_others(live):
+    page = live()
+    assert page.state(tab="a")["others"] == 0
+    assert page.state(tab="b")["others"] == 1
+    page.act("done", tab="a")
+    assert "ended" not in page.state(tab="b")
+    assert page.act("end", tab="a")[1]["written"] == ["0 labels are written."]
+    assert page.state(tab="b")["ended"]["written"] == ["0 labels are written."]
+    page.thread.join(60)
+    assert not page.thread.is_alive()
+
+
+def test_after_a_restart_own_corrections_are_no_disagreement(live):
+    page = live()
+    for number in (0, 1, 2):
+        page.act("say", tab="first", number=number, label="bird", who="Anna" if number else "")
+    page.act("say", tab="other", number=1, label="clock")
+    page = live()
+    for number in (0, 1):
+        page.act("say", tab="second", number=number, label="fruit")
+    page.act("say", tab="second", number=2, label="bird", who="Anna")
+    ((_, said),) = page.session.said.disputed().items()
+    assert said == {"Anna": "bird", "second": "fruit"}
+    # A tab is no name.
+    (item,) = page.act("disputed")[1]["disputed"]
+    assert item["said"] == [["Anna", "bird"], ["", "fruit"]]
+
+
+def test_another_spelling_is_said_once(live):
+    page = live()
+    pictures = [{"number": n, "shown": "bird", "label": "BIRD"} for n in range(6)]
+    assert page.act("page", pictures=pictures)[1]["notes"] == ["“BIRD” is “bird”."]
 
 
 def test_an_answer_during_done_is_refused_and_who_asks_twice_gets_the_same(live):

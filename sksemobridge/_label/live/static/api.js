@@ -3,7 +3,7 @@
 // Milliseconds after which an answer is no longer waited for, unless it takes long by itself.
 const PATIENCE = 20000;
 // To write files takes long, and so do the first suggestions of a model.
-const SLOW = ["done", "suggest"];
+const SLOW = ["done", "end", "suggest"];
 // Milliseconds between attempts when the program does not answer.
 const AGAIN = 500;
 // Attempts at what may be asked twice.
@@ -14,9 +14,10 @@ const HARMLESS = ["state", "look", "look_at_class", "overview", "suggest", "disp
 // Of this tab, also when it is loaded again.
 export const tab = (sessionStorage.tab ??= `${Date.now()}-${Math.random()}`.slice(0, 50));
 
+// The person of this tab: others may have other tabs of this browser.
 export const who = {
-  get name() { return localStorage.who ?? ""; },
-  set name(text) { localStorage.who = text.trim().slice(0, 50); },
+  get name() { return sessionStorage.who ?? ""; },
+  set name(text) { sessionStorage.who = text.trim().slice(0, 50); },
 };
 
 // Why a request was not done. `is_lost` if nobody answered.

@@ -1,5 +1,5 @@
-// Done: what people disagree about, the files, and what to do next.
-import { by_id, button, count, element, label_of, plural, quoted, thumb } from "./dom.js";
+// Done: what people disagree about, the files, and what to do next; and the end of the program.
+import { by_id, button, count, element, label_of, plural, quoted, sure, thumb } from "./dom.js";
 import { Chooser } from "./labels.js";
 import { act, end, has_bursts, now, see, tile_noun } from "./state.js";
 
@@ -63,27 +63,42 @@ async function write() {
     `${plural(state.labelled, has_bursts() ? "burst" : "label")} by you, `
       + `${plural(left, tile_noun())} that nobody saw.`)], []);
   const answer = await act("done");
-  if (answer) return show_end(answer);
+  if (answer) return show_files(answer);
   // Why stands above.
   show("The files were not written",
     [element("p", {}, `Nothing is lost: each answer is kept in ${state.answers}.`)],
     [button("Try again", write, { class: "main" }), back()]);
 }
 
-// The end, also after Ctrl-C.
-export function show_end({ written, files = [], next }) {
-  if (now.ended) return;
-  end();
+function show_files({ written, files = [], next }) {
   const links = files.map(file_link);
-  show("Done: the files are written", [
+  show(now.ended ? "Done: the files are written, and the program has ended"
+    : "Done: the files are written", [
     element("ul", { id: "files" }, ...links),
     element("h3", {}, "What next?"),
     element("p", {}, next ?? next_step(files)),
-    element("p", { class: "soft" }, "To go on later, run the same command again: it knows your "
-      + "answers, and asks for new pictures only. You may close this page."),
+    element("p", { class: "soft" }, now.ended
+      ? "To go on later, run the same command again: it knows your answers, and asks for new "
+        + "pictures only. You may close this page."
+      : "You can go on, and write the files again. “End” ends the program, as Ctrl-C does."),
     element("h3", {}, "What the program says"),
     element("ul", { class: "soft lines" }, ...written.map((line) => element("li", {}, line))),
-  ], []);
+  ], now.ended ? [] : [back(), button("End", end_program, { id: "end" })]);
+}
+
+async function end_program() {
+  const { others } = now.state;
+  const are = others === 1 ? "Another page is" : `${count(others)} other pages are`;
+  if (others && !await sure(`${are} open. End the program for all?`, "End it")) return;
+  const answer = await act("end");
+  if (answer) show_end(answer);
+}
+
+// The end, also after Ctrl-C, or by another page.
+export function show_end(answer) {
+  if (now.ended) return;
+  end();
+  show_files(answer);
 }
 
 const WHAT = {
@@ -93,7 +108,7 @@ const WHAT = {
   folder: "copies of the pictures, a folder for each label",
 };
 
-// The program has ended, so the page itself holds what it links.
+// The program may have ended, so the page itself holds what it links.
 function file_link({ what, path, name, media, content }) {
   const about = element("span", { class: "soft" }, WHAT[what] ?? "");
   const where = element("span", { class: "path" }, path);
