@@ -22,6 +22,7 @@ from .._strangers import weighted_stranger_proba
 from .._utils.array_api import l2_normalize
 from .._utils.validation import as_words
 from .._zero_shot import ZeroShotClassifier
+from .drawings import are_icons
 from .embeddings_file import TextsOfFile
 from .folder_table import has_label, proba_with_none, table_rows
 from .picture_bursts import groups_of
@@ -59,7 +60,8 @@ class FolderLabels:
     `embeddings (n, D)` and `real` paths. `shots` are those after the answers, and `shot_groups` the
     numbers of those that show the same, or None. `said` is what persons said. The rows `taught_by`
     have no label, and were learnt from. `strangers (n,)` are the probabilities that the pictures
-    show none of the classes, and `groups (n,)` the numbers of their bursts, or None.
+    show none of the classes, and `groups (n,)` the numbers of their bursts, or None. Of pictures
+    that are not `is_known_kind` to the model, there is no estimate.
     """
 
     pipeline: Pipeline
@@ -75,6 +77,7 @@ class FolderLabels:
     taught_by: Any = ()
     strangers: Any = 0.0
     groups: Any = None
+    is_known_kind: bool = True
 
     @property
     def classifier(self):
@@ -127,7 +130,7 @@ class FolderLabels:
         of the classes. A burst counts once. `evidence` are further arguments of `share_right`.
         """
         rest = np.flatnonzero(self.is_predicted())
-        if not len(rest) or self.said.has_none():
+        if not len(rest) or self.said.has_none() or not self.is_known_kind:
             return None
         if self.groups is not None:
             rest = rest[first_of_each(self.groups[rest])]
@@ -286,7 +289,13 @@ class FolderJob:
             taught_by=taught_by,
             strangers=strangers,
             groups=self.groups,
+            is_known_kind=self.is_known_kind,
         )
+
+    @cached_property
+    def is_known_kind(self):
+        """Whether the pictures are of a kind that the model knows: mini knows drawn icons only."""
+        return "mini" not in model_names(self.pipeline) or are_icons(self.paths)
 
     def _weights_of_none(self, said, rows):
         """What each picture that is none of the classes counts as an example `(k,)`. Those of one

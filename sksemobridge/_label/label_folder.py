@@ -40,6 +40,7 @@ class LabelledFolder:
         The share of the predicted labels that is right, with an interval that holds it nine times
         out of ten: `estimate`, `low` and `high`. None if no label is predicted, or if a picture is
         of none of the classes: probabilities say nothing of how many others are.
+        None, too, of photographs with `"mini"`, which does not know them.
     """
 
     table: Any

@@ -9,6 +9,8 @@ from .picture_bursts import count_bursts
 from .said import OTHERS_AMONG_THEM
 from .user_tables import puzzling_names
 
+NO_ICONS = "How many labels are right is not estimated: these are no drawn icons."
+
 
 def _opinions(said, opinions):
     """What each person said."""
@@ -48,6 +50,8 @@ def summary(job, labels, evidence):
             f"Of the {rest.sum()} predicted labels{of}, {about}, if every image is of these"
             " classes."
         )
+    elif not job.is_known_kind:
+        lines.append(NO_ICONS)
     texts = [name for name in names if name is not None] if has_text else []
     if puzzling := puzzling_names(texts, model_names(job.pipeline)):
         known = f"Note: Names that the model may not know ({len(puzzling)}): {listed(puzzling)}."

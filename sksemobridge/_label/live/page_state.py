@@ -9,6 +9,7 @@ from ..._share_right import MOST_ESTIMATED, share_right
 from ..._utils.rows import evenly_spaced
 from ..events import ANSWERS
 from ..folder_table import plain
+from ..summary import NO_ICONS
 from .session import in_words
 
 # Pictures that the page may show next or again.
@@ -48,7 +49,7 @@ class PageState:
                 "rest": self._rest(view, is_open),
                 "labels_right": said.labels_right(),
                 "may_stop": said.may_stop(),
-                "why_unsure": said.why_unsure(),
+                "why_unsure": said.why_unsure() if session.job.is_known_kind else NO_ICONS,
                 "strangers": int((is_open & ~view.has_class[:n]).sum()),
                 "classes": [plain(label) for label in session.classes()],
                 "cards": [
