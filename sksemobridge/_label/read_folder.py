@@ -30,16 +30,21 @@ from .user_tables import as_class, read_classes, read_names
 LABELS_WITHOUT_TEXT = 3
 
 
-def read_given(options, answers=None, *, progress=False):
-    """`Given` and `Said`, from options and from `Answers`. A `UsageError` says what is wrong,
-    before a model is loaded.
-    """
+def photo_files(options, answers=None):
+    """The files in PHOTOS."""
     with naming("PHOTOS", ValueError):
         files = list_files(options.photos)
     # Those of an earlier run are not of the user.
     outputs = (options.out, options.report, options.save, answers and answers.path)
     written = {os.path.realpath(path) for path in outputs if path}
-    files = [path for path, real in real_paths(files).items() if real not in written]
+    return [path for path, real in real_paths(files).items() if real not in written]
+
+
+def read_given(options, answers=None, *, progress=False):
+    """`Given` and `Said`, from options and from `Answers`. A `UsageError` says what is wrong,
+    before a model is loaded.
+    """
+    files = photo_files(options, answers)
     paths, labels, names = ([], [], []) if options.shots is None else _read_shots(options.shots)
     if options.classes is not None:
         names += read_classes(options.classes)

@@ -19,6 +19,7 @@ from .read_folder import (
     folder_job,
     folder_pipeline,
     keep_corrections,
+    photo_files,
     pipeline_of_embeddings,
     read_given,
 )
@@ -56,11 +57,16 @@ def run(options):
             keep_corrections(options, answers, job.given, said)
             return write_files(options, answers, labels, summary(job, labels, said.evidence()))
     with answers:
+        from .live.arrivals import Arrivals
         from .live.server import serve
         from .live.session import Session
 
         job, said = _job(options, answers)
-        session = Session(job, keep_corrections(options, answers, job.given, said), answers)
+        arrivals = Arrivals(
+            lambda: photo_files(options, answers), lambda job: _job_anew(options, answers, job)
+        )
+        said = keep_corrections(options, answers, job.given, said)
+        session = Session(job, said, answers, arrivals)
 
         def write(job, labels, said):
             return write_files(options, answers, labels, summary(job, labels, said.evidence()))
@@ -83,6 +89,13 @@ def _job(options, answers):
         check_file("embeddings", options.embeddings)
         pipeline = pipeline_of_embeddings(options)
     return folder_job(options, given, said, pipeline, progress=True), said
+
+
+def _job_anew(options, answers, job):
+    """The job with the pictures that are there now. Corrections were read already."""
+    given, said = read_given(replace(options, corrections=None), answers, progress=True)
+    given = replace(given, corrections=job.given.corrections)
+    return folder_job(options, given, said, job.pipeline, progress=True)
 
 
 def _with_table(options):

@@ -121,9 +121,9 @@ class Gallery:
 
     def _measure(self, view):
         """Begin to measure the accuracy on held-out shots after a new learning."""
-        if self._is_measuring or self._accuracy_of == view.learnt:
+        if self._is_measuring or self._accuracy_of is view:
             return
-        self._is_measuring, self._accuracy_of = True, view.learnt
+        self._is_measuring, self._accuracy_of = True, view
         threading.Thread(target=self._measure_now, args=[view.labels], daemon=True).start()
 
     def _measure_now(self, labels):

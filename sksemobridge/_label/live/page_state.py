@@ -38,6 +38,8 @@ class PageState:
             n, is_open, strips = files.n_photos, session.are_open(), session.strips
             return {
                 "changes": len(events),
+                "generation": session.generation,
+                "arrived": 0 if session.arrivals is None else session.arrivals.count(),
                 "learnt": view.learnt,
                 "learning": learner.is_learning,
                 "problem": learner.problem,
@@ -119,7 +121,8 @@ class PageState:
         none.
         """
         session = self.session
-        now = view.learnt, len(session.answers_file.events), len(session.files.unread)
+        n_events, n_unread = len(session.answers_file.events), len(session.files.unread)
+        now = session.generation, view.learnt, n_events, n_unread
         if self._share_of != now:
             rest = np.flatnonzero(is_open & view.has_class[: len(is_open)]).tolist()
             rest = np.array(session.strips.first_of_each(rest), dtype=int)

@@ -1,6 +1,7 @@
 """The live page: a server for this machine only, which knows a person by a secret."""
 
 import asyncio
+import functools
 import json
 import os
 import re
@@ -12,6 +13,7 @@ import threading
 import time
 import traceback
 import webbrowser
+from contextlib import nullcontext
 from importlib.resources import files
 
 import numpy as np
@@ -57,6 +59,11 @@ PARTS = files(__package__) / "static"
 KINDS = {"js": "text/javascript", "css": "text/css", "svg": "image/svg+xml"}
 STATIC = {part.name: part for part in PARTS.iterdir() if part.name.rpartition(".")[2] in KINDS}
 POLICY = "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+
+
+# Actions that pictures are named to, by their numbers, and actions that none are.
+NUMBERED = ("say", "page", "skip", "card", "undo")
+UNNUMBERED = ("state", "read_new", "done", "end")
 
 
 def serve(session, write, title, say, outputs=None):
@@ -153,6 +160,7 @@ class _LivePage:
             "suggest": (self.suggestions.suggest, ("n_names",), {}),
             "done": (self.done, (), {}),
             "end": (self.end, (), {}),
+            "read_new": (self.read_new, (), {}),
         }
         routes = [Route("/", self.page), Route("/picture/{number}", self.picture)]
         routes.append(Route("/static/{name}", self.static))
@@ -226,6 +234,9 @@ class _LivePage:
     async def picture(self, request):
         is_small = "small" in request.query_params
         try:
+            generation = request.query_params.get("g", str(self.session.generation))
+            if generation != str(self.session.generation):
+                raise Refused("This was the number of another picture.")
             number = self.session.as_number(request.path_params["number"])
             content = await run_in_threadpool(self.session.files.jpeg, number, is_small)
         except (Refused, ImageReadError) as error:
@@ -245,13 +256,15 @@ class _LivePage:
         """Do what a person did. The answer is the state afterwards, or what went wrong."""
         try:
             data = await asyncio.wait_for(request.body(), REQUEST_PATIENCE)
-            action, tab, who, since, values = self.read(request.path_params["action"], data)
+            name = request.path_params["action"]
+            action, tab, who, since, generation, values = self.read(name, data)
         except TimeoutError:
             return _json({"failed": f"Nothing came for {REQUEST_PATIENCE} seconds."}, 408)
         except (LookupError, TypeError, ValueError, RecursionError):
             return _json({"failed": "The request does not fit."}, 400)
         try:
-            more = await run_in_threadpool(action, tab, who, **values) or {}
+            action = functools.partial(action, tab, who, **values)
+            more = await run_in_threadpool(self.run, name, action, generation) or {}
             state = await run_in_threadpool(self.state.of, tab, since)
         except (Refused, ImageReadError) as error:
             return _json({"failed": str(error)}, 409)
@@ -266,15 +279,23 @@ class _LivePage:
             self.asked[tab] = time.monotonic()
         return _json(answer)
 
+    def run(self, name, action, generation):
+        """Do it, if the page has the numbers of pictures that are now."""
+        with self.session.lock if name in NUMBERED else nullcontext():
+            if name not in UNNUMBERED:
+                self.session.check_generation(generation)
+            return action()
+
     def read(self, action, body):
-        """The function of a request, its tab, person, and number of known changes, and the
-        function's other values. An error if the request does not fit.
+        """The function of a request, its tab, person, number of known changes, and generation, and
+        the function's other values. An error if the request does not fit.
         """
         function, needs, may = self.actions[action]
         data = json.loads(body)
         tab, who, since = data["tab"], data.get("who", ""), data.get("since")
         is_text = all(isinstance(text, str) and len(text) <= 50 for text in (tab, who))
-        if not is_text or type(since) not in (int, type(None)):
+        generation = data.get("generation")
+        if not is_text or not all(type(n) in (int, type(None)) for n in (since, generation)):
             raise TypeError
         values = {name: data[name] for name in needs}
         values |= {name: data.get(name, may[name]) for name in may}
@@ -282,7 +303,7 @@ class _LivePage:
             raise TypeError
         if not all(isinstance(values.get(key, []), list) for key in ("without", "of")):
             raise TypeError
-        return function, tab, who, since, values
+        return function, tab, who, since, generation, values
 
     def undo(self, tab, who):
         undone = self.session.undo(tab, who)["undone"]
@@ -343,6 +364,12 @@ class _LivePage:
     def is_open(self, tab):
         """Whether a page has asked not long ago."""
         return self.asked.get(tab, -np.inf) > time.monotonic() - FAREWELL
+
+    def read_new(self, tab, who):
+        try:
+            self.session.read_new(tab, who)
+        except UsageError as error:
+            raise Refused(str(error)) from error
 
     def done(self, tab, who):
         return self.write_for(tab, ends=False)

@@ -46,8 +46,8 @@ class Refused(ValueError):
 class Session:
     """A folder that persons label. Methods may be called from several threads.
 
-    `job` is a `FolderJob`, `said` what was said before, and `answers_file` the `Answers` that were
-    begun.
+    `job` is a `FolderJob`, `said` what was said before, `answers_file` the `Answers` that were
+    begun, and `arrivals` counts and reads new pictures (None: none are).
 
     Attributes
     ----------
@@ -56,23 +56,58 @@ class Session:
     learner : Learner
     said : Said
         What is said now. It is never changed, but replaced.
+    generation : int
+        How often new pictures were read: then pictures have other numbers.
     is_done : bool
         Whether the files are being written, or the session has ended.
     """
 
-    def __init__(self, job, said, answers_file):
-        self.job, self.said, self.answers_file = job, said, answers_file
-        self.files = PictureFiles(job)
-        if not self.files.n_photos:
-            raise UsageError("--open: no image in PHOTOS can be read, so there is nothing to label")
-        self.strips = Strips(self)
+    def __init__(self, job, said, answers_file, arrivals=None):
+        self.answers_file, self.arrivals, self.generation = answers_file, arrivals, 0
         self.n_before = len(answers_file.events)
         self.lock, self.is_done = threading.RLock(), False
-        self._writing, self._written = threading.Lock(), None
-        self._find = job.given.pictures.finder(answers_file.events)
+        self._reading, self._writing = threading.Lock(), threading.Lock()
+        self._written = None
+        if not job.paths:
+            raise UsageError("--open: no image in PHOTOS can be read, so there is nothing to label")
+        self._begin(job, said, Learner(job, said))
+
+    def _begin(self, job, said, learner):
+        """Begin with a job, whose pictures have numbers of their own."""
+        self.job, self.said, self.learner = job, said, learner
+        self.files = PictureFiles(job)
+        self.strips = Strips(self)
+        self._find = job.given.pictures.finder(self.answers_file.events)
         # By number: the tab that a picture was given to, and when.
         self._given = {}
-        self.learner = Learner(job, said)
+        if self.arrivals is not None:
+            self.arrivals.begin(job)
+
+    def read_new(self, tab, who):
+        """Read the pictures that came since. Answers may be given meanwhile."""
+        if self.arrivals is None:
+            raise Refused("New pictures are read when the program is begun again.")
+        with self._reading:
+            job = self.arrivals.read(self.job)
+            learner = Learner(job, self._fold(job))
+            with self.lock:
+                before = self.learner
+                self._begin(job, self._fold(job), learner)
+                self._written = None
+                self.generation += 1
+                learner.tell(self.said)
+            learner.start()
+        before.end()
+
+    def _fold(self, job):
+        """What is said now of the pictures of a job."""
+        events, given = self.answers_file.events, job.given
+        return fold(events, given.pictures.finder(events), given.classes, given.corrections)
+
+    def check_generation(self, generation):
+        """Refuse numbers of pictures of another generation. None is of this one."""
+        if generation not in (None, self.generation):
+            raise Refused("New pictures were read, so the page is loaded again.")
 
     # Answers
 

@@ -18,6 +18,7 @@ from sklearn.preprocessing import FunctionTransformer
 
 from sksemobridge._label.answers_file import Answers
 from sksemobridge._label.folder_job import FolderJob, Given, LabelledImages
+from sksemobridge._label.live.arrivals import Arrivals
 from sksemobridge._label.live.server import serve
 from sksemobridge._label.live.session import Session
 from sksemobridge._label.picture_index import Pictures
@@ -61,12 +62,16 @@ def paint(n=12):
             Image.new("RGB", (400, 300), tuple(color.astype(int))).save(path)
 
 
+def files_here():
+    return [str(path) for path in sorted(Path("photos").iterdir())]
+
+
 def make_job(n=12, classes=CLASSES, corrections=None, answers=None, bursts=None, shots=()):
     """The job of the pictures in `photos`, and what was said of them. `bursts` are lists of
     numbers, and `shots` labels of pictures in `shots`.
     """
     paint(n)
-    files = [str(path) for path in sorted(Path("photos").iterdir())]
+    files = files_here()
     shot_files = [str(Path("shots", f"{i}.png")) for i in range(len(shots))]
     for file in shot_files:
         Path(file).parent.mkdir(exist_ok=True)
@@ -77,12 +82,18 @@ def make_job(n=12, classes=CLASSES, corrections=None, answers=None, bursts=None,
         bursts = {pictures.real_of[files[i]]: n for n, burst in enumerate(bursts) for i in burst}
     given = Given(files, [], [], classes, corrections or {}, {}, pictures, bursts)
     pipeline = pipeline_of(FunctionTransformer(), TinyText())
-    X = np.stack([color_of(path) for path in files])
+    problems, colors = {}, []
+    for path in files:
+        try:
+            colors.append(color_of(path))
+        except OSError as error:
+            problems[path] = str(error)
+    X = np.stack(colors)
     columns = (np.array(column, dtype=object) for column in (shot_files, [*shots]))
     real = [pictures.real_of[file] for file in shot_files]
     given_shots = LabelledImages(*columns, X[np.zeros(len(shots), dtype=int)], real)
     said = read_said(answers, pictures, classes, corrections or {})
-    return FolderJob(given, pipeline, {}, X, given_shots, 0.0, True), said
+    return FolderJob(given, pipeline, problems, X, given_shots, 0.0, True), said
 
 
 class Asks:
@@ -132,7 +143,9 @@ class Live(Asks):
         self.answers, self.said, self.title = Answers(answers), [], title
         self.answers.begin()
         self.job, said = make_job(answers=self.answers, **params)
-        self.session = Session(self.job, said, self.answers)
+        anew = params | {"n": 0, "answers": self.answers}
+        arrivals = Arrivals(files_here, lambda job: make_job(**anew)[0])
+        self.session = Session(self.job, said, self.answers, arrivals)
         self.write = write or (lambda job, labels, said: (0, [count(said)]))
         self.began = threading.Event()
         self.thread = threading.Thread(target=self._serve)

@@ -1,6 +1,7 @@
 """ "Look through" in a real browser: marks, the rest, several tiles, and undo."""
 
 import os
+import shutil
 
 import pytest
 
@@ -201,7 +202,7 @@ def test_a_burst_is_one_tile_with_a_row_of_its_pictures(look):
         person.press("ArrowRight")
     assert "One answer labels all 4 of this burst." in person.text("burst-about")
     person.click("#burst button", which=2)
-    assert person.run("document.getElementById('picture').getAttribute('src')") == "/picture/6"
+    assert person.run("document.getElementById('picture').getAttribute('src')") == "/picture/6?g=0"
     person.press(person.key_of("bird"))
     assert person.page.labels() == dict.fromkeys([0, 3, 6, 9], "bird")
     person.go("classes/bird")
@@ -341,3 +342,22 @@ def test_a_second_look_is_there_at_any_time(look):
     assert {*dict(person.tiles())} <= {*seen}
     person.click("#leave-look")
     wait_until(lambda: "not yet seen" in person.text("look-count"))
+
+
+def test_pictures_that_arrive_are_counted_and_read(look):
+    person = look(n=6)
+    person.page.act("say", number=1, label="clock")
+    # It comes second, so that the others have other numbers.
+    shutil.copy("photos/003.png", "photos/0000.png")
+    person.page.session.arrivals.look()
+    wait_until(lambda: person.text("arrived") == "Read 1 new picture")
+    person.click("#arrived")
+    wait_until(lambda: "of 6 not yet seen" in person.text("look-count"))
+    assert person.page.labels() == {2: "clock"}
+    assert person.all("#arrived") == []
+    shown = dict(person.tiles())
+    assert shown[1] == "bird"
+    sources = person.all("#look-tiles img", "src")
+    assert all("?g=1" in source for source in sources)
+    person.press("Enter")
+    assert person.page.labels() == shown | {2: "clock"}

@@ -3,7 +3,7 @@
 // Milliseconds after which an answer is no longer waited for, unless it takes long by itself.
 const PATIENCE = 20000;
 // To write files takes long, and so do the first suggestions of a model.
-const SLOW = ["done", "end", "suggest"];
+const SLOW = ["done", "end", "suggest", "read_new"];
 // Milliseconds between attempts when the program does not answer.
 const AGAIN = 500;
 // Attempts at what may be asked twice.
@@ -29,8 +29,9 @@ export class Failed extends Error {
 }
 
 // Ask the program. Failed if it said no, or nothing.
-export async function request(action, values, since) {
-  const body = JSON.stringify({ tab, who: who.name, since, ...values });
+// `known` is what the page knows: `since` so many changes, and the `generation` of the numbers.
+export async function request(action, values, known) {
+  const body = JSON.stringify({ tab, who: who.name, ...known, ...values });
   const options = { method: "POST", headers: { "Content-Type": "application/json" }, body };
   const n_attempts = HARMLESS.includes(action) ? N_ATTEMPTS : 1;
   for (let attempt = 1; ; attempt++) {

@@ -13,8 +13,10 @@ export const percent = (share) => (
 export const plural = (n, one, many = `${one}s`) => `${count(n)} ${n === 1 ? one : many}`;
 export const label_of = (label) => (label === NONE ? "none of these" : label);
 export const quoted = (label) => (label === NONE ? "none of these" : `“${label}”`);
-export const small = (number) => `/picture/${number}?small`;
-export const large = (number) => `/picture/${number}`;
+// Pictures have other numbers after new ones were read.
+export const numbers = { generation: 0 };
+export const large = (number) => `/picture/${number}?g=${numbers.generation}`;
+export const small = (number) => `${large(number)}&small`;
 
 // An element with attributes (functions listen to the event of their name) and children.
 export function element(name, attributes = {}, ...children) {

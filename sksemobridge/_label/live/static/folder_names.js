@@ -208,7 +208,8 @@ function draw_card(made) {
   const parts = cards.filter(({ joined }) => joined === made);
   const share = [made, ...parts].reduce((sum, one) => sum + one.share, 0);
   made.about.textContent = `≈ ${plural(count_of(share), "picture")}`;
-  made.joins.replaceChildren(...parts.map((part) => button(`with ${part.field.value || "a group"} ×`,
+  const name_of = (part) => part.field.value || "a group";
+  made.joins.replaceChildren(...parts.map((part) => button(`with ${name_of(part)} ×`,
     () => {
       part.joined = null;
       keep(part);

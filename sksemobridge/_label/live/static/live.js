@@ -73,6 +73,10 @@ ways.undo = undo;
 ways.show_strangers = () => look.begin({ name: "" });
 by_id("undo").addEventListener("click", once_each(undo));
 by_id("done").addEventListener("click", once_each(() => finish(in_sight())));
+by_id("arrived").addEventListener("click", once_each(() => {
+  note("The new pictures are read. Then the page is loaded again.");
+  act("read_new");
+}));
 by_id("check").addEventListener("click", () => begin_check("rest"));
 by_id("who").addEventListener("click", open_who);
 by_id("who-dialog").addEventListener("close", () => {

@@ -23,6 +23,8 @@ export function draw_progress() {
   const is_names = state.stage === "names", is_open = (state.check?.queue.length ?? 0) > 0;
   by_id("check").hidden = is_names || is_open;
   by_id("again").hidden = is_names || is_open || !state.seen;
+  by_id("arrived").hidden = !state.arrived;
+  by_id("arrived").textContent = `Read ${plural(state.arrived, "new picture")}`;
   by_id("undo").disabled = !state.undoable;
   by_id("undo").title = state.undoable ? `Undo ${state.undoable.what} (Backspace)` : "";
   by_id("kept").textContent = `Each answer is kept in ${state.answers}`;

@@ -1,6 +1,6 @@
 // What the program said last, and the one way to change it.
 import { Failed, request } from "./api.js";
-import { by_id, plural } from "./dom.js";
+import { by_id, numbers, plural } from "./dom.js";
 
 // Milliseconds between questions for news while the model learns.
 const SOON = 400;
@@ -43,8 +43,15 @@ export const see = ask;
 
 async function ask(action, values = {}) {
   try {
-    const answer = await request(action, values, now.state?.changes ?? null);
+    const { changes = null, generation = null } = now.state ?? {};
+    const answer = await request(action, values, { since: changes, generation });
     lost = "";
+    if (generation !== null && answer.generation !== generation) {
+      // The pictures of this page have other numbers now.
+      location.reload();
+      return null;
+    }
+    numbers.generation = answer.generation;
     if (!now.ended) take(answer);
     return answer;
   } catch (error) {

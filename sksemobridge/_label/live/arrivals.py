@@ -1,0 +1,61 @@
+"""Pictures that come into the folder while the page is open."""
+
+import os
+import threading
+import time
+from contextlib import suppress
+from pathlib import Path
+
+from ...datasets._folder import is_image
+
+# Seconds between looks into the folder, while a page is open.
+EVERY = 10
+
+
+class Arrivals:
+    """Counts them. `find()` lists the files of the folder, and `read(job)` gives a job with them in
+    the place of another one.
+    """
+
+    def __init__(self, find, read):
+        self._find, self.read = find, read
+        self._known, self._n, self._looked_at, self._is_looking = {}, 0, 0.0, False
+
+    def begin(self, job):
+        """Count what comes after a job was made."""
+        # A file may have been copied half when it was read: it counts when it was changed since.
+        unread = {path: changed(path) for path in job.problems}
+        self._known = dict.fromkeys(job.given.files) | unread
+        self._n, self._looked_at = 0, time.monotonic()
+
+    def count(self):
+        """How many there were when the folder was looked into last."""
+        if not self._is_looking and time.monotonic() - self._looked_at >= EVERY:
+            self._is_looking = True
+            threading.Thread(target=self.look, daemon=True).start()
+        return self._n
+
+    def look(self):
+        """Look into the folder now."""
+        known = self._known
+        try:
+            n = sum(is_image(Path(path)) for path in self._find() if is_new(path, known))
+        # The folder may be gone for a while.
+        except (OSError, ValueError):
+            n = 0
+        if known is self._known:
+            self._n = n
+        self._looked_at, self._is_looking = time.monotonic(), False
+
+
+def is_new(path, known):
+    """Whether a file is none of those that are known, or one that was not read, and changed."""
+    return path not in known or (known[path] is not None and known[path] != changed(path))
+
+
+def changed(path):
+    """What says that a file was changed, None if it is gone."""
+    with suppress(OSError):
+        status = os.stat(path)
+        return status.st_size, status.st_mtime_ns
+    return None
