@@ -16,15 +16,16 @@ class Attention:
 
     `in_a_row` are by tab the numbers of the last pages without a correction, since a page that had
     planted pictures. `planted` counts by person the planted pictures, and those passed over.
-    `n_pages` counts all pages.
+    `n_pages` counts all pages. Pictures are planted unless somebody switched it off.
     """
 
     in_a_row: dict[str, tuple[int, ...]] = field(default_factory=dict)
     planted: dict[str, tuple[int, int]] = field(default_factory=dict)
     n_pages: int = 0
+    is_on: bool = True
 
     def copy(self):
-        return Attention(dict(self.in_a_row), dict(self.planted), self.n_pages)
+        return Attention(dict(self.in_a_row), dict(self.planted), self.n_pages, self.is_on)
 
     def take_page(self, event):
         self.n_pages += 1

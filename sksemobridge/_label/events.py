@@ -98,6 +98,8 @@ KINDS = {
         lambda said, event, find: said.attention.take_planted(event),
         each_needs=("label", "shown"),
     ),
+    # Pictures are planted from now on, or none: `among` is "on" or "off".
+    "planting": Kind(("among",), lambda said, event, find: said.switch_planting(event.among)),
     # One event is taken back, see `undone`.
     "undo": Kind(("of",)),
     # Ask later.

@@ -171,6 +171,9 @@ class Said:
             self.names.drop(name)
         self._follow_names()
 
+    def switch_planting(self, to):
+        self.attention.is_on = to == "on"
+
     def take_card(self, event, find):
         for key in event.names or (real for part in event.pictures for real in find(part)):
             before = self.cards.get(key, ("", key if event.names else ""))[1]

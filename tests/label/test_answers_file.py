@@ -70,6 +70,7 @@ VALUES = {
     "pictures": st.lists(PICTURES, min_size=1, max_size=3).map(tuple),
     "names": st.lists(NAMES, min_size=1, max_size=3).map(tuple),
     "into": NAMES,
+    "among": NAMES,
     "of": st.integers(1, 100),
     "path": FILES,
     "size": st.integers(1, 2**50),

@@ -1,6 +1,7 @@
 """The thread that learns from what was said, while persons go on."""
 
 import threading
+import traceback
 
 from ..said import ANSWERS_OF_A_ROUND
 from .view import view_of
@@ -79,6 +80,7 @@ class Learner:
                     view, problem = view_of(self.job, said, self.view.learnt + 1), ""
             # The page goes on with the model that it has.
             except Exception as error:
+                traceback.print_exc()
                 view, problem = None, f"The model could not learn from the last answers: {error}"
             with self._changed:
                 self.is_learning, self.problem = False, problem

@@ -85,8 +85,9 @@ def quickest_first(session, rows):
 
 
 def is_time_to_plant(session, tab):
-    """Whether the tab confirmed some pages without a correction."""
-    return len(session.said.attention.in_a_row.get(tab, ())) >= PAGES_IN_A_ROW
+    """Whether the tab confirmed some pages without a correction, and planting is on."""
+    attention = session.said.attention
+    return attention.is_on and len(attention.in_a_row.get(tab, ())) >= PAGES_IN_A_ROW
 
 
 def draw_planted(session, groups):

@@ -49,6 +49,7 @@ class PageState:
                 "total": strips.total,
                 "pictures": n,
                 "rest": self._rest(view, is_open),
+                "plants": said.attention.is_on,
                 "labels_right": said.labels_right(),
                 "may_stop": said.may_stop(),
                 "why_unsure": said.why_unsure() if session.job.is_known_kind else NO_ICONS,

@@ -144,6 +144,7 @@ class _LivePage:
             "undo": (self.undo, (), {}),
             "skip": (session.skip, ("number",), {}),
             "check": (session.check, ("begin",), {"among": "rest"}),
+            "planting": (session.switch_planting, ("on",), {}),
             "add": (session.add, ("names",), {}),
             "rename": (session.rename, ("name", "into"), {}),
             "join": (session.join, ("names", "into"), {}),

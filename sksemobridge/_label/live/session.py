@@ -307,6 +307,13 @@ class Session:
                 )
             self._append("check", tab, who, pictures=pictures, among=among)
 
+    def switch_planting(self, tab, who, on):
+        """Whether pictures are planted, for all persons and later runs."""
+        if type(on) is not bool:
+            raise Refused("Planting is on or off.")
+        with self.lock:
+            self._append("planting", tab, who, among="on" if on else "off")
+
     # Classes
 
     def add(self, tab, who, names):

@@ -145,6 +145,8 @@ FIELDS = {
     "page": {"pictures": [{"number": 0, "shown": "bird", "label": "bird"}], "alone": False},
     "skip": {"number": 0},
     "check": {"begin": True, "among": "rest"},
+    "planting": {"on": True},
+    "card": {"how": "kept", "into": "owl", "name": "bird", "number": 0},
     "add": {"names": ["owl"]},
     "rename": {"name": "bird", "into": "owl"},
     "join": {"names": ["bird"], "into": "clock"},

@@ -140,7 +140,7 @@ async function fetch_page() {
   const n_images = how_many_fit(by_id("look-tiles"));
   const is_over = look.is_of_seen && !which.of && looked_again.length >= N_SECOND;
   const answer = is_over ? NOTHING
-    : await see("look", { n_images, ...which, without: looked_again, plant: plants() });
+    : await see("look", { n_images, ...which, without: looked_again, plant: true });
   is_fetching = false;
   by_id("look").removeAttribute("aria-busy");
   if (answer) {
@@ -203,8 +203,6 @@ function add(tile) {
 }
 
 const is_many = () => by_id("many").getAttribute("aria-pressed") === "true";
-
-const plants = () => by_id("plant").checked;
 
 function choose(label) {
   if (!tiles.chosen.size) {
@@ -297,6 +295,7 @@ function draw() {
   by_id("look-count").textContent = is_empty ? ""
     : look.is_of_seen ? `Second look at ${plural(all.length, tile_noun())}${changed}`
       : `${plural(all.length, tile_noun())}${of} of ${count(left)} not yet seen${changed}`;
+  by_id("plant").checked = now.state.plants;
   const is_choosing = chosen.size > 0 || is_naming;
   by_id("look-about").hidden = by_id("look-count").hidden = is_choosing;
   by_id("look-chosen").hidden = !is_choosing;
@@ -352,10 +351,7 @@ by_id("many").addEventListener("click", () => {
 });
 by_id("leave-look").addEventListener("click", () => look.begin());
 by_id("again").addEventListener("click", () => look.begin({ among: "seen" }));
-by_id("plant").checked = localStorage.plant !== "no";
-by_id("plant").addEventListener("change", () => {
-  localStorage.plant = plants() ? "yes" : "no";
-});
+by_id("plant").addEventListener("change", () => act("planting", { on: by_id("plant").checked }));
 document.addEventListener("visibilitychange", () => {
   if (!document.hidden && !by_id("look").hidden) wait_until_seen();
 });
