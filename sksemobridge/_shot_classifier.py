@@ -19,6 +19,7 @@ from ._model.class_means import effective_numbers
 from ._model.shots import Rows, ShotMemory, Shots
 from ._texts.encode import ClassTexts, read_texts
 from ._texts.prompts import is_sequence
+from ._utils.array_api import l2_normalize
 from ._utils.validation import (
     check_text_encoder,
     positions,
@@ -29,7 +30,13 @@ from ._utils.validation import (
     validate_priors,
     validate_training_embeddings,
     validate_weights,
+    warn_caller,
 )
+
+# Where columns were centred, the mean cosines of images with images, and with texts, are below the
+# first, and that of texts is above the second. On eleven tasks (five models, 1 to 16 shots of two
+# classes and more) this was always so after a StandardScaler in a pipeline, and never without.
+BALL, CONE = 0.1, 0.2
 
 
 class ShotClassifier(EmbeddingClassifier):
@@ -68,6 +75,12 @@ class ShotClassifier(EmbeddingClassifier):
         for part in (texts.embeddings, texts.projection):
             if part is not None:
                 require_width(rows.embeddings.shape[1], part.shape[1])
+        if texts.embeddings is not None and lacks_mean(rows.embeddings, texts.embeddings):
+            warn_caller(
+                "The embeddings look as if each column had been centred, as StandardScaler does."
+                " The texts of the classes are not where such images are.",
+                advice="Leave this step out: the classifier needs none.",
+            )
         # 3. Shots: equal rows become one shot. Near copies may count as one image.
         memory = ShotMemory()
         if earlier is not None:
@@ -159,6 +172,25 @@ class ShotClassifier(EmbeddingClassifier):
             log_prior = np.log(params["priors"])
         state = fitted.for_classes(wanted, indices, class_prompts, texts, log_prior)
         return self._clone_with(state, **params)
+
+
+def lacks_mean(X: NDArray[Any], texts: NDArray[Any]) -> bool:
+    """Whether texts `(C, D)` have a mean direction, and images `(n, D)` have none.
+
+    The embeddings of CLIP fill a narrow cone of images and one of texts. Without its mean
+    direction, a cone is a ball. One row says nothing.
+    """
+    images, texts = l2_normalize(X.astype(np.float64)), l2_normalize(texts)
+    if min(len(images), len(texts)) < 2:
+        return False
+    is_ball = mean_cosine(images) < BALL and np.mean(images @ texts.mean(axis=0)) < BALL
+    return bool(is_ball and mean_cosine(texts) > CONE)
+
+
+def mean_cosine(rows: NDArray[Any]) -> float:
+    """The mean cosine of two different rows of unit length `(n, D)`."""
+    n, total = len(rows), rows.sum(axis=0)
+    return float(total @ total - n) / (n * (n - 1))
 
 
 class ClassesWithShots(NamedTuple):

@@ -11,12 +11,13 @@ from hypothesis import strategies as st
 from scipy.special import softmax
 from sklearn.base import clone
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import FunctionTransformer
+from sklearn.preprocessing import FunctionTransformer, StandardScaler
 from threadpoolctl import threadpool_limits
 
-from sksemobridge import FewShotClassifier, SeMoBridgeClassifier
+from sksemobridge import CLIPImageEncoder, CLIPTextEncoder, FewShotClassifier, SeMoBridgeClassifier
 
 from .conftest import World, every_model, peak_memory
+from .encoder_helpers import some_emoji
 from .versions import needs_sklearn
 
 
@@ -297,3 +298,17 @@ def test_priors_by_label_are_never_those_of_two_sides(world, kind):
     classifier = kind(priors=dict.fromkeys(world.names, 1.0), class_names="ignore")
     with pytest.raises(ValueError, match="priors have 5 labels, but the labels are 0 and 1"):
         classifier.fit(X, (y == "cat").astype(int))
+
+
+def test_embeddings_without_their_mean_are_warned_of_where_there_are_texts(kind):
+    images, y = some_emoji(["bird", "clock", "fruit"], 3)
+    X, texts = (
+        CLIPImageEncoder("mini", "bundled").transform(images),
+        CLIPTextEncoder("mini", "bundled"),
+    )
+    kind(texts).fit(X, y)
+    with pytest.warns(
+        UserWarning, match="as if each column had been centred.* Leave this step out"
+    ):
+        make_pipeline(StandardScaler(), kind(texts)).fit(X, y)
+    make_pipeline(StandardScaler(), kind(class_names="ignore")).fit(X, y)
