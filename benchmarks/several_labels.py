@@ -7,7 +7,8 @@ classes. An image is either in those to learn from, once, or in those to test on
 classes have 40 of them. For each number of tagged images a row has the mean average precision (of
 the tags that some of them have), and the macro F1, in percent:
 
-- LogisticRegression (`C=100`), a model for each tag, and names alone (the cosines to the texts);
+- LogisticRegression (`C=100`), a model for each tag, and names alone (the cosines to the texts less
+  their mean);
 - `MultilabelFewShotClassifier`, with names and without;
 - its gain over LogisticRegression on the same draws, with its standard error over these.
 
@@ -91,7 +92,9 @@ def one_draw(task, n, seed):
         for name, with_names in (("without names", False), ("ours", True)):
             model = classifier(task, tags, with_names).fit(X, Y)
             found[name] = model.predict_proba(queries)[:, judged]
-        found["names alone"] = queries @ model.text_embeddings_[judged].T
+        # Centred, as an image is often near to all texts or to none.
+        texts = model.text_embeddings_ - model.text_embeddings_.mean(axis=0)
+        found["names alone"] = queries @ texts[judged].T
         by_rows = model.predict(queries)[:, judged]
     rows = []
     for name, values in found.items():

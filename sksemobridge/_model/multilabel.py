@@ -133,6 +133,11 @@ def fit_tags(images, texts, logit_scale):
     problem = Problem(features, (u - mean) @ directions.T, log_odds(yes, known), yes, known)
     text_scale, C = search_scales(problem, logit_scale)
     coefficients, logits = fit_modes(problem, text_scale, C, TOL)
+    # `b` makes up for the spread of `a z'd`, also where nobody looked.
+    is_known = known.any(axis=0)
+    if is_known.any():
+        coefficients[-1, ~is_known] = coefficients[-1, is_known].mean()
+        logits[:, ~is_known] += np.sqrt(BIAS_VARIANCE) * coefficients[-1, ~is_known]
     weights = text_scale * directions + np.sqrt(C) * (axes @ coefficients[:-1]).T
     offsets = problem.log_odds + np.sqrt(BIAS_VARIANCE) * coefficients[-1] - weights @ mean
     held_out = expit(held_out_logits(problem, C, logits))
@@ -247,9 +252,11 @@ def held_out_logits(problem, C, logits):
     for k in range(logits.shape[1]):
         rows = np.argsort(-curvature[:, k], kind="stable")[:MOST_HELD_OUT]
         rows = rows[curvature[rows, k] > 0]
+        if not len(rows):
+            continue
         own = curvature[rows, k]
         # They stand for all.
-        root = np.sqrt(own * (curvature[:, k].sum() / max(own.sum(), ROUNDING)))
+        root = np.sqrt(own * (curvature[:, k].sum() / own.sum()))
         matrix = columns[rows] * root[:, None]
         matrix = matrix @ matrix.T
         matrix.flat[:: len(matrix) + 1] += 1

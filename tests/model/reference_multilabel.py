@@ -34,11 +34,17 @@ class Reference:
         self.a, self.C = self.search(logit_scale)
         tags = range(len(texts))
         fits = [self.fit(k, self.a, self.C) for k in tags]
+        self.b_of_others = np.mean([b for k, (b, _) in zip(tags, fits) if self.asked(k)] or [0])
+        fits = [(b if self.asked(k) else self.b_of_others, v) for k, (b, v) in zip(tags, fits)]
         self.coef = np.array([self.a * self.d[k] + fits[k][1] for k in tags])
         self.intercept = np.array([self.c[k] + fits[k][0] for k in tags]) - self.coef @ self.m
         self.thresholds = [
             best_f1(expit(self.held_out(k, self.a, self.C)), weight) / 2 for k in tags
         ]
+
+    def asked(self, k):
+        """Whether somebody looked for tag k."""
+        return bool((self.yes + self.no)[:, k].any())
 
     def fit(self, k, a, C):
         """`b` and `v` of tag k."""
@@ -58,6 +64,8 @@ class Reference:
     def held_out(self, k, a, C):
         """The logit of each image by one step of Newton's method without it."""
         b, v = self.fit(k, a, C)
+        if not self.asked(k):
+            return self.c[k] + a * self.z @ self.d[k] + self.b_of_others
         f = self.c[k] + a * self.z @ self.d[k] + b + self.z @ v
         rows = np.column_stack([np.ones(len(f)), self.z])
         curvature = (self.yes + self.no)[:, k] * expit(f) * (1 - expit(f))
