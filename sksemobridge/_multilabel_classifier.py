@@ -79,6 +79,8 @@ class MultilabelFewShotClassifier(BaseEmbeddingClassifier):
     intercept_: NDArray[Any]
     thresholds_: NDArray[Any]
     _fitted: TagState
+    # What metadata routing gives to `fit`.
+    __metadata_request__fit = {"sample_weight": True}
     _parameter_constraints = {
         "text_encoder": "no_validation",  # by check_text_encoder
         "prompts": [str, Mapping, "array-like"],

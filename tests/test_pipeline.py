@@ -10,7 +10,12 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV, GroupKFold, cross_val_score
 from sklearn.preprocessing import StandardScaler
 
-from sksemobridge import ImagePipeline, make_few_shot_pipeline, make_semobridge_pipeline
+from sksemobridge import (
+    ImagePipeline,
+    make_few_shot_pipeline,
+    make_multilabel_pipeline,
+    make_semobridge_pipeline,
+)
 
 from .encoder_helpers import some_emoji
 
@@ -125,6 +130,17 @@ def test_with_metadata_routing_the_classifier_gets_weights_and_groups(pictures, 
     np.testing.assert_array_equal(
         pipeline.predict_proba(images), expected.predict_proba(embeddings)
     )
+
+
+def test_with_metadata_routing_tags_have_weights(pictures):
+    images, labels = pictures
+    tags = [{label} for label in labels]
+    weight = np.linspace(1, 2, len(tags))
+    pipeline = make_multilabel_pipeline("mini", "bundled")
+    expected = clone(pipeline[-1]).fit(pipeline[0].transform(images), tags, weight)
+    with sklearn.config_context(enable_metadata_routing=True):
+        pipeline.fit(images, tags, sample_weight=weight)
+    np.testing.assert_array_equal(pipeline[-1].coef_, expected.coef_)
 
 
 def test_a_search_begins_with_pictures(pictures):

@@ -14,7 +14,7 @@ from sklearn.utils import check_array
 from .._utils.array_api import l2_normalize, to_numpy
 from .._utils.sklearn import Interval
 from .._utils.threads import threads_for
-from .._utils.validation import NUMBERED, as_words, listed
+from .._utils.validation import as_words, listed
 from ._shared import TextEncoder, list_texts
 
 
@@ -128,11 +128,9 @@ class PrecomputedTextEncoder(TextEncoder):
         texts = self._as_known(texts)
         missing = [text for text in dict.fromkeys(texts) if text not in rows]
         if missing:
-            numbered = f" {NUMBERED}" if "".join(missing).isdigit() else ""
             raise ValueError(
                 f"{len(missing)} of the texts are not among the {len(rows)} that were precomputed:"
-                f" {listed(map(repr, missing), 3)}. Embed them too, or use"
-                f" CLIPTextEncoder.{numbered}"
+                f" {listed(map(repr, missing), 3)}. Embed them too, or use CLIPTextEncoder."
             )
         return eos[[rows[text] for text in texts]]
 

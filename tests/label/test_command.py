@@ -5,6 +5,7 @@ import errno
 import json
 import os
 import pickle
+import re
 import shutil
 import subprocess
 import sys
@@ -58,6 +59,9 @@ def test_a_saved_classifier_labels_as_the_one_from_the_shots_also_of_two_models(
     label(f"photos --model-file model.{kind} --out b.csv")
     assert rows_of("a.csv") == rows_of("b.csv")
     assert str(place / "caches").encode() not in Path(f"model.{kind}").read_bytes()
+    if kind == "joblib":
+        params = joblib.load("model.joblib").get_params()
+        assert [value for name, value in params.items() if "__progress" in name] == [False, False]
 
 
 def test_a_pipeline_of_a_user_is_a_model_file_and_can_be_saved_again(label):
@@ -74,6 +78,13 @@ def test_a_pipeline_of_a_user_is_a_model_file_and_can_be_saved_again(label):
     status, said = label("photos --model-file mine.joblib --out b.csv --alpha 0.1")
     assert status == 2
     assert "--alpha: the LogisticRegression of --model-file has no p-values" in said
+
+
+def test_the_command_shows_how_far_images_and_texts_are(label, bars_after):
+    bars_after(0)
+    said = label(f"{SHOTS} --model mini --out a.csv --no-cache")[1]
+    assert "images: 100%" in said
+    assert re.search(r"embedding \d+ texts", said)
 
 
 def copies_in(folder):
