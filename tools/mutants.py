@@ -82,7 +82,7 @@ NAMED = [
         "fold = automatic_numbers(given, ratio, held_out.n_images,",
         "fold = automatic_numbers(given, ratio, count,",
     ),
-    ("_label/live/page_state.py", "view.learnt, len(session.answers_file.events),", "view.learnt,"),
+    ("_label/live/page_state.py", "view.learnt, n_events, n_unread", "view.learnt, n_unread"),
     (
         "_label/live/strips.py",
         "is_left[[number for number in self._session.files.unread if number < len(is_left)]]",
