@@ -32,8 +32,7 @@ def to_onnx(estimator: Any, path: str | os.PathLike[str]) -> None:
 
     Parameters
     ----------
-    estimator : FewShotClassifier, SeMoBridgeClassifier, ZeroShotClassifier,
-            MultilabelFewShotClassifier or Pipeline
+    estimator : classifier of this package or Pipeline
         Fitted estimator. A pipeline of `CLIPImageEncoder` and a classifier becomes one model, with
         the image tower.
     path : str or os.PathLike

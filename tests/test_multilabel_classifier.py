@@ -7,10 +7,12 @@ import numpy as np
 import pandas as pd
 import polars as pl
 import pytest
+import sklearn
 import skops.io
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy import sparse
+from sklearn.base import clone
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import average_precision_score, f1_score, label_ranking_loss
 from sklearn.model_selection import GridSearchCV, cross_val_predict, cross_val_score
@@ -300,6 +302,17 @@ def test_from_pictures_to_tags():
     X = CLIPImageEncoder("mini", "bundled").transform(images)
     alone = MultilabelFewShotClassifier(CLIPTextEncoder("mini", "bundled")).fit(X, sets)
     np.testing.assert_array_equal(pipeline.classes_, alone.classes_)
+
+
+def test_with_metadata_routing_a_pipeline_passes_weights_on():
+    images, labels = some_emoji(["bird", "clock"], 4)
+    sets, weight = [{label} for label in labels], np.linspace(1, 2, 8)
+    pipeline = make_multilabel_pipeline("mini", "bundled")
+    by_name = {"multilabelfewshotclassifier__sample_weight": weight}
+    expected = clone(pipeline).fit(images, sets, **by_name).predict_proba(images)
+    with sklearn.config_context(enable_metadata_routing=True):
+        found = pipeline.fit(images, sets, sample_weight=weight).predict_proba(images)
+    np.testing.assert_array_equal(found, expected)
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
