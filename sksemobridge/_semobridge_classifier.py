@@ -90,7 +90,7 @@ class SeMoBridgeClassifier(ShotClassifier):
         `"lbfgs"`.
     learning_rate, weight_decay : float, default=1.5e-4, 0.01
         For `"adamw"`. The learning rate is reached after 500 steps.
-    tol : float, default=5e-5
+    tol : float, default=1e-4
         `"lbfgs"` stops if the relative decrease of the loss, averaged over ten steps, is below
         `tol`. A smaller one hardly changes predictions.
     priors : array-like of shape (C,), Series, mapping, "shots" or None, default=None
@@ -129,10 +129,10 @@ class SeMoBridgeClassifier(ShotClassifier):
         Trained bias of each class.
     loss_curve_ : list of float or None
         Training loss: for `"adamw"` before each step, for `"lbfgs"` at the start and after each
-        step. None in closed form.
+        step. There it goes on from a bridge that was trained without some of the shots, which say
+        how sure probabilities may be. None in closed form.
     n_iter_ : int
-        Number of training steps, or 1 in closed form. A step of `"lbfgs"` may compute the loss
-        several times.
+        Number of training steps, or 1 in closed form.
 
     See Also
     --------
@@ -213,7 +213,7 @@ class SeMoBridgeClassifier(ShotClassifier):
         max_iter: int | None = None,
         learning_rate: float = 1.5e-4,
         weight_decay: float = 0.01,
-        tol: float = 5e-5,
+        tol: float = 1e-4,
         priors: ArrayLike | Mapping[Any, float] | Literal["shots"] | None = None,
         n_candidates: int = 1000,
         random_state: int | np.random.RandomState | None = 0,

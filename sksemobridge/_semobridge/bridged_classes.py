@@ -18,15 +18,14 @@ from .._utils.array_api import constants_like, l2_normalize
 from .._utils.rows import sum_rows, weight_in_class
 from .._utils.validation import warn_caller
 from .bridge import Bridge
-from .held_out import hold_out, images_of_class
+from .held_out import hold_out, images_of_class, left_out_once
 from .number_search import SPREAD, TRAINED_SPREAD, search_numbers
 from .numbers import (
     TRAINED,
     Calibration,
     calibrate,
-    default_temperature,
     trained_numbers,
-    typical_of,
+    trained_temperature,
 )
 from .score import (
     START,
@@ -163,10 +162,16 @@ def bridge_classes(
         calibration = _calibrate(classes_of, shots, texts, given, temperature)
     else:
         numbers = _numbers_of_trained(classes_of, shots, texts, given)
-        result = _trained_classes(bridge, X, shots, texts, training, validation, numbers)
-        seen = LabelledCosines(result.cosines(X), codes, shots.weight, result.divergence)
-        default = default_temperature(numbers, typical_of(seen), texts.logit_scale)
-        calibration = Calibration(numbers, default if temperature is None else temperature)
+        is_asked = temperature is None and validation is None
+        result, held_out = _trained_classes(
+            bridge, X, shots, texts, training, validation, numbers, is_asked
+        )
+        calibration = Calibration(numbers, temperature or 1.0)
+        if is_asked:
+            seen = LabelledCosines(result.cosines(X), codes, shots.weight, result.divergence)
+            count = images_of_class(shots.images())
+            found = trained_temperature(numbers, seen, count, held_out, texts.logit_scale)
+            calibration = Calibration(numbers, found)
     # 3. Validation images may know better numbers.
     if validation is not None:
         X_val, codes_val, weight = validation.thinned(len(result.prototypes))
@@ -200,28 +205,48 @@ def _numbers_of_trained(closed_form_of, shots, texts, given):
     return trained_numbers(given, held_out, count, texts.logit_scale)
 
 
-def _trained_classes(closed, X, shots, texts, training, validation, numbers):
-    """`BridgedClasses` of a bridge that is trained, from the one in closed form. The best step on
-    validation images is that with these `numbers`.
+def _trained_classes(closed, X, shots, texts, training, validation, numbers, is_asked):
+    """`BridgedClasses` of a bridge that is trained, from the one in closed form, and if
+    `is_asked` the `LabelledCosines` of shots that another bridge has not seen, with its number of
+    shots.
+
+    The best step on validation images is that with these `numbers`.
     """
     codes, share = shots.codes, weight_in_class(shots.codes, shots.weight)
-    judge = (validation, numbers) if training.solver == "adamw" else (None, None)
-    trained = trained_bridge(X, codes, share, closed, training, texts, *judge)
+    is_adamw = training.solver == "adamw"
+    # L-BFGS always trains without some shots first, so that the temperature changes no bridge.
+    left_out = left_out_once(shots) if is_asked or not is_adamw else None
+    judge = (validation, numbers) if is_adamw else (None, None)
+    trained = trained_bridge(X, codes, share, closed, training, texts, left_out, *judge)
     if not trained.converged:
         message = (
             f"The bridge did not converge in {trained.n_iter} iterations. Increase max_iter or tol."
         )
         warn_caller(message, ConvergenceWarning)
-    bridge = replace(closed, matrix=trained.bridge, basis=None)
-    bias = trained.class_bias
-    eos = bridge.eos(X, None if bias is None else bias[codes])
-    return replace(
-        _classes_of_shots(bridge, X, eos, codes, shots.weight, texts),
-        class_bias=bias,
-        rank=closed.basis.shape[1],
-        loss_curve=list(trained.loss_curve),
-        n_iter=trained.n_iter,
+
+    def classes_of(trained, kept):
+        bridge = replace(closed, matrix=trained.bridge, basis=None)
+        bias = trained.class_bias
+        eos = bridge.eos(X[kept], None if bias is None else bias[codes[kept]])
+        return replace(
+            _classes_of_shots(bridge, X[kept], eos, codes[kept], shots.weight[kept], texts),
+            class_bias=bias,
+            rank=closed.basis.shape[1],
+            loss_curve=list(trained.loss_curve),
+            n_iter=trained.n_iter,
+        )
+
+    result = classes_of(trained, np.ones(len(codes), dtype=bool))
+    if left_out is None or not is_asked:
+        return result, None
+    other = classes_of(trained.held_out, ~left_out)
+    images = shots.images()
+    is_image_kept = np.bincount(images.image_of_shot, weights=~left_out) > 0
+    weight = share[left_out] * np.sum(~is_image_kept) / share[left_out].sum()
+    held_out = LabelledCosines(
+        other.cosines(X[left_out]), codes[left_out], weight, other.divergence
     )
+    return result, (held_out, images_of_class(images, is_image_kept))
 
 
 def _classes_of_shots(bridge, X, eos, codes, weight, texts):

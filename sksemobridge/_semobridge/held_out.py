@@ -86,6 +86,16 @@ def hold_out(classes_of: Callable[[np.ndarray], BridgedClasses], shots: Shots) -
     )
 
 
+def left_out_once(shots: Shots) -> np.ndarray | None:
+    """The shots of the first fold of `hold_out`, a mask `(n,)`, or None if all classes have one
+    image.
+    """
+    images = shots.images()
+    counts = np.bincount(images.codes)
+    is_single = bool(counts.max() == 1)
+    return None if is_single else (_folds(images, counts, is_single) == 0)[images.image_of_shot]
+
+
 def _folds(images: Images, counts: np.ndarray, is_single: bool) -> np.ndarray:
     """The fold in which each image is left out, or -1. The folds of a class are equally large, as
     far as possible.

@@ -11,7 +11,7 @@ import numpy as np
 from scipy import linalg
 
 from .._utils.array_api import rows_as_bytes
-from .._utils.rows import sum_rows
+from .._utils.rows import sum_rows, weight_in_class
 from .._utils.threads import threads_for
 from .lbfgs import minimize
 from .loss import BridgeLoss
@@ -26,6 +26,8 @@ WARM_UP_STEPS = 500
 N_DIRECTIONS = 96
 # Number of steps whose mean progress decides about convergence: single ones may be slow.
 WINDOW = 10
+# Training without the shots that are left out may end this much earlier: it is only a start.
+FIRST_TOLERANCE = 4.0
 # Embeddings have single precision. Directions below its rounding are not in their span.
 FLOAT32_ROUNDING = np.finfo(np.float32).eps
 # Exponent of the preconditioning. With 0, directions of the inputs keep their lengths, and with 1,
@@ -49,7 +51,7 @@ class TrainingOptions:
     max_iter: int | None = None
     learning_rate: float = 1.5e-4
     weight_decay: float = 0.01
-    tol: float = 5e-5
+    tol: float = 1e-4
     device: str = "auto"
     verbose: int | bool = 0
 
@@ -64,31 +66,41 @@ class TrainedBridge(NamedTuple):
 
     bridge: np.ndarray  # the trained `W+ (D, d)`
     class_bias: np.ndarray | None  # `(C, d)`, only for labelled shots
-    # AdamW: before each step. L-BFGS: at the start and after each iteration
-    loss_curve: list | None
+    # AdamW: before each step. L-BFGS: at the start and after each step
+    loss_curve: list
     n_iter: int
     converged: bool = True
+    # That of the shots that are not left out, by L-BFGS
+    held_out: TrainedBridge | None = None
 
 
 def train_bridge(
-    X, codes, share, bridge, training, texts, validation=None, numbers=None, *, dtype=np.float32
+    X,
+    codes,
+    share,
+    bridge,
+    training,
+    texts,
+    left_out=None,
+    validation=None,
+    numbers=None,
+    *,
+    dtype=np.float32,
 ):
     """Train the bridge, and a bias for each class, on labelled shots `X (n, D)` of the classes
     `codes (n,)`.
 
     `share (n,)`, the weight of each shot, sums to one in each class. Training starts at `bridge`,
-    the closed form. With `Validation` images, AdamW returns its best step, as in the paper, judged
-    with these `numbers` of the score.
+    the closed form. `left_out (n,)` is a mask of shots: L-BFGS trains without them first, and goes
+    on from there with all. With `Validation` images, AdamW returns its best step, as in the paper,
+    judged with these `numbers` of the score.
     """
     from tqdm import tqdm
-
-    curve = []
 
     def report(value):
         if not np.isfinite(value):
             remedy = "Lower learning_rate, or rescale" if training.solver == "adamw" else "Rescale"
             raise FloatingPointError(f"The training loss is {value}. {remedy} the embeddings.")
-        curve.append(value)
         bar.update()
         bar.set_postfix(loss=f"{value:.5f}", refresh=False)
 
@@ -101,22 +113,29 @@ def train_bridge(
     order = _order_of_classes(X, codes, share, texts)
     number = np.argsort(order)
     rows = np.argsort(number[codes], kind="stable")
-    shots = X[rows], number[codes][rows], share[rows]
-    texts = texts.take(order)
+    shots, texts = (X[rows], number[codes][rows], share[rows]), texts.take(order)
+    kept = [] if left_out is None else [~left_out[rows]]
+    every = np.ones(len(X), dtype=bool)
     with (
         threads_for(len(X) * bridge.matrix.size),
         tqdm(total=training.most_iterations, **options) as bar,
     ):
         if training.solver == "lbfgs":
-            trained = _lbfgs(shots, bridge, training, texts, dtype, report, curve)
+            *held_out, trained = _lbfgs(
+                shots, [*kept, every], bridge, training, texts, dtype, report
+            )
         else:
             loss, accuracy = BridgeLoss(*shots, bridge, training, texts, dtype), None
             if validation is not None:
                 validation = validation._replace(codes=number[validation.codes])
                 accuracy = StepAccuracy(loss, shots, bridge, texts, validation, numbers)
-            trained = _adamw(loss, bridge.matrix, report, curve, accuracy)
-    bias = trained.class_bias
-    return trained if bias is None else trained._replace(class_bias=bias[number])
+            trained = _adamw(loss, bridge.matrix, report, accuracy)
+            held_out = _lbfgs(shots, kept, bridge, training, texts, dtype, report)
+    if training.class_bias:
+        trained, *held_out = (
+            each._replace(class_bias=each.class_bias[number]) for each in (trained, *held_out)
+        )
+    return trained._replace(held_out=held_out[0]) if held_out else trained
 
 
 def _order_of_classes(X, codes, share, texts):
@@ -127,7 +146,7 @@ def _order_of_classes(X, codes, share, texts):
     return np.argsort(rows_as_bytes(content), kind="stable")
 
 
-def _adamw(loss, bridge, report, curve, accuracy=None):
+def _adamw(loss, bridge, report, accuracy):
     """AdamW with the recipe of the paper. With an `accuracy (StepAccuracy)` the result is the best
     step, the first of equal ones.
     """
@@ -137,10 +156,11 @@ def _adamw(loss, bridge, report, curve, accuracy=None):
     n_biases = loss.n_classes if training.class_bias else 0
     parameters = loss.to_tensor(np.pad(bridge, [(0, n_biases), (0, 0)]))
     optimizer = torch.optim.AdamW([parameters], weight_decay=training.weight_decay)
-    best, kept = -np.inf, parameters
+    best, kept, curve = -np.inf, parameters, []
     for step in range(training.most_iterations):
         value, parameters.grad = loss(parameters)
         report(value)
+        curve.append(value)
         warm_up = min(1.0, step / WARM_UP_STEPS)
         optimizer.param_groups[0]["lr"] = (
             training.learning_rate * warm_up if step else FIRST_LEARNING_RATE
@@ -154,9 +174,10 @@ def _adamw(loss, bridge, report, curve, accuracy=None):
     return TrainedBridge(rows[:width], rows[width:] if n_biases else None, curve, len(curve))
 
 
-def _lbfgs(shots, bridge, training, texts, dtype, report, curve):
-    """L-BFGS over the rows of `B (k, d)` and the class bias.
+def _lbfgs(shots, masks, bridge, training, texts, dtype, report):
+    """A `TrainedBridge` of the shots of each mask `(n,)`. Each starts where the one before ended.
 
+    L-BFGS goes over the rows of `B (k, d)` and the class bias in
     `v_i = inputs_i @ (bridge + basis @ B) + bias_c`. The columns of the `basis (D, k)` span the
     class means and the first principal directions of the inputs.
     """
@@ -168,12 +189,35 @@ def _lbfgs(shots, bridge, training, texts, dtype, report, curve):
     unit = _typical_length(offset, share)
     basis *= unit / _typical_length(inputs @ basis, share)
     basis = basis @ _few_directions(inputs @ basis, codes, share)
-    loss = BridgeLoss(*shots, bridge, training, texts, dtype, inputs @ basis, offset)
-    k, d = basis.shape[1], bridge.matrix.shape[1]
-    n_biases = loss.n_classes if training.class_bias else 0
+    coordinates = inputs @ basis
+    k, n_biases = basis.shape[1], int(codes[-1]) + 1 if training.class_bias else 0
     # Without text, the bridge learns only what the bias does not learn. So both have equal units.
     bias_unit = unit * (BIAS_SCALE if texts.embeddings is not None else 1.0)
-    units = loss.to_tensor(np.repeat([1.0, bias_unit], [k, n_biases])[:, None])
+    units = np.repeat([1.0, bias_unit], [k, n_biases])[:, None]
+    rows, results = np.zeros((k + n_biases, bridge.matrix.shape[1])), []
+    for kept in masks:
+        loss = BridgeLoss(
+            X[kept],
+            codes[kept],
+            weight_in_class(codes[kept], share[kept]),
+            bridge,
+            training,
+            texts,
+            dtype,
+            coordinates[kept],
+            offset[kept],
+        )
+        tol = training.tol * (1.0 if kept.all() else FIRST_TOLERANCE)
+        rows, curve, converged = _minimize(loss, rows / units, units, tol, report)
+        trained = bridge.matrix + basis @ rows[:k]
+        bias = rows[k:] if n_biases else None
+        results.append(TrainedBridge(trained, bias, curve, len(curve) - 1, converged))
+    return results
+
+
+def _minimize(loss, rows, units, tol, report):
+    """The parameters of the least loss in these units, the losses, and whether they converged."""
+    units, start, curve = loss.to_tensor(units), loss.to_tensor(rows), []
 
     def evaluate(rows):
         value, gradient = loss(rows * units)
@@ -182,15 +226,13 @@ def _lbfgs(shots, bridge, training, texts, dtype, report, curve):
     def is_done(value):
         # Single steps may be slow. The mean of several decides.
         report(value)
+        curve.append(value)
         if len(curve) <= WINDOW:
             return False
-        return curve[-1 - WINDOW] - curve[-1] <= WINDOW * training.tol * abs(curve[-1])
+        return curve[-1 - WINDOW] - curve[-1] <= WINDOW * tol * abs(curve[-1])
 
-    start = loss.to_tensor(np.zeros((k + n_biases, d)))
-    rows, converged = minimize(evaluate, start, training.most_iterations, is_done)
-    rows = (rows * units).cpu().numpy().astype(np.float64)
-    bias = rows[k:] if n_biases else None
-    return TrainedBridge(bridge.matrix + basis @ rows[:k], bias, curve, len(curve) - 1, converged)
+    rows, converged = minimize(evaluate, start, loss.training.most_iterations, is_done)
+    return (rows * units).cpu().numpy().astype(np.float64), curve, converged
 
 
 def _few_directions(coordinates, codes, share):

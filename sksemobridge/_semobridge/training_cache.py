@@ -30,6 +30,7 @@ def trained_bridge(
     bridge: Bridge,
     options: TrainingOptions,
     texts: ClassTexts,
+    left_out: np.ndarray | None = None,
     validation: Validation | None = None,
     numbers: Numbers | None = None,
 ) -> TrainedBridge:
@@ -38,14 +39,23 @@ def trained_bridge(
     """
     of_bridge = bridge.matrix, bridge.projection, bridge.projection_bias, bridge.text_length
     of_texts = texts.embeddings, texts.eos_directions, texts.logit_scale
-    parts = X, codes, share, *of_bridge, *of_texts, *(validation and (*validation, numbers) or ())
+    parts = (
+        X,
+        codes,
+        share,
+        left_out,
+        *of_bridge,
+        *of_texts,
+        *(validation and (*validation, numbers) or ()),
+    )
     key = (astuple(replace(options, verbose=0)), *map(_key, parts))
 
     def train() -> TrainedBridge:
-        trained = train_bridge(X, codes, share, bridge, options, texts, validation, numbers)
-        for part in (trained.bridge, trained.class_bias):
-            if part is not None:
-                part.flags.writeable = False
+        trained = train_bridge(
+            X, codes, share, bridge, options, texts, left_out, validation, numbers
+        )
+        for part in _arrays(trained):
+            part.flags.writeable = False
         return trained
 
     return _trained.get(key, train)
@@ -55,9 +65,13 @@ def _key(part: Any) -> Any:
     return content_key(part) if isinstance(part, np.ndarray) else part
 
 
+def _arrays(trained: TrainedBridge) -> list[np.ndarray]:
+    parts = [trained.bridge, trained.class_bias]
+    if trained.held_out is not None:
+        parts += [trained.held_out.bridge, trained.held_out.class_bias]
+    return [part for part in parts if part is not None]
+
+
 def _bytes(trained: TrainedBridge) -> int:
     """Bytes of the arrays. The loss curve has a Python number of 32 bytes for each step."""
-    parts = trained.bridge, trained.class_bias
-    return sum(part.nbytes for part in parts if part is not None) + 32 * len(
-        trained.loss_curve or ()
-    )
+    return sum(part.nbytes for part in _arrays(trained)) + 32 * len(trained.loss_curve)

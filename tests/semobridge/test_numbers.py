@@ -18,6 +18,7 @@ from sksemobridge._semobridge.numbers import (
     default_temperature,
     estimate_ratio,
     fit_temperature,
+    trained_temperature,
     typical_of,
 )
 from sksemobridge._semobridge.score import (
@@ -208,6 +209,29 @@ def test_the_third_term_of_a_trained_bridge_grows_where_shots_say_more_than_name
     assert lambda3(*draw(texts, 1), texts) == TRAINED.lambda3
     assert lambda3(far_from_names, codes, texts) > 2 * TRAINED.lambda3
     assert lambda3(far_from_names, codes, ClassTexts()) == TRAINED.lambda3
+
+
+@pytest.mark.parametrize("names", [("z1", "z2", "z3"), ("z2", "z3")])
+def test_the_temperature_of_a_trained_bridge_follows_shots_that_it_has_not_seen(names):
+    rng = np.random.default_rng(0)
+    codes = np.arange(60) % 3
+    numbers = TRAINED if "z1" in names else TRAINED._replace(alpha=None, lambda1=None)
+
+    def images(gap):
+        cosines = {name: rng.uniform(0.3, 0.4, size=(60, 3)) for name in names}
+        for z in cosines.values():
+            z[np.arange(60), codes] += gap
+        return LabelledCosines(cosines, codes, np.ones(60), np.zeros(3))
+
+    seen = images(0.1)
+    without = trained_temperature(numbers, seen, 3.0, None, 20.0)
+    sure, unsure = (
+        trained_temperature(numbers, seen, 3.0, (images(gap), 2.0), 20.0) for gap in (0.4, 0.0)
+    )
+    assert unsure < without < sure
+    # Without texts, it depends on the number of shots.
+    more = trained_temperature(numbers, seen, 12.0, None, 20.0)
+    assert more == without if "z1" in names else more > without
 
 
 def test_few_real_shots_gain_over_the_names():

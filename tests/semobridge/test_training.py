@@ -191,6 +191,31 @@ def test_the_order_of_classes_has_no_influence(solver):
     assert other.loss_curve == result.loss_curve
 
 
+def test_labels_of_the_shots_that_are_left_out_do_not_count(solver):
+    problem = make_problem(shots=6)
+    problem |= {name: problem[name][:24] for name in SHOT_ARRAYS} | {"share": np.full(24, 1 / 6)}
+    left_out = np.arange(24) % 6 == 0
+    codes = np.where(left_out, (problem["codes"] + 1) % 4, problem["codes"])
+    first, other = (
+        train(changed | {"left_out": left_out}, solver, max_iter=9).held_out
+        for changed in (problem, problem | {"codes": codes})
+    )
+    assert first.loss_curve == pytest.approx(other.loss_curve, rel=1e-9)
+    np.testing.assert_allclose(first.bridge, other.bridge)
+
+
+def test_lbfgs_goes_on_from_the_bridge_that_has_not_seen_some_shots():
+    problem = make_problem(shots=6)
+    left_out = np.arange(len(problem["codes"])) % 6 == 0
+    alone = train(problem)
+    trained = train(problem | {"left_out": left_out})
+    assert trained.loss_curve[0] < alone.loss_curve[0]
+    assert trained.loss_curve[-1] == pytest.approx(alone.loss_curve[-1], rel=0.01)
+    assert train(problem, "adamw", max_iter=5).loss_curve == (
+        train(problem | {"left_out": left_out}, "adamw", max_iter=5).loss_curve
+    )
+
+
 # Edges
 
 
