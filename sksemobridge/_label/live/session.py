@@ -27,6 +27,8 @@ N_CHECKED = {"rest": 30, "seen": 24}
 N_LISTED = 5
 # Pictures that are looked through together: the page shows no more, see `SIZES` of fit.js.
 MOST_TILES = 60
+# Seconds that a page may be on the screen: a year.
+MOST_SECONDS = 366 * 86400
 # What is said of each of them.
 PARTS = ("number", "label", "shown")
 # Letters of the name of a class. A longer text is a slip, such as a list in one line.
@@ -67,7 +69,7 @@ class Session:
         self.n_before = len(answers_file.events)
         self.lock, self.is_done = threading.RLock(), False
         self._reading, self._writing = threading.Lock(), threading.Lock()
-        self._written = None
+        self._written, self._has_ended = None, False
         if not job.paths:
             raise UsageError("--open: no image in PHOTOS can be read, so there is nothing to label")
         self._begin(job, said, Learner(job, said))
@@ -131,17 +133,8 @@ class Session:
         that are `planted` get no label. The page was on the screen for so many `seconds`.
         """
         with self.lock:
-            if not isinstance(pictures, list) or not 0 < len(pictures) <= MOST_TILES:
-                raise Refused(f"A page has 1 to {MOST_TILES} pictures.")
-            if not all(isinstance(one, dict) and {*PARTS} <= {*one} for one in pictures):
-                raise Refused("A picture of a page has its number, its label, and what was shown.")
-            notes, numbers = [], [picture["number"] for picture in pictures]
-            for number in numbers:
-                self._check_number(number)
-            if len({*numbers}) < len(numbers):
-                raise Refused("A picture is twice on the page.")
-            if not isinstance(seconds, int | float | None):
-                raise Refused("A time is a number of seconds.")
+            notes = []
+            self._check_page(pictures, seconds)
             planted = [picture for picture in pictures if picture.get("planted") is True]
             pictures = [picture for picture in pictures if picture.get("planted") is not True]
             if knew is not None:
@@ -159,7 +152,7 @@ class Session:
             planted = self._planted(planted)
             again = self.said.attention.in_a_row.get(tab, ())
             if parts:
-                seconds = None if seconds is None else round(float(max(seconds, 0)), 1)
+                seconds = None if seconds is None else round(float(seconds), 1)
                 event = self._append("page", tab, who, pictures=parts, seconds=seconds)
                 again += (event.id,)
             if planted:
@@ -173,6 +166,19 @@ class Session:
                 "n_missed": n_missed,
                 "again": again if n_missed else (),
             }
+
+    def _check_page(self, pictures, seconds):
+        if not isinstance(pictures, list) or not 0 < len(pictures) <= MOST_TILES:
+            raise Refused(f"A page has 1 to {MOST_TILES} pictures.")
+        if not all(isinstance(one, dict) and {*PARTS} <= {*one} for one in pictures):
+            raise Refused("A picture of a page has its number, its label, and what was shown.")
+        numbers = [picture["number"] for picture in pictures]
+        for number in numbers:
+            self._check_number(number)
+        if len({*numbers}) < len(numbers):
+            raise Refused("A picture is twice on the page.")
+        if type(seconds) not in (int, float, type(None)) or not 0 <= (seconds or 0) < MOST_SECONDS:
+            raise Refused("A page is on the screen for some seconds.")
 
     def _planted(self, pictures):
         """What an event keeps of planted pictures."""
@@ -519,7 +525,8 @@ class Session:
             except BaseException:
                 self.is_done = False
                 raise
-            self.is_done = ends
+            self._has_ended = self._has_ended or ends
+            self.is_done = self._has_ended
             return self._written[1]
 
 

@@ -293,12 +293,23 @@ def test_a_page_is_one_event_with_what_was_shown_and_one_undo(live):
         [{"number": 99, "shown": "bird", "label": "bird"}],
         [{"number": 0, "shown": "bird", "label": None}],
         [{"number": n, "shown": "bird", "label": "bird"} for n in range(61)],
+        [{"number": 0, "shown": "bird"}],
     ],
 )
 def test_a_page_that_does_not_fit_changes_nothing(live, pictures):
     page = live(n=70)
     assert page.act("page", pictures=pictures)[0] == 409
     assert page.state()["changes"] == 0
+
+
+@pytest.mark.parametrize("seconds", [-1, float("nan"), 10**400, "1", True])
+def test_seconds_of_a_page_are_a_number(live, seconds):
+    page = live()
+    picture = {"number": 0, "shown": "bird", "label": "bird"}
+    assert page.act("page", pictures=[picture], seconds=seconds)[0] == 409
+    assert page.act("page", pictures=[picture], seconds=2.04)[0] == 200
+    assert events_of(page)[0].seconds == 2.0
+    assert page.session.said.answers[page.session.files.real[0]].seconds == 2.0
 
 
 def test_a_picture_that_cannot_be_shown_is_not_labelled(live):
@@ -423,6 +434,8 @@ def test_done_writes_what_the_session_knows_and_it_goes_on(live):
     page.act("end")
     page.thread.join(60)
     assert len(written) == 2
+    # Also if somebody else asked for the files at this moment.
+    page.session.done(page.write)
     with pytest.raises(ValueError, match="The files are being written"):
         page.session.say("a", "", 3, "bird")
 
