@@ -86,9 +86,9 @@ def fit_model(shots, class_texts, words, label_noise, with_held_out=False):
     most = np.inf
     if class_texts.embeddings is not None:
         texts, has_text = class_texts.embeddings[:n_classes], class_texts.has_text[:n_classes]
-        by_texts_alone = TextsAlone.of(u, codes, held_rows, class_texts)
         if len(class_texts.has_text) > n_classes:
             most = MOST_IMAGES / (1 - n_classes / len(class_texts.has_text))
+        by_texts_alone = TextsAlone.of(u, codes, held_rows, class_texts, most)
     evidence_if = partial(
         gather_evidence, u, codes, weight, held_rows, texts, by_texts_alone, words, most
     )
@@ -266,20 +266,30 @@ class TextsAlone:
     cosines: np.ndarray  # `(k, C)`. A class without a text has the mean text
     codes: np.ndarray  # classes of the images `(k,)`
     has_text: np.ndarray  # `(C,)`
+    predicted: np.ndarray  # the class of each image by all texts `(k,)`
+    most: float  # a class counts as so many images at most
     logit_scale: float
     distinct: float  # how different the texts are: if all are the same, any scale fits alike
 
     @classmethod
-    def of(cls, u, codes, held_rows, class_texts):
+    def of(cls, u, codes, held_rows, class_texts, most):
         """Of unit embeddings `u (n, D)` and `ClassTexts`, also of classes without shots."""
         n_classes = int(codes.max()) + 1
         own = class_texts.embeddings[class_texts.has_text]
         distinct = float(len(class_texts.has_text) == 1)
         if len(own) > 1:
             distinct = (len(np.unique(own.round(6), axis=0)) - 1) / (len(own) - 1)
-        cosines = (u @ class_texts.embeddings[:n_classes].T)[held_rows]
+        cosines = (u @ class_texts.embeddings.T)[held_rows]
         has_text = class_texts.has_text[:n_classes]
-        return cls(cosines, codes[held_rows], has_text, class_texts.logit_scale, distinct)
+        return cls(
+            cosines[:, :n_classes],
+            codes[held_rows],
+            has_text,
+            np.where(class_texts.has_text, cosines, -np.inf).argmax(axis=1),
+            most,
+            class_texts.logit_scale,
+            distinct,
+        )
 
     @property
     def is_judged(self):
@@ -288,11 +298,15 @@ class TextsAlone:
 
     def fit(self, omega):
         """The scale of the cosines, and the probability that the texts help."""
-        cosines, codes = self.cosines, self.codes
+        cosines, codes, predicted = self.cosines, self.codes, self.predicted
         if not self.has_text.all():
             rows = np.flatnonzero(self.is_judged)
             cosines, omega = cosines[np.ix_(rows, self.has_text)], omega[rows]
+            predicted = predicted[rows]
             codes = (np.cumsum(self.has_text) - 1)[codes[rows]]
+        # Images that were looked at because the texts put them into one class say little of others.
+        numbers = np.bincount(predicted, weights=omega)
+        omega = omega * np.minimum(1, self.most / numbers[predicted])
         scale, trust = fit_text(cosines, codes, omega, self.logit_scale)
         return scale, trust * self.distinct
 

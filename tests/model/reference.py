@@ -126,7 +126,9 @@ class Reference:
         if len(T) > 1:
             distinct = (len(np.unique(T.round(6), axis=0)) - 1) / (len(T) - 1)
         codes = np.cumsum(self.named)[self.y[H]] - 1
-        omega = self.omega(beta, self.most)[H]
+        omega, predicted = self.omega(beta, self.most)[H], (self.u[H] @ T.T).argmax(axis=1)
+        alike = np.array([omega[predicted == c].sum() for c in predicted])
+        omega = omega * np.minimum(1, self.most / alike)
         s, tau = trust_in(self.u[H], codes, omega, self.T[self.named], self.logit_scale)
         return s, distinct * tau
 
