@@ -256,9 +256,15 @@ async function the_rest_is_right() {
   const seconds = (performance.now() - painted_at) / 1000;
   const { learnt } = now.state;
   is_sending = true;
+  // Until the next page was looked at.
+  is_seen = false;
   const answer = await act("page", { pictures, knew, seconds });
   is_sending = false;
-  if (!answer) return;
+  if (!answer) {
+    is_seen = true;
+    draw_confirm();
+    return;
+  }
   const real = sent.filter(({ item }) => !item.planted);
   last = real.map(({ item, shown, label }) => ({ item, shown, label }));
   const n_changed = real.filter((tile) => tile.is_changed).length;
@@ -272,7 +278,7 @@ async function the_rest_is_right() {
   note_of(answer, said + missing + found);
   if (real.some(({ label }) => label === NONE)) offer_strangers(learnt);
   put_down();
-  if (answer.n_missed && await look_at_them_again(answer)) {
+  if (answer.again.length && await look_at_them_again(answer)) {
     look.begin({ among: "seen", of: answer.again });
   } else await fetch_page();
 }
