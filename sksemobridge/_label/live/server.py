@@ -28,6 +28,7 @@ from starlette.routing import Route
 from ...encoders._heads import ImageReadError
 from ..folder_table import plain
 from ..messages import UsageError, fault
+from .find import Finder
 from .gallery import Gallery
 from .look import N_PLANTED, draw_planted, is_time_to_plant, next_pictures
 from .page_state import PageState
@@ -125,6 +126,7 @@ class _LivePage:
         self.state = PageState(session)
         self.gallery = Gallery(session, self.state.items)
         self.suggestions = Suggestions(session)
+        self.finder = Finder(session, self.state.items)
         self.secret, self.once, self.finished = (
             secrets.token_urlsafe(32),
             secrets.token_urlsafe(32),
@@ -159,6 +161,13 @@ class _LivePage:
             "overview": (self.gallery.overview, (), {}),
             "disputed": (self.gallery.disputed, (), {}),
             "suggest": (self.suggestions.suggest, ("n_names",), {}),
+            "words": (self.finder.words, (), {}),
+            "find": (
+                self.finder.find,
+                ("start", "n_images"),
+                {"text": None, "like": [], "is_open": False},
+            ),
+            "say_same": (session.say_same, ("numbers", "label"), {}),
             "done": (self.done, (), {}),
             "end": (self.end, (), {}),
             "read_new": (self.read_new, (), {}),

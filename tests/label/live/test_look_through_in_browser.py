@@ -372,3 +372,40 @@ def test_pictures_that_arrive_are_counted_and_read(look):
     assert all("?g=1" in source for source in sources)
     person.press("Enter")
     assert person.page.labels() == shown | {2: "clock"}
+
+
+def side(person):
+    return person.run("document.querySelector('#look-tiles .tile').getBoundingClientRect().width")
+
+
+def test_tiles_have_the_size_that_one_chose_also_later(look):
+    person = look(n=200)
+    before, n_before = side(person), len(person.tiles())
+    person.press("+", "+", "+", "+")
+    assert side(person) > before
+    person.browser.open(person.page.address)
+    person.wait()
+    assert len(person.tiles()) < n_before
+    larger = side(person)
+    assert larger > before
+    # As large as that needs large pictures.
+    wait_until(lambda: not any("small" in src for src in person.all("#look-tiles img", "src")))
+    person.press(*["-"] * 9)
+    assert side(person) < larger
+    person.run("localStorage.removeItem('side')")
+
+
+@pytest.mark.parametrize("size", [(390, 844), (390, 600)])
+def test_pictures_on_a_phone_are_not_tiny(look, size):
+    person = look(n=200)
+    person.browser.look(size[0], "light", size[1])
+    person.browser.open(person.page.address)
+    person.wait()
+    assert side(person) >= 78
+
+
+def test_pages_that_are_left_follow_the_window(look):
+    person = look(n=200)
+    before = person.text("status")
+    person.browser.look(600, "light", 700)
+    wait_until(lambda: person.text("status") != before)

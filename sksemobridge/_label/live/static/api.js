@@ -9,7 +9,8 @@ const AGAIN = 500;
 // Attempts at what may be asked twice.
 const N_ATTEMPTS = 3;
 // Requests that change nothing, and so may be asked again.
-const HARMLESS = ["state", "look", "look_at_class", "overview", "suggest", "disputed"];
+const HARMLESS = ["state", "look", "look_at_class", "overview", "suggest", "disputed", "words",
+  "find"];
 
 // Of this tab, also when it is loaded again.
 export const tab = (sessionStorage.tab ??= `${Date.now()}-${Math.random()}`.slice(0, 50));

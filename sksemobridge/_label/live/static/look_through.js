@@ -297,7 +297,7 @@ function draw() {
   if (is_empty && !is_fetching) draw_nothing();
   draw_confirm();
   const changed = n_changed ? `, ${count(n_changed)} changed` : "";
-  const of = which.name === undefined ? "" : ` of ${quoted(which.name)}`;
+  const of = which.name === undefined ? "" : ` of ${class_of(which.name)}`;
   by_id("look-count").textContent = is_empty ? ""
     : look.is_of_seen ? `Second look at ${plural(all.length, tile_noun())}${changed}`
       : `${plural(all.length, tile_noun())}${of} of ${count(left)} not yet seen${changed}`;
@@ -332,7 +332,7 @@ function show_choice() {
 // Everything was seen: a second look, or a check, or the end.
 function draw_nothing() {
   const is_part = "name" in which;
-  const title = is_part ? `All of ${quoted(which.name)} was seen`
+  const title = is_part ? `Every picture of ${class_of(which.name)} was seen`
     : look.is_of_seen ? "The second look is over" : "Everything has been seen";
   const all = button("Look through all classes", () => look.begin());
   const again = button("A second look", () => look.begin({ among: "seen" }), { class: "main" });
@@ -346,6 +346,8 @@ function draw_nothing() {
       element("div", { class: "beside" }, ...(look.is_of_seen ? [check, again] : [again, check])),
     ]));
 }
+
+const class_of = (name) => (name === NONE ? "no class" : quoted(name));
 
 export async function begin_check(among) {
   if (await act("check", { begin: true, among })) location.hash = "ask";
