@@ -31,6 +31,7 @@ class Finder:
 
     def __init__(self, session, items):
         self.session, self.items = session, items
+        self._job, self._kept = None, None
 
     def words(self, tab, who):
         """The texts by which one can find, None for any."""
@@ -62,10 +63,10 @@ class Finder:
 
     def _by_pictures(self, numbers):
         """Against the rest: the difference of the means, by the variance in each direction."""
-        mean, factor = self._spread
+        mean, covariance = self._measured.spread
         rows = l2_normalize(np.stack([self._embedding(number) for number in numbers]))
-        direction = np.linalg.solve(factor, rows.mean(axis=0) - mean)
-        return self._unit @ direction
+        direction = np.linalg.solve(covariance, rows.mean(axis=0) - mean)
+        return self._measured.unit @ direction
 
     def _by_text(self, text):
         """The cosine to the text, both centred. Classes say what the text differs from: without
@@ -81,8 +82,8 @@ class Finder:
         row, labels = found.text_embeddings_[0], self.session.learner.view.labels
         others = None if labels is None else labels.classifier.text_embeddings_
         if others is None:
-            return self._unit @ row
-        centred = self._unit - self._spread[0]
+            return self._measured.unit @ row
+        centred = self._measured.unit - self._measured.spread[0]
         return l2_normalize(centred) @ (row - others.mean(axis=0))
 
     def _embedding(self, number):
@@ -92,14 +93,25 @@ class Finder:
         shots = session.job.shown_shots
         return session.job.shots.embeddings[shots[number - session.files.n_photos]]
 
-    @cached_property
-    def _unit(self):
-        return l2_normalize(self.session.job.embeddings)
+    @property
+    def _measured(self):
+        """`Measured` pictures: others when new ones were read."""
+        job = self.session.job
+        if self._job is not job:
+            self._job, self._kept = job, Measured(job.embeddings)
+        return self._kept
+
+
+class Measured:
+    """Unit embeddings `(n, D)`, and what is computed of them once."""
+
+    def __init__(self, embeddings):
+        self.unit = l2_normalize(embeddings)
 
     @cached_property
-    def _spread(self):
+    def spread(self):
         """The mean of the pictures, and their covariance with the same added in each direction."""
-        rows = self._unit[evenly_spaced(len(self._unit), MOST_MEASURED)].astype(np.float64)
+        rows = self.unit[evenly_spaced(len(self.unit), MOST_MEASURED)].astype(np.float64)
         mean = rows.mean(axis=0)
         covariance = np.cov(rows, rowvar=False, bias=True).reshape(len(mean), len(mean))
         added = RIDGE * np.trace(covariance) / len(mean) or 1.0

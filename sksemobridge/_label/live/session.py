@@ -529,17 +529,18 @@ class Session:
         self.learner.tell(self.said)
         return event
 
-    def done(self, write, ends=False):
+    def done(self, write, ends=False, anew=False):
         """Write the files by all that was said: the value of `write`, a function of job, labels and
-        what was said. If nothing was said since, they are not written again. Then the session goes
-        on, unless it `ends`; also after an error.
+        what was said. If nothing was said since, they are not written again, unless `anew`. Then
+        the session goes on, unless it `ends`; also after an error.
         """
         with self._writing:
             # An answer that was confirmed is in the files, and a later one is refused.
             with self.lock:
                 self.is_done = True
             try:
-                if self._written is None or self._written[0] != len(self.answers_file.events):
+                before = self._written
+                if anew or before is None or before[0] != len(self.answers_file.events):
                     if not self.job.known_classes(self.said):
                         raise UsageError("no class was named yet, so there is nothing to write")
                     labels = self.learner.learn_all(self.said)

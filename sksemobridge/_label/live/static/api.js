@@ -3,7 +3,7 @@
 // Milliseconds after which an answer is no longer waited for, unless it takes long by itself.
 const PATIENCE = 20000;
 // To write files takes long, and so do the first suggestions of a model.
-const SLOW = ["done", "end", "suggest", "read_new"];
+const SLOW = ["done", "also", "end", "suggest", "read_new"];
 // Milliseconds between attempts when the program does not answer.
 const AGAIN = 500;
 // Attempts at what may be asked twice.
