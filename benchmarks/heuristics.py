@@ -55,6 +55,8 @@ COLUMNS = {
     "slip": "one wrong",
     "minorities": "default",
     "uneven": "shots",
+    "answered": "all answers",
+    "nameless": "default, nameless",
     "few-classes": "without text",
     "strangers": "near, score_samples",
     "p-values": "mean of classes, 0.05",
@@ -97,6 +99,14 @@ def as_if_even(counts, *args):
 
 def without_span(v, span=None, extra=0.0):
     return features_of(v)
+
+
+def mean_text(self, classes, held_rows):
+    return self.cosines
+
+
+def nothing_beyond(self, rows):
+    return np.zeros((len(rows), self.u.shape[1]))
 
 
 def no_doubt(evidence_if, u, codes, *args):
@@ -148,6 +158,11 @@ SWITCHES = {
     "kappa by moments": [(class_means, "_kappa", guess_kappa)],
     "gaps in the covariance": [(fit, "fit_discriminant", without_gaps)],
     "features by deviations": [(discriminant, "WORTH_OF_GUESS", 1e12)],
+    "few classes with many images": [(fit, "MOST_IMAGES", np.inf)],
+    "stand-ins for texts": [
+        (fit.TextsAlone, "with_stand_ins", mean_text),
+        (class_means.ClassMeans, "beyond_text", nothing_beyond),
+    ],
     "few images beside many": [
         (discriminant.Gaussian, "_narrowness", same_width),
         (fit, "default_scales", as_if_even),

@@ -20,6 +20,10 @@ Cases:
   first: the default, and all labels trusted. "smaller" is the accuracy on images of the smaller
   kind, and "doubted" the share of its shots that count less than half.
 - uneven: half of the classes have one shot, the others sixteen; beside the names alone.
+- answered: one, two and four classes have 24 right answers, of images that the names put there:
+  the model taught by the folder, with one answer of each class, with all, and by names alone.
+- nameless: a tenth of the classes (two at least) has no name, and all have shots, or these alone:
+  accuracy of all, and on images of these classes ("nameless"), and the same with all names.
 - few-classes: 2, 3, 5, 10 and all classes without text, beside `LogisticRegression(C=10)`.
 - strangers: half of the classes are known. Near strangers are images of the others, far strangers
   those of other tasks. Printed are areas under the ROC curve in percent, known images against
@@ -54,6 +58,7 @@ MOST_FAR = 300  # far strangers
 MOST_IN_FOLDER = 400  # images that are labelled by three answers
 N_ANSWERS = 3
 MANY = 16  # shots of the larger classes, where shots are uneven
+ANSWERED = 24  # right answers to a class, where few classes have some
 MAJOR = 13  # shots of the first kind of a class of two kinds
 MINOR = 3  # shots of the second kind
 TERMS = (
@@ -262,6 +267,49 @@ def uneven(task, k, seed, args):
     yield f"1 and {MANY}", found
 
 
+def answered(task, k, seed, args):
+    if task.text_encoder is None:
+        return
+    rng = np.random.default_rng(seed)
+    rows = np.sort(rng.permutation(len(task.y))[: 2 * MOST_IN_FOLDER])
+    task = replace(task, X=task.X[rows], y=task.y[rows])
+    names = tasks.zero_shot(task)
+    predicted = names.predict(task.X)
+    right = [np.flatnonzero((predicted == c) & (task.y == c)) for c in names.classes_]
+    classes = [rng.permutation(rows)[:ANSWERED] for rows in right if len(rows) >= 4]
+    order = rng.permutation(len(classes))
+    for n_classes in (1, 2, 4):
+        of_classes = [classes[i] for i in order[:n_classes]]
+        rest = np.setdiff1d(np.arange(len(task.y)), np.concatenate(of_classes))
+        found = {"names alone": figures(names.with_unlabeled(task.X), task, rest)}
+        for what, most in (("1 a class", 1), ("all answers", ANSWERED)):
+            shots = np.concatenate([rows[:most] for rows in of_classes])
+            model = classifier(task)
+            model.partial_fit(task.X[shots], task.y[shots], classes=names.classes_)
+            found[what] = figures(model.with_unlabeled(task.X), task, rest)
+        yield f"{n_classes} answered", found
+
+
+def nameless(task, k, seed, args):
+    drawn = task.draw(k, seed)
+    if drawn is None or task.text_encoder is None:
+        return
+    shots, queries = drawn
+    names = np.unique(task.y[shots])
+    some = np.random.default_rng(seed).permutation(names)[: max(2, len(names) // 10)]
+    of_some = queries[np.isin(task.y[queries], some)]
+    only, class_names = shots[np.isin(task.y[shots], some)], dict(zip(names, names))
+    kinds = {"default": class_names | dict.fromkeys(some), "all names": class_names}
+    for what, rows in ((f"{k}", shots), (f"only these, {k}", only)):
+        found = {}
+        for name, of_classes in kinds.items():
+            model = classifier(task, class_names=of_classes)
+            model.partial_fit(task.X[rows], task.y[rows], classes=names)
+            found[name] = figures(model, task, queries)
+            found[f"{name}, nameless"] = figures(model, task, of_some)
+        yield what, found
+
+
 def few_classes(task, k, seed, args):
     for size in (2, 3, 5, 10, "all"):
         some = task if size == "all" else task.some_classes(size, k, seed)
@@ -348,13 +396,15 @@ CASES = {
     "slip": slip,
     "minorities": minorities,
     "uneven": uneven,
+    "answered": answered,
+    "nameless": nameless,
     "few-classes": few_classes,
     "strangers": strangers,
     "p-values": p_values,
     "terms": terms,
 }
 # Cases that have their own numbers of shots.
-OWN_SHOTS = ("slip", "minorities", "uneven")
+OWN_SHOTS = ("slip", "minorities", "uneven", "answered")
 
 
 def one_draw(task, k, seed, args):

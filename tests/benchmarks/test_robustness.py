@@ -57,6 +57,12 @@ def test_wrong_labels_are_planted_at_each_rate(rows, options):
         ("names", "2", {"default", "names alone", "without text"}),
         ("slip", "3 answers", {"names alone", "without it", "all right", "one wrong"}),
         ("uneven", "1 and 16", {"shots", "names alone"}),
+        ("answered", "4 answered", {"names alone", "1 a class", "all answers"}),
+        (
+            "nameless",
+            "only these, 2",
+            {"default", "default, nameless", "all names", "all names, nameless"},
+        ),
         ("few-classes", "all x 2", {"without text", "LogisticRegression"}),
         ("terms", "text + shots + correction", {"2 shots"}),
         (
