@@ -97,8 +97,8 @@ def as_if_even(counts, *args):
     return default_scales(np.full(len(counts), counts.mean()), *args)
 
 
-def without_span(v, span=None, extra=0.0):
-    return features_of(v)
+def without_span(v, weight, span=None, extra=0.0):
+    return features_of(v, weight)
 
 
 def mean_text(self, classes, held_rows):
@@ -113,7 +113,7 @@ def no_doubt(evidence_if, u, codes, *args):
     return np.ones((2, len(codes)))
 
 
-def any_class(p, codes, right, trust):
+def any_class(p, codes, *args):
     return np.full(len(codes), 1 / p.shape[1])
 
 
@@ -122,7 +122,7 @@ def all_confirmed(*args):
     return right, np.ones_like(confirmed)
 
 
-def none_unusual(u, codes, rows, right):
+def none_unusual(u, codes, weighs, rows, right):
     return np.zeros(len(rows), dtype=bool)
 
 

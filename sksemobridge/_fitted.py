@@ -11,6 +11,7 @@ from typing import Self
 import numpy as np
 
 from ._base import Decision
+from ._model.class_means import relative_weight
 from ._model.decision import Model
 from ._model.linear import Linear
 from ._model.mixture import Known
@@ -124,7 +125,8 @@ class FewShotState(FittedState):
         )
         # An image of none of the classes would count for the nearest class. With more shots, fewer
         # of the others look unusual.
-        n_shots = max(len(self.omega) / len(self.classes), 1.0)
+        n_shots = relative_weight(self.memory.shots.codes, self.memory.shots.weight).sum()
+        n_shots = max(n_shots / len(self.classes), 1.0)
         pool = pool.take(model.p_values(pool.X) > LEAST_P_VALUE / np.sqrt(n_shots))
         if len(pool.X):
             # A class without text may be "everything else".

@@ -2,13 +2,15 @@
 
 import numpy as np
 import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
 from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import normalize
 
 from sksemobridge import FewShotClassifier
 from sksemobridge._model import fit
 
-from .conftest import peak_memory
+from .conftest import World, peak_memory
 
 
 def fitted_in_every_way(world, X, y):
@@ -29,6 +31,41 @@ def fitted_in_every_way(world, X, y):
     if 1 < len(text.classes_) < len(world.names):
         models["other classes"] = text.with_classes([*text.classes_[1:], "hot dog"])
     return models
+
+
+@pytest.mark.filterwarnings("ignore:.* shots hardly count:UserWarning")
+@given(
+    seed=st.integers(0, 2**32 - 1),
+    counts=st.lists(st.integers(0, 4), min_size=5, max_size=5).filter(any),
+    is_wrong=st.booleans(),
+    kind=st.sampled_from(["text", "a class without text", "no text", "words"]),
+)
+def test_a_weight_goes_to_zero_without_a_jump_to_the_row_dropped(seed, counts, is_wrong, kind):
+    """Where the class of the row keeps another one."""
+    world, rng = World(seed=seed), np.random.default_rng(seed)
+    X, y = world.draw(counts)
+    queries, labels = world.draw(4)
+    more = rng.choice(np.flatnonzero(np.isin(labels, y) | is_wrong))
+    X, y = np.vstack([X, queries[more]]), np.append(y, labels[more] if not is_wrong else y[0])
+    assume(kind != "a class without text" or len(np.unique(y)) > 1)
+    params = {
+        "text": {},
+        "a class without text": {"class_names": {n: n for n in world.names} | {y[-1]: None}},
+        "no text": {"class_names": "ignore", "vocabulary": None},
+        "words": {"class_names": "ignore", "vocabulary": world.texts},
+    }[kind]
+
+    def decision(weight):
+        weights = np.append(np.ones(len(y) - 1), weight)
+        model = world.classifier(**params).fit(X, y, sample_weight=weights)
+        return model.decision_function(queries), model.p_values(queries)
+
+    dropped, p_dropped = decision(0)
+    scale = 1 + np.abs(dropped).max()
+    for weight, tolerance in ((1e-3, 0.05), (1e-6, 5e-3), (1e-12, 5e-3)):
+        found, p_found = decision(weight)
+        np.testing.assert_allclose(found, dropped, rtol=0, atol=tolerance * scale)
+    assert np.mean(np.abs(p_found - p_dropped) > 1e-3) <= 0.1
 
 
 @pytest.mark.parametrize(

@@ -38,6 +38,8 @@ WORTH_OF_GUESS = 10.0
 # by `f0`. Ten images of one class say less of the others than of their own class. With 3, right
 # answers to few classes cost 0.2 points more.
 MOST_IMAGES = 2.0
+# An image of less weight, as a share of the largest one of its class, is nobody's neighbour.
+LEAST_NEIGHBOUR = 1e-3
 LEANING = 1.5  # embeddings have heavier tails than a Gaussian, so a name counts as more images
 
 
@@ -53,6 +55,7 @@ class ClassMeans:
     counts: np.ndarray  # effective number `n_c (C,)` of images
     # for each image, the effective number of its class without the image, `(n,)`
     counts_without: np.ndarray
+    alone: np.ndarray  # how far each image is the only one of its class `(n,)`
     image_means: np.ndarray  # `r_c (C, D)`, the weighted means of the classes
     centre: np.ndarray  # `m (D,)`, the mean of the class means
     predicted: np.ndarray  # `mhat_c (C, D)`
@@ -63,9 +66,12 @@ class ClassMeans:
     slope: float  # factor of the predictions from names
 
     @cached_property
-    def is_only_image(self):
-        """True for an image that is the only one of its class, shape (n,)."""
-        return np.bincount(self.codes)[self.codes] == 1
+    def lost(self):
+        """What the class of each image loses with it, as a share of what is left `(n,)`. An only
+        image has no residual that could be lost.
+        """
+        left = 1 - self.share
+        return np.where(left > 0, self.share / np.where(left > 0, left, 1.0), 0.0)
 
     @property
     def mean_count(self):
@@ -92,12 +98,12 @@ class ClassMeans:
     def means_without(self, rows):
         """For each image at `rows`, the mean of its class without the image, shape (k, D).
 
-        If an image is the only one of its class, this is the prediction from the name.
+        If an image is the only one of its class, this is the prediction from the name. It is near
+        this if the others have little weight.
         """
-        codes, share, is_only = self.codes[rows], self.share[rows], self.is_only_image[rows]
-        lost = share / np.where(is_only, 1.0, 1.0 - share)
-        means = self.image_means[codes] - lost[:, None] * self.residuals(rows) - self.centre
-        return np.where(is_only[:, None], self.predicted[codes], means)
+        codes = self.codes[rows]
+        means = self.image_means[codes] - self.lost[rows, None] * self.residuals(rows) - self.centre
+        return means - self.alone[rows, None] * (means - self.predicted[codes])
 
     def beyond_text(self, rows):
         """How the classes at `rows` differ from what their texts predict, as far as their images
@@ -133,6 +139,7 @@ def fit_class_means(u, codes, weight, texts=None, trust=0.0, words=None, belief=
     n_classes = int(codes.max()) + 1
     share = weight_in_class(codes, weight * belief)
     counts, counts_without = effective_numbers(codes, weight, belief, most)
+    alone = 1 - np.minimum(number_of_others(codes, weight), 1)
     image_means = sum_rows(u, share, codes, n_classes)
     centre = image_means.mean(axis=0)
     slope, predicted = 0.0, np.zeros_like(image_means)
@@ -164,7 +171,18 @@ def fit_class_means(u, codes, weight, texts=None, trust=0.0, words=None, belief=
         within[-1] = between[-1] = 0.0
     kappa = LEANING * np.array([_kappa(*sums, counts) for sums in zip(within, between, guesses)])
     return ClassMeans(
-        u, codes, share, counts, counts_without, image_means, centre, predicted, span, kappa, slope
+        u,
+        codes,
+        share,
+        counts,
+        counts_without,
+        alone,
+        image_means,
+        centre,
+        predicted,
+        span,
+        kappa,
+        slope,
     )
 
 
@@ -175,12 +193,25 @@ def effective_numbers(codes, weight, belief=1.0, most=np.inf):
     # `(sum w)^2 / sum w^2`, times the share of the weights that counts.
     parts = np.stack([weight, weight * belief, weight**2])
     sums = np.stack([np.bincount(codes, weights=part) for part in parts])
-    others = sums[:, codes] - parts
-    is_only = np.bincount(codes)[codes] == 1
-    without = np.where(is_only, 0.0, others[0] * others[1] / np.where(is_only, 1.0, others[2]))
     counts = sums[0] * sums[1] / sums[2]
     kept = np.minimum(1, most / counts)
+    without = (sums[1][codes] - parts[1]) * sums[0][codes] / sums[2][codes]
     return counts * kept, without * kept[codes]
+
+
+def relative_weight(codes, weight):
+    """Weights `(n,)` as shares of the largest one of each class. Their sum is a number of images
+    that does not jump if a weight goes to zero.
+    """
+    largest = np.zeros(codes.max(initial=-1) + 1)
+    np.maximum.at(largest, codes, weight)
+    return weight / largest[codes]
+
+
+def number_of_others(codes, weight):
+    """For each image the number of other images of its class `(n,)`, by `relative_weight`."""
+    relative = relative_weight(codes, weight)
+    return np.bincount(codes, weights=relative)[codes] - relative
 
 
 def fit_slope(texts, means, weight=None):

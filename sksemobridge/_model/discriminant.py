@@ -140,14 +140,11 @@ class Discriminant:
         )
         u = (classes.u[rows] - classes.centre).astype(dtype, copy=False)
         image = RowsWithProducts.of(u, fixed.precision).with_means(means)
-        is_only, count = classes.is_only_image[rows], classes.counts_without[rows]
-        # What the class loses, as a share of what is left. A single image loses nothing.
-        share = np.where(is_only, 0.0, classes.share[rows])
-        lost = share / (1 - share)
+        count, lost = classes.counts_without[rows], classes.lost[rows]
         residual = image - class_mean
         # The mean without the image, minus the prediction from the name
         deviation = class_mean - residual * lost[:, None].astype(dtype) - prediction
-        deviation *= ~is_only[:, None]
+        deviation *= (1 - classes.alone[rows, None]).astype(dtype)
         pull = (count[:, None] / (count[:, None] + classes.kappa)).astype(dtype)
         inside = (pull[:, :1] - pull[:, 1:]) * (deviation.x @ fixed.span.x.T)
         leaning = prediction + deviation * pull[:, 1:] + fixed.span.combined(inside)
@@ -257,8 +254,9 @@ def fit_discriminant(classes, trust, has_words):
     the span is that of words.
     """
     counts, n_features = classes.counts, classes.u.shape[1]
-    single = np.bincount(classes.codes) == 1
-    gap_weight = np.where(single, 1.0, trust)
+    alone = np.zeros(len(counts))
+    np.maximum.at(alone, classes.codes, classes.alone)
+    gap_weight = alone + (1 - alone) * trust
     pull = counts / (counts + classes.kappa[-1])
     # If the labels of a class are doubtful, it may count as less than one image.
     degrees = np.maximum(counts, 1) - 1 + gap_weight * (1 - pull)
@@ -279,7 +277,9 @@ def fit_discriminant(classes, trust, has_words):
         for piece in map(residuals, pieces):
             scatter += piece.T @ piece
         squares = np.diag(scatter)
-    known = 0.0 if has_words and single.all() else degrees / (degrees + WORTH_OF_GUESS)
+    known = degrees / (degrees + WORTH_OF_GUESS)
+    if has_words:
+        known *= 1 - alone.min()  # words say more of variances than single images do
     root = np.sqrt(known * squares / max(squares.mean(), ROUNDING) + 1 - known)
     kept = degrees / (degrees + n_features)
     ridge = (1 - kept) * max(float((squares / root**2).mean()), LEAST_SPREAD / n_features)

@@ -31,6 +31,7 @@ from .class_means import (
     ClassMeans,
     effective_numbers,
     fit_class_means,
+    relative_weight,
 )
 from .decision import Model
 from .discriminant import Discriminant, fit_discriminant
@@ -88,7 +89,7 @@ def fit_model(shots, class_texts, words, label_noise, with_held_out=False):
         texts, has_text = class_texts.embeddings[:n_classes], class_texts.has_text[:n_classes]
         if len(class_texts.has_text) > n_classes:
             most = MOST_IMAGES / (1 - n_classes / len(class_texts.has_text))
-        by_texts_alone = TextsAlone.of(u, codes, held_rows, class_texts, most)
+        by_texts_alone = TextsAlone.of(u, codes, weight, held_rows, class_texts, most)
     evidence_if = partial(
         gather_evidence, u, codes, weight, held_rows, texts, by_texts_alone, words, most
     )
@@ -104,7 +105,7 @@ def fit_model(shots, class_texts, words, label_noise, with_held_out=False):
             p = softmax(class_texts.logit_scale * (u @ class_texts.embeddings.T)[held_rows])
             is_judged = by_texts_alone.is_judged
             by_texts = held_rows[is_judged], p[is_judged], trust
-        right, belief = right_labels(evidence_if, u, codes, has_text, by_texts, label_noise)
+        right, belief = right_labels(evidence_if, u, codes, weight, has_text, by_texts, label_noise)
         del by_texts  # a table `(k, C)`
     evidence = evidence_if(belief)
     classes, discriminant, trust = evidence.classes, evidence.discriminant, evidence.trust
@@ -174,6 +175,7 @@ class Evidence:
     held_rows: np.ndarray  # indices of the held-out images `(k,)`
     in_regression: np.ndarray  # True for those to which scales and correction are fitted `(k,)`
     omega: np.ndarray  # `omega_i (k,)`
+    relative: np.ndarray  # weights as shares of the largest one of their class `(k,)`
     # the terms `z_k (k, C)` of each image, by a model without the image
     terms: dict[str, np.ndarray]
     defaults: dict[str, float]  # default scales of the terms
@@ -190,7 +192,8 @@ class Evidence:
         rows = self.regression_rows
         kept = slice(None) if self.in_regression.all() else self.in_regression  # a mask would copy
         # Without its only image, a class has nothing but its name.
-        informs = np.where(self.classes.is_only_image[rows], self.trust, 1.0)
+        alone = self.classes.alone[rows]
+        informs = alone * self.trust + (1 - alone)
         # With few images, a correction is worth most with texts, and least without.
         sigma = np.sqrt(1 + (2 * self.trust - 1) / self.classes.mean_count)
         return Problem(
@@ -230,9 +233,20 @@ def gather_evidence(u, codes, weight, held_rows, texts, by_texts_alone, words, m
     # 4. One covariance, and 5. the discriminant, for queries and for held-out images.
     discriminant = fit_discriminant(classes, trust, has_words=words is not None)
     terms["shots"] = discriminant.held_out(held_rows)
-    believed = np.sum(belief) / (len(belief) + KAPPA_IN_SPAN)
+    relative = relative_weight(codes, weight)
+    believed = np.sum(relative * belief) / (np.sum(relative) + KAPPA_IN_SPAN)
     defaults = default_scales(classes.counts, trust, text_scale, believed)
-    return Evidence(classes, discriminant, trust, held_rows, in_regression, omega, terms, defaults)
+    return Evidence(
+        classes,
+        discriminant,
+        trust,
+        held_rows,
+        in_regression,
+        omega,
+        relative[held_rows],
+        terms,
+        defaults,
+    )
 
 
 def fit_correction(evidence, has_texts, with_held_out):
@@ -252,7 +266,8 @@ def problem_of_correction(evidence, has_texts):
     v = classes.u[evidence.regression_rows]
     v -= classes.centre
     extra = evidence.trust * (1 + 1 / classes.mean_count)
-    features, back = features_of(v, classes.span, extra) if has_texts else features_of(v)
+    parts = (classes.span, extra) if has_texts else ()
+    features, back = features_of(v, evidence.relative[evidence.in_regression], *parts)
     problem = evidence.regression(features)
     # The parts of held-out images must not depend on the order of features or the lengths of rows.
     order = np.lexsort((v @ classes.centre, problem.codes))
@@ -269,10 +284,11 @@ class TextsAlone:
     predicted: np.ndarray  # the class of each image by all texts `(k,)`
     most: float  # a class counts as so many images at most
     logit_scale: float
+    n_images: float  # of classes with a text, by `relative_weight`
     distinct: float  # how different the texts are: if all are the same, any scale fits alike
 
     @classmethod
-    def of(cls, u, codes, held_rows, class_texts, most):
+    def of(cls, u, codes, weight, held_rows, class_texts, most):
         """Of unit embeddings `u (n, D)` and `ClassTexts`, also of classes without shots."""
         n_classes = int(codes.max()) + 1
         own = class_texts.embeddings[class_texts.has_text]
@@ -281,6 +297,7 @@ class TextsAlone:
             distinct = (len(np.unique(own.round(6), axis=0)) - 1) / (len(own) - 1)
         cosines = (u @ class_texts.embeddings.T)[held_rows]
         has_text = class_texts.has_text[:n_classes]
+        n_images = float(relative_weight(codes, weight)[held_rows] @ has_text[codes[held_rows]])
         return cls(
             cosines[:, :n_classes],
             codes[held_rows],
@@ -288,6 +305,7 @@ class TextsAlone:
             np.where(class_texts.has_text, cosines, -np.inf).argmax(axis=1),
             most,
             class_texts.logit_scale,
+            n_images,
             distinct,
         )
 
@@ -307,7 +325,7 @@ class TextsAlone:
         # Images that were looked at because the texts put them into one class say little of others.
         numbers = np.bincount(predicted, weights=omega)
         omega = omega * np.minimum(1, self.most / numbers[predicted])
-        scale, trust = fit_text(cosines, codes, omega, self.logit_scale)
+        scale, trust = fit_text(cosines, codes, omega, self.logit_scale, self.n_images)
         return scale, trust * self.distinct
 
     def with_stand_ins(self, classes, held_rows):

@@ -24,7 +24,12 @@ from scipy.special import expit, logit
 from .._utils.array_api import softmax
 from .._utils.rows import LEAST_SHARE, blocks, sum_rows
 from .._utils.threads import in_parallel
-from .class_means import WORTH_OF_GUESS
+from .class_means import (
+    LEAST_NEIGHBOUR,
+    WORTH_OF_GUESS,
+    number_of_others,
+    relative_weight,
+)
 from .logistic import TEXT_ODDS
 
 # Chosen by `python benchmarks/robustness.py labels`, which measures what wrong labels cost, and
@@ -40,7 +45,7 @@ SMALL_CHANGE = 0.1  # the rounds end if `right` changes by less
 NEAR = 0.7
 
 
-def right_labels(evidence_if, u, codes, has_text, by_texts, label_noise):
+def right_labels(evidence_if, u, codes, weight, has_text, by_texts, label_noise):
     """For each image: the probability that its label is right, and how much the image counts, both
     `(n,)`.
 
@@ -51,7 +56,10 @@ def right_labels(evidence_if, u, codes, has_text, by_texts, label_noise):
     """
     is_auto = label_noise == "auto"
     e = 2 * SHARE if is_auto else label_noise
-    n_of_class = np.bincount(codes)
+    # An image of little weight is hardly one.
+    relative, n_others = relative_weight(codes, weight), number_of_others(codes, weight)
+    # Nothing judges the only image of a class without a text.
+    judges = 1 - np.maximum(1 - n_others, 0) * ~has_text[codes]
     # `confirmed` says how well names are confirmed in the classes that an image looks like, apart
     # from that of its label.
     right, confirmed = np.ones((2, len(codes)))
@@ -59,41 +67,50 @@ def right_labels(evidence_if, u, codes, has_text, by_texts, label_noise):
     def judge(held, judged):
         """The next `right`, and the next `e`."""
         after = right.copy()
-        after[held] = np.where(_is_unusual(u, codes, held, judged), 1.0, judged)
-        share = (np.sum(1 - after[held]) + WORTH_OF_GUESS * SHARE) / (len(held) + WORTH_OF_GUESS)
+        is_unusual = _is_unusual(u, codes, relative >= LEAST_NEIGHBOUR, held, judged)
+        judged = np.where(is_unusual, 1.0, judged)
+        after[held] = 1 - judges[held] * (1 - judged)
+        n_images = np.sum(relative[held] * judges[held])
+        n_wrong = np.sum(relative[held] * (1 - after[held]))
+        share = (n_wrong + WORTH_OF_GUESS * SHARE) / (n_images + WORTH_OF_GUESS)
         return after, share if is_auto else label_noise
 
     # First by the names alone. The label of a class without a text is no name.
     without_shots = np.zeros((len(codes), 1))
     if by_texts is not None:
         held, p, trust = by_texts
-        judged, confirmed[held] = _judged_by_names(p, codes[held], trust, e)
+        judged, confirmed[held] = _judged_by_names(p, codes[held], relative[held], trust, e)
         right, e = judge(held, judged)
-        without_shots[held] = trust * p[:, len(n_of_class) :].sum(axis=1, keepdims=True)
+        without_shots[held] = trust * p[:, len(has_text) :].sum(axis=1, keepdims=True)
     # Then by models without the image. They have only classes with shots.
     regression = None
     for _ in range(MOST_ROUNDS):
         evidence, before = evidence_if(right), right
         held = evidence.regression_rows
-        n_others = n_of_class[codes[held]] - 1
         logits, regression = evidence.logits_without_correction(regression)
         p = (1 - without_shots[held]) * softmax(logits)
         trusts = evidence.trust, evidence.trust * has_text[codes[held]]
         judged = _judged_by_others(
-            p, codes[held], right[held], n_others, confirmed[held], *trusts, e
+            p,
+            codes[held],
+            relative[held] * judges[held],
+            right[held],
+            n_others[held],
+            confirmed[held],
+            *trusts,
+            e,
         )
-        judged[(n_others == 0) & ~has_text[codes[held]]] = 1.0  # nothing can judge them
         right, e = judge(held, judged)
         del evidence  # before there is another
-        if np.abs(right - before).max() < SMALL_CHANGE:
+        if (relative * np.abs(right - before)).max() < SMALL_CHANGE:
             break
     doubt = min(max(e / SHARE - 1, 0.0), 1.0) if is_auto else 1.0
     return right, 1 - doubt * (1 - right)
 
 
-def _is_unusual(u, codes, rows, right):
+def _is_unusual(u, codes, weighs, rows, right):
     """Whether each image at `rows (k,)` looks wrong, by `right (k,)`, only because it is one of a
-    few of another kind.
+    few of another kind. Only images that weigh something are compared, by `weighs (n,)`.
 
     Then an image of the same label is much nearer than the second nearest of other labels. (The
     nearest may have a wrong label.)
@@ -105,6 +122,7 @@ def _is_unusual(u, codes, rows, right):
         each = rows[doubtful[part]]
         distance, is_same = 1 - u[each] @ u.T, codes[each][:, None] == codes
         distance[np.arange(len(each)), each] = 2.0  # the largest distance
+        distance[:, ~weighs] = 2.0
         same = np.where(is_same, distance, 2.0).min(axis=1)
         other = np.partition(np.where(is_same, 2.0, distance), second, axis=1)[:, second]
         is_unusual[doubtful[part]] = same < NEAR * other
@@ -120,15 +138,17 @@ def _name_tells(trust):
     return trust * TEXT_ODDS / (1 + TEXT_ODDS)
 
 
-def _judged_by_names(p, codes, trust, e):
-    """The first `right_i` of images `(k,)`, by the probabilities `p (k, C)` of the texts alone.
+def _judged_by_names(p, codes, weight, trust, e):
+    """The first `right_i` of images that count as `weight (k,)`, by the probabilities `p (k, C)` of
+    the texts alone.
 
     Also returns how well the names of the classes that an image looks like are confirmed `(k,)`.
     """
     each, n_classes = np.arange(len(codes)), p.shape[1]
     # Log Bayes factor of each name: it says what its class is, against all classes are equally
     # probable.
-    ratio = np.bincount(codes, np.log((1 - e) * p[each, codes] * n_classes + e), n_classes)
+    ratio = weight * np.log((1 - e) * p[each, codes] * n_classes + e)
+    ratio = np.bincount(codes, ratio, n_classes)
     others = p * (codes[:, None] != np.arange(n_classes))
     others /= np.maximum(others.sum(axis=1, keepdims=True), np.finfo(float).tiny)
     confirmed = others @ expit(logit(_name_tells(trust)) + ratio)
@@ -136,9 +156,9 @@ def _judged_by_names(p, codes, trust, e):
     return tells * _right(p[each, codes], e, 1 / n_classes) + (1 - tells) * (1 - e), confirmed
 
 
-def _judged_by_others(p, codes, right, n_others, confirmed, trust, trust_in_name, e):
-    """The next `right_i` of images `(k,)`, by the probabilities `p (k, C)` of a model without the
-    image.
+def _judged_by_others(p, codes, weight, right, n_others, confirmed, trust, trust_in_name, e):
+    """The next `right_i` of images that count as `weight (k,)`, by the probabilities `p (k, C)` of
+    a model without the image.
 
     `n_others (k,)` is the number of other images with this label, and `trust_in_name (k,)` is
     `trust` if it has a text, else zero.
@@ -147,9 +167,10 @@ def _judged_by_others(p, codes, right, n_others, confirmed, trust, trust_in_name
     # not, equally probably.
     by_name = 1 - _name_tells(trust_in_name * confirmed)
     of_pair = (1 - trust_in_name) / 2
-    unknown = np.select([n_others == 0, n_others == 1], [by_name, of_pair], 0.0)
+    no_other, one_other = (np.maximum(1 - np.abs(n_others - n), 0) for n in (0, 1))
+    unknown = no_other * by_name + one_other * of_pair
     label_proba = (1 - unknown) * p[np.arange(len(codes)), codes] + unknown / p.shape[1]
-    return _right(label_proba, e, _if_wrong(p, codes, right, trust))
+    return _right(label_proba, e, _if_wrong(p, codes, weight, right, trust))
 
 
 def _right(p, e, if_wrong):
@@ -159,19 +180,19 @@ def _right(p, e, if_wrong):
     return np.maximum((1 - e) * p / ((1 - e) * p + e * if_wrong), LEAST_SHARE)
 
 
-def _if_wrong(p, codes, right, trust):
+def _if_wrong(p, codes, weight, right, trust):
     """`w_i (k,)`, the probability of each label if it is wrong, by the probabilities `p (k, C)` of
     classes.
     """
     tiny, n_classes = np.finfo(float).tiny, p.shape[1]
     held, index = np.unique(codes, return_inverse=True)
     held_proba = p[:, held]
-    taken_for = sum_rows(held_proba, right, index, len(held))
-    certain = np.trace(taken_for) / max(right.sum(), tiny)
+    taken_for = sum_rows(held_proba, weight * right, index, len(held))
+    certain = np.trace(taken_for) / max(weight @ right, tiny)
     np.fill_diagonal(taken_for, 0)
     taken_for /= np.maximum(taken_for.sum(axis=1, keepdims=True), tiny)
     # Without names, the other image of a pair says too little.
-    class_size = max(len(codes) / max(len(held), 1), 2)
+    class_size = max(weight.sum() / max(len(held), 1), 2)
     alike = (1 - (1 - trust) * 2 / class_size) * certain ** (4 / (2 + trust * (class_size - 2)))
     among_held = np.einsum("ik,ki->i", held_proba, taken_for[:, index])
     # A wrong label is any class, or as classes are taken for each other. Of a class without

@@ -158,12 +158,12 @@ def expected_wrong(n):
     return 0.5 / (n + 1)
 
 
-def fit_text(cosines, codes, weight, logit_scale):
+def fit_text(cosines, codes, weight, logit_scale, n_images):
     """Fit the cosines `(n, C)` to the texts alone: their scale, and the probability that the texts
-    help.
+    help. They are those of `n_images`.
     """
     nothing = np.zeros((len(codes), 0)), np.zeros(0)
-    wrong = expected_wrong(len(codes))
+    wrong = expected_wrong(n_images)
     terms, defaults = {"text": cosines}, {"text": logit_scale}
     problem = Problem(terms, codes, weight, defaults, *nothing, wrong=wrong)
     fitted = fit_regression(problem)
@@ -172,18 +172,19 @@ def fit_text(cosines, codes, weight, logit_scale):
     return fitted.scales["text"], float(trust)
 
 
-def features_of(v, span=None, extra=0.0):
+def features_of(v, weight, span=None, extra=0.0):
     """Features `f (n, k)` of the rows `v (n, D)` with `f f' = v Q v'`, and `back (D, k)` with
     `v back = f`.
 
     So the correction has independent coefficients, and is `A' = back @ coefficients`.
     `Q = I / l^2 + extra V V' / l_V^2`. `V (D, r)` is the span, and the mean square lengths are
-    `l^2` of the rows, and `l_V^2` of their parts in the span, which is at least a part of `l^2`.
+    `l^2` of the rows, which count as `weight (n,)`, and `l_V^2` of their parts in the span, which
+    is at least a part of `l^2`.
     """
-    length = _mean_square(v)
+    length = _mean_square(v, weight)
     whole = within = 1 / length
     if span is not None:
-        within = whole + extra / max(_mean_square(v @ span), LEAST_IN_SPAN * length)
+        within = whole + extra / max(_mean_square(v @ span, weight), LEAST_IN_SPAN * length)
 
     def times_root(rows):
         """`rows` times the square root of `Q`."""
@@ -199,6 +200,7 @@ def features_of(v, span=None, extra=0.0):
     return coordinates.T, times_root(basis.T).T
 
 
-def _mean_square(rows):
-    """Mean square length of rows. It is above zero."""
-    return max(float(np.vdot(rows, rows)), ROUNDING**2) / max(len(rows), 1)
+def _mean_square(rows, weight):
+    """Weighted mean square length of rows. It is above zero."""
+    rows = np.sqrt(weight)[:, None] * rows
+    return max(float(np.vdot(rows, rows)), ROUNDING**2) / max(weight.sum(), ROUNDING)

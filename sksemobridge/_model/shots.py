@@ -16,6 +16,7 @@ from scipy.sparse.csgraph import connected_components
 from .._utils.array_api import l2_normalize, rows_as_bytes
 from .._utils.equal_rows import merge_within_rounding
 from .._utils.rows import LEAST_SHARE, sum_rows
+from .class_means import LEAST_NEIGHBOUR, relative_weight
 from .near_copies import near_copies
 
 
@@ -133,7 +134,9 @@ class ShotMemory:
     def with_near_copies(self):
         """The memory with `near_copy_group`. Shots with groups of the user keep them."""
         group = self.shots.group.copy()
-        rows = np.flatnonzero(~self.has_groups)
+        shots = self.shots
+        weighs = relative_weight(shots.codes, shots.weight) >= LEAST_NEIGHBOUR
+        rows = np.flatnonzero(~self.has_groups & weighs)
         unit = l2_normalize(self.shots.X[rows].astype(np.float64))
         group[rows] = group[rows][near_copies(unit, self.shots.codes[rows])]
         return replace(self, near_copy_group=group)

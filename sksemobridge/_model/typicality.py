@@ -26,6 +26,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from .._utils.rows import ROUNDING, weight_in_class
+from .class_means import relative_weight
 from .linear import total
 from .shots import renumbered
 
@@ -44,7 +45,8 @@ class Typicality:
         """Make it from `z_k (n, C)` of the held-out images, their classes `codes (n,)` and weights
         `(n,)`.
         """
-        units = {name: _deviation(z.max(axis=1)) for name, z in parts.items()}
+        relative = relative_weight(codes, weight)
+        units = {name: _deviation(z.max(axis=1), relative) for name, z in parts.items()}
         if "text" in units:
             units["images"] *= 2
         return cls(units, sum(z / units[name] for name, z in parts.items()), codes, weight)
@@ -76,7 +78,10 @@ class Typicality:
         return (1 + below[n_below]) / (1 + below[-1])
 
 
-def _deviation(values):
-    """The standard deviation of values, or one if they do not differ."""
-    deviation = float(np.std(values)) if len(values) else 0.0
+def _deviation(values, weight):
+    """The standard deviation of values that count as `weight`, or one if they do not differ."""
+    deviation = 0.0
+    if len(values):
+        squares = np.square(values - np.average(values, weights=weight))
+        deviation = float(np.sqrt(np.average(squares, weights=weight)))
     return deviation if deviation > 1e5 * ROUNDING * np.abs(values).max(initial=0.0) else 1.0

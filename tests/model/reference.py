@@ -4,8 +4,8 @@ import numpy as np
 from scipy.optimize import minimize
 from scipy.special import expit, logit, logsumexp, softmax
 
-from .reference_gaussian import gaussian, number
-from .reference_images import images_of, nrm
+from .reference_gaussian import gaussian, number, others
+from .reference_images import images_of, nrm, relative
 
 
 def regress(
@@ -56,12 +56,12 @@ def regress(
     return *parts(best.x), best.fun, log_pi
 
 
-def trust_in(u, y, omega, T, logit_scale):
-    """Step 1, by images of classes with texts `T`: the scale of the cosines, and the trust in texts
-    that all differ.
+def trust_in(u, y, omega, T, logit_scale, n):
+    """Step 1, by `n` images of classes with texts `T`: the scale of the cosines, and the trust in
+    texts that all differ.
     """
     cosines, C = u @ T.T, len(T)
-    default, wrong = np.array([logit_scale]), 1 / (2 * len(y) + 2)
+    default, wrong = np.array([logit_scale]), 1 / (2 * n + 2)
     s, _, _, loss, log_pi = regress(
         [cosines], y, omega, default, C, width=1, has_offsets=False, wrong=wrong
     )
@@ -69,8 +69,9 @@ def trust_in(u, y, omega, T, logit_scale):
     return s[0], expit(np.log(10) + 0.85 * guessing - loss)
 
 
-def deviation(values):
-    return np.std(values) if np.std(values) > 1e-9 * np.abs(values).max() else 1.0
+def deviation(values, x):
+    deviation = np.sqrt(np.average((values - np.average(values, weights=x)) ** 2, weights=x))
+    return deviation if deviation > 1e-9 * np.abs(values).max() else 1.0
 
 
 class Reference:
@@ -94,6 +95,7 @@ class Reference:
         y = np.searchsorted(seen, y)
         self.u, self.y, self.w, image, two_labels, n_shots = images_of(X, y, weight, groups)
         self.H, self.alone = np.flatnonzero(~two_labels), np.bincount(self.y)[self.y] == 1
+        self.x, self.others = relative(self.w, self.y), others(self.w, self.y)
         self.C, self.texts, self.logit_scale, self.words = len(seen), texts, logit_scale, words
         self.T = None if texts is None else texts[seen]
         n_all = self.C if texts is None else len(texts)
@@ -129,7 +131,8 @@ class Reference:
         omega, predicted = self.omega(beta, self.most)[H], (self.u[H] @ T.T).argmax(axis=1)
         alike = np.array([omega[predicted == c].sum() for c in predicted])
         omega = omega * np.minimum(1, self.most / alike)
-        s, tau = trust_in(self.u[H], codes, omega, self.T[self.named], self.logit_scale)
+        images = self.u[H], codes, omega, self.T[self.named], self.logit_scale
+        s, tau = trust_in(*images, self.x[H].sum())
         return s, distinct * tau
 
     def evidence(self, beta):
@@ -147,14 +150,14 @@ class Reference:
         s_z += (1 - tau) * max(0.064 * np.sqrt(np.log(C)) / n_mean**2, 0.04)
         terms, defaults, used = [z], [s_z], ~self.alone[H]
         if self.T is not None:
-            s_T = max(tau, 1e-300) * text_scale * (1 - beta.sum() / (len(beta) + 2) / 2)
+            s_T = max(tau, 1e-300) * text_scale * (1 - beta @ self.x / (self.x.sum() + 2) / 2)
             cosines = u[H] @ self.T.T
             for c in np.flatnonzero(~self.named):
                 cosines[:, c] += u[H] @ g.stand_in(c, g.r[c], g.n[c])
                 for k in np.flatnonzero(y[H] == c):
                     cosines[k, c] = u[H[k]] @ (self.T[c] + of_own[k])
             terms, defaults, used = [cosines, z], [s_T, s_z], np.full(len(H), True)
-        informs = omega * np.where(self.alone[H], tau, 1.0)
+        informs = omega * (g.alone[H] * tau + 1 - g.alone[H])
         problem = [t[used] for t in terms], y[H][used], informs[used], np.array(defaults), C
         return g, tau, used, r_own, terms, problem
 
@@ -162,6 +165,9 @@ class Reference:
         """`right`, and the `beta` that they give."""
         u, y, H, C = self.u, self.y, self.H, self.C
         e = 0.1 if label_noise == "auto" else label_noise
+        # Of the only image of a class without a text, nothing is known.
+        named = self.named if self.texts is not None else np.zeros(C, dtype=bool)
+        judges = np.where(named[y], 1, np.minimum(self.others, 1))
         confirmed, elsewhere, tau_of_names = np.ones(len(u)), np.zeros(len(u)), 0.0
 
         def tells(x):
@@ -175,8 +181,9 @@ class Reference:
                 same = min(distance[y == y[i]])
                 other = sorted([*distance[y != y[i]], 2.0, 2.0])[1]
                 right[i] = 1 if value < 0.5 and same < 0.7 * other else value
-            total = sum(1 - right[i] for i in held)
-            return right, (total + 0.5) / (len(held) + 10) if label_noise == "auto" else e
+                right[i] = 1 - judges[i] * (1 - right[i])
+            total, n = sum(self.x[i] * (1 - right[i]) for i in held), sum((self.x * judges)[held])
+            return right, (total + 0.5) / (n + 10) if label_noise == "auto" else e
 
         if self.T is not None:
             _, tau = self.trust(np.ones(len(u)))
@@ -184,7 +191,7 @@ class Reference:
             T = self.texts[np.append(self.seen, self.unseen)]
             p, judged = softmax(self.logit_scale * u @ T.T, axis=1), []
             R = [
-                sum(np.log((1 - e) * len(T) * p[i, c] + e) for i in H if y[i] == c)
+                sum(self.x[i] * np.log((1 - e) * len(T) * p[i, c] + e) for i in H if y[i] == c)
                 for c in range(len(T))
             ]
             for i in H:
@@ -213,37 +220,36 @@ class Reference:
                     own = omega[i] * ((codes[i] == c) - p[i, c])
                     logits[i, c] -= own / (1 + sum(others))
             p = softmax(logits, axis=1) * (1 - tau_of_names * elsewhere[held])[:, None]
-            judged = self.judge_by_others(p, held, confirmed, tau, e)
+            judged = self.judge_by_others(p, held, confirmed, tau, e, named, self.x * judges)
             self.right, e = after(held, judged)
-            if max(abs(self.right - before)) < 0.1:
+            if max(self.x * abs(self.right - before)) < 0.1:
                 break
         doubt = np.clip(e / 0.05 - 1, 0, 1) if label_noise == "auto" else 1.0
         return 1 - doubt * (1 - self.right)
 
-    def judge_by_others(self, p, held, confirmed, tau, e):
-        """The next `right` of the images `held`, with `p (k, C)`."""
+    def judge_by_others(self, p, held, confirmed, tau, e, named, x):
+        """The next `right` of the images `held`, with `p (k, C)`, which count as `x`."""
+        x = x[held]
         codes, right, C = self.y[held], self.right[held], self.C
         classes, q = np.unique(codes), np.zeros((C, C))
         for k in classes:
             for c in classes:
-                q[k, c] = 0 if c == k else right[codes == k] @ p[codes == k, c]
+                q[k, c] = 0 if c == k else (x * right)[codes == k] @ p[codes == k, c]
             q[k] /= max(q[k].sum(), 1e-300)
         own = p[np.arange(len(held)), codes]
-        size = max(len(held) / len(classes), 2)
-        alpha = (1 - 2 * (1 - tau) / size) * (right @ own / right.sum()) ** (
+        size = max(x.sum() / len(classes), 2)
+        alpha = (1 - 2 * (1 - tau) / size) * ((x * right) @ own / max(x @ right, 1e-300)) ** (
             4 / (2 + tau * (size - 2))
         )
         result = []
         for i, c in enumerate(codes):
-            n_others = np.sum(self.y == c) - 1
-            tau_c = tau * (self.texts is not None and self.named[c])
+            n_others, tau_c = self.others[held[i]], tau * named[c]
             by_name = 1 - tau_c * confirmed[held[i]] * 10 / 11
-            unknown = by_name if n_others == 0 else (1 - tau_c) / 2 if n_others == 1 else 0
+            unknown = np.interp(n_others, [0, 1, 2], [by_name, (1 - tau_c) / 2, 0])
             p_label = (1 - unknown) * own[i] + unknown / C
             among = sum(p[i, k] * q[k, c] for k in classes)
             if_wrong = (1 - alpha * p[i, classes].sum()) / C + alpha * among
-            right = (1 - e) * p_label / ((1 - e) * p_label + e * if_wrong)
-            result.append(1.0 if n_others == 0 and not self.named[c] else right)
+            result.append((1 - e) * p_label / ((1 - e) * p_label + e * if_wrong))
         return result
 
     def fit(self):
@@ -252,11 +258,11 @@ class Reference:
         u, H, C = self.u, self.H, self.C
         n_mean = max(g.n.mean(), 1)
         v = u[H[used]] - g.m
-        Q = np.eye(u.shape[1]) / max(np.sum(v**2), 1e-28) * len(v)
+        x = self.x[H[used]]
+        length = max(x @ np.sum(v**2, axis=1), 1e-28) / max(x.sum(), 1e-14)
+        Q = np.eye(u.shape[1]) / length
         if g.V.any() and self.T is not None:
-            within = max(
-                np.mean(np.sum((v @ g.V) ** 2, axis=1)), 0.1 * np.mean(np.sum(v**2, axis=1))
-            )
+            within = max(x @ np.sum((v @ g.V) ** 2, axis=1) / x.sum(), 0.1 * length)
             Q += tau * (1 + 1 / n_mean) * g.V @ g.V.T / within
         sigma = np.sqrt(1 + (2 * tau - 1) / n_mean) if used.any() else 0.0
         self.problem, self.prior = problem, (v, Q, sigma)
@@ -281,7 +287,7 @@ class Reference:
         if self.T is not None:
             self.decision = self.decision[0] + self.s[0] * self.spoken, self.decision[1]
             held = [held[0] + self.s[0] * terms[0], held[1], terms[0]]
-        self.units = [deviation(part.max(axis=1)) for part in held]
+        self.units = [deviation(part.max(axis=1), self.x[H]) for part in held]
         self.scores = self.score(held, self.units).max(axis=1)
         self.correction = corrections, offsets
         self.coef = self.decision[0] + corrections
@@ -347,7 +353,7 @@ class Reference:
             if not len(H):
                 return np.ones(len(X))
             of_held = [part[:, self.seen] for part in parts(self.u[H], *by_names)]
-            units = [deviation(part.max(axis=1)) for part in of_held]
+            units = [deviation(part.max(axis=1), self.x[H]) for part in of_held]
             known = self.score(of_held, units).max(axis=1)
             scores = self.score(parts(nrm(X), *by_names), units)[:, self.unseen].max(axis=1)
             result = np.maximum(result, p_value(scores, known, self.shares(H)))

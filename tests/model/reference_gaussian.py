@@ -4,9 +4,17 @@ from types import SimpleNamespace
 
 import numpy as np
 
+from .reference_images import relative
+
 
 def number(w, beta):
     return w.sum() * (w * beta).sum() / (w**2).sum() if len(w) else 0.0
+
+
+def others(w, y):
+    """How many other images there are of the class of each image."""
+    x = relative(w, y)
+    return np.array([x[y == y[i]].sum() - x[i] for i in range(len(y))])
 
 
 def gaussian(u, y, w, beta, T, tau, words, most):
@@ -16,6 +24,7 @@ def gaussian(u, y, w, beta, T, tau, words, most):
     n = np.array([number(w[i], beta[i]) for i in rows])
     kept = np.minimum(1, most / n)
     n = n * kept
+    alone = 1 - np.minimum(others(w, y), 1)
     sigma = w * beta / np.array([(w * beta)[y == c].sum() for c in y])
     r = np.array([sigma[i] @ u[i] for i in rows])
     m, slope, mhat, V, guess = r.mean(axis=0), 0.0, np.zeros((C, D)), np.zeros((D, 0)), (4.0, 4.0)
@@ -48,24 +57,28 @@ def gaussian(u, y, w, beta, T, tau, words, most):
 
     def scatter(out=None):
         """`f S`, `mu`, `r` and `n` without an image."""
-        fS, mu, r_now, n_now = np.zeros((D, D)), np.empty((C, D)), r.copy(), np.empty(C)
+        fS, mu, r_now, n_now = np.zeros((D, D)), np.empty((C, D)), r.copy(), n.copy()
         for c in range(C):
             stay = rows[c][rows[c] != out]
-            n_c = n_now[c] = kept[c] * number(w[stay], beta[stay])
+            if len(stay) < len(rows[c]):
+                n_now[c] *= (w * beta)[stay].sum() / (w * beta)[rows[c]].sum()
+            n_c = n_now[c]
             r_now[c] = np.average(u[stay], 0, (w * beta)[stay]) if len(stay) else m + mhat[c]
-            mu[c] = mean(c, r_now[c], n_c)
             for i in stay:
                 fS += n[c] * sigma[i] * np.outer(u[i] - r_now[c], u[i] - r_now[c])
+            if len(stay) < len(rows[c]):
+                r_now[c] += alone[out] * (m + mhat[c] - r_now[c])
+            mu[c] = mean(c, r_now[c], n_c)
             gap = r_now[c] - m - mu[c]
             fS += gamma[c] * n_c * np.outer(gap, gap)
         return fS, mu, r_now, n_now
 
-    single = np.array([len(i) == 1 for i in rows])
-    gamma = np.where(single, 1.0, tau)
+    single = np.array([alone[i].max() for i in rows])
+    gamma = single + (1 - single) * tau
     f = np.sum(np.maximum(n, 1) - 1 + gamma * kappa[1] / (n + kappa[1]))
     fS, mu, _, _ = scatter()
     variances = np.diag(fS) / f
-    k = 0.0 if words is not None and single.all() else f / (f + 10)
+    k = f / (f + 10) * (1 if words is None else 1 - single.min())
     rho = np.sqrt(k * variances / variances.mean() + 1 - k)
     shrink = D / (f + D)
     ridge = shrink * max(np.sum(variances / rho**2), 0.06) / D

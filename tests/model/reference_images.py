@@ -4,6 +4,11 @@ import numpy as np
 from scipy.sparse.csgraph import connected_components
 
 
+def relative(w, y):
+    """Weights as shares of the largest one of each class."""
+    return w / np.array([w[y == c].max() for c in y])
+
+
 def nrm(v):
     return v / np.linalg.norm(v, axis=-1, keepdims=True)
 
@@ -39,7 +44,9 @@ def images_of(X, y, weight, groups):
     w = np.array([weight[image == k].sum() for k in range(len(pairs))])
     labels_of = [len({c for c, group in pairs if group == pair[1]}) for pair in pairs]
     two_labels = np.array(labels_of) > 1
-    return u, np.array([c for c, _ in pairs]), w, image, two_labels, shot.max() + 1
+    of_shot = np.bincount(shot, weight), y[np.unique(shot, return_index=True)[1]]
+    n_shots = relative(*of_shot).sum()
+    return u, np.array([c for c, _ in pairs]), w, image, two_labels, n_shots
 
 
 def near_copies(u, y):

@@ -63,13 +63,16 @@ def test_texts_span_one_direction_less_than_there_are():
 
 
 def test_a_class_without_an_image_has_the_mean_of_its_others_or_is_at_its_name():
+    """If the others have little weight, it is between them."""
     u, codes, weight, texts = small_task()
     classes = class_means(u, codes, weight, texts, trust=0.7)
     for i, found in enumerate(classes.means_without(np.arange(len(u)))):
         others = (codes == codes[i]) & (np.arange(len(u)) != i)
         expected = classes.predicted[codes[i]]
         if others.any():
-            expected = np.average(u[others], axis=0, weights=weight[others]) - classes.centre
+            mean = np.average(u[others], axis=0, weights=weight[others]) - classes.centre
+            as_much = weight[others].sum() / max(weight[codes == codes[i]])
+            expected = expected + min(as_much, 1) * (mean - expected)
         np.testing.assert_allclose(found, expected, atol=1e-12)
 
 

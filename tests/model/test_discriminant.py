@@ -11,7 +11,7 @@ from .test_class_means import class_means, small_task
 
 def refit(discriminant, weight, belief, left_out=None):
     """Class means and `P` word by word, without an image; their `m`, the slope, `kappa` and the
-    ridge are held fixed.
+    ridge are held fixed. If others of the class have little weight, it is near its name.
     """
     classes, precision = discriminant.classes, discriminant.gaussian.precision
     means, scatter = classes.predicted.copy(), 0.0
@@ -19,15 +19,14 @@ def refit(discriminant, weight, belief, left_out=None):
         rows = (classes.codes == c) & (np.arange(len(classes.u)) != left_out)
         if not rows.any():
             continue
-        u, w, w_counted = classes.u[rows], weight[rows], (weight * belief)[rows]
-        n, mean = (
-            w.sum() * w_counted.sum() / np.square(w).sum(),
-            np.average(u, axis=0, weights=w_counted),
-        )
+        u, n = classes.u[rows], classes.counts[c] * classes.share[rows].sum()
+        mean = np.average(u, axis=0, weights=(weight * belief)[rows])
         own, deviation = n / (n + classes.kappa), mean - classes.centre - means[c]
+        if left_out is not None and c == classes.codes[left_out]:
+            deviation *= 1 - classes.alone[left_out]
         inside = deviation @ classes.span @ classes.span.T
         means[c] += own[0] * inside + own[-1] * (deviation - inside)
-        gap = mean - classes.centre - means[c]
+        gap = classes.predicted[c] + deviation - means[c]
         of_images = classes.counts[c] * classes.share[rows]  # as they are beside the image
         scatter += (of_images[:, None] * (u - mean)).T @ (u - mean)
         scatter += discriminant.gap_weight[c] * n * np.outer(gap, gap)
@@ -38,12 +37,15 @@ def refit(discriminant, weight, belief, left_out=None):
 
 
 def centre_without(classes, weight, i):
-    """The mean of the class means without an image. A class without any is at its name."""
+    """The mean of the class means without an image. A class without any is at its name, and one of
+    little weight is near it.
+    """
     means, c = classes.image_means.copy(), classes.codes[i]
     rows = (classes.codes == c) & (np.arange(len(classes.u)) != i)
     means[c] = classes.centre + classes.predicted[c]
     if rows.any():
-        means[c] = np.average(classes.u[rows], axis=0, weights=weight[rows])
+        others = np.average(classes.u[rows], axis=0, weights=weight[rows])
+        means[c] += (1 - classes.alone[i]) * (others - means[c])
     return means.mean(axis=0)
 
 

@@ -135,25 +135,25 @@ def test_texts_help_as_far_as_they_tell_their_class(n_classes, own, noise, least
     codes = np.arange(3 * n_classes) % n_classes
     cosines = own * np.eye(n_classes)[codes]
     cosines += noise * np.random.default_rng(0).normal(size=cosines.shape)
-    _, trust = fit_text(cosines, codes, np.ones(len(codes)), 100.0)
+    _, trust = fit_text(cosines, codes, np.ones(len(codes)), 100.0, len(codes))
     assert least <= trust <= most
 
 
 def test_one_wrong_label_of_few_does_not_refute_the_names():
     cosines = np.full((3, 5), 0.1) + 0.2 * np.eye(5)[[0, 1, 1]]
-    scale, trust = fit_text(cosines, np.array([0, 1, 2]), np.ones(3), 100.0)
+    scale, trust = fit_text(cosines, np.array([0, 1, 2]), np.ones(3), 100.0, 3)
     assert scale > 20
     assert trust > 0.7
     # If all of many are, they are refuted.
     cosines, codes = np.tile(cosines, (20, 1)), np.tile([1, 0, 2], 20)
-    assert fit_text(cosines, codes, np.ones(60), 100.0)[1] < 0.1
+    assert fit_text(cosines, codes, np.ones(60), 100.0, 60)[1] < 0.1
 
 
 def test_images_that_are_alike_in_the_span_do_not_widen_the_prior_there():
     rng = np.random.default_rng(0)
     v, basis = rng.normal(size=(5, 12)), np.linalg.qr(rng.normal(size=(12, 3)))[0]
     v -= 0.999 * (v @ basis) @ basis.T
-    features, _ = features_of(v, basis, 2.0)
+    features, _ = features_of(v, np.ones(len(v)), basis, 2.0)
     mean_square, inside = np.mean(np.square(v).sum(axis=1)), v @ basis
     expected = (v @ v.T + 2 * inside @ inside.T / 0.1) / mean_square
     np.testing.assert_allclose(features @ features.T, expected, atol=1e-8)
@@ -163,7 +163,7 @@ def test_images_that_are_alike_in_the_span_do_not_widen_the_prior_there():
 def test_features_of_the_correction_have_its_prior_covariance(n):
     rng = np.random.default_rng(0)
     v, basis = rng.normal(size=(n, 12)), np.linalg.qr(rng.normal(size=(12, 3)))[0]
-    features, back = features_of(v, basis, 2.0)
+    features, back = features_of(v, np.ones(len(v)), basis, 2.0)
     inside = v @ basis
     expected = v @ v.T / np.mean(np.square(v).sum(axis=1))
     expected += 2 * inside @ inside.T / np.mean(np.square(inside).sum(axis=1))
