@@ -152,5 +152,7 @@ class Browser:
     def press(self, key, modifiers=0):
         """Press a key, with Alt (1), Ctrl (2), Meta (4) and Shift (8) held."""
         for kind in ("keyDown", "keyUp"):
-            text = {"text": key} if kind == "keyDown" and len(key) == 1 else {}
+            # Enter sends forms.
+            typed = {"Enter": "\r"}.get(key, key)
+            text = {"text": typed} if kind == "keyDown" and len(typed) == 1 else {}
             self.send("Input.dispatchKeyEvent", type=kind, key=key, modifiers=modifiers, **text)

@@ -106,6 +106,7 @@ def expected_failures(estimator):
 
 
 @pytest.mark.filterwarnings("ignore:The bridge did not converge")
+@pytest.mark.filterwarnings("ignore:The embeddings look as if each column had been centred")
 @pytest.mark.filterwarnings("ignore:There are names of classes but no text_encoder")
 @pytest.mark.filterwarnings("ignore:The rows of X have lengths")
 @parametrize_with_checks(CONFIGURATIONS, expected_failed_checks=expected_failures)

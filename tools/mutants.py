@@ -64,10 +64,14 @@ NAMED = [
     ("_model/fit.py", "SHOTS_SCALE * np.sqrt(fewest / n)", "SHOTS_SCALE"),
     ("_model/unlabeled.py", "divergence - chance", "divergence"),
     ("_share_right.py", "DECAY**ages / np", "1 / np"),
-    ("_strangers.py", "cosines[cosines > 1 - 1e-9] = np.nan", "pass"),
+    ("_strangers.py", "cosines[cosines > 1 - 1e-9] = -np.inf", "pass"),
     ("_label_next.py", "np.insert(first, positions, third)", "first"),
     ("_semobridge/numbers.py", "np.sqrt(factor) if held_out.is_single else factor", "factor"),
-    ("_zero_shot.py", "pool = pool.take(typical_of_names(by_names(pool.X)))", "pass"),
+    (
+        "_zero_shot.py",
+        "pool = pool.take(typical_of_names(logsumexp(by_names(pool.X), axis=1)))",
+        "pass",
+    ),
     ("_label/folder_job.py", "is_open & (strangers < 0.5)", "is_open"),
     (
         "_label/said.py",

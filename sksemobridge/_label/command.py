@@ -18,7 +18,7 @@ Exit status: 0 if every image has a label or belongs to none of the classes; 1 i
 could not be read (printed with the reason, and in the table); 2 for wrong arguments; 3 if the
 model cannot be loaded, or a file cannot be read or written; 4 for a fault of this program; 130 if
 interrupted. No file is moved. Without --overwrite, no file is overwritten but those that the same
-answers belong to."""
+answers belong to, and sidecars change in keywords of this command alone."""
 
 
 def main(argv=None):

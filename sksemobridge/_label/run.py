@@ -68,16 +68,50 @@ def run(options):
         said = keep_corrections(options, answers, job.given, said)
         session = Session(job, said, answers, arrivals)
 
-        def write(job, labels, said):
-            return write_files(options, answers, labels, summary(job, labels, said.evidence()))
+        outputs = Outputs(options, answers)
+        return serve(session, outputs.write, f"Label {options.photos}", say, outputs)
 
-        outputs = {
+
+class Outputs:
+    """What a run with a page writes: what the options ask for, and what a person asks for then."""
+
+    def __init__(self, options, answers):
+        self.options, self.answers = options, answers
+
+    @property
+    def further(self):
+        """What one may still ask for: values of options by their name."""
+        table = Path(self.options.out)
+        folder = os.fspath(table.with_name(f"{table.stem}_sorted"))
+        values = {"sort_into": folder, "sidecars": True}
+        return {name: value for name, value in values.items() if not getattr(self.options, name)}
+
+    def write(self, job, labels, said):
+        """The exit status, and lines for the person."""
+        lines = summary(job, labels, said.evidence())
+        return write_files(self.options, self.answers, labels, lines)
+
+    def paths(self):
+        """Paths of the files by what they are, see `finish.js`."""
+        options = self.options
+        return {
             "table": options.out,
             "report": options.report,
             "classifier": options.save,
             "folder": options.sort_into,
         }
-        return serve(session, write, f"Label {options.photos}", say, outputs)
+
+    def add(self, name, write):
+        """Ask for one of `further` too, and `write`. After an error it is not asked for."""
+        before, value = self.options, self.further[name]
+        if name == "sort_into":
+            earlier_copies(before.photos, Path(value))
+        self.options = replace(before, **{name: value})
+        try:
+            return write()
+        except BaseException:
+            self.options = before
+            raise
 
 
 def _job(options, answers):

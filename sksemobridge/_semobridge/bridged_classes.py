@@ -15,10 +15,10 @@ from .._model.class_means import fit_slope
 from .._model.shots import Shots
 from .._texts.encode import ClassTexts
 from .._utils.array_api import constants_like, l2_normalize
-from .._utils.rows import sum_rows, weight_in_class
+from .._utils.rows import evenly_spaced, sum_rows, weight_in_class
 from .._utils.validation import warn_caller
 from .bridge import Bridge
-from .held_out import hold_out, images_of_class, left_out_once
+from .held_out import MOST_COSINES, hold_out, images_of_class, left_out_once
 from .number_search import SPREAD, TRAINED_SPREAD, search_numbers
 from .numbers import (
     TRAINED,
@@ -168,7 +168,10 @@ def bridge_classes(
         )
         calibration = Calibration(numbers, temperature or 1.0)
         if is_asked:
-            seen = LabelledCosines(result.cosines(X), codes, shots.weight, result.divergence)
+            some = evenly_spaced(len(X), max(MOST_COSINES // len(result.prototypes), 1))
+            seen = LabelledCosines(
+                result.cosines(X[some]), codes[some], shots.weight[some], result.divergence
+            )
             count = images_of_class(shots.images())
             found = trained_temperature(numbers, seen, count, held_out, texts.logit_scale)
             calibration = Calibration(numbers, found)
@@ -239,13 +242,13 @@ def _trained_classes(closed, X, shots, texts, training, validation, numbers, is_
     result = classes_of(trained, np.ones(len(codes), dtype=bool))
     if left_out is None or not is_asked:
         return result, None
-    other = classes_of(trained.held_out, ~left_out)
-    images = shots.images()
+    other, images = classes_of(trained.held_out, ~left_out), shots.images()
     is_image_kept = np.bincount(images.image_of_shot, weights=~left_out) > 0
-    weight = share[left_out] * np.sum(~is_image_kept) / share[left_out].sum()
-    held_out = LabelledCosines(
-        other.cosines(X[left_out]), codes[left_out], weight, other.divergence
-    )
+    rows = np.flatnonzero(left_out)
+    rows = rows[evenly_spaced(len(rows), max(MOST_COSINES // len(result.prototypes), 1))]
+    n_images = len(np.unique(images.image_of_shot[rows]))
+    weight = share[rows] * n_images / share[rows].sum()
+    held_out = LabelledCosines(other.cosines(X[rows]), codes[rows], weight, other.divergence)
     return result, (held_out, images_of_class(images, is_image_kept))
 
 

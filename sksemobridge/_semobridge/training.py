@@ -189,7 +189,7 @@ def _lbfgs(shots, masks, bridge, training, texts, dtype, report):
     unit = _typical_length(offset, share)
     basis *= unit / _typical_length(inputs @ basis, share)
     basis = basis @ _few_directions(inputs @ basis, codes, share)
-    coordinates = inputs @ basis
+    coordinates, offset = (part.astype(dtype) for part in (inputs @ basis, offset))
     k, n_biases = basis.shape[1], int(codes[-1]) + 1 if training.class_bias else 0
     # Without text, the bridge learns only what the bias does not learn. So both have equal units.
     bias_unit = unit * (BIAS_SCALE if texts.embeddings is not None else 1.0)

@@ -115,8 +115,8 @@ def test_each_stage_and_each_solver_is_timed(capsys):
     names = [cells(line)[1] for line in capsys.readouterr().out.splitlines()[2:]]
     of_encoder = [f"encoder, {n} images" for n in speed.N_IMAGES]
     assert names == ["fit", "with_unlabeled", "predict_proba", "LogisticRegression", *of_encoder]
-    speed.main([*small, "--training"])
-    assert [cells(line)[1] for line in capsys.readouterr().out.splitlines()[2:]] == [
-        "lbfgs",
-        "adamw",
+    speed.main(["--training", "emoji", "--shots", "1"])
+    rows = [cells(line) for line in capsys.readouterr().out.splitlines()[2:]]
+    assert [row[:3] for row in rows] == [
+        ["emoji", "29 x 1", solver] for solver in ("closed_form", "lbfgs", "adamw")
     ]

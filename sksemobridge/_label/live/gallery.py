@@ -45,6 +45,7 @@ class Gallery:
                         "labelled": len(answered),
                         "predicted": len(predicted),
                         "shots": len(shots),
+                        "doubt": self._doubt(name, predicted),
                         "accuracy": self._accuracy.get(name),
                         "checked": checked.get(name, [0, 0]),
                         "example": self._example(name, [*answered, *shots], predicted),
@@ -97,6 +98,14 @@ class Gallery:
             answers[real].label if real in answers else label
             for real, label in zip(session.files.real, usual)
         ]
+
+    def _doubt(self, name, predicted):
+        """How many of the predicted labels of a class are wrong, as the model expects it."""
+        view = self.session.learner.view
+        if name not in (*view.columns, ""):
+            return 0.0
+        column = view.columns.index(name) if name else -1
+        return float(np.sum(1 - view.proba[predicted, column]))
 
     def _example(self, name, labelled, predicted):
         """A picture that shows what a class is."""

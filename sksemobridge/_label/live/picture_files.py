@@ -48,6 +48,10 @@ class PictureFiles:
         self._contents = {}
         self._small = LRUCache(MOST_KEPT_BYTES, len)
 
+    def has(self, number):
+        """Whether a value is the number of a picture."""
+        return type(number) is int and 0 <= number < len(self.paths)
+
     def among(self, real):
         """Whether each picture is one of these real paths `(n,)`."""
         known = np.zeros(len(self.real), dtype=bool)

@@ -28,6 +28,7 @@ from starlette.routing import Route
 from ...encoders._heads import ImageReadError
 from ..folder_table import plain
 from ..messages import UsageError, fault
+from .find import Finder
 from .gallery import Gallery
 from .look import N_PLANTED, draw_planted, is_time_to_plant, next_pictures
 from .page_state import PageState
@@ -62,8 +63,8 @@ POLICY = "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancesto
 
 
 # Actions that pictures are named to, by their numbers, and actions that none are.
-NUMBERED = ("say", "page", "skip", "card", "undo")
-UNNUMBERED = ("state", "read_new", "done", "end")
+NUMBERED = ("say", "say_same", "page", "skip", "card", "undo")
+UNNUMBERED = ("state", "read_new", "words", "done", "also", "end")
 
 
 def serve(session, write, title, say, outputs=None):
@@ -71,9 +72,10 @@ def serve(session, write, title, say, outputs=None):
     gives.
 
     `write` is for `Session.done`. It returns the exit status and sentences for the person.
-    `outputs` are the paths that it writes, by what they are, see `finish.js`.
+    `outputs`, as those of the command, say which files it writes, and what else a person may ask
+    for.
     """
-    live = _LivePage(session, write, title, outputs or {}, say)
+    live = _LivePage(session, write, title, outputs, say)
     with socket.socket() as listening:
         listening.bind((MACHINE, 0))
         listening.listen()
@@ -125,6 +127,7 @@ class _LivePage:
         self.state = PageState(session)
         self.gallery = Gallery(session, self.state.items)
         self.suggestions = Suggestions(session)
+        self.finder = Finder(session, self.state.items)
         self.secret, self.once, self.finished = (
             secrets.token_urlsafe(32),
             secrets.token_urlsafe(32),
@@ -159,7 +162,15 @@ class _LivePage:
             "overview": (self.gallery.overview, (), {}),
             "disputed": (self.gallery.disputed, (), {}),
             "suggest": (self.suggestions.suggest, ("n_names",), {}),
+            "words": (self.finder.words, (), {}),
+            "find": (
+                self.finder.find,
+                ("start", "n_images"),
+                {"text": None, "like": [], "is_open": False},
+            ),
+            "say_same": (session.say_same, ("numbers", "label"), {}),
             "done": (self.done, (), {}),
+            "also": (self.also, ("name",), {}),
             "end": (self.end, (), {}),
             "read_new": (self.read_new, (), {}),
         }
@@ -345,10 +356,13 @@ class _LivePage:
         finally:
             self.server.should_exit = True
 
-    def write_all(self, ends):
+    def write_all(self, ends, anew=False):
         """Write the files, and give what a page says of them."""
-        finished = self.session.done(self.write, ends)
-        told = {"written": finished[1], "files": linked_files(self.outputs)}
+        finished = self.session.done(self.write, ends, anew)
+        told = {"written": finished[1], "files": [], "further": {}}
+        if self.outputs is not None:
+            further = {name: plain(value) for name, value in self.outputs.further.items()}
+            told |= {"files": linked_files(self.outputs.paths()), "further": further}
         if ends:
             self.finished, self.ended = finished, told
         return told
@@ -373,17 +387,26 @@ class _LivePage:
             raise Refused(str(error)) from error
 
     def done(self, tab, who):
-        return self.write_for(tab, ends=False)
+        return self.write_for(ends=False)
+
+    def also(self, tab, who, name):
+        """Write what nobody asked for at the beginning, and all else again."""
+        if self.outputs is None or name not in self.outputs.further:
+            raise Refused("This was asked for already, or cannot be written.")
+        try:
+            return self.outputs.add(name, lambda: self.write_for(ends=False, anew=True))
+        except UsageError as error:
+            raise Refused(str(error)) from error
 
     def end(self, tab, who):
-        told = self.write_for(tab, ends=True)
+        told = self.write_for(ends=True)
         self.asked.pop(tab, None)
         threading.Thread(target=self.say_farewell, daemon=True).start()
         return told
 
-    def write_for(self, tab, ends):
+    def write_for(self, ends, anew=False):
         try:
-            return self.write_all(ends)
+            return self.write_all(ends, anew)
         # The page stays.
         except UsageError as error:
             raise Refused(str(error)) from error

@@ -4,6 +4,7 @@ import threading
 import time
 from collections import Counter
 from contextlib import suppress
+from dataclasses import replace
 
 import numpy as np
 
@@ -31,6 +32,8 @@ MOST_TILES = 60
 MOST_SECONDS = 366 * 86400
 # What is said of each of them.
 PARTS = ("number", "label", "shown")
+# Pictures that are chosen for one label: a request with their numbers is short.
+MOST_CHOSEN = 500
 # Letters of the name of a class. A longer text is a slip, such as a list in one line.
 MOST_LETTERS = 100
 # Classes of one request: as many as ImageNet has.
@@ -218,6 +221,23 @@ class Session:
             for label, n in n_dropped.items()
         ]
         return kept
+
+    def say_same(self, tab, who, numbers, label):
+        """Label pictures that a person chose, and with them the others of their strips. They say
+        nothing of the predictions: nobody chooses at random.
+        """
+        with self.lock:
+            if not isinstance(numbers, list) or not 0 < len(numbers) <= MOST_CHOSEN:
+                raise Refused(f"Choose 1 to {MOST_CHOSEN} pictures.")
+            for number in numbers:
+                self._check_number(number)
+            notes = []
+            label = self._as_label(label, notes)
+            marks = [(number, label, self.shown(number)) for number in dict.fromkeys(numbers)]
+            parts = self._answers(marks, False, notes)
+            chosen = tuple(replace(part, likely=(), n_columns=0) for part in parts)
+            self._append("say", tab, who, pictures=chosen)
+            return {"said": len(marks), "n_pictures": len(parts), "notes": notes}
 
     def _answers(self, marks, alone, notes):
         """What an event keeps of the pictures of `marks`, each number, label and what was shown,
@@ -444,9 +464,12 @@ class Session:
     def is_labelled(self, number):
         return number >= self.files.n_photos or self.files.real[number] in self.said.answers
 
+    def is_readable(self, number):
+        return number not in self.files.unread
+
     def is_open(self, number):
         """Whether a picture may be asked for."""
-        return not self.is_labelled(number) and number not in self.files.unread
+        return not self.is_labelled(number) and self.is_readable(number)
 
     def are_open(self):
         """`is_open` of each picture of PHOTOS `(n,)`."""
@@ -506,17 +529,18 @@ class Session:
         self.learner.tell(self.said)
         return event
 
-    def done(self, write, ends=False):
+    def done(self, write, ends=False, anew=False):
         """Write the files by all that was said: the value of `write`, a function of job, labels and
-        what was said. If nothing was said since, they are not written again. Then the session goes
-        on, unless it `ends`; also after an error.
+        what was said. If nothing was said since, they are not written again, unless `anew`. Then
+        the session goes on, unless it `ends`; also after an error.
         """
         with self._writing:
             # An answer that was confirmed is in the files, and a later one is refused.
             with self.lock:
                 self.is_done = True
             try:
-                if self._written is None or self._written[0] != len(self.answers_file.events):
+                before = self._written
+                if anew or before is None or before[0] != len(self.answers_file.events):
                     if not self.job.known_classes(self.said):
                         raise UsageError("no class was named yet, so there is nothing to write")
                     labels = self.learner.learn_all(self.said)

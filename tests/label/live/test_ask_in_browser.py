@@ -55,6 +55,20 @@ def test_a_class_keeps_its_key(ask):
         assert dict(map(reversed, person.choices())) == keys
 
 
+def test_at_most_five_likely_classes_have_a_key_the_likeliest_first(ask):
+    person = ask(classes=["bird", "clock", "fruit", *(f"other {i}" for i in range(20))])
+    likely = person.page.state()["queue"][0]["likely"]
+    assert 1 <= len(person.choices()) <= 5
+    assert [name for _, name in person.choices()] == [name for name, _ in likely][
+        : len(person.choices())
+    ]
+    shares = person.all("#ask-chooser .likely .share")
+    assert "0 %" not in shares
+    # Few classes are all in sight.
+    person = ask()
+    assert len(person.choices()) == 3
+
+
 def test_an_empty_field_lists_all_classes_and_letters_find_or_add_one(ask):
     person = ask()
     number = person.asked()

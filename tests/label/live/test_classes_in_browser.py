@@ -101,6 +101,38 @@ def test_escape_leaves_a_change(classes):
     assert person.run("document.getElementById('gallery-form').hidden")
 
 
+@pytest.mark.parametrize("order", ["name", "size", "doubt"])
+def test_classes_are_sorted_by_name_size_or_doubt(classes, order):
+    person = classes(n=60)
+    person.page.act("say_same", numbers=[*range(1, 60, 3), 0, 3, 6], label="clock")
+    wait_until(lambda: not person.page.state()["learning"])
+    person.run(
+        f"(field => {{ field.value = {order!r}; field.dispatchEvent(new Event('change')); }})"
+        "(document.getElementById('class-order'))"
+    )
+
+    def is_sorted():
+        rows = person.page.act("overview")[1]["overview"]
+        values = {
+            row["name"]: {
+                "name": 0,
+                "size": -row["labelled"] - row["predicted"],
+                "doubt": -row["doubt"],
+            }[order]
+            for row in rows
+        }
+        shown = [name.replace("none of these", "") for name in names(person)]
+        # Where it says nothing, the order is that of names.
+        return shown == sorted(values, key=lambda name: (values[name], name == "", name))
+
+    wait_until(is_sorted)
+
+
+def test_a_class_is_called_by_what_stands_there(classes):
+    person = classes()
+    assert person.all(".class-row", "ariaLabel") == [None] * 4
+
+
 def test_letters_narrow_the_list(classes):
     person = classes()
     person.fill("class-find", "FRU")

@@ -106,3 +106,10 @@ def test_what_else_is_in_here_keeps_only_what_one_wants(person):
     opened.click("#start")
     wait_until(lambda: opened.view == "classes")
     assert "parrot" in opened.page.state()["classes"]
+
+
+def test_start_comes_before_the_names_in_the_order_of_tabs(person):
+    opened = person(n=60, classes=[])
+    stops = "[...document.querySelectorAll('#names :is(button, input)')]"
+    first = f"{stops}.find((one) => one.tabIndex === 0 && one.checkVisibility()).id"
+    assert opened.run(first) == "start"

@@ -281,10 +281,17 @@ def test_planted_pictures_that_are_passed_over_are_said_and_the_pages_shown_agai
     # They keep their labels.
     after = person.page.labels()
     assert {number: after[number] for number in before} == before
+    # Until another page is there, Enter confirms nothing.
+    n_events = person.page.state()["changes"]
+    person.run("document.getElementById('sure').close()")
+    person.browser.press("Enter")
+    person.wait()
+    assert person.page.state()["changes"] == n_events
+    for _ in range(4):
+        person.press("Enter")
     person.click("#sure-yes")
     wait_until(lambda: person.text("look-count").startswith("Second look"))
-    again = dict(person.tiles())
-    assert {*again} <= {*after}
+    assert {*dict(person.tiles())} <= {*person.page.labels()}
     # Those that are corrected are no longer as they were confirmed.
     assert person.page.state()["labels_right"] < 1
 
@@ -365,3 +372,40 @@ def test_pictures_that_arrive_are_counted_and_read(look):
     assert all("?g=1" in source for source in sources)
     person.press("Enter")
     assert person.page.labels() == shown | {2: "clock"}
+
+
+def side(person):
+    return person.run("document.querySelector('#look-tiles .tile').getBoundingClientRect().width")
+
+
+def test_tiles_have_the_size_that_one_chose_also_later(look):
+    person = look(n=200)
+    before, n_before = side(person), len(person.tiles())
+    person.press("+", "+", "+", "+")
+    assert side(person) > before
+    person.browser.open(person.page.address)
+    person.wait()
+    assert len(person.tiles()) < n_before
+    larger = side(person)
+    assert larger > before
+    # As large as that needs large pictures.
+    wait_until(lambda: not any("small" in src for src in person.all("#look-tiles img", "src")))
+    person.press(*["-"] * 9)
+    assert side(person) < larger
+    person.run("localStorage.removeItem('side')")
+
+
+@pytest.mark.parametrize("size", [(390, 844), (390, 600)])
+def test_pictures_on_a_phone_are_not_tiny(look, size):
+    person = look(n=200)
+    person.browser.look(size[0], "light", size[1])
+    person.browser.open(person.page.address)
+    person.wait()
+    assert side(person) >= 78
+
+
+def test_pages_that_are_left_follow_the_window(look):
+    person = look(n=200)
+    before = person.text("status")
+    person.browser.look(600, "light", 700)
+    wait_until(lambda: person.text("status") != before)

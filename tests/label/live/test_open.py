@@ -16,6 +16,7 @@ from sksemobridge._label.command import main
 from ...browser import wait_until
 from ...user_folder import SHOTS, fill, rows_of
 from .live import Asks
+from .person import Person
 
 pytest.importorskip("uvicorn")
 FILES = "--out labels.csv --report page.html --sort-into sorted --open"
@@ -168,3 +169,50 @@ def test_files_of_the_command_are_not_labelled(label):
         label(f"{SHOTS} {files}")
         tables.append(rows_of("photos/labels.csv"))
     assert [row["path"] for row in tables[0]] == [row["path"] for row in tables[1]]
+
+
+def test_copies_and_sidecars_may_be_asked_for_at_the_end(program):
+    page = program("--out labels.csv --open")
+    told = page.act("done")[1]
+    assert told["further"] == {"sort_into": "labels_sorted", "sidecars": True}
+    assert not list(Path("photos").glob("*.xmp"))
+    told = page.act("also", name="sidecars")[1]
+    assert told["further"] == {"sort_into": "labels_sorted"}
+    assert "Sidecars: 6 new, 0 changed, 0 as they were." in told["written"]
+    assert Path("photos/bird.png.xmp").exists()
+    status, told = page.act("also", name="sidecars")
+    assert (status, told["failed"]) == (409, "This was asked for already, or cannot be written.")
+    # A folder of a person is not used, and the files can still be written.
+    Path("labels_sorted").mkdir()
+    Path("labels_sorted/mine.txt").touch()
+    status, told = page.act("also", name="sort_into")
+    assert status == 409
+    assert "no new or empty folder" in told["failed"]
+    Path("labels_sorted/mine.txt").unlink()
+    page.act("say", number=0, label="wren")
+    told = page.act("also", name="sort_into")[1]
+    assert told["further"] == {}
+    assert {file["what"] for file in told["files"]} == {"table", "folder"}
+    assert Path("labels_sorted/wren/bird.png").exists()
+    # Both follow the labels from then on.
+    assert "wren" in Path("photos/bird.png.xmp").read_text()
+    page.act("say", number=0, label="robin")
+    page.act("end")
+    page.process.wait(120)
+    assert "robin" in Path("photos/bird.png.xmp").read_text()
+    assert Path("labels_sorted/robin/bird.png").exists()
+
+
+def test_the_last_page_has_buttons_for_them(program, browser):
+    page = program("--out labels.csv --open")
+    browser.look(1366, "light", 640)
+    person = Person(browser, page)
+    person.click("#done")
+    wait_until(lambda: person.all("#further button"))
+    person.click_text("Write sidecars", "#further button")
+    wait_until(lambda: person.all("#further button") == ["Sort into folders"])
+    assert "Sidecars: 6 new" in person.text("finish")
+    person.click_text("Sort into folders", "#further button")
+    wait_until(lambda: Path("labels_sorted").is_dir() and not person.all("#further button"))
+    assert "labels_sorted" in person.text("files")
+    assert browser.errors == []

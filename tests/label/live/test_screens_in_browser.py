@@ -17,6 +17,9 @@ PLACES = {
     "ask with the list": "document.querySelector('#ask .find').focus()",
     "classes": "",
     "classes/bird": "document.querySelector('#gallery .tile').click()",
+    "find": "",
+    "find/3": "",
+    "find/5,6": "document.querySelector('#find-tiles .tile').click()",
     "names": "",
 }
 

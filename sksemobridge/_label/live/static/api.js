@@ -3,13 +3,14 @@
 // Milliseconds after which an answer is no longer waited for, unless it takes long by itself.
 const PATIENCE = 20000;
 // To write files takes long, and so do the first suggestions of a model.
-const SLOW = ["done", "end", "suggest", "read_new"];
+const SLOW = ["done", "also", "end", "suggest", "read_new"];
 // Milliseconds between attempts when the program does not answer.
 const AGAIN = 500;
 // Attempts at what may be asked twice.
 const N_ATTEMPTS = 3;
 // Requests that change nothing, and so may be asked again.
-const HARMLESS = ["state", "look", "look_at_class", "overview", "suggest", "disputed"];
+const HARMLESS = ["state", "look", "look_at_class", "overview", "suggest", "disputed", "words",
+  "find"];
 
 // Of this tab, also when it is loaded again.
 export const tab = (sessionStorage.tab ??= `${Date.now()}-${Math.random()}`.slice(0, 50));

@@ -2,7 +2,7 @@
 import {
   by_id, count, element, is_pressable, label_of, large, once_each, quoted, strip, thumb,
 } from "./dom.js";
-import { Chooser } from "./labels.js";
+import { Chooser, like_address } from "./labels.js";
 import { note, note_of, offer_strangers } from "./notes.js";
 import { act, now } from "./state.js";
 import { enlarge } from "./tiles.js";
@@ -97,6 +97,7 @@ function draw_picture() {
   const question = is_checked ? `Check: is this ${quoted(current.predicted)}?` : "What is this?";
   set_text("question", question + (is_checked ? "" : said));
   set_text("name", current.name);
+  by_id("ask-like").setAttribute("href", like_address([current.number]));
   const picture = by_id("picture"), view = by_id("ask");
   if (view.dataset.number !== `${current.number}`) {
     picture.src = large(current.number);

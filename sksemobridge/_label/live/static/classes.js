@@ -84,7 +84,8 @@ const is_wide = () => matchMedia("(min-width: 900px)").matches;
 
 function draw_list() {
   const typed = by_id("class-find").value, wanted = spoken(typed);
-  const found = rows.filter((row) => spoken(label_of(row.name)).includes(wanted));
+  const order = ORDERS[by_id("class-order").value];
+  const found = rows.filter((row) => spoken(label_of(row.name)).includes(wanted)).sort(order);
   by_id("add-class").disabled = !wanted
     || rows.some((row) => spoken(label_of(row.name)) === wanted);
   by_id("class-rows").replaceChildren(...found.map(draw_row));
@@ -93,25 +94,34 @@ function draw_list() {
 function draw_row(row) {
   const picture = row.example === null ? element("span", { class: "no-picture" })
     : thumb(row.example, { loading: "lazy" });
-  const figures = `${count(row.labelled)} labelled · ${count(row.predicted)} predicted`;
-  const attributes = { href: address_of(row.name), class: "class-row",
-    "aria-label": `${label_of(row.name)}: ${figures}` };
-  const link = element("a", attributes, picture,
+  const n_wrong = Math.round(row.doubt);
+  const figures = `${count(row.labelled)} labelled · ${count(row.predicted)} predicted`
+    + (n_wrong ? `, ≈ ${count(n_wrong)} wrong` : "");
+  const link = element("a", { href: address_of(row.name), class: "class-row" }, picture,
     element("span", { class: "what" }, label_of(row.name)),
     element("span", { class: "soft figures" }, figures), goodness(row));
   if (row.name === name) link.setAttribute("aria-current", "true");
   return element("li", {}, link);
 }
 
-// How good: in a check where there was one, else of labelled pictures that were held out.
+// How good: in a check where there was one, else of labelled pictures, each judged as if it had no
+// label.
 function goodness({ accuracy, checked: [n_right, n] }) {
   const is_checked = n > 0, share = is_checked ? n_right / n : accuracy;
   if (share === null) return element("span", { class: "good soft" }, "");
-  const text = is_checked ? `${n_right} of ${n} in checks` : `${percent(share)} % held out`;
+  const text = is_checked ? `${n_right} of ${n} in checks` : `${percent(share)} % recognised`;
   const made = element("span", { class: "good" }, text);
   made.style.setProperty("--share", share);
   return made;
 }
+
+// Classes in these orders. Of none of them is last by name.
+const ORDERS = {
+  name: () => 0,
+  size: (a, b) => size_of(b) - size_of(a),
+  doubt: (a, b) => b.doubt - a.doubt,
+};
+const size_of = ({ labelled, shots, predicted }) => labelled + shots + predicted;
 
 const address_of = (class_name) => `#classes/${encodeURIComponent(class_name)}`;
 
@@ -141,7 +151,7 @@ async function show_gallery() {
 
 function draw_figures() {
   const row = rows.find((one) => one.name === shown_of);
-  const shots = row?.shots ? `${count(row.shots)} from --shots, ` : "";
+  const shots = row?.shots ? `${count(row.shots)} given before, ` : "";
   by_id("gallery-figures").textContent = row
     ? `${plural(total, "picture")}: ${count(row.labelled)} labelled, ${shots}`
       + `${count(row.predicted)} predicted. ${goodness(row).textContent}` : "";
@@ -253,6 +263,7 @@ by_id("gallery-leave").addEventListener("click", put_down);
 by_id("gallery-back").addEventListener("click", () => { location.hash = "classes"; });
 by_id("what-else").addEventListener("click", () => { location.hash = "names"; });
 by_id("class-find").addEventListener("input", draw_list);
+by_id("class-order").addEventListener("change", draw_list);
 by_id("class-find").addEventListener("keydown", (event) => {
   if (event.key === "Enter" && !event.isComposing) add();
 });

@@ -70,11 +70,35 @@ async function write() {
     [button("Try again", write, { class: "main" }), back()]);
 }
 
-function show_files({ written, files = [], next }) {
+// What one may ask for at the end.
+const FURTHER = {
+  sort_into: (folder) => ["Sort into folders",
+    `Copies of the pictures in ${quoted(folder)}, a folder for each label.`],
+  sidecars: () => ["Write sidecars", "The label of a.jpg in a.jpg.xmp beside it, for digiKam, "
+    + "darktable and Immich. No picture is changed."],
+};
+
+async function also(name, shown) {
+  show("Writing the files …", [], []);
+  // Why not stands above.
+  show_files(await act("also", { name }) ?? shown);
+}
+
+function further_files(shown) {
+  return Object.entries(shown.further ?? {}).map(([name, value]) => {
+    const [text, about] = FURTHER[name](value);
+    return element("li", {}, button(text, () => also(name, shown)),
+      element("span", { class: "soft" }, about));
+  });
+}
+
+function show_files(shown) {
+  const { written, files = [], next } = shown;
   const links = files.map(file_link);
   show(now.ended ? "Done: the files are written, and the program has ended"
     : "Done: the files are written", [
     element("ul", { id: "files" }, ...links),
+    ...(now.ended ? [] : [element("ul", { id: "further" }, ...further_files(shown))]),
     element("h3", {}, "What next?"),
     element("p", {}, next ?? next_step(files)),
     element("p", { class: "soft" }, now.ended

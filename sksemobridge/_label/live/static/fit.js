@@ -6,15 +6,18 @@ const GAP = 8;
 const GROUP_GAP = 16;
 // Pixels of a heading, with what is below it.
 const HEADING = 28;
-// Pixels of the side of a tile: more does not help, as small pictures have 160.
-const LARGEST = 176;
-// Pixels of the side of a tile: a finger needs it, and an eye.
-const SMALLEST = 64;
-// Pixels of the side of a tile, by which the number of tiles of a page is found.
+// Pixels of the side of a tile, by which the number of tiles of a page is found: usual ones, those
+// on a phone, which is held closer, and what a person may choose.
 const USUAL = 104;
-// The same on a phone, which is held closer, and the width below which this is one.
 const USUAL_ON_PHONE = 92;
+export const SIDES = { min: 72, max: 240, step: 16 };
+// The width below which a screen is a phone.
 const PHONE = 640;
+// Tiles of a page are that much larger or smaller, so that all fit.
+const LARGEST = 1.7;
+const SMALLEST = 0.85;
+// Pixels of the side of a tile up to which small pictures, of 160, are sharp enough.
+export const SHARP = 176;
 // Pixels of the panel with all gaps, and of a view below which it stands under the tiles.
 const PANEL = 350;
 const NARROW = 900;
@@ -23,10 +26,19 @@ const ABOVE = 32;
 // Numbers of tiles, of which the largest that fits is taken. They divide well into groups.
 const SIZES = [60, 48, 36, 30, 24, 18, 15, 12, 9, 6];
 
+// The usual side of a tile, which a person may choose.
+export const usual_side = () =>
+  Number(localStorage.side) || (innerWidth < PHONE ? USUAL_ON_PHONE : USUAL);
+
+// Have tiles of another size, now and later. All that depends on it listens to "resize".
+export function choose_side(side) {
+  localStorage.side = Math.min(Math.max(side, SIDES.min), SIDES.max);
+  dispatchEvent(new Event("resize"));
+}
+
 // How many tiles a page has here.
 export function how_many_fit(place) {
-  const { width, height } = room(place);
-  const side = width < PHONE ? USUAL_ON_PHONE : USUAL;
+  const { width, height } = room(place), side = usual_side();
   const columns = Math.floor((width + GAP) / (side + GAP));
   // There is a heading for every row or two.
   const rows = Math.floor(height / (side + GAP + HEADING / 2));
@@ -36,19 +48,22 @@ export function how_many_fit(place) {
 // Lay out groups with these numbers of tiles: as large as they fit.
 export function fit(place, sizes) {
   const { width, height } = room(place);
-  let best = { side: SMALLEST, rows: 1, columns: Math.floor((width + GAP) / (SMALLEST + GAP)) };
-  for (let side = LARGEST; side >= SMALLEST; side -= 4) {
-    const columns = Math.max(1, Math.floor((width + GAP) / (side + GAP)));
-    // Groups of few rows are easier to read.
-    const rows = [1, 2, 3, 4].find((n) => height_of(sizes, width, columns, n, side) <= height);
-    if (!rows) continue;
-    best = { side, rows, columns };
-    break;
+  const columns_of = (side) => Math.max(1, Math.floor((width + GAP) / (side + GAP)));
+  // Groups of few rows are easier to read.
+  const in_rows = (side) => [1, 2, 3, 4].map((rows) =>
+    ({ side, rows, height: height_of(sizes, width, columns_of(side), rows, side) }));
+  const smallest = Math.round(SMALLEST * usual_side());
+  let best = null;
+  for (let side = Math.round(LARGEST * usual_side()); side > smallest && !best; side -= 4) {
+    best = in_rows(side).find((one) => one.height <= height);
   }
+  // Where one has to scroll, as little as possible.
+  best ??= in_rows(smallest).reduce((a, b) => (b.height < a.height ? b : a));
   place.style.setProperty("--side", `${best.side}px`);
   [...place.children].forEach((group, i) => {
-    group.style.setProperty("--columns", width_of(sizes[i], best.columns, best.rows));
+    group.style.setProperty("--columns", width_of(sizes[i], columns_of(best.side), best.rows));
   });
+  return best.side;
 }
 
 const width_of = (size, columns, rows) => Math.min(columns, Math.ceil(size / rows));

@@ -57,6 +57,7 @@ function recall(more) {
   const { cards: known } = now.state;
   for (const [key, how, name] of known) {
     const made = more.find((one) => one.key === key);
+    if (made) made.is_touched = true;
     if (made && how !== "joined") {
       made.kept = how === "kept";
       if (name) made.field.value = name;
@@ -81,6 +82,7 @@ function keep(made) {
   const { key, kept, field, joined } = made;
   clearTimeout(made.timer);
   made.timer = 0;
+  made.is_touched = true;
   const about = typeof key === "string" ? { name: key } : { number: key };
   const [how, into] = joined ? ["joined", joined.field.value.trim()]
     : [kept ? "kept" : "dropped", field.value.trim()];
@@ -90,9 +92,10 @@ function keep(made) {
 // A name that was typed beside the cards.
 const keep_own = (name, how) => see("card", { name, how, into: name });
 
+// Those that were shown last go, but for what a person has done something with.
 function fewer() {
   n_asked = Math.max(n_asked - N_NAMES, N_NAMES);
-  const rest = cards.slice(n_asked).filter(({ kept, joined }) => !kept && !joined);
+  const rest = cards.slice(n_asked).filter(({ is_touched }) => !is_touched);
   cards = cards.filter((one) => !rest.includes(one));
   for (const { place } of rest) place.remove();
   by_id("more-names").hidden = false;
@@ -101,7 +104,7 @@ function fewer() {
 
 function card({ name, share, numbers }) {
   // Without a name, it is known by its first picture.
-  const made = { key: name || numbers[0], share, joined: null, timer: 0 };
+  const made = { key: name || numbers[0], share, joined: null, timer: 0, is_touched: false };
   made.kept = is_first && name !== "" && count_of(share) > 0;
   made.field = element("input", {
     "aria-label": "Name of the class", maxlength: 100, autocomplete: "off", placeholder: "Name it",
@@ -109,6 +112,7 @@ function card({ name, share, numbers }) {
       made.kept = made.field.value.trim() !== "";
       clearTimeout(made.timer);
       made.timer = setTimeout(keep, PAUSE, made);
+      made.is_touched = true;
       draw();
     },
     keydown: (event) => {

@@ -1,5 +1,6 @@
 // Keys: digits that stay with their class, and which view a key is for.
 import { by_id } from "./dom.js";
+import { SIDES, choose_side, usual_side } from "./fit.js";
 
 const DIGITS = "123456789";
 
@@ -7,7 +8,7 @@ const DIGITS = "123456789";
 class ClassKeys {
   #home = new Map();
 
-  // Digits of at most nine classes, the likeliest first: a Map from digit to class, by digit.
+  // Digits of at most nine classes, the likeliest first: a Map from digit to class.
   assign(names) {
     const given = new Map(), without = [];
     for (const name of names) {
@@ -22,7 +23,7 @@ class ClassKeys {
       given.set(free[i], name);
       if (!this.#home.has(name)) this.#home.set(name, free[i]);
     });
-    return new Map([...given].sort(([a], [b]) => a - b));
+    return new Map([...given].sort(([, a], [, b]) => names.indexOf(a) - names.indexOf(b)));
   }
 }
 
@@ -43,6 +44,8 @@ export function listen(view_in_sight, undo) {
       return;
     } else if (event.key === "?") {
       by_id("help").click();
+    } else if (event.key === "+" || event.key === "-") {
+      choose_side(usual_side() + (event.key === "+" ? SIDES.step : -SIDES.step));
     } else if (!view_in_sight()?.key?.(event)) {
       return;
     }
@@ -57,7 +60,7 @@ export const is_letter = (key) => /^\p{L}$/u.test(key);
 export const is_choice = (key) => /^[0-9/]$/.test(key) || is_letter(key);
 
 export const HELP = [
-  ["1 … 9", "a likely class (it keeps its key where it can)"],
+  ["1 … 9", "a likely class, the likeliest first (it keeps its key where it can)"],
   ["0", "none of these"],
   ["letters", "find a class, or add one"],
   ["Enter", "Look through: the rest is right. Ask: the likeliest class"],
@@ -65,6 +68,7 @@ export const HELP = [
   ["Space", "this picture is wrong, or right again"],
   ["Shift", "with Space or a click: several pictures to one class"],
   [".", "enlarge (or hold the picture); then ← → go through its burst"],
+  ["+ -", "larger or smaller pictures"],
   ["Backspace", "undo (Ctrl Z too)"],
   ["Esc", "leave a change"],
 ];

@@ -3,8 +3,9 @@ import { NONE, count, element, label_of, once_each, small } from "./dom.js";
 import { class_keys, is_letter } from "./keys.js";
 import { now } from "./state.js";
 
-// Most likely classes that have a digit.
-const N_LIKELY = 9;
+// Most likely classes that have a digit, and the least share of one.
+const N_LIKELY = 5;
+const LEAST_SHARE = 0.005;
 let n_made = 0;
 
 export class Chooser {
@@ -40,7 +41,11 @@ export class Chooser {
   show({ likely, label = null, first = likely[0]?.[0] }) {
     this.label = label;
     this.first = first;
-    const shares = new Map(likely.slice(0, N_LIKELY));
+    // Those with "0 %" say nothing, unless there are few, but what stands there, or is tried first.
+    const is_few = now.state.classes.length <= N_LIKELY;
+    const shares = new Map(likely.filter(([name, share]) =>
+      is_few || share === null || share >= LEAST_SHARE || name === label || name === first)
+      .slice(0, N_LIKELY));
     this.digits = class_keys.assign([...shares.keys()]);
     // Buttons stay, so that one keeps the focus.
     const rows = [...this.digits];
@@ -158,10 +163,16 @@ function rank({ text, at }, wanted) {
   return name === wanted ? 0 : at === 1 ? 1 : ` ${name}`.includes(` ${wanted}`) ? 2 : 3;
 }
 
+// Where pictures like these are found.
+export const like_address = (numbers) => `#find/${numbers}`;
+
 // Ask what the chosen tiles are, and give what a `Chooser` shows for them.
 export function ask_for(tiles, title, picture) {
   const [first] = tiles, n = tiles.size, noun = first.is_strip ? "burst" : "picture";
   title.textContent = n === 1 ? `What is this ${noun}?` : `What are these ${count(n)} ${noun}s?`;
   if (picture.getAttribute("src") !== small(first.number)) picture.src = small(first.number);
+  const like = title.closest("div").parentElement.querySelector(".like");
+  like.textContent = n === 1 ? "More like this" : "More like these";
+  like.setAttribute("href", like_address([...tiles].map(({ number }) => number)));
   return { likely: first.item.likely, label: first.label, first: first.likeliest_other };
 }

@@ -3,7 +3,9 @@ import { ask } from "./ask.js";
 import { who } from "./api.js";
 import { classes } from "./classes.js";
 import { by_id, element, keep_focus, once_each } from "./dom.js";
+import { find } from "./find.js";
 import { finish, show_end } from "./finish.js";
+import { SIDES, choose_side, usual_side } from "./fit.js";
 import { folder_names } from "./folder_names.js";
 import { HELP, listen } from "./keys.js";
 import { begin_check, look } from "./look_through.js";
@@ -11,7 +13,7 @@ import { note, tell_of_strangers, ways } from "./notes.js";
 import { draw_progress } from "./progress.js";
 import { act, now, on_answer, see } from "./state.js";
 
-const VIEWS = { names: folder_names, ask, look, classes, finish: {} };
+const VIEWS = { names: folder_names, ask, look, find, classes, finish: {} };
 const in_sight = () => document.body.dataset.view;
 
 // The view that the address names. The end is no place to begin.
@@ -69,6 +71,13 @@ function draw_who() {
   by_id("who").title = who.name ? `You are ${who.name}. Change it` : "Kept with your answers";
 }
 
+// Tiles, and how many pages are left, follow the size of the window and of tiles.
+function draw_size() {
+  Object.assign(by_id("size"), SIDES, { value: usual_side() });
+  document.body.style.setProperty("--usual", `${usual_side()}px`);
+  if (now.state) draw_progress();
+}
+
 ways.undo = undo;
 ways.show_strangers = () => look.begin({ name: "" });
 by_id("undo").addEventListener("click", once_each(undo));
@@ -87,8 +96,11 @@ by_id("help").addEventListener("click", () => by_id("help-dialog").showModal());
 by_id("help-keys").append(...HELP.flatMap(([key, what]) =>
   [element("dt", {}, element("kbd", {}, key)), element("dd", {}, what)]));
 addEventListener("hashchange", route);
+addEventListener("resize", draw_size);
+by_id("size").addEventListener("input", () => choose_side(Number(by_id("size").value)));
 keep_focus();
 listen(() => VIEWS[in_sight()], undo);
 draw_who();
+draw_size();
 await see("state");
 document.body.removeAttribute("aria-busy");

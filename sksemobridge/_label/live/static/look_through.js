@@ -256,9 +256,15 @@ async function the_rest_is_right() {
   const seconds = (performance.now() - painted_at) / 1000;
   const { learnt } = now.state;
   is_sending = true;
+  // Until the next page was looked at.
+  is_seen = false;
   const answer = await act("page", { pictures, knew, seconds });
   is_sending = false;
-  if (!answer) return;
+  if (!answer) {
+    is_seen = true;
+    draw_confirm();
+    return;
+  }
   const real = sent.filter(({ item }) => !item.planted);
   last = real.map(({ item, shown, label }) => ({ item, shown, label }));
   const n_changed = real.filter((tile) => tile.is_changed).length;
@@ -272,7 +278,7 @@ async function the_rest_is_right() {
   note_of(answer, said + missing + found);
   if (real.some(({ label }) => label === NONE)) offer_strangers(learnt);
   put_down();
-  if (answer.n_missed && await look_at_them_again(answer)) {
+  if (answer.again.length && await look_at_them_again(answer)) {
     look.begin({ among: "seen", of: answer.again });
   } else await fetch_page();
 }
@@ -291,7 +297,7 @@ function draw() {
   if (is_empty && !is_fetching) draw_nothing();
   draw_confirm();
   const changed = n_changed ? `, ${count(n_changed)} changed` : "";
-  const of = which.name === undefined ? "" : ` of ${quoted(which.name)}`;
+  const of = which.name === undefined ? "" : ` of ${class_of(which.name)}`;
   by_id("look-count").textContent = is_empty ? ""
     : look.is_of_seen ? `Second look at ${plural(all.length, tile_noun())}${changed}`
       : `${plural(all.length, tile_noun())}${of} of ${count(left)} not yet seen${changed}`;
@@ -326,7 +332,7 @@ function show_choice() {
 // Everything was seen: a second look, or a check, or the end.
 function draw_nothing() {
   const is_part = "name" in which;
-  const title = is_part ? `All of ${quoted(which.name)} was seen`
+  const title = is_part ? `Every picture of ${class_of(which.name)} was seen`
     : look.is_of_seen ? "The second look is over" : "Everything has been seen";
   const all = button("Look through all classes", () => look.begin());
   const again = button("A second look", () => look.begin({ among: "seen" }), { class: "main" });
@@ -340,6 +346,8 @@ function draw_nothing() {
       element("div", { class: "beside" }, ...(look.is_of_seen ? [check, again] : [again, check])),
     ]));
 }
+
+const class_of = (name) => (name === NONE ? "no class" : quoted(name));
 
 export async function begin_check(among) {
   if (await act("check", { begin: true, among })) location.hash = "ask";

@@ -46,8 +46,10 @@ async function ask(action, values = {}) {
     const { changes = null, generation = null } = now.state ?? {};
     const answer = await request(action, values, { since: changes, generation });
     lost = "";
+    if (action !== "state") refused = "";
     if (generation !== null && answer.generation !== generation) {
       // The pictures of this page have other numbers now.
+      if (location.hash.startsWith("#find/")) history.replaceState(null, "", "#find");
       location.reload();
       return null;
     }

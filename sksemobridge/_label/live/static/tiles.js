@@ -1,6 +1,7 @@
 // A grid of pictures under headings: one tab stop with arrows inside, marks, and a choice of tiles.
 import { by_id, count, element, label_of, large, small, strip, thumb } from "./dom.js";
-import { fit } from "./fit.js";
+import { SHARP, fit, usual_side } from "./fit.js";
+import { now } from "./state.js";
 
 // Milliseconds after which a press is a hold, which enlarges.
 const HOLD = 350;
@@ -28,11 +29,15 @@ class Tile {
 export class Tiles {
   // `click(tile, adds)` is called for a click or Space on a tile: `adds` with Shift.
   // With `has_strips` a tile shows the pictures of a burst, which get one label.
-  constructor(place, { click, must_fit = false, has_strips = false }) {
-    Object.assign(this, { place, click, must_fit, has_strips, tiles: [], chosen: new Set() });
+  // With `has_captions` it says the label that its picture has by now, and whose that is.
+  constructor(place, { click, must_fit = false, has_strips = false, has_captions = false }) {
+    Object.assign(this, { place, click, must_fit, has_strips, has_captions });
+    Object.assign(this, { tiles: [], chosen: new Set() });
+    place.classList.toggle("captions", has_captions);
     place.addEventListener("keydown", (event) => this.#move(event));
     place.addEventListener("keyup", (event) => { if (event.key === " ") event.preventDefault(); });
     this.resized = new ResizeObserver(() => this.fit());
+    addEventListener("resize", () => this.fit());
     this.resized.observe(place.parentElement);
   }
 
@@ -115,10 +120,11 @@ export class Tiles {
     const { button, item, mark } = tile, is_broken = tile.image.complete && !tile.is_loaded;
     button.classList.toggle("changed", tile.is_changed);
     button.classList.toggle("broken", is_broken);
+    button.classList.toggle("said", this.has_captions && item.label !== null);
     button.classList.toggle("chosen", this.chosen.has(tile));
     button.classList.toggle("elsewhere", tile.elsewhere !== null);
     const text = is_broken ? "cannot be shown"
-      : tile.is_changed || tile.elsewhere ? label_of(tile.label) : "";
+      : tile.is_changed || tile.elsewhere || this.has_captions ? label_of(tile.label) : "";
     mark.textContent = text;
     button.setAttribute("aria-pressed", tile.is_changed);
     const said = tile.elsewhere ? `, ${tile.elsewhere} answered ${label_of(tile.label)}`
@@ -134,7 +140,9 @@ export class Tiles {
   draw_all() { this.tiles.forEach((tile) => this.draw(tile)); }
 
   fit() {
-    if (this.must_fit && this.tiles.length) fit(this.place, this.sizes);
+    if (!this.tiles.length) return;
+    const side = this.must_fit ? fit(this.place, this.sizes) : usual_side();
+    if (side > SHARP) this.tiles.forEach(sharpen);
   }
 
   // The tile that keys are for.
@@ -182,14 +190,25 @@ export class Tiles {
   }
 }
 
+// A large tile has a large picture. The small one stays until that is there.
+function sharpen({ image, number }) {
+  if (image.getAttribute("src") === large(number)) return;
+  const next = new Image();
+  next.addEventListener("load", () => { image.src = next.src; });
+  next.src = large(number);
+}
+
 // Show a picture as large as it fits, with those of its burst. A click or Escape closes it.
 export function enlarge(item) {
+  const { burst = [] } = item;
   const show = (number) => { by_id("large-picture").src = large(number); };
   show(item.number);
   by_id("large-picture").alt = item.name;
   by_id("large").lastElementChild.textContent = item.name;
-  by_id("large-burst").hidden = item.burst.length < 2;
-  by_id("large-burst").replaceChildren(...strip(item.burst, item.number, show));
+  by_id("large-like").setAttribute("href", `#find/${item.number}`);
+  by_id("large-like").hidden = now.state.stage === "names";
+  by_id("large-burst").hidden = burst.length < 2;
+  by_id("large-burst").replaceChildren(...strip(burst, item.number, show));
   if (!by_id("large").open) by_id("large").showModal();
 }
 

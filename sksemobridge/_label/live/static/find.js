@@ -1,0 +1,170 @@
+// "Find": pictures in the order of a text, or of their likeness to some, to label many at once.
+import { by_id, count, label_of, plural, quoted } from "./dom.js";
+import { is_choice, is_letter } from "./keys.js";
+import { Chooser, ask_for, like_address } from "./labels.js";
+import { note_of, ways } from "./notes.js";
+import { act, now, see, tile_noun } from "./state.js";
+import { Tiles } from "./tiles.js";
+
+// Pictures that are shown at a time, and most that get a label at once, as in session.py.
+const N_IMAGES = 60;
+const MOST_CHOSEN = 500;
+
+const tiles = new Tiles(by_id("find-tiles"),
+  { click: choose_tile, has_strips: true, has_captions: true });
+const chooser = new Chooser(by_id("find-chooser"), say, put_down);
+// What is looked for (`text`, or pictures in `like`), how many there are, and of which search.
+let query = null, total = 0, n_asked = 0;
+// The changes that are shown, and the tile from which Shift selects.
+let drawn = null, is_fetching = false, from = null;
+let has_words = null;
+
+export const find = {
+  async open() {
+    const wanted = location.hash.split("/")[1];
+    const like = wanted ? wanted.split(",").map(Number) : null;
+    draw();
+    if (has_words === null) await get_words();
+    if (like && `${like}` !== `${query?.like}`) search({ like });
+    else if (query) find.draw();
+    else if (has_words) by_id("find-text").focus();
+  },
+
+  // Answers show at once. Nothing moves while something is chosen.
+  draw() {
+    const is_stale = query && !is_fetching && now.state.changes !== drawn;
+    if (is_stale && !tiles.chosen.size) fetch(Math.max(tiles.tiles.length, N_IMAGES));
+  },
+
+  key(event) {
+    const chosen = tiles.chosen.size > 0;
+    if (event.key === "Escape" && chosen) put_down();
+    else if (event.key.startsWith("Arrow") && !tiles.at) tiles.focus();
+    else if (is_choice(event.key) && chosen) return chooser.key(event);
+    else if (is_letter(event.key) || event.key === "/") {
+      by_id("find-text").focus();
+      // The letter itself goes into the field.
+      return event.key === "/";
+    } else return false;
+    return true;
+  },
+};
+
+async function get_words() {
+  by_id("find").setAttribute("aria-busy", "true");
+  const answer = await see("words");
+  by_id("find").removeAttribute("aria-busy");
+  if (!answer) return;
+  const { words } = answer;
+  has_words = words === null || words.length > 0;
+  by_id("find-words").hidden = !has_words;
+  by_id("find-list").replaceChildren(...(words ?? []).map((word) => new Option(word)));
+  by_id("find-hint").hidden = words === null;
+  draw();
+}
+
+function search(wanted) {
+  query = wanted;
+  if (wanted.like) by_id("find-text").value = "";
+  tiles.chosen.clear();
+  fetch(N_IMAGES);
+}
+
+// Get the first pictures of the search. A later search overtakes an earlier one.
+async function fetch(n) {
+  const asked = ++n_asked, pictures = [], is_open = by_id("find-open").checked;
+  by_id("find").setAttribute("aria-busy", "true");
+  is_fetching = true;
+  let left = n;
+  while (left > 0) {
+    const answer = await see("find", { start: pictures.length, n_images: left, is_open, ...query });
+    if (asked !== n_asked) return;
+    if (!answer) break;
+    total = answer.found.total;
+    pictures.push(...answer.found.pictures);
+    left = answer.found.pictures.length ? Math.min(n, total) - pictures.length : 0;
+  }
+  is_fetching = false;
+  drawn = now.state.changes;
+  by_id("find").removeAttribute("aria-busy");
+  show(pictures);
+  draw();
+}
+
+function show(pictures) {
+  const is_same = pictures.length === tiles.tiles.length
+    && pictures.every(({ number }, i) => number === tiles.tiles[i].number);
+  if (!is_same) {
+    from = null;
+    tiles.show(pictures.length ? [{ label: title(), pictures }] : []);
+  }
+  tiles.tiles.forEach((tile, i) => {
+    tile.item = pictures[i];
+    tile.label = tile.shown = tile.item.label ?? tile.item.predicted;
+  });
+  tiles.draw_all();
+}
+
+const title = () => (query.like ? `Like ${plural(query.like.length, "picture")}, the most alike first`
+  : `${quoted(query.text)}, the likeliest first`);
+
+// A click selects one more, and with Shift all up to this one.
+function choose_tile(tile, adds) {
+  const { chosen } = tiles, all = tiles.tiles, [a, b] = [all.indexOf(from), all.indexOf(tile)];
+  if (adds && a >= 0) {
+    for (const one of all.slice(Math.min(a, b), Math.max(a, b) + 1)) chosen.add(one);
+  } else if (!chosen.delete(tile)) {
+    chosen.add(tile);
+  }
+  for (const one of [...chosen].slice(MOST_CHOSEN)) chosen.delete(one);
+  // Keys are for the choice then.
+  by_id("find-text").blur();
+  from = tile;
+  tiles.draw_all();
+  draw();
+}
+
+function put_down() {
+  tiles.chosen.clear();
+  tiles.draw_all();
+  draw();
+  find.draw();
+}
+
+function draw() {
+  const n = tiles.chosen.size, is_empty = !tiles.tiles.length;
+  by_id("find-nothing").hidden = !is_empty || has_words === null;
+  by_id("find-nothing").textContent = query ? "No picture is left."
+    : has_words ? "Type what you look for, or choose “More like this” at any picture."
+      : "Choose “More like this” at any picture.";
+  by_id("find-more").hidden = is_empty || tiles.tiles.length >= total;
+  by_id("find-count").textContent = is_empty ? ""
+    : `${count(tiles.tiles.length)} of ${plural(total, tile_noun())}`;
+  by_id("find-about").hidden = n > 0 || is_empty;
+  by_id("find-chosen").hidden = !n;
+  if (!n) return chooser.clear();
+  chooser.show(ask_for(tiles.chosen, by_id("find-question"), by_id("find-chosen-picture")));
+}
+
+async function say(label) {
+  const numbers = [...tiles.chosen].filter(({ is_loaded }) => is_loaded).map(({ number }) => number);
+  if (!numbers.length) return;
+  const answer = await act("say_same", { numbers, label });
+  if (!answer) return;
+  note_of(answer, `${plural(answer.n_pictures, "picture")}: ${label_of(label)}.`,
+    ["More like these", () => { location.hash = like_address(numbers); }],
+    ["Undo", () => ways.undo()]);
+  put_down();
+}
+
+by_id("find-words").addEventListener("submit", (event) => {
+  event.preventDefault();
+  const text = by_id("find-text").value.trim();
+  if (!text) return;
+  history.replaceState(null, "", "#find");
+  by_id("find-text").blur();
+  search({ text });
+});
+by_id("find-open").addEventListener("change", () => { if (query) fetch(N_IMAGES); });
+by_id("find-more").addEventListener("click", () => fetch(tiles.tiles.length + N_IMAGES));
+by_id("find-none").addEventListener("click", put_down);
