@@ -94,10 +94,11 @@ def test_the_share_that_is_right_is_one_by_a_factor_and_counts():
     assert mean < -0.5
     powers = proba ** np.exp(mean)
     right = (powers / powers.sum(axis=1, keepdims=True)).max(axis=1).mean()
-    # The standard deviation of the logarithm of its odds is 0.6.
-    worth = 1 / (0.36 * right * (1 - right)) - 1
-    n_right, n = worth * right + 9, worth + 12
-    low, high = beta.ppf([0.05, 0.95], n_right, n - n_right)
-    expected = n_right / n, np.floor(40 * low) / 40, np.ceil(40 * high) / 40
+    # The standard deviation of the logarithm of its odds is 0.6 below, and 0.8 above.
+    below, above = (1 / (spread**2 * right * (1 - right)) - 1 for spread in (0.6, 0.8))
+    low = beta.ppf(0.05, below * right + 9, below * (1 - right) + 3)
+    high = beta.ppf(0.95, above * right + 9, above * (1 - right) + 3)
+    share = (below * right + 9) / (below + 12)
+    expected = share, np.floor(40 * low) / 40, np.ceil(40 * high) / 40
     found = share_right(proba, [said], n_checked=12, n_right=9)
     np.testing.assert_allclose(found, expected)
