@@ -192,7 +192,7 @@ class FewShotClassifier(ShotClassifier, LinearClassifier):
             self.label_noise,
             self.store_held_out,
         )
-        model, held_out_logits = fit.model, fit.held_out_logits
+        model, held_out_logits = fit.model.rounded(read.dtype), fit.held_out_logits
         if len(known.classes) < len(read.classes):
             model = model.for_classes(known.number, texts.embeddings)
             if held_out_logits is not None:
@@ -200,7 +200,7 @@ class FewShotClassifier(ShotClassifier, LinearClassifier):
                 held_out_logits[:, known.classes] = fit.held_out_logits
         return FewShotState(
             **vars(read),
-            model=model,
+            labelled_model=model,
             right=fit.right,
             omega=fit.omega,
             rest=fit.rest,

@@ -94,30 +94,37 @@ class SeMoBridgeState(FittedState):
 class FewShotState(FittedState):
     """What `FewShotClassifier` has learnt, from `m` pooled shots."""
 
-    model: Model  # without the prior, which `decision` adds
+    labelled_model: Model  # without unlabelled images and the prior, which `decision` adds
     right: np.ndarray  # probability that the label of each shot is right `(m,)`
     omega: np.ndarray  # how much the image of each shot counts, in images `(m,)`
     rest: np.ndarray  # how much it counts as an unlabelled image, too `(m,)`
     # `(m, C)`, each by a model without the shot and the prior
     held_out_logits: np.ndarray | None = None
-    # the model before unlabelled images, or None without these
-    before_unlabeled: Model | None = None
+    # What unlabelled images have changed: the factor of all terms but the correction, and that.
+    factor: float = 1.0
+    correction: Linear | None = None
 
     @property
     def decision(self) -> Linear:
         return astype(self.model.decision(self.log_prior), self.dtype)
 
     @property
-    def labelled_model(self):
-        """The model before unlabelled images."""
-        return self.before_unlabeled or self.model
+    def model(self):
+        """The model after unlabelled images, if there were some."""
+        model = self.labelled_model
+        if self.correction is None:
+            return model
+        terms = {name: self.factor * term for name, term in model.terms.items()}
+        # Classes that come later get the same scales.
+        scales = {name: self.factor * scale for name, scale in model.scales.items()}
+        return replace(model, terms=terms | {"correction": self.correction}, scales=scales)
 
     def with_unlabeled(self, X, groups=None):
         """The state after learning from unlabelled images `X (n, D)`. They replace earlier ones.
         The images of one of the `groups (n,)` are a burst.
         """
-        model = self.labelled_model
-        terms, scales = model.terms, model.scales
+        model, factor = self.labelled_model, 1.0
+        terms = model.terms
         # A shot is known, whether it is here or not.
         is_new = ~are_among(l2_normalize(X), l2_normalize(self.memory.shots.X))
         pool = sorted_sample(
@@ -132,15 +139,12 @@ class FewShotState(FittedState):
             # A class without text may be "everything else".
             is_even = self.log_prior is None and None not in self.class_prompts.names
             terms, factor = terms_with_unlabeled(terms, pool, self._known(), is_even)
-            # Classes that come later get the same scales.
-            scales = {name: factor * scale for name, scale in scales.items()}
-        return replace(
-            self, model=replace(model, terms=terms, scales=scales), before_unlabeled=model
-        )
+        correction = astype(terms["correction"], self.dtype)
+        return replace(self, factor=factor, correction=correction)
 
     def without_unlabeled(self):
         """The state before learning from unlabelled images."""
-        return replace(self, model=self.labelled_model, before_unlabeled=None)
+        return replace(self, factor=1.0, correction=None)
 
     def _known(self):
         """What shots and texts say of the class means."""
@@ -154,15 +158,14 @@ class FewShotState(FittedState):
     def for_classes(self, classes, indices, class_prompts, texts, log_prior):
         kept = np.isin(self.memory.shots.codes, indices)
         state = super().for_classes(classes, indices, class_prompts, texts, log_prior)
-        before = self.before_unlabeled
         return replace(
             state,
-            model=self.model.for_classes(indices, texts),
+            labelled_model=self.labelled_model.for_classes(indices, texts),
             right=self.right[kept],
             omega=self.omega[kept],
             rest=self.rest[kept],
             held_out_logits=None,
-            before_unlabeled=before and before.for_classes(indices, texts),
+            correction=self.correction and self.correction.for_classes(indices),
         )
 
     def with_prior(self, logits):

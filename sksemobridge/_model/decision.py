@@ -18,7 +18,7 @@ class Model:
     terms: dict[str, Linear]
     scales: dict[str, float]  # of `"text"` and `"shots"`
     trust: float  # probability that the texts help
-    gaussian: Gaussian  # of the discriminant
+    gaussian: Gaussian | None  # of the discriminant, for classes with only a name
     slope: float  # of the predictions from names, see `class_means`
     text_mean: np.ndarray | None  # mean `(D,)` of the texts of the classes with shots
     image_means: np.ndarray  # `r_c (C, D)`
@@ -49,7 +49,8 @@ class Model:
     def parts(self):
         """The `z_k` of `typicality`, each a `Linear`."""
         terms = {name: term for name, term in self.terms.items() if name != "correction"}
-        images = Linear(l2_normalize(self.image_means), np.zeros(len(self.image_means)))
+        means = l2_normalize(self.image_means.astype(np.float64, copy=False))
+        images = Linear(means, np.zeros(len(means)))
         parts = {"decision": total(terms.values()), "images": images}
         return parts | {"text": terms["text"]} if "text" in terms else parts
 
@@ -65,6 +66,26 @@ class Model:
                 score = typicality.score(self.parts()).for_classes(np.flatnonzero(is_kind))
                 result = np.maximum(result, typicality.p_values(to_numpy(_largest(score, X))))
         return result
+
+    def rounded(self, dtype):
+        """The model with tables of another precision. At the mean of the classes, terms keep their
+        values. So a part that all images share does not add to the rounding, however large it is.
+        """
+        centre = self.image_means.mean(axis=0)
+
+        def rounded(term):
+            weights = term.weights.astype(dtype)
+            return Linear(weights, term.offsets + (term.weights - weights) @ centre)
+
+        names = self.typicality_of_names
+        return replace(
+            self,
+            terms={name: rounded(term) for name, term in self.terms.items()},
+            gaussian=self.gaussian and self.gaussian.rounded(dtype),
+            image_means=self.image_means.astype(dtype),
+            typicality=self.typicality.rounded(dtype),
+            typicality_of_names=names and names.rounded(dtype),
+        )
 
     def for_classes(self, indices, texts):
         """The model for other classes: those at `indices (K,)`. -1 is a class without shots.

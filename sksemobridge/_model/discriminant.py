@@ -14,7 +14,7 @@ its covariance is wider by `width_c`, and `z_c` becomes `a + (z_c - a) / width_c
 classes share, this is the log density of the class to first order in `width_c - 1`.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
@@ -37,23 +37,25 @@ LEAST_SPREAD = 0.06
 
 @dataclass(frozen=True, eq=False)
 class Precision:
-    """`P = R (1 / ridge + F G) R` with `R = diag(1 / root)`."""
+    """`P = R (1 / ridge - S) R` with `R = diag(1 / root)`. `S` is `B' B` of `B (r, D)` from few
+    rows, and else `S (D, D)` itself.
+    """
 
     root: np.ndarray  # `(D,)`
     ridge: float
-    left: np.ndarray  # `F (D, r)`
-    right: np.ndarray | None  # `G (r, D)`, or None for the identity
+    removed: np.ndarray  # `B`, or `S`
+    is_from_few: bool  # whether it is `B`
 
     def times(self, rows):
         """`rows @ P`."""
         rows = rows / self.root
-        result = rows @ self.left
-        if self.right is not None:
-            result = result @ self.right
+        result = rows @ self.removed.T
+        if self.is_from_few:
+            result = result @ self.removed
         rows /= self.ridge
-        result += rows
-        result /= self.root
-        return result
+        rows -= result
+        rows /= self.root
+        return rows
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,6 +67,11 @@ class Gaussian:
     kappa: float
     mean_width: float  # `width_c = (1 + 1 / (n_c + kappa)) / mean_width`
     typical: float  # `a`
+
+    def rounded(self, dtype):
+        """It with its table in another precision."""
+        removed = self.precision.removed.astype(dtype)
+        return replace(self, precision=replace(self.precision, removed=removed))
 
     def widened(self, z, counts):
         """`a + (z_c - a) / width_c` of values `z (k, C)`, for classes with `counts (C,)` images."""
@@ -288,13 +295,15 @@ def fit_discriminant(classes, trust, has_words):
         # (ridge + kept rows' rows)^-1 = (1 - kept rows' (ridge + kept rows rows')^-1 rows) / ridge
         gram = kept * (rows @ rows.T)
         gram[np.diag_indices_from(gram)] += ridge
-        left, right = linalg.solve(gram, -kept / ridge * rows, assume_a="pos").T, rows
+        half = linalg.cholesky(gram, lower=True, overwrite_a=True)
+        rows *= np.sqrt(kept / ridge)
+        removed = linalg.solve_triangular(half, rows, lower=True)
     else:
         covariance = kept * scatter / np.outer(root, root)
         covariance[np.diag_indices_from(covariance)] += ridge
-        left, right = linalg.inv(covariance), None
-        left[np.diag_indices_from(left)] -= 1 / ridge
-    precision = Precision(root, ridge, left, right)
+        removed = -linalg.inv(covariance)
+        removed[np.diag_indices_from(removed)] += 1 / ridge
+    precision = Precision(root, ridge, removed, are_few)
     means, kappa = classes.leaning_means, float(classes.kappa[-1])
     typical = 0.5 * float(_paired(precision.times(means), means).mean())
     mean_width = float(np.mean(1 + 1 / (counts + kappa)))

@@ -142,7 +142,7 @@ def fit_model(shots, class_texts, words, label_noise, with_held_out=False):
         terms=terms,
         scales=scales,
         trust=trust,
-        gaussian=discriminant.gaussian,
+        gaussian=None if texts is None else discriminant.gaussian,
         slope=classes.slope,
         text_mean=None if texts is None else texts.mean(axis=0),
         image_means=classes.image_means,

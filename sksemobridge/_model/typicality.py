@@ -21,7 +21,7 @@ Reference: Bates, Candès, Lei, Romano, Sesia: "Testing for outliers with confor
 of Statistics 2023.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -36,9 +36,10 @@ class Typicality:
     """Units of the scores, and the held-out images."""
 
     units: dict[str, float]  # `d_k`, divided by the weight of the part
-    held_out: np.ndarray  # `sum_k z_k,c / d_k (n, C)`
+    held_out: np.ndarray  # `sum_k z_k,c / d_k (n, C)`, minus the level
     codes: np.ndarray  # classes of the images `(n,)`
     weight: np.ndarray  # their weights `(n,)`
+    level: float = 0.0
 
     @classmethod
     def of(cls, parts, codes, weight):
@@ -51,12 +52,19 @@ class Typicality:
             units["images"] *= 2
         return cls(units, sum(z / units[name] for name, z in parts.items()), codes, weight)
 
+    def rounded(self, dtype):
+        """The same in another precision. What all scores have in common would hide where they
+        differ.
+        """
+        level = float(self.held_out.mean()) if self.held_out.size else 0.0
+        return replace(self, held_out=(self.held_out - level).astype(dtype), level=level)
+
     def for_classes(self, indices):
         """The same for the classes at `indices`. -1 is a class that has no held-out images."""
         codes = renumbered(self.codes, indices)
         keep = codes >= 0
         held_out = np.where(indices < 0, -np.inf, self.held_out[keep][:, indices])
-        return Typicality(self.units, held_out, codes[keep], self.weight[keep])
+        return replace(self, held_out=held_out, codes=codes[keep], weight=self.weight[keep])
 
     def score(self, parts):
         """`sum_k z_k,c / d_k` of queries as a `Linear`. `parts` are the `z_k`, each a `Linear`."""
@@ -74,7 +82,7 @@ class Typicality:
         weight *= weight.sum() / np.square(weight).sum()
         # Total weight, in images, of those with the 0, 1, ..., n lowest scores.
         below = np.append(0.0, np.cumsum(weight[order]))
-        n_below = np.searchsorted(held_out[order], scores, side="right")
+        n_below = np.searchsorted(held_out[order], scores - self.level, side="right")
         return (1 + below[n_below]) / (1 + below[-1])
 
 
