@@ -13,6 +13,7 @@ from sklearn.utils.validation import check_is_fitted
 from ._few_shot_classifier import FewShotClassifier
 from ._model.linear import Linear
 from ._multilabel_classifier import MultilabelFewShotClassifier
+from ._semobridge.bridge import Bridge
 from ._semobridge.bridged_classes import BridgedClasses
 from ._semobridge.score import terms_of_score
 from ._semobridge_classifier import SeMoBridgeClassifier
@@ -136,24 +137,11 @@ def _linear_logits(decision: Linear):
 
 def _bridged_logits(decision: BridgedClasses):
     """Operators from `embeddings` and `unit` to `logits`, and their constants."""
-    bridge = decision.bridge
     names = {"z2": ("unit", decision.prototypes), "z3": ("bridged", decision.image_means)}
     if decision.text_embeddings is not None:
         names["z1"] = "unit", decision.text_embeddings
-    constants = {"inverse": bridge.matrix, "factor": decision.temperature}
-    # Without a bias, the bridge does not depend on the length of a row.
-    operators, joint = ["inputs = Identity(unit)"], "eos"
-    if bridge.projection_bias is not None:
-        operators = ["inputs = Sub(embeddings, projection_bias)"]
-        constants["projection_bias"] = bridge.projection_bias
-    operators += ["texts = MatMul(inputs, inverse)", _unit("texts", "eos")]
-    if bridge.projection is not None:
-        operators.append("joint = MatMul(eos, projection)")
-        constants["projection"], joint = bridge.projection, "joint"
-    if bridge.projection_bias is not None:
-        operators.append("long = Mul(joint, length) moved = Add(long, projection_bias)")
-        constants["length"], joint = bridge.text_length, "moved"
-    operators.append(_unit(joint, "bridged"))
+    bridged, constants = _bridged(decision.bridge)
+    operators, constants = [bridged], constants | {"factor": decision.temperature}
     terms = []
     for name, sharpness, offset in terms_of_score(names, decision.numbers, decision.divergence):
         rows, columns = names[name]
@@ -179,6 +167,31 @@ def _bridged_logits(decision: BridgedClasses):
         operators.append("even = Mul(score, factor) logits = Add(even, log_prior)")
         constants["log_prior"] = decision.log_prior
     return " ".join(operators), constants
+
+
+def _bridged(bridge: Bridge):
+    """Operators from `embeddings` and `unit` to `bridged`, and their constants."""
+    if bridge.matrix is None:
+        return "bridged = Identity(unit)", {}
+    if bridge.projection_bias is None:
+        # The bridge does not depend on the length of a row.
+        inputs, constants = "inputs = Identity(unit)", {}
+    else:
+        inputs = "inputs = Sub(embeddings, projection_bias)"
+        constants = {"projection_bias": bridge.projection_bias, "length": bridge.text_length}
+    if bridge.basis is not None:
+        constants |= {"basis": bridge.basis, "back": bridge.basis.T}
+        kept = "kept = MatMul(inputs, basis) joint = MatMul(kept, back)"
+        return f"{inputs} {kept} {_unit('joint', 'bridged')}", constants
+    constants["inverse"] = bridge.matrix
+    operators, joint = [inputs, "texts = MatMul(inputs, inverse)", _unit("texts", "eos")], "eos"
+    if bridge.projection is not None:
+        operators.append("joint = MatMul(eos, projection)")
+        constants["projection"], joint = bridge.projection, "joint"
+    if bridge.projection_bias is not None:
+        operators.append(f"long = Mul({joint}, length) moved = Add(long, projection_bias)")
+        joint = "moved"
+    return " ".join([*operators, _unit(joint, "bridged")]), constants
 
 
 def _image_tower(loaded):

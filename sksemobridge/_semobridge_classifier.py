@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from numbers import Integral, Real
 from typing import Any, Literal, Self
 
@@ -369,6 +370,7 @@ class SeMoBridgeClassifier(ShotClassifier):
         )
         if texts.embeddings is not None and bridged.rank == shots.X.shape[1]:
             self._warn_of_identity(bridged)
+        bridged = replace(bridged, bridge=bridged.bridge.for_predictions())
         bridged = astype(bridged, shots.X.dtype)
         if len(known.classes) < len(read.classes):
             bridged = bridged.for_classes(known.number, texts.embeddings)
@@ -420,10 +422,12 @@ class SeMoBridgeClassifier(ShotClassifier):
         bridged = fitted.bridged
         for name, value in bridged.numbers._asdict().items():
             setattr(self, f"{name}_", value)
-        self.bridge_ = bridged.bridge.matrix
+        matrix, prototypes = bridged.bridge.matrix, bridged.prototypes
+        identity = np.eye(prototypes.shape[1], dtype=prototypes.dtype)
+        self.bridge_ = identity if matrix is None else matrix
         self.rank_ = bridged.rank
         self.atol_ = bridged.bridge.atol
-        self.prototypes_ = bridged.prototypes
+        self.prototypes_ = prototypes
         self.image_means_ = bridged.image_means
         self.class_bias_ = bridged.class_bias
         self.temperature_ = bridged.temperature

@@ -4,7 +4,7 @@
 the mean length of a text embedding before the projection.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy import linalg
@@ -31,7 +31,7 @@ _inverses = LRUCache(max_size=4)
 class Bridge:
     """The map `bridge(x) = nrm(L * nrm((x - b_W) @ W+) @ W + b_W)`."""
 
-    matrix: np.ndarray  # `W+ (D, d)`, in closed form or trained
+    matrix: np.ndarray | None  # `W+ (D, d)`, in closed form or trained; None is the identity
     projection: np.ndarray | None = None  # `W (d, D)`; None is the identity
     projection_bias: np.ndarray | None = None  # `b_W (D,)`
     text_length: float = 1.0  # `L`, which has no effect without a bias
@@ -83,9 +83,22 @@ class Bridge:
             else self.text_length * joint + self.projection_bias
         )
 
+    def for_predictions(self):
+        """The bridge with what `apply` and `bridge_` need."""
+        if self.basis is None:  # it was trained
+            return self
+        if self.projection_bias is not None:
+            return replace(self, basis=None)
+        if np.array_equal(self.matrix, np.eye(len(self.matrix))):
+            return replace(self, matrix=None, projection=None, basis=None)
+        return replace(self, projection=None)
+
     def apply(self, x):
         """`bridge(x)`, shape (n, D)."""
-        return l2_normalize(self.joint(self.eos(x)))
+        if self.matrix is None:
+            return l2_normalize(x)
+        is_span = self.basis is not None and self.projection_bias is None
+        return l2_normalize(self.apply_unscaled(x) if is_span else self.joint(self.eos(x)))
 
     def apply_unscaled(self, x):
         """`bridge(x)` in closed form without the outer `nrm`, shape (n, D). Without a bias, it is

@@ -19,6 +19,7 @@ from sksemobridge import (
     CLIPImageEncoder,
     CLIPTextEncoder,
     FewShotClassifier,
+    PrecomputedTextEncoder,
     SemanticBridge,
     SeMoBridgeClassifier,
     ZeroShotClassifier,
@@ -73,6 +74,56 @@ def dump_joblib(estimator):
 def test_a_saved_pipeline_is_hardly_larger_than_its_arrays(fitted):
     size = sum({id(array): array.nbytes for array in arrays_of(fitted)}.values())
     assert len(dump_joblib(fitted)) < 1.2 * size
+
+
+@pytest.fixture(scope="module")
+def real_size():
+    """A text encoder with a projection, one with texts alone, and 8 shots of each of 37 classes, in
+    single precision. The names of the classes have the form of those of users.
+    """
+    rng, width = np.random.default_rng(0), 256
+    names = [f"class {number}" for number in range(37)]
+    eos, projection = rng.normal(size=(37, width)), rng.normal(size=(width, width)) / width**0.5
+    X = np.repeat(eos @ projection, 8, axis=0) + rng.normal(size=(8 * 37, width))
+    X, eos, projection = (part.astype(np.float32) for part in (X, eos, projection))
+    whole = PrecomputedTextEncoder([f"a {name}" for name in names], eos, projection)
+    alone = PrecomputedTextEncoder.from_joint(dict(zip(names, eos @ projection)))
+    return whole, alone, X, np.repeat(names, 8)
+
+
+@pytest.mark.parametrize(
+    ("kind", "n_matrices", "params"),
+    [
+        (FewShotClassifier, 0, {}),
+        (SeMoBridgeClassifier, 2, {}),
+        (SeMoBridgeClassifier, 2, {"solver": "lbfgs", "max_iter": 2}),
+    ],
+    ids=["few shots", "closed form", "trained"],
+)
+@pytest.mark.filterwarnings("ignore:The bridge did not converge")
+def test_a_file_has_at_most_three_times_the_shots_and_the_matrices_of_the_bridge(
+    kind, n_matrices, params, real_size
+):
+    encoder, _, X, y = real_size
+    classifier = kind(encoder, prompts="a {}", **params).fit(X, y)
+    matrices = n_matrices * X[0].nbytes * X.shape[1]
+    # The text encoder is a parameter.
+    classifier.set_params(text_encoder=None)
+    assert len(dump_joblib(classifier)) < 3 * X.nbytes + matrices
+    if kind is FewShotClassifier:
+        assert len(dump_joblib(classifier.with_unlabeled(X + 1))) < 3.2 * X.nbytes
+        nameless = FewShotClassifier(class_names="ignore").fit(X, y)
+        assert len(dump_joblib(nameless)) < 2 * X.nbytes
+
+
+@pytest.mark.filterwarnings("ignore:In closed form")
+def test_the_identity_is_in_no_file(real_size):
+    _, encoder, X, y = real_size
+    classifier = SeMoBridgeClassifier(encoder).fit(X, y)
+    assert len(dump_joblib(classifier)) < 2 * X.nbytes
+    loaded = pickle.loads(pickle.dumps(classifier))
+    np.testing.assert_array_equal(loaded.bridge_, np.eye(X.shape[1]))
+    assert loaded.bridge_.dtype == X.dtype
 
 
 def assert_loaded_ones_are_equal(estimator, method, X):
