@@ -276,7 +276,9 @@ def answered(task, k, seed, args):
     names = tasks.zero_shot(task)
     predicted = names.predict(task.X)
     right = [np.flatnonzero((predicted == c) & (task.y == c)) for c in names.classes_]
-    classes = [rng.permutation(rows)[:ANSWERED] for rows in right if len(rows) >= 4]
+    # Some images are left.
+    most = min(ANSWERED, len(task.y) // 5)
+    classes = [rng.permutation(rows)[:most] for rows in right if len(rows) >= 4]
     order = rng.permutation(len(classes))
     for n_classes in (1, 2, 4):
         of_classes = [classes[i] for i in order[:n_classes]]

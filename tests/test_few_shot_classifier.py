@@ -33,6 +33,7 @@ def fitted_in_every_way(world, X, y):
     return models
 
 
+@pytest.mark.filterwarnings("ignore:The embeddings look as if each column had been centred")
 @pytest.mark.filterwarnings("ignore:.* shots hardly count:UserWarning")
 @given(
     seed=st.integers(0, 2**32 - 1),

@@ -255,6 +255,7 @@ def test_a_class_without_text_beside_classes_that_have_only_a_name(world):
     assert (taught.predict(-queries) == "none of these").mean() > 0.8
 
 
+@pytest.mark.filterwarnings("ignore:The embeddings look as if each column had been centred")
 def test_shots_of_classes_without_text_say_nothing_against_the_names_of_others(make_world):
     """They alone have shots, and are found too, though names without shots lie further out."""
     right = []

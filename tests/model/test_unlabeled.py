@@ -236,6 +236,7 @@ def test_names_that_all_say_the_same_predict_nothing():
     np.testing.assert_allclose(probabilities[:, 2], probabilities[:, 3], atol=1e-9)
 
 
+@pytest.mark.filterwarnings("ignore:The embeddings look as if each column had been centred")
 def test_everything_else_may_be_most_of_the_images(make_world):
     harms = []
     for seed in range(6):
@@ -292,6 +293,7 @@ def test_neither_the_order_nor_the_names_of_bursts_matter(seed):
     np.testing.assert_allclose(found, expected, atol=1e-6)
 
 
+@pytest.mark.filterwarnings("ignore:The embeddings look as if each column had been centred")
 @pytest.mark.filterwarnings("ignore:.* shots hardly count:UserWarning")
 @given(
     seed=st.integers(0, 2**32 - 1),
