@@ -91,7 +91,7 @@ class SeMoBridgeClassifier(ShotClassifier):
         `"lbfgs"`.
     learning_rate, weight_decay : float, default=1.5e-4, 0.01
         For `"adamw"`. The learning rate is reached after 500 steps.
-    tol : float, default=1e-4
+    tol : float, default=5e-5
         `"lbfgs"` stops if the relative decrease of the loss, averaged over ten steps, is below
         `tol`. A smaller one hardly changes predictions.
     priors : array-like of shape (C,), Series, mapping, "shots" or None, default=None
@@ -214,7 +214,7 @@ class SeMoBridgeClassifier(ShotClassifier):
         max_iter: int | None = None,
         learning_rate: float = 1.5e-4,
         weight_decay: float = 0.01,
-        tol: float = 1e-4,
+        tol: float = 5e-5,
         priors: ArrayLike | Mapping[Any, float] | Literal["shots"] | None = None,
         n_candidates: int = 1000,
         random_state: int | np.random.RandomState | None = 0,

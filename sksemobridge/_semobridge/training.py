@@ -51,7 +51,7 @@ class TrainingOptions:
     max_iter: int | None = None
     learning_rate: float = 1.5e-4
     weight_decay: float = 0.01
-    tol: float = 1e-4
+    tol: float = 5e-5
     device: str = "auto"
     verbose: int | bool = 0
 
