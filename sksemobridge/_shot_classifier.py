@@ -75,7 +75,11 @@ class ShotClassifier(EmbeddingClassifier):
         for part in (texts.embeddings, texts.projection):
             if part is not None:
                 require_width(rows.embeddings.shape[1], part.shape[1])
-        if texts.embeddings is not None and lacks_mean(rows.embeddings, texts.embeddings):
+        if texts.embeddings is not None and lacks_mean(
+            # Classes without a text have the mean of the others.
+            rows.embeddings,
+            texts.embeddings[[name is not None for name in class_prompts.names]],
+        ):
             warn_caller(
                 "The embeddings look as if each column had been centred, as StandardScaler does."
                 " The texts of the classes are not where such images are.",
