@@ -178,6 +178,14 @@ class Person:
                 self.film_for(0.35, tile)
         return len(wrong)
 
+    def choose(self, label):
+        """Select the pictures of a class among those that were found."""
+        found = self.run(
+            "[...document.querySelectorAll('#find-tiles .tile')].map((t) => t.ariaLabel)"
+        )
+        for i in [i for i, text in enumerate(found) if self.class_of(text) == label]:
+            self.run(f"document.querySelectorAll('#find-tiles .tile')[{i}].click()")
+
     def say(self, label):
         self.browser.press("/")
         for letter in label:
@@ -227,8 +235,7 @@ def main(images):
             person.film_for(1)
             person.go(f"find/{rows.tolist().index(rows[names[rows] == 'fruit'][0])}")
             wait_until(lambda: person.run("document.querySelectorAll('#find-tiles .tile').length"))
-            for i in range(4):
-                person.run(f"document.querySelectorAll('#find-tiles .tile')[{i}].click()")
+            person.choose("fruit")
             person.draw("live_find")
             person.run("document.getElementById('done').click()")
             wait_until(lambda: "What next?" in person.run("document.body.innerText"))

@@ -96,7 +96,7 @@ function draw_row(row) {
     : thumb(row.example, { loading: "lazy" });
   const n_wrong = Math.round(row.doubt);
   const figures = `${count(row.labelled)} labelled · ${count(row.predicted)} predicted`
-    + (n_wrong ? `, ≈ ${count(n_wrong)} wrong` : "");
+    + (n_wrong ? `, ≈\u00a0${count(n_wrong)} wrong` : "");
   const link = element("a", { href: address_of(row.name), class: "class-row" }, picture,
     element("span", { class: "what" }, label_of(row.name)),
     element("span", { class: "soft figures" }, figures), goodness(row));
