@@ -141,6 +141,28 @@ def test_weights_of_validation_images(world):
         assert weighted.temperature_ == pytest.approx(expected.temperature_)
 
 
+@pytest.mark.parametrize("per_class", [1, 2, 4])
+@pytest.mark.parametrize("with_text", [True, False])
+@pytest.mark.parametrize("of_validation", [True, False])
+def test_hardly_any_weight_is_as_none(make_world, per_class, with_text, of_validation):
+    world = make_world()
+    (X, y), (X_val, y_val) = world.draw(per_class, noise=2.5), world.draw(9, noise=2.5)
+    (queries, _), (more, labels) = world.draw(5), world.draw(1, noise=3)
+    weight, weight_val = np.ones(len(y) + 5), np.ones(len(y_val) + 5)
+
+    def decision(least):
+        weight[-5:] = weight_val[-5:] = least
+        shots = np.vstack([X, more]), np.append(y, labels)
+        validation = {"X_val": np.vstack([X_val, more]), "y_val": np.append(y_val, labels)}
+        validation = validation | {"sample_weight_val": weight_val} if of_validation else {}
+        kind = {} if with_text else {"text_encoder": None, "class_names": "ignore"}
+        classifier = semobridge(world).set_params(**kind)
+        classifier.fit(*shots, sample_weight=weight, **validation)
+        return classifier.decision_function(queries)
+
+    np.testing.assert_allclose(decision(1e-9), decision(0), rtol=1e-3, atol=1e-3)
+
+
 def test_adamw_keeps_its_best_step(world):
     (X, y), (X_val, y_val) = world.draw(2, noise=2.5), world.draw(60, noise=2.5)
     start = {"alpha": 1, "beta": 1, "gamma": 1, "lambda1": 0.5, "lambda2": 0.5, "lambda3": 0.5}

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from .._model.class_means import effective_numbers
+from .._model.class_means import LEAST_NEIGHBOUR, effective_numbers, relative_weight
 from .._model.shots import Images, Shots
 from .._utils.array_api import l2_normalize
 from .._utils.rows import evenly_spaced, weight_in_class
@@ -53,15 +53,14 @@ def hold_out(classes_of: Callable[[np.ndarray], BridgedClasses], shots: Shots) -
     The only image of a class is never left out, unless all classes have one image.
     """
     images = shots.images()
-    counts = np.bincount(images.codes)
-    is_single = bool(counts.max() == 1)
-    fold = _folds(images, counts, is_single)
+    fold, is_single = _folds(images)
     fold_of_shot = fold[images.image_of_shot]
     rows = np.flatnonzero(fold_of_shot >= 0)
-    rows = rows[evenly_spaced(len(rows), max(MOST_COSINES // len(counts), 1))]
+    n_classes = int(images.codes.max()) + 1
+    rows = rows[evenly_spaced(len(rows), max(MOST_COSINES // n_classes, 1))]
     X, codes = np.asarray(shots.X[rows], dtype=np.float64), shots.codes[rows]
     cosines: dict[str, np.ndarray] = {}
-    divergence, count, reach = np.empty((len(rows), len(counts))), *np.empty((2, len(rows)))
+    divergence, count, reach = np.empty((len(rows), n_classes)), *np.empty((2, len(rows)))
     for number in range(fold.max() + 1):
         tested = fold_of_shot[rows] == number
         is_left_out = (fold == number) & (not is_single)
@@ -91,24 +90,29 @@ def left_out_once(shots: Shots) -> np.ndarray | None:
     image.
     """
     images = shots.images()
-    counts = np.bincount(images.codes)
-    is_single = bool(counts.max() == 1)
-    return None if is_single else (_folds(images, counts, is_single) == 0)[images.image_of_shot]
+    fold, is_single = _folds(images)
+    return None if is_single else (fold == 0)[images.image_of_shot]
 
 
-def _folds(images: Images, counts: np.ndarray, is_single: bool) -> np.ndarray:
-    """The fold in which each image is left out, or -1. The folds of a class are equally large, as
-    far as possible.
+def _folds(images: Images) -> tuple[np.ndarray, bool]:
+    """The fold in which each image is left out, or -1, and whether all classes have one image. The
+    folds of a class are equally large, as far as possible.
     """
-    if is_single:
-        return np.zeros(len(images.codes), dtype=int)
+    # One of hardly any weight says nothing, and is never left out.
+    weighs = np.flatnonzero(relative_weight(images.codes, images.weight) >= LEAST_NEIGHBOUR)
+    u, codes, fold = images.u[weighs], images.codes[weighs], np.full(len(images.codes), -1)
+    counts = np.bincount(codes)
+    if counts.max() == 1:
+        fold[weighs] = 0
+        return fold, True
     # Any order is good that depends on content, but not on the length and order of the rows.
-    means = np.stack([images.u[images.codes == code].mean(axis=0) for code in range(len(counts))])
-    order = np.lexsort((images.u @ means.mean(axis=0), images.codes))
+    means = np.stack([u[codes == code].mean(axis=0) for code in range(len(counts))])
+    order = np.lexsort((u @ means.mean(axis=0), codes))
     first = np.cumsum(counts) - counts
     place = np.empty(len(order), dtype=int)
-    place[order] = np.arange(len(order)) - first[images.codes[order]]
-    return np.where(counts[images.codes] > 1, place % min(counts.max(), MOST_FOLDS), -1)
+    place[order] = np.arange(len(order)) - first[codes[order]]
+    fold[weighs] = np.where(counts[codes] > 1, place % min(counts.max(), MOST_FOLDS), -1)
+    return fold, False
 
 
 def _predict_own(cosines, classes, X, codes):

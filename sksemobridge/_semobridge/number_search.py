@@ -66,7 +66,8 @@ def search_numbers(
     images = LabelledCosines(
         {name: z.astype(np.float32) for name, z in images.cosines.items()},
         images.codes,
-        images.weight / images.weight.mean(),
+        # An effective number of images, which does not jump if a weight goes to zero.
+        images.weight * images.weight.sum() / np.square(images.weight).sum(),
         images.divergence.astype(np.float32),
     )
 
