@@ -37,7 +37,7 @@ from few_shot_methods import (
     ZERO_SHOT,
     methods_for,
 )
-from results import Results
+from results import Results, commit
 from scipy.stats import t as student
 from sklearn.metrics import log_loss
 from tasks import shots_in_words, table
@@ -52,6 +52,7 @@ VALUES = (
     "calibration_error",
     "fit_seconds",
     "predict_seconds",
+    "commit",
 )
 # Decimals, and how a measure is called.
 MEASURES = {"accuracy": (1, "Accuracy in percent"), "log_loss": (3, "Log loss in nats")}
@@ -59,31 +60,30 @@ MEASURES = {"accuracy": (1, "Accuracy in percent"), "log_loss": (3, "Log loss in
 PUBLISHED = {ZERO_SHOT: "CLIP zero-shot", TUNED: "SeMoBridge", TRAINED_TUNED: "SeMoBridge-T"}
 
 
-def measure(estimator, task, shots, queries):
+def measure(estimator, task, shots, queries, version):
     """Fit on the shots, and predict the queries: the measured columns of a row."""
     X, y = task.X[queries], task.y[queries]
     fit_seconds, _ = timed(estimator.fit, task.X[shots], task.y[shots])
-    predict_seconds, p = timed(estimator.predict_proba, X)
-    if hasattr(estimator, "named_steps") and not estimator[-1].n_iter_.all():
+    logistic = getattr(estimator, "named_steps", {}).get("logisticregression")
+    if logistic is not None and not logistic.n_iter_.all():
         raise RuntimeError(
             "LogisticRegression stopped before its first step: its tolerance is too large."
         )
-    right = estimator.classes_[p.argmax(axis=1)] == y
-    error = tasks.expected_calibration_error(p.max(axis=1), right)
-    loss = log_loss(y, p, labels=estimator.classes_)
-    values = (
-        len(estimator.classes_),
-        len(queries),
-        right.mean(),
-        loss,
-        error,
-        fit_seconds,
-        predict_seconds,
-    )
-    return dict(zip(VALUES, (*values[:2], *(f"{value:.6f}" for value in values[2:]))))
+    loss = error = np.nan
+    if hasattr(estimator, "predict_proba"):
+        predict_seconds, p = timed(estimator.predict_proba, X)
+        right = estimator.classes_[p.argmax(axis=1)] == y
+        error = tasks.expected_calibration_error(p.max(axis=1), right)
+        loss = log_loss(y, p, labels=estimator.classes_)
+    else:
+        predict_seconds, predicted = timed(estimator.predict, X)
+        right = predicted == y
+    values = (right.mean(), loss, error, fit_seconds, predict_seconds)
+    counts = (len(estimator.classes_), len(queries))
+    return dict(zip(VALUES, (*counts, *(f"{value:.6f}" for value in values), version)))
 
 
-def one_draw(task, k, seed, wanted):
+def one_draw(task, k, seed, wanted, version):
     """Rows of the wanted methods on one draw of the shots."""
     shots, queries = task.draw(k, seed)
     texts, rows = None, []
@@ -95,23 +95,25 @@ def one_draw(task, k, seed, wanted):
             # the times.
             texts = METHODS[OURS](task, None).fit(task.X[shots], task.y[shots]).text_embeddings_
         for name in wanted:
-            row = measure(METHODS[name](task, texts), task, shots, queries)
+            row = measure(METHODS[name](task, texts), task, shots, queries, version)
             rows.append(dict(zip(KEY, (task.model, task.name, name, k, seed))) | row)
     return rows
 
 
 def run(all_tasks, results, args):
     """Add all rows that are missing, the first draw of everything first."""
-    jobs = []
+    jobs, version = [], commit()
     for task in all_tasks:
-        names = [name for name in args.methods if name in methods_for(task)]
         for number, seed in enumerate(task.seeds(args.draws)):
             for k in args.shots:
+                allowed = methods_for(task, k)
                 wanted = [
-                    name for name in names if (task.model, task.name, name, k, seed) not in results
+                    name
+                    for name in args.methods
+                    if name in allowed and (task.model, task.name, name, k, seed) not in results
                 ]
                 if wanted and task.draw(k, seed) is not None:
-                    jobs.append((number, task, k, seed, wanted))
+                    jobs.append((number, task, k, seed, wanted, version))
     jobs.sort(key=lambda job: job[0])
     print(f"{len(jobs)} draws to go", file=sys.stderr)
     with joblib.parallel_config("loky", n_jobs=args.jobs, inner_max_num_threads=1):
@@ -194,6 +196,7 @@ def in_order(methods):
 
 def means_by_shots(frame, value, digits):
     """Means over the tasks, each the mean of its draws, with the standard errors of the draws."""
+    frame = frame.dropna(subset=value)
     of_tasks = frame.groupby(["method", "shots", "model", "task"])[value].agg(["mean", "sem"])
     shots = sorted(frame.shots.unique())
 
@@ -216,7 +219,7 @@ def paired(frame, ours, value):
         index=["model", "task", "shots", "seed"], columns="method", values=value
     )
     gains = -draws.drop(columns=ours).sub(draws[ours], axis=0)
-    long = gains.stack().rename("gain").reset_index()
+    long = gains.stack().dropna().rename("gain").reset_index()
     cells = (
         long.groupby(["method", "model", "task", "shots"])
         .gain.agg(["mean", "std", "count"])

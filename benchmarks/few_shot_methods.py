@@ -3,10 +3,13 @@
 from functools import partial
 
 import peers
+from settings import setting
 from sklearn.base import BaseEstimator, ClassifierMixin, clone
-from sklearn.linear_model import LogisticRegression
+from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
+from sklearn.linear_model import LogisticRegression, RidgeClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import Normalizer
+from sklearn.svm import LinearSVC
 
 from sksemobridge import FewShotClassifier, SeMoBridgeClassifier
 
@@ -62,31 +65,55 @@ def tuned(task, texts=None, **params):
     return WithValidation(classifier, task.X[is_val], task.y[is_val])
 
 
-def _peer(kind, task, texts):
-    return kind(texts, task.text_encoder.logit_scale_)
+def _peer(kind, task, texts, **params):
+    return kind(texts, task.text_encoder.logit_scale_, **params)
 
 
-def _logistic(task, texts):
-    """Of unit rows, as CLIP compares them. With the default tolerance it would stop before its
-    first step at 1,000 classes.
-    """
-    return make_pipeline(Normalizer(), LogisticRegression(max_iter=2000, tol=1e-7))
+def _of_unit_rows(kind, task, texts, **params):
+    """A classifier of scikit-learn on unit rows, as CLIP compares them."""
+    return make_pipeline(Normalizer(), kind(**params))
 
 
-# `build(task, texts)` gives an estimator; `texts (C, D)` are the unit class texts.
-WITH_TEXT = {
-    OURS: _ours,
-    CLOSED_FORM: semobridge,
-    TRAINED: partial(semobridge, solver="lbfgs"),
+# Of scikit-learn, with the tolerance at which 1,000 classes do more than no step.
+_logistic = partial(LogisticRegression, max_iter=2000, tol=1e-7)
+_discriminant = partial(LinearDiscriminantAnalysis, solver="lsqr")
+
+# `build(task, texts, **params)` gives an estimator; `texts (C, D)` are the unit class texts.
+PEERS_WITH_TEXT = {
     ZERO_SHOT: partial(_peer, peers.ZeroShot),
     "Tip-Adapter": partial(_peer, peers.TipAdapter),
+    "GDA": partial(_peer, peers.GDA),
     "CLAP-style probe": partial(_peer, peers.CLAPProbe),
     "LP++": lambda task, texts: peers.LPPlusPlus(texts),
     "TextCoord": partial(_peer, peers.TextCoord),
 }
+PEERS_WITHOUT = {
+    "LogisticRegression": partial(_of_unit_rows, _logistic),
+    "LDA": partial(_of_unit_rows, _discriminant),
+    "ridge": partial(_of_unit_rows, RidgeClassifier),
+    "linear SVM": partial(_of_unit_rows, LinearSVC),
+    "nearest class mean": lambda task, texts: peers.NearestClassMean(),
+}
+PEERS = PEERS_WITH_TEXT | PEERS_WITHOUT
+# A variance within classes needs two shots.
+MIN_SHOTS = {"LDA": 2}
+
+
+def _chosen(name, task, texts):
+    """A peer with its setting of other families of tasks."""
+    return PEERS[name](task, texts, **setting(name, task.name))
+
+
+# `build(task, texts)`.
+WITH_TEXT = {
+    OURS: _ours,
+    CLOSED_FORM: semobridge,
+    TRAINED: partial(semobridge, solver="lbfgs"),
+    **{name: partial(_chosen, name) for name in PEERS_WITH_TEXT},
+}
 WITHOUT = {
     WITHOUT_TEXT: lambda task, texts: FewShotClassifier(class_names="ignore"),
-    "LogisticRegression": _logistic,
+    **{name: partial(_chosen, name) for name in PEERS_WITHOUT},
 }
 WITH_VALIDATION = {
     TUNED: tuned,
@@ -96,8 +123,10 @@ METHODS = WITH_TEXT | WITHOUT | WITH_VALIDATION
 NAMES = list(METHODS)
 
 
-def methods_for(task):
-    """The methods that a task allows: with text, and with a validation split."""
+def methods_for(task, k):
+    """The methods that a task allows: with text, with a validation split, and with `k` shots."""
     with_text = task.text_encoder is not None
     with_validation = with_text and task.part is not None and (task.part == "val").any()
-    return (WITH_TEXT if with_text else {}) | WITHOUT | (WITH_VALIDATION if with_validation else {})
+    allowed = WITH_TEXT if with_text else {}
+    allowed = allowed | WITHOUT | (WITH_VALIDATION if with_validation else {})
+    return {name: build for name, build in allowed.items() if k >= MIN_SHOTS.get(name, 1)}

@@ -4,7 +4,7 @@ texts.
 `f` unit query, `F` unit shots, `Y` one-hot labels, `T` unit class texts, `N` shots in all, `C`
 classes, `K = N / C`, `m` class means. All scale rows to unit length themselves; probabilities are
 the softmax of `decision_function`. None needs validation data: a default that the authors choose by
-the number of shots is chosen so, others are named ours.
+the number of shots is chosen so; others are chosen on other tasks (`settings.py`).
 """
 
 import numpy as np
@@ -65,6 +65,51 @@ class TipAdapter(_WithTexts):
         queries = normalize(X)
         closeness = np.exp(-self.b * (1 - queries @ self.shots_.T))
         return self.scale * queries @ self.texts.T + self.a * closeness @ self.labels_
+
+
+class GDA(_WithTexts):
+    """`scale f T' + a (f P m' + c)`: a linear discriminant beside the texts (Wang et al., "A
+    Hard-to-Beat Baseline for Training-free CLIP-based Adaptation", ICLR 2024).
+
+    `P = D pinv((N - 1) S + tr(S) I)`, with `S (D, D)` the covariance within classes, and
+    `c = -m P m' / 2`. With one shot of each class, `S` and `P` are zero: the texts alone are left.
+    """
+
+    def __init__(self, texts, scale=100.0, a=1.0):
+        self.texts = texts
+        self.scale = scale
+        self.a = a
+
+    def fit(self, X, y):
+        X, labels = normalize(X), self._one_hot(y)
+        means = labels.T @ X / labels.sum(axis=0)[:, None]
+        within = X - labels @ means
+        scatter, n = within.T @ within, len(X)
+        precision = X.shape[1] * np.linalg.pinv(
+            scatter + np.trace(scatter) / max(n - 1, 1) * np.eye(X.shape[1]), hermitian=True
+        )
+        self.coef_ = means @ precision
+        self.intercept_ = -(self.coef_ * means).sum(axis=1) / 2
+        return self
+
+    def decision_function(self, X):
+        X = normalize(X)
+        return self.scale * X @ self.texts.T + self.a * (X @ self.coef_.T + self.intercept_)
+
+
+class NearestClassMean(_WithTexts):
+    """`scale f m'` with `m` the class means, scaled to unit length. Uses no texts."""
+
+    def __init__(self, texts=None, scale=100.0):
+        self.texts = texts
+        self.scale = scale
+
+    def fit(self, X, y):
+        self.coef_ = normalize(self._one_hot(y).T @ normalize(X))
+        return self
+
+    def decision_function(self, X):
+        return self.scale * normalize(X) @ self.coef_.T
 
 
 class CLAPProbe(_WithTexts):

@@ -1,7 +1,26 @@
 """Rows of a CSV file, written one by one, so that an interrupted run can continue."""
 
 import csv
+import subprocess
 from pathlib import Path
+
+
+def commit():
+    """The commit of the code, with a "+" if files other than results have changed since."""
+    folder = Path(__file__).parent
+    try:
+        head = _git(folder, "rev-parse", "--short=10", "HEAD")
+        changed = _git(folder, "status", "--porcelain", "-uno", "--", ":/", ":!results")
+    except (OSError, subprocess.CalledProcessError):
+        return "unknown"
+    return head + ("+" if changed else "")
+
+
+def _git(folder, *arguments):
+    run = subprocess.run(
+        ["git", "-C", folder, *arguments], capture_output=True, text=True, check=True
+    )
+    return run.stdout.strip()
 
 
 class Results:

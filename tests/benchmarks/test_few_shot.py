@@ -47,6 +47,10 @@ def test_every_method_is_measured_on_tasks_with_and_without_texts(run, tmp_path)
     with_text, without = page.split("## Tasks without class texts")
     assert "| FewShotClassifier minus |" in with_text
     assert "| FewShotClassifier, no text minus |" in without
+    # No variance within classes of one shot, and no probabilities.
+    assert set(rows[rows.method == "LDA"].shots) == {2}
+    assert rows[rows.method.isin(["ridge", "linear SVM"])].log_loss.isna().all()
+    assert rows.commit.nunique() == 1
     # One row in each of four tables, in that of times, and in that of the task.
     assert with_text.count("| Tip-Adapter |") == 6
     assert "Tip-Adapter" not in without

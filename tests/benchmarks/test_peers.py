@@ -1,7 +1,7 @@
 """The peers of the benchmarks on cases that can be worked out by hand."""
 
 import numpy as np
-from peers import CLAPProbe, LPPlusPlus, TextCoord, TipAdapter, ZeroShot
+from peers import GDA, CLAPProbe, LPPlusPlus, NearestClassMean, TextCoord, TipAdapter, ZeroShot
 from scipy.special import softmax
 from sklearn.metrics import log_loss
 from sklearn.preprocessing import normalize
@@ -24,6 +24,25 @@ def test_tip_adapter_adds_what_the_shots_say():
     # cosines to the shots are 0.8 and 0: exp(-5 * 0.2) = exp(-1) and exp(-5)
     scores = TipAdapter(TEXTS, scale=2.0, a=3.0, b=5.0).fit(SHOTS, LABELS).decision_function(QUERY)
     np.testing.assert_allclose(scores, [[2.0 + 3 * np.exp(-1), 3 * np.exp(-5)]])
+
+
+def test_gda_is_the_texts_alone_with_one_shot_and_a_discriminant_beside_them_with_more():
+    one = GDA(TEXTS, scale=2.0).fit(SHOTS, LABELS)
+    np.testing.assert_allclose(one.decision_function(QUERY), [[2.0, 0.0]], atol=1e-9)
+    # The shots of each class are 0.6 to each side of its mean, all four in one direction:
+    # the scatter is diag(0, 4 * 0.36), and the covariance of 4 shots has the trace 1.44 / 3.
+    shots = np.array([[0.8, 0.6], [0.8, -0.6], [-0.8, 0.6], [-0.8, -0.6]])
+    fitted = GDA(np.zeros((2, 2)), scale=2.0, a=3.0).fit(shots, ["a", "a", "b", "b"])
+    precision = 2 / 0.48
+    expected = 3 * precision * np.array([[0.8, -0.8]]) - 3 * precision * 0.64 / 2
+    np.testing.assert_allclose(fitted.decision_function(QUERY), expected)
+
+
+def test_the_nearest_class_mean_is_that_of_unit_rows():
+    shots = np.array([[3.0, 0.0], [0.0, 2.0], [0.0, -5.0]])
+    fitted = NearestClassMean(scale=10.0).fit(shots, ["a", "a", "b"])
+    scores = fitted.decision_function([[0.0, 4.0]])
+    np.testing.assert_allclose(scores, [[10 / np.sqrt(2), -10.0]])
 
 
 def test_the_clap_style_probe_balances_the_shots_against_the_pull_of_the_texts():
