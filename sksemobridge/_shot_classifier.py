@@ -165,7 +165,8 @@ class ShotClassifier(EmbeddingClassifier):
         if texts is not None and is_sequence(self.class_names):
             params["class_names"] = class_prompts.names
         log_prior = fitted.log_prior
-        said = self.priors.keys() if hasattr(self.priors, "keys") else ()
+        priors: Any = self.priors
+        said = priors.keys() if hasattr(priors, "keys") else ()
         is_said = isinstance(self.priors, str) or {*wanted.tolist()} <= {*said}
         if log_prior is not None and is_said:
             log_prior = self._log_prior(memory, wanted)

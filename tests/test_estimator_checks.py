@@ -19,6 +19,10 @@ class AnyTexts:
     width = 1
     logit_scale_ = 10.0
 
+    def __repr__(self):
+        # The name of a test must be the same in each process.
+        return "AnyTexts()"
+
     @property
     def projection_(self):
         return np.random.default_rng(0).normal(size=(self.width, self.width))
