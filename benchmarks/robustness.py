@@ -29,7 +29,8 @@ Cases:
   those of other tasks. Printed are areas under the ROC curve in percent, known images against
   strangers, and the share of known images with small `p_values`.
 - p-values: how many images of the classes have small `p_values`, in percent: the mean over the
-  classes, and the share of all images, where the classes come as often as in the task.
+  classes, and the share of all images, where the classes come as often as in the task. "names":
+  a quarter of the classes has shots, and images of the others are judged.
 - terms: accuracy of some terms of `affinities` alone.
 
 Figures are means over tasks and draws: accuracy in percent, and in brackets the log loss. Draws
@@ -366,14 +367,21 @@ def p_values(task, k, seed, args):
     if drawn is None:
         return
     shots, queries = drawn
-    p = classifier(task).fit(task.X[shots], task.y[shots]).p_values(task.X[queries])
-    found, y = {}, task.y[queries]
-    for alpha in (0.05, 0.2):
-        rejected = p <= alpha
-        of_classes = [rejected[y == name].mean() for name in np.unique(y)]
-        found[f"mean of classes, {alpha}"] = 100 * np.mean(of_classes)
-        found[f"images, {alpha}"] = 100 * rejected.mean()
-    yield str(k), found
+    names = np.unique(task.y[shots])
+    known = np.random.default_rng(seed).permutation(names)[: (len(names) + 3) // 4]
+    some = shots[np.isin(task.y[shots], known)]
+    kinds = [(str(k), shots, queries)]
+    if task.text_encoder is not None:
+        kinds.append((f"names, {k}", some, queries[~np.isin(task.y[queries], known)]))
+    for what, rows, judged in kinds:
+        model = classifier(task).partial_fit(task.X[rows], task.y[rows], classes=names)
+        found, p, y = {}, model.p_values(task.X[judged]), task.y[judged]
+        for alpha in (0.05, 0.2):
+            rejected = p <= alpha
+            of_classes = [rejected[y == name].mean() for name in np.unique(y)]
+            found[f"mean of classes, {alpha}"] = 100 * np.mean(of_classes)
+            found[f"images, {alpha}"] = 100 * rejected.mean()
+        yield what, found
 
 
 def terms(task, k, seed, args):
