@@ -48,28 +48,33 @@ def measure(task, k, seed, results, version):
                 results.append(dict(zip((*KEY, *VALUES), row)))
 
 
-def report(measured):
-    """Markdown: mean accuracy of each setting by family, and the setting that each family gets."""
+def accuracies(measured):
+    """Markdown: mean accuracy of each setting by family."""
     family = measured.task.map(families())
     names = sorted(set(family))
     of_family = 100 * measured.groupby(["method", "setting", family], sort=False).accuracy.mean()
-    accuracies = [
-        [*key, *(f"{of_family.get((*key, name), np.nan):.1f}" for name in names)]
+    rows = [
+        [
+            *key,
+            *(
+                f"{of_family[(*key, name)]:.1f}" if (*key, name) in of_family else "-"
+                for name in names
+            ),
+        ]
         for key in dict.fromkeys(zip(measured.method, measured.setting))
     ]
-    chosen = [
+    return tasks.table(["method", "setting", *names], rows, n_left=2)
+
+
+def choices(measured):
+    """Markdown: the setting that is best without each family, and in the mean of all."""
+    names = sorted(set(measured.task.map(families())))
+    rows = [
         [method, *(best_setting(measured, method, name) for name in (*names, None))]
         for method in GRIDS
         if method in set(measured.method)
     ]
-    return "\n\n".join(
-        [
-            "Accuracy in percent",
-            tasks.table(["method", "setting", *names], accuracies, n_left=2),
-            "The best setting of all other families",
-            tasks.table(["method", *names, "any other"], chosen),
-        ]
-    )
+    return tasks.table(["method", *(f"without {name}" for name in names), "all"], rows)
 
 
 def main(arguments=None):
@@ -92,7 +97,8 @@ def main(arguments=None):
             # Classes with one shot, searches that stop early: known.
             warnings.simplefilter("ignore")
             measure(task, k, seed, results, version)
-    print(report(pd.read_csv(args.results)))
+    measured = pd.read_csv(args.results)
+    print(accuracies(measured), choices(measured), sep="\n\n")
 
 
 if __name__ == "__main__":

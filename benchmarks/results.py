@@ -6,11 +6,11 @@ from pathlib import Path
 
 
 def commit():
-    """The commit of the code, with a "+" if files other than results have changed since."""
+    """The commit of the code, with a "+" if programs have changed since."""
     folder = Path(__file__).parent
     try:
         head = _git(folder, "rev-parse", "--short=10", "HEAD")
-        changed = _git(folder, "status", "--porcelain", "-uno", "--", ":/", ":!results")
+        changed = _git(folder, "status", "--porcelain", "-uno", "--", ":/*.py")
     except (OSError, subprocess.CalledProcessError):
         return "unknown"
     return head + ("+" if changed else "")

@@ -49,7 +49,7 @@ def test_a_run_adds_what_is_missing_and_prints_the_choice(tmp_path, capsys):
     page, rows = capsys.readouterr().out, path.read_text()
     peer_settings.main(["--tasks", *arguments])
     assert (capsys.readouterr().out, path.read_text()) == (page, rows)
-    assert "| method | fashion | photographs | any other |" in page
+    assert "| method | without fashion | without photographs | all |" in page
     write_task(tmp_path / "mine.npz", [5, 5, 5])
     with pytest.raises(SystemExit, match="no family of mine"):
         peer_settings.main(["--tasks", *arguments])
