@@ -18,7 +18,7 @@ from ._model.mixture import Known
 from ._model.pool import sorted_sample
 from ._model.shots import ShotMemory
 from ._model.unlabeled import terms_with_unlabeled
-from ._semobridge.bridged_classes import BridgedClasses
+from ._semobridge.bridged_classes import BridgedClasses, CosineRows
 from ._texts.prompts import ClassPrompts
 from ._utils.array_api import astype, l2_normalize
 from ._utils.equal_rows import are_among
@@ -83,7 +83,8 @@ class SeMoBridgeState(FittedState):
 
     @property
     def decision(self) -> BridgedClasses:
-        return astype(replace(self.bridged, log_prior=self.log_prior), self.dtype)
+        decision = replace(self.bridged, log_prior=self.log_prior, fast=CosineRows.of(self.bridged))
+        return astype(decision, self.dtype)
 
     def for_classes(self, classes, indices, class_prompts, texts, log_prior):
         state = super().for_classes(classes, indices, class_prompts, texts, log_prior)

@@ -14,7 +14,7 @@ from sklearn.exceptions import ConvergenceWarning
 from .._model.class_means import fit_slope
 from .._model.shots import Shots
 from .._texts.encode import ClassTexts
-from .._utils.array_api import constants_like, l2_normalize
+from .._utils.array_api import constants_like, l2_normalize, namespace, rows_and_lengths
 from .._utils.rows import evenly_spaced, sum_rows, weight_in_class
 from .._utils.validation import warn_caller
 from .bridge import Bridge
@@ -40,6 +40,52 @@ from .validation_images import Validation
 
 
 @dataclass(frozen=True, eq=False)
+class CosineRows:
+    """Rows whose products with a query give its cosines to `C` classes, for a bridge that is a
+    matrix: `bridge(x) = nrm(x @ M)`, so `z3 = x . (F_c M') / |x @ M|`.
+    """
+
+    rows: np.ndarray  # `T_c` (if there is text), `P_c` and `F_c M'`, then those of the length
+    n_classes: int
+    has_text: bool
+    is_rest: bool  # whether the last rows give what the bridge leaves out of the length
+
+    @classmethod
+    def of(cls, classes: BridgedClasses) -> CosineRows | None:
+        """Those of `classes`, or None with a bias of the projection."""
+        bridge, texts = classes.bridge, classes.text_embeddings
+        if bridge.projection_bias is not None:
+            return None
+        means = classes.image_means
+        if bridge.matrix is None:  # the identity, which leaves nothing out
+            of_length, is_rest = means[:0], True
+        else:
+            matrix, of_length, is_rest = bridge.as_linear()
+            means = means @ matrix.T
+        parts = [classes.prototypes, means, of_length]
+        rows = np.concatenate(parts if texts is None else [texts, *parts])
+        return cls(rows, len(classes.prototypes), texts is not None, is_rest)
+
+    def cosines(self, X: Any) -> dict[str, Any]:
+        """The cosines of queries that have the precision and the device of the rows."""
+        X, length = rows_and_lengths(X)
+        names, xp = ("z1", "z2", "z3") if self.has_text else ("z2", "z3"), namespace(X)
+        products = (X @ self.rows.T) * (1 / length)
+        C = self.n_classes
+        cosines = {name: products[:, k * C : (k + 1) * C] for k, name in enumerate(names)}
+        of_length = products[:, len(names) * C :]
+        if of_length.shape[1] or not self.is_rest:
+            square = xp.linalg.vecdot(of_length, of_length)[:, None]
+            limits = xp.finfo(X.dtype)
+            # What is left by rounding is not a length.
+            square, least = (
+                (1 - square, limits.eps) if self.is_rest else (square, limits.smallest_normal)
+            )
+            cosines["z3"] = cosines["z3"] / xp.sqrt(xp.clip(square, float(least), None))
+        return cosines
+
+
+@dataclass(frozen=True, eq=False)
 class BridgedClasses:
     """The arrays that predictions need, with one row for each class."""
 
@@ -55,6 +101,7 @@ class BridgedClasses:
     numbers: Numbers = START
     temperature: float = 1.0
     log_prior: np.ndarray | None = None  # added to the decision, `(C,)`
+    fast: CosineRows | None = None  # for many queries
 
     @property
     def is_trained(self) -> bool:
@@ -69,14 +116,16 @@ class BridgedClasses:
         """The decision of queries that have the precision and the device of these arrays:
         `temperature * log(score) + log_prior`, shape (n, C).
         """
-        score = log_score(self.cosines(X), self.numbers, self.divergence)
-        decision = self.temperature * score
+        decision = log_score(self.cosines(X), self.numbers, self.divergence)
+        decision *= self.temperature
         return decision if self.log_prior is None else decision + self.log_prior
 
     def cosines(self, X: Any) -> dict[str, Any]:
         """`z1 = nrm(q) . T_c` (if there is text), `z2 = nrm(q) . P_c` and `z3 = bridge(q) . F_c` of
         such queries.
         """
+        if self.fast is not None:
+            return self.fast.cosines(X)
         queries = l2_normalize(X)
         z1 = {} if self.text_embeddings is None else {"z1": queries @ self.text_embeddings.T}
         return z1 | {

@@ -127,7 +127,7 @@ def compare(
 def _is_right(numbers: Numbers, images: LabelledCosines) -> np.ndarray:
     """One for each image that the score classifies right, else zero."""
     exponents = [
-        offset - sharpness * (1 - images.cosines[name])
+        sharpness * images.cosines[name] + (offset - sharpness)
         for name, sharpness, offset in terms_of_score(images.cosines, numbers, images.divergence)
     ]
     # The logarithm of the score would take much longer.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from functools import reduce
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -47,14 +48,20 @@ def log_score(cosines: Mapping[str, Any], numbers: Numbers, divergence: Any) -> 
     with `w_c = exp(smoothness * KL_c)`, for cosines `"z1"` (if there is text), `"z2"` and `"z3"`,
     each `(n, C)`, and `KL_c`, the `divergence (C,)` (or `(n, C)`).
     """
-    terms = [
-        offset - sharpness * (1 - cosines[name])
-        for name, sharpness, offset in terms_of_score(cosines, numbers, divergence)
-    ]
+    terms = []
+    for name, sharpness, offset in terms_of_score(cosines, numbers, divergence):
+        term = sharpness * cosines[name]
+        term += offset - sharpness
+        terms.append(term)
     xp = namespace(terms[0])
-    stacked = xp.stack(terms)
-    top = xp.max(stacked, axis=0)
-    return top + xp.log(xp.sum(xp.exp(stacked - top), axis=0))
+    top, total = reduce(xp.maximum, terms), 0.0
+    for term in terms:
+        term -= top
+        # Arrays are used again, which is faster than new ones.
+        total += np.exp(term, out=term) if xp is np else xp.exp(term)
+    total = np.log(total, out=total) if xp is np else xp.log(total)
+    total += top
+    return total
 
 
 def terms_of_score(

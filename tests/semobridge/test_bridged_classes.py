@@ -7,7 +7,7 @@ import pytest
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.metrics import log_loss
 
-from sksemobridge._semobridge.bridged_classes import bridge_classes
+from sksemobridge._semobridge.bridged_classes import CosineRows, bridge_classes
 from sksemobridge._semobridge.score import Numbers
 from sksemobridge._semobridge.training import TrainingOptions
 from sksemobridge._utils.array_api import apply_in_blocks, softmax
@@ -128,3 +128,15 @@ def test_a_sample_of_the_shots_is_enough_for_the_temperature(monkeypatch):
     expected = fit(texts, X, codes).temperature
     monkeypatch.setattr("sksemobridge._semobridge.held_out.MOST_COSINES", 500)
     assert fit(texts, X, codes).temperature == pytest.approx(expected, rel=0.5)
+
+
+@pytest.mark.parametrize("atol", [0.0, 0.6, 1.0])
+@pytest.mark.parametrize("training", TRAININGS[:2])
+@pytest.mark.parametrize("with_text", [True, False])
+def test_rows_give_the_cosines_of_the_formula(atol, training, with_text):
+    texts = make_texts() if with_text else ClassTexts()
+    X, codes = draw(make_texts(), 3)
+    model = fit(texts, X, codes, training=training, atol=atol)
+    fast = CosineRows.of(model).cosines(X)
+    for name, expected in model.cosines(X).items():
+        np.testing.assert_allclose(fast[name], expected, atol=1e-6)
