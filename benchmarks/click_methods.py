@@ -5,9 +5,10 @@ import tasks
 from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import normalize
 
-from sksemobridge import FewShotClassifier, label_next, stranger_proba
-from sksemobridge._label_next import least_certain
-from sksemobridge._share_right import Answered, share_right, weights_of_answers
+from sksemobridge import FewShotClassifier
+from sksemobridge.labelling import label_next, stranger_proba
+from sksemobridge.labelling._label_next import least_certain
+from sksemobridge.labelling._share_right import Answered, share_right, weights_of_answers
 
 NONE = ""  # the label of images of none of the classes
 OURS = "FewShotClassifier"

@@ -33,14 +33,14 @@ from sklearn.preprocessing import FunctionTransformer
 from timing import timed
 
 from sksemobridge import PrecomputedTextEncoder
-from sksemobridge._label.answers_file import Answers
-from sksemobridge._label.events import PictureEvent
-from sksemobridge._label.folder_job import FolderJob, Given, LabelledImages
-from sksemobridge._label.live.server import serve
-from sksemobridge._label.live.session import Session
-from sksemobridge._label.picture_index import Pictures
-from sksemobridge._label.read_folder import pipeline_of, read_said
 from sksemobridge._utils.files import digest_of
+from sksemobridge.labelling._live.server import serve
+from sksemobridge.labelling._live.session import Session
+from sksemobridge.labelling._photos.answers_file import Answers
+from sksemobridge.labelling._photos.events import PictureEvent
+from sksemobridge.labelling._photos.folder_job import FolderJob, Given, LabelledImages
+from sksemobridge.labelling._photos.picture_index import Pictures
+from sksemobridge.labelling._photos.read_folder import pipeline_of, read_said
 
 WIDTH = 512
 # Numbers of pictures of a page.

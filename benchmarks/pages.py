@@ -20,8 +20,9 @@ from typing import NamedTuple
 import numpy as np
 import tasks
 
-from sksemobridge import FewShotClassifier, PrecomputedTextEncoder, review_next, suggest_names
-from sksemobridge._label_next import images_to_label
+from sksemobridge import FewShotClassifier, PrecomputedTextEncoder
+from sksemobridge.labelling import review_next, suggest_names
+from sksemobridge.labelling._label_next import images_to_label
 
 MOST = 800  # images of a folder
 LEVELS = (95, 99, 99.9)  # percent of the folder that is right

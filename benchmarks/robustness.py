@@ -50,8 +50,9 @@ from sklearn.metrics import roc_auc_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import Normalizer, normalize
 
-from sksemobridge import CLIPImageEncoder, FewShotClassifier, label_next
+from sksemobridge import CLIPImageEncoder, FewShotClassifier
 from sksemobridge.datasets import load_emoji
+from sksemobridge.labelling import label_next
 
 FIRST_SEED = 3000
 N_COPIES = 9  # beside each shot

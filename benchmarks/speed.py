@@ -37,13 +37,9 @@ from sklearn.linear_model import LogisticRegression
 from threadpoolctl import threadpool_limits
 from timing import alternate, cpu_timed
 
-from sksemobridge import (
-    CLIPImageEncoder,
-    FewShotClassifier,
-    SeMoBridgeClassifier,
-    label_next,
-)
+from sksemobridge import CLIPImageEncoder, FewShotClassifier, SeMoBridgeClassifier
 from sksemobridge.datasets import load_emoji
+from sksemobridge.labelling import label_next
 
 SIZES = ((10, 4), (37, 8), (100, 16), (1000, 4), (1000, 16))
 FOLDERS = ((10_000, 100), (50_000, 100), (10_000, 1000))

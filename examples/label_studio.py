@@ -16,8 +16,9 @@ from urllib.parse import parse_qs, quote, urlsplit
 
 from PIL import Image
 
-from sksemobridge import make_few_shot_pipeline, predict_folder
+from sksemobridge import make_few_shot_pipeline
 from sksemobridge.datasets import load_emoji
+from sksemobridge.labelling import predict_folder
 
 # The names in the labelling interface: <Choices name="label" toName="image"> and <Image
 # name="image" value="$image"/>.

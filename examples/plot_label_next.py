@@ -12,14 +12,9 @@ import numpy as np
 from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import normalize
 
-from sksemobridge import (
-    CLIPImageEncoder,
-    CLIPTextEncoder,
-    FewShotClassifier,
-    ZeroShotClassifier,
-    label_next,
-)
+from sksemobridge import CLIPImageEncoder, CLIPTextEncoder, FewShotClassifier, ZeroShotClassifier
 from sksemobridge.datasets import load_emoji
+from sksemobridge.labelling import label_next
 
 NAMES = [
     "bird",

@@ -21,13 +21,9 @@ from PIL import Image
 from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import normalize
 
-from sksemobridge import (
-    FewShotClassifier,
-    ZeroShotClassifier,
-    label_next,
-    make_few_shot_pipeline,
-)
+from sksemobridge import FewShotClassifier, ZeroShotClassifier, make_few_shot_pipeline
 from sksemobridge.datasets import load_emoji
+from sksemobridge.labelling import label_next
 
 # Kinds of emoji that the small model knows about as well as CLIP knows photographs.
 NAMES = np.array(

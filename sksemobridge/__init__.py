@@ -15,20 +15,13 @@ How data flow:
 
     images without labels   -> _model/pool -> typicality, unlabeled: mixture
                             -> the linear model again
-                            -> _label_next: which to label
-                            -> _review_next: which to look through; _bursts: images that
-                             show the same
-                            -> _strangers: images of none of the classes
-                            -> _suggest_names: names for what images show
+                            -> labelling/: which to label or to look through, strangers, names
     embeddings              -> _model/linear or _semobridge/score -> decisions
                             -> _base: labels and probabilities
 
 `_fitted` holds what the classifiers have learnt. `_pipeline` begins with images, `_zero_shot` has
-no shots, `_search/` finds images and texts, `_evaluation` says how good a classifier is, and
-`_share_right` which share of predicted labels is right. `_label/` labels folders: `command` is what
-users run and `label_folder` what they call, `options` is what they ask, `read_folder` reads,
-`folder_job` learns, `folder_table` labels, and `write_files` writes. `_label/report/` makes the
-page of a file, and `_label/live/` serves the page in which persons label. `_onnx` writes fitted
+no shots, `_search/` finds images and texts, and `_evaluation` says how good a classifier is.
+`labelling/` is all that serves a folder which is being labelled. `_onnx` writes fitted
 models, `displays` draws, `distributed/` runs on Ray, `datasets/` loads pictures and words, and
 `_utils/` is what all of them use.
 """

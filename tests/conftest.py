@@ -19,8 +19,8 @@ from sksemobridge import (  # noqa: E402
     SeMoBridgeClassifier,
     ZeroShotClassifier,
 )
-from sksemobridge._label.command import main  # noqa: E402
 from sksemobridge.encoders._memory import forget_embeddings  # noqa: E402
+from sksemobridge.labelling._photos.command import main  # noqa: E402
 
 from .user_folder import fill  # noqa: E402
 

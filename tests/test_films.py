@@ -13,8 +13,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from sksemobridge import CLIPImageEncoder, make_few_shot_pipeline, predict_folder
+from sksemobridge import CLIPImageEncoder, make_few_shot_pipeline
 from sksemobridge.datasets import load_emoji
+from sksemobridge.labelling import predict_folder
 
 from .conftest import peak_memory
 from .user_folder import CLASSES, fill
@@ -68,7 +69,7 @@ def films(tmp_path):
 # The same run twice, and before the second one the films join the photos.
 RUNS = """
 import os, resource, sys
-from sksemobridge._label.command import main
+from sksemobridge.labelling._photos.command import main
 
 for name in ("without", "with"):
     if name == "with":

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from sksemobridge import predict_folder
+from sksemobridge.labelling import predict_folder
 
 from .user_folder import CLASSES, fitted_to_shots
 

@@ -3,13 +3,8 @@
 import numpy as np
 import pytest
 
-from sksemobridge import (
-    FewShotClassifier,
-    PrecomputedTextEncoder,
-    ZeroShotClassifier,
-    label_next,
-    stranger_proba,
-)
+from sksemobridge import FewShotClassifier, PrecomputedTextEncoder, ZeroShotClassifier
+from sksemobridge.labelling import label_next, stranger_proba
 
 NAMES = np.array(["a", "b", "c", "d", "e"])
 

@@ -20,6 +20,35 @@ def module_of(path):
 MODULES = {module_of(path): path for path in sorted(PACKAGE.rglob("*.py"))}
 
 
+# What labelling uses of other rooms beside their public names and `_utils`. The list only shrinks.
+PRIVATE_NAMES_OF_LABELLING = {
+    "_base.EmbeddingClassifier",
+    "_base.LinearClassifier",
+    "_evaluation.evaluate_fitted",
+    "_model.near_copies.near_copies",
+    "_model.unlabeled.typical_of_names",
+    "_texts.encode.embed_classes",
+    "_texts.encode.read_logit_scale",
+    "_texts.prompts.ENSEMBLE_TEMPLATES",
+    "_texts.words.bundled_words",
+    "datasets._folder.COPIES_MARK",
+    "datasets._folder.existing_folder",
+    "datasets._folder.is_image",
+    "datasets._folder.list_files",
+    "encoders._decoding.decode",
+    "encoders._decoding.fetch",
+    "encoders._file_index.forget_files",
+    "encoders._heads.begins_as_picture",
+    "encoders._heads.read_exif",
+    "encoders._heads.read_picture",
+    "encoders._heads.read_picture_file",
+    "encoders._shared.embed_rows",
+    "encoders._shared.list_texts",
+    "encoders._source.PLACE_OF_DOWNLOADS",
+    "encoders._source.architecture",
+}
+
+
 def is_for_types(node):
     return isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test)
 
@@ -75,3 +104,20 @@ def test_no_two_modules_or_packages_have_the_same_name():
         # Neither an underscore nor a plural makes another name.
         modules[name.rpartition(".")[2].lstrip("_").removesuffix("s")].append(name)
     assert [found for found in modules.values() if len(found) > 1] == []
+
+
+def test_labelling_uses_public_names_and_a_short_list_of_private_ones():
+    public = {*sksemobridge.__all__, *sksemobridge.datasets.__all__, *sksemobridge.encoders.__all__}
+    used = set()
+    for name, path in MODULES.items():
+        if not name.startswith("sksemobridge.labelling"):
+            continue
+        package = name if path.name == "__init__.py" else name.rpartition(".")[0]
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.ImportFrom) and node.level:
+                above = package.split(".")[: len(package.split(".")) + 1 - node.level]
+                base = ".".join([*above, *filter(None, [node.module])])
+                if not base.startswith(("sksemobridge.labelling", "sksemobridge._utils")):
+                    names = {alias.name for alias in node.names} - public
+                    used |= {f"{base}.{name}" for name in names}
+    assert {name.removeprefix("sksemobridge.") for name in used} == PRIVATE_NAMES_OF_LABELLING

@@ -24,11 +24,11 @@ DATA = [
     "sksemobridge/datasets/data/emoji.npz",
     "sksemobridge/datasets/data/vocabulary.txt",
     "sksemobridge/__init__.pyi",
-    "sksemobridge/_label/live/static/live.html",
-    "sksemobridge/_label/live/static/live.js",
-    "sksemobridge/_label/report/page.html",
-    "sksemobridge/_label/report/page.css",
-    "sksemobridge/_label/report/page.js",
+    "sksemobridge/labelling/_live/static/live.html",
+    "sksemobridge/labelling/_live/static/live.js",
+    "sksemobridge/labelling/_photos/report/page.html",
+    "sksemobridge/labelling/_photos/report/page.css",
+    "sksemobridge/labelling/_photos/report/page.js",
     "sksemobridge/py.typed",
 ]
 LICENCES = [

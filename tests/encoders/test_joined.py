@@ -16,7 +16,6 @@ from sksemobridge import (
     ZeroShotClassifier,
     make_few_shot_pipeline,
     make_semobridge_pipeline,
-    predict_folder,
     to_onnx,
     trusted_types,
 )
@@ -29,6 +28,7 @@ from sksemobridge.encoders import (
     NoProjectionError,
     NoTextError,
 )
+from sksemobridge.labelling import predict_folder
 
 from ..encoder_helpers import (
     n_cached,

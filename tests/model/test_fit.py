@@ -10,11 +10,11 @@ from sksemobridge import (
     FewShotClassifier,
     PrecomputedTextEncoder,
     ZeroShotClassifier,
-    label_next,
 )
 from sksemobridge._model import fit
 from sksemobridge._model.fit import default_scales, held_out_images
 from sksemobridge.datasets import load_emoji
+from sksemobridge.labelling import label_next
 
 from ..conftest import TEMPLATE
 

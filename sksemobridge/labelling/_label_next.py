@@ -1,0 +1,176 @@
+"""Which images to label next."""
+
+from __future__ import annotations
+
+from numbers import Integral
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from sklearn.cluster import KMeans
+from sklearn.metrics import pairwise_distances_argmin
+from sklearn.pipeline import Pipeline
+from sklearn.utils import check_scalar
+from sklearn.utils.validation import check_is_fitted
+
+from .._base import EmbeddingClassifier, LinearClassifier
+from .._utils.array_api import l2_normalize, margins, to_numpy
+from .._utils.equal_rows import SAME_EMBEDDING, are_among
+from .._utils.rows import evenly_spaced
+from .._utils.validation import group_codes, validate_embeddings
+from ._bursts import proba_by_group
+
+# Without names, images of new clusters are shown until the classes have this many labels, on
+# average.
+LEAST_LABELS = 1.25
+# Largest number of images that are clustered.
+MOST_CLUSTERED = 5000
+# An image is uncertain if its two largest probabilities differ by less. Predicted classes take
+# turns among these only, because certain images tell little.
+UNCERTAIN = 0.5
+
+
+def label_next(
+    estimator: Any, X: ArrayLike, n_images: int = 20, *, groups: ArrayLike | None = None
+) -> NDArray[np.intp]:
+    """Return which images of `X` to label next: those whose labels help most.
+
+    A copy of the classifier first learns from all images (`with_unlabeled`). Then the images come
+    first whose two most probable classes are nearly as probable, and the predicted classes take
+    turns. Each third image is such an image before the others taught the copy. A
+    `SeMoBridgeClassifier` is not taught. A classifier that knows no names first needs an image of
+    each class. So while it has few labels, the most typical image of each large cluster without a
+    label comes first.
+
+    Parameters
+    ----------
+    estimator : object
+        Fitted `FewShotClassifier`, `SeMoBridgeClassifier` or `ZeroShotClassifier`, or a pipeline
+        that ends in one.
+    X : array-like of shape (n, D)
+        Embeddings of the images, or what the pipeline takes. They may include images that have a
+        label.
+    n_images : int, default=20
+        How many images to return.
+    groups : array-like of shape (n,) or None, default=None
+        Equal values mark images of one burst, of which one is returned, and none if one is a shot.
+        They have the probabilities of `proba_by_group`. An image with None or NaN is a burst by
+        itself.
+
+    Returns
+    -------
+    ndarray of shape (k,), int
+        Indices into `X`, the best first. `k` is `n_images`, or less if `X` has fewer images without
+        a label. Images that are shots are left out, and of equal images one is returned. The same
+        arguments give the same result.
+
+    Raises
+    ------
+    TypeError
+        If the estimator is another one.
+    ValueError
+        If `n_images` is negative, or `X` has NaN or another width than the shots.
+
+    Examples
+    --------
+    >>> from sksemobridge import PrecomputedTextEncoder, ZeroShotClassifier
+    >>> from sksemobridge.labelling import label_next
+    >>> encoder = PrecomputedTextEncoder.from_joint({"cat": [1.0, 0.0], "dog": [0.0, 1.0]})
+    >>> classifier = ZeroShotClassifier(encoder, prompts="{}").fit(None, ["cat", "dog"])
+    >>> label_next(classifier, [[0.9, 0.1], [0.7, 0.6], [0.2, 0.9]], n_images=1).tolist()
+    [1]
+    """
+    return images_to_label(estimator, X, n_images, groups=groups)
+
+
+def images_to_label(estimator, X, n_images=20, taught_by=(), groups=None, proba=None):
+    """`label_next`. The estimator may have learnt from the rows `taught_by` of `X`, and is not
+    taught by them again. Its probabilities `(n, C)`, those of a burst equal, may be known.
+    """
+    check_scalar(n_images, "n_images", Integral, min_val=0)
+    classifier, embeddings = read_estimator(estimator, X, "label_next")
+    u, shots = l2_normalize(embeddings), shot_directions(classifier)
+    codes, is_shot = group_codes(groups, len(u)), are_among(u, shots)
+    rows = np.flatnonzero(~np.isin(codes, codes[is_shot]))
+    if not len(rows) or not n_images:
+        return rows[:0]
+    order = []
+    if classifier.text_embeddings_ is None and len(shots) < LEAST_LABELS * len(classifier.classes_):
+        order += rows[_typical_of_clusters(u[rows], shots, n_images)].tolist()
+
+    # One image of each burst. Among these, predicted classes take turns.
+    first_of_burst = np.sort(np.unique(codes[rows], return_index=True)[1])
+    images = embeddings[rows]
+
+    def order_by(model):
+        if model is classifier and proba is not None:
+            return first_of_burst[least_certain(proba[rows[first_of_burst]])]
+        p = model.predict_proba(images)
+        p = p if groups is None else proba_by_group(p, codes[rows])
+        return first_of_burst[least_certain(p[first_of_burst])]
+
+    if len(order) < n_images and not isinstance(classifier, LinearClassifier):
+        order += rows[order_by(classifier)].tolist()
+    elif len(order) < n_images:
+        # What the images teach may confirm an error. So each third image is uncertain without it.
+        is_taught = len(taught_by) > 0 and np.isin(rows, taught_by).all()
+        taught = classifier if is_taught else classifier.with_unlabeled(images, codes[rows])
+        untaught = classifier._clone_with(classifier._fitted.without_unlabeled())
+        first, third = order_by(taught), order_by(untaught)
+        positions = np.minimum(2 * np.arange(1, len(first) + 1), len(first))
+        order += rows[np.insert(first, positions, third)].tolist()
+    chosen = []
+    for row in order:
+        if len(chosen) == n_images:
+            break
+        is_same = np.linalg.norm(u[chosen] - u[row], axis=1) <= SAME_EMBEDDING
+        if not np.any(is_same | (codes[chosen] == codes[row])):
+            chosen.append(row)
+    return np.array(chosen, dtype=np.intp)
+
+
+def read_estimator(estimator, X, function):
+    """The classifier of an estimator that a `function` takes, and the embeddings of `X`."""
+    is_pipeline = isinstance(estimator, Pipeline)
+    classifier = estimator[-1] if is_pipeline else estimator
+    if not isinstance(classifier, EmbeddingClassifier):
+        raise TypeError(
+            f"{function} takes a FewShotClassifier, a SeMoBridgeClassifier, a ZeroShotClassifier,"
+            f" or a pipeline that ends in one, and not {type(classifier).__name__}."
+        )
+    check_is_fitted(classifier)
+    embeddings = estimator[:-1].transform(X) if is_pipeline else X
+    return classifier, to_numpy(validate_embeddings(classifier, embeddings, reset=False))
+
+
+def least_certain(p):
+    """Rows of the probabilities `p (n, C)` in the order in which to label them."""
+    margin = margins(p.copy(), least=0.0)
+    order = np.argsort(margin, kind="stable")
+    predicted, turn = p.argmax(axis=1)[order], np.empty(len(p))
+    by_class = np.argsort(predicted, kind="stable")
+    turn[by_class] = np.arange(len(p)) - np.searchsorted(predicted[by_class], predicted[by_class])
+    turn[margin[order] >= UNCERTAIN] = len(p)
+    return order[np.argsort(turn, kind="stable")]
+
+
+def shot_directions(classifier):
+    """Unit embeddings of the shots `(m, D)`. Names alone have none."""
+    memory = getattr(classifier._fitted, "memory", None)
+    return (
+        np.zeros((0, classifier.n_features_in_)) if memory is None else l2_normalize(memory.shots.X)
+    )
+
+
+def _typical_of_clusters(u, shots, n_images):
+    """The image nearest to the centre of each cluster without a shot, of the largest clusters
+    first.
+    """
+    sample = evenly_spaced(len(u), MOST_CLUSTERED)
+    n_clusters = min(len(shots) + n_images, len(np.unique(u[sample], axis=0)))
+    clusters = KMeans(n_clusters, n_init=3, random_state=0).fit(u[sample])
+    size = np.bincount(clusters.labels_, minlength=n_clusters)
+    if len(shots):
+        size[np.unique(clusters.predict(shots.astype(u.dtype)))] = 0
+    centres = clusters.cluster_centers_[np.argsort(-size, kind="stable")[: np.count_nonzero(size)]]
+    return sample[pairwise_distances_argmin(centres, u[sample])] if len(centres) else sample[:0]

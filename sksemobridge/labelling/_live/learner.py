@@ -1,0 +1,102 @@
+"""The thread that learns from what was said, while persons go on."""
+
+import threading
+import traceback
+
+from .._photos.said import ANSWERS_OF_A_ROUND
+from .view import view_of
+
+# Seconds to wait for the first model. Then a person sees the page without it.
+FIRST_MODEL_PATIENCE = 30
+
+
+def is_due(before, said):
+    """Whether to learn again, from what is said now, after learning from what was said `before`."""
+    new = {real: answer for real, answer in said.answers.items() if _is_new(before, real, answer)}
+    # An answer that is taken back shall leave nothing behind.
+    is_taken_back = any(real not in said.answers for real in before.answers)
+    is_changed = any(real in before.answers for real in new)
+    is_first_none = any(not answer.label for answer in new.values())
+    has_other_classes = before.names.current != said.names.current
+    is_at_once = is_taken_back or is_changed or is_first_none or has_other_classes
+    # A burst is one answer.
+    return is_at_once or sum(not answer.along for answer in new.values()) >= ANSWERS_OF_A_ROUND
+
+
+def _is_new(before, real, answer):
+    earlier = before.answers.get(real)
+    return earlier is None or (earlier.label, earlier.taught) != (answer.label, answer.taught)
+
+
+class Learner:
+    """Learns again when it is due. Methods may be called from several threads.
+
+    Attributes
+    ----------
+    view : ModelView
+        What the model says now.
+    is_learning : bool
+    problem : str
+        Why the model could not learn, or empty.
+    """
+
+    def __init__(self, job, said):
+        self.job, self.view = job, view_of(job, said)
+        self.is_learning, self.problem = False, ""
+        self._said = self._tried = said
+        self._ended, self._changed = False, threading.Condition()
+        # One learns at a time.
+        self._fits = threading.Lock()
+        self._thread = threading.Thread(target=self._learn, daemon=True)
+
+    def start(self):
+        self._thread.start()
+
+    def end(self):
+        """End the thread, after what it is learning now."""
+        with self._changed:
+            self._ended = True
+            self._changed.notify_all()
+        if self._thread.is_alive():
+            self._thread.join()
+
+    def tell(self, said):
+        """Say what is said now."""
+        with self._changed:
+            self._said = said
+            self._changed.notify_all()
+
+    def _learn(self):
+        while True:
+            with self._changed:
+                self._changed.wait_for(lambda: self._ended or is_due(self._tried, self._said))
+                if self._ended:
+                    return
+                said = self._tried = self._said
+                self.is_learning = True
+            try:
+                # Nobody waits for it.
+                with self._fits:
+                    view, problem = view_of(self.job, said, self.view.learnt + 1), ""
+            # The page goes on with the model that it has.
+            except Exception as error:
+                traceback.print_exc()
+                view, problem = None, f"The model could not learn from the last answers: {error}"
+            with self._changed:
+                self.is_learning, self.problem = False, problem
+                self.view = view or self.view
+                self._changed.notify_all()
+
+    def wait(self):
+        """Wait until the model has learnt what was said, for half a minute at most."""
+        if self._thread.is_alive():
+            with self._changed:
+                self._changed.wait_for(self._is_settled, FIRST_MODEL_PATIENCE)
+
+    def _is_settled(self):
+        return self._ended or not (self.is_learning or is_due(self._tried, self._said))
+
+    def learn_all(self, said):
+        """`FolderLabels` by all that was said, for the files."""
+        with self._fits:
+            return self.job.fit(said, evaluate=True)

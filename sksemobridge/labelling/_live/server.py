@@ -1,0 +1,426 @@
+"""The live page: a server for this machine only, which knows a person by a secret."""
+
+import asyncio
+import functools
+import json
+import os
+import re
+import secrets
+import signal
+import socket
+import sys
+import threading
+import time
+import traceback
+import webbrowser
+from contextlib import nullcontext
+from importlib.resources import files
+
+import numpy as np
+import uvicorn
+from starlette.applications import Starlette
+from starlette.concurrency import run_in_threadpool
+from starlette.middleware import Middleware
+from starlette.middleware.base import BaseHTTPMiddleware
+from starlette.responses import HTMLResponse, PlainTextResponse, RedirectResponse, Response
+from starlette.routing import Route
+
+from ...encoders._heads import ImageReadError
+from .._photos.folder_table import plain
+from .._photos.messages import UsageError, fault
+from .find import Finder
+from .gallery import Gallery
+from .look import N_PLANTED, draw_planted, is_time_to_plant, next_pictures
+from .page_state import PageState
+from .session import Refused
+from .suggestions import Suggestions
+from .written import linked_files
+
+MACHINE = "127.0.0.1"
+# Names of this machine in an address. A tunnel may change the port, but not the name.
+ORIGIN = re.compile(r"https?://(127\.0\.0\.1|localhost)(:[0-9]{1,5})?", re.IGNORECASE)
+# Bytes of a request. The answers to 60 pictures with long names of classes are shorter.
+MOST_REQUEST_BYTES = 100_000
+# Seconds to wait for the rest of a request.
+REQUEST_PATIENCE = 10
+# Seconds that the end waits for requests that are under way.
+GRACE = 1
+# Seconds that the program waits after Ctrl-C for pages to hear that the files are written. An open
+# page asks every three seconds.
+FAREWELL = 4
+HEADERS = {
+    "Cache-Control": "no-store",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Referrer-Policy": "no-referrer",
+    "X-Content-Type-Options": "nosniff",
+}
+# Parts of the page, by name.
+PARTS = files(__package__) / "static"
+KINDS = {"js": "text/javascript", "css": "text/css", "svg": "image/svg+xml"}
+STATIC = {part.name: part for part in PARTS.iterdir() if part.name.rpartition(".")[2] in KINDS}
+POLICY = "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+
+
+# Actions that pictures are named to, by their numbers, and actions that none are.
+NUMBERED = ("say", "say_same", "page", "skip", "card", "undo")
+UNNUMBERED = ("state", "read_new", "words", "done", "also", "end")
+
+
+def serve(session, write, title, say, outputs=None):
+    """Serve the page of a `Session` until a person ends it, or Ctrl-C, and return what `write`
+    gives.
+
+    `write` is for `Session.done`. It returns the exit status and sentences for the person.
+    `outputs`, as those of the command, say which files it writes, and what else a person may ask
+    for.
+    """
+    live = _LivePage(session, write, title, outputs, say)
+    with socket.socket() as listening:
+        listening.bind((MACHINE, 0))
+        listening.listen()
+        address = f"http://{MACHINE}:{listening.getsockname()[1]}/?secret="
+        say(f"The page: {address}{live.secret}")
+        say("Ctrl-C writes the files and ends it, as “End” does in the page.")
+        # Programs of other users may see the arguments of a browser: this secret is good for one
+        # visit.
+        threading.Thread(target=_open, args=[address + live.once], daemon=True).start()
+        session.learner.start()
+        try:
+            live.server.run(sockets=[listening])
+        finally:
+            session.learner.end()
+    if live.finished is None:
+        live.finished = session.done(write, ends=True)
+    return live.finished
+
+
+def _open(address):
+    # Without a screen, webbrowser would start a browser of the terminal in the middle of the
+    # messages.
+    screens = ("BROWSER", "DISPLAY", "WAYLAND_DISPLAY")
+    if sys.platform in ("darwin", "win32") or any(os.environ.get(name) for name in screens):
+        webbrowser.open(address)
+
+
+class _Server(uvicorn.Server):
+    """A server that calls `on_interrupt` at the first Ctrl-C. The second one ends it."""
+
+    def __init__(self, config, on_interrupt):
+        super().__init__(config)
+        self._on_interrupt = on_interrupt
+
+    def handle_exit(self, sig, frame):
+        if sig != signal.SIGINT or self._on_interrupt is None:
+            super().handle_exit(sig, frame)
+        else:
+            on_interrupt, self._on_interrupt = self._on_interrupt, None
+            on_interrupt()
+
+
+class _LivePage:
+    def __init__(self, session, write, title, outputs, say):
+        self.session, self.write, self.title = session, write, plain(title)
+        self.outputs, self.say = outputs, say
+        # When each tab asked last, and what those that ask after the end are told.
+        self.asked, self.ended = {}, None
+        self.state = PageState(session)
+        self.gallery = Gallery(session, self.state.items)
+        self.suggestions = Suggestions(session)
+        self.finder = Finder(session, self.state.items)
+        self.secret, self.once, self.finished = (
+            secrets.token_urlsafe(32),
+            secrets.token_urlsafe(32),
+            None,
+        )
+        self.cookie = f"sksemobridge-{secrets.token_hex(4)}"
+        # What a person may do: the function, the fields that a request needs, and those that it may
+        # have.
+        self.actions = {
+            "state": (lambda tab, who: None, (), {}),
+            "say": (session.say, ("number", "label"), {"alone": False}),
+            "page": (
+                session.say_all,
+                ("pictures",),
+                {"alone": False, "knew": None, "seconds": None},
+            ),
+            "undo": (self.undo, (), {}),
+            "skip": (session.skip, ("number",), {}),
+            "check": (session.check, ("begin",), {"among": "rest"}),
+            "planting": (session.switch_planting, ("on",), {}),
+            "add": (session.add, ("names",), {}),
+            "rename": (session.rename, ("name", "into"), {}),
+            "join": (session.join, ("names", "into"), {}),
+            "drop": (session.drop, ("name",), {}),
+            "card": (session.card, ("how", "into"), {"name": None, "number": None}),
+            "look": (
+                self.look,
+                ("n_images",),
+                {"among": "rest", "name": None, "without": [], "of": [], "plant": False},
+            ),
+            "look_at_class": (self.gallery.look_at_class, ("name", "start", "n_images"), {}),
+            "overview": (self.gallery.overview, (), {}),
+            "disputed": (self.gallery.disputed, (), {}),
+            "suggest": (self.suggestions.suggest, ("n_names",), {}),
+            "words": (self.finder.words, (), {}),
+            "find": (
+                self.finder.find,
+                ("start", "n_images"),
+                {"text": None, "like": [], "is_open": False},
+            ),
+            "say_same": (session.say_same, ("numbers", "label"), {}),
+            "done": (self.done, (), {}),
+            "also": (self.also, ("name",), {}),
+            "end": (self.end, (), {}),
+            "read_new": (self.read_new, (), {}),
+        }
+        routes = [Route("/", self.page), Route("/picture/{number}", self.picture)]
+        routes.append(Route("/static/{name}", self.static))
+        routes.append(Route("/{action}", self.act, methods=["POST"]))
+        app = Starlette(
+            routes=routes, middleware=[Middleware(BaseHTTPMiddleware, dispatch=self.guard)]
+        )
+        options = {"ws": "none", "lifespan": "off", "server_header": False}
+        # It would say that a request did not end.
+        options |= {"log_level": "critical", "timeout_graceful_shutdown": GRACE}
+        self.server = _Server(uvicorn.Config(app, http="h11", **options), self.interrupt)
+
+    async def guard(self, request, call_next):
+        """Answer only to the page itself."""
+        refusal = self.refusal(request)
+        try:
+            response = PlainTextResponse(*refusal) if refusal else await call_next(request)
+        # Nobody has foreseen it.
+        except Exception as error:
+            traceback.print_exc()
+            response = _json({"failed": fault(error)}, 500)
+        response.headers.update(
+            {"Content-Security-Policy": POLICY} | HEADERS | dict(response.headers)
+        )
+        return response
+
+    def refusal(self, request):
+        """Why a request is not answered, and the status, or None."""
+        headers, is_page = request.headers, request.scope["path"] == "/"
+        host = f"http://{headers.get('host')}"
+        is_named = ORIGIN.fullmatch(host) and ORIGIN.fullmatch(headers.get("origin", host))
+        # A name elsewhere may lead to this machine, and so may a page of another port. A link may
+        # lead to the page.
+        if not is_named or (
+            not is_page and headers.get("sec-fetch-site", "same-origin") != "same-origin"
+        ):
+            return "This page answers to itself alone.", 403
+        n_bytes = int(headers.get("content-length", 0))
+        if "transfer-encoding" in headers or n_bytes > MOST_REQUEST_BYTES:
+            return f"At most {MOST_REQUEST_BYTES} bytes of a known length.", 413
+        enters = is_page and "secret" in request.query_params
+        if not enters and not _same(request.cookies.get(self.cookie), self.secret):
+            return "Open the address that the command printed.", 403
+        # Pages elsewhere cannot send this kind without a question, which is not answered.
+        if (
+            request.method == "POST"
+            and headers.get("content-type", "").split(";")[0] != "application/json"
+        ):
+            return "Requests are application/json.", 415
+        return None
+
+    async def page(self, request):
+        secret = request.query_params.get("secret")
+        if secret is None:
+            policy = f"{POLICY}; img-src 'self'; connect-src 'self'"
+            policy += "; style-src 'self'; script-src 'self'"
+            text = (PARTS / "live.html").read_text("utf-8")
+            return HTMLResponse(text, headers={"Content-Security-Policy": policy})
+        if _same(secret, self.once):
+            self.once = None
+        elif not _same(secret, self.secret) and not _same(
+            request.cookies.get(self.cookie), self.secret
+        ):
+            return PlainTextResponse(
+                "This address is not good. Open the one that was printed.", 403
+            )
+        response = RedirectResponse("/", 303)
+        response.set_cookie(self.cookie, self.secret, httponly=True, samesite="lax")
+        return response
+
+    async def picture(self, request):
+        is_small = "small" in request.query_params
+        try:
+            generation = request.query_params.get("g", str(self.session.generation))
+            if generation != str(self.session.generation):
+                raise Refused("This was the number of another picture.")
+            number = self.session.as_number(request.path_params["number"])
+            content = await run_in_threadpool(self.session.files.jpeg, number, is_small)
+        except (Refused, ImageReadError) as error:
+            return PlainTextResponse(plain(str(error)), 404)
+        return Response(
+            content, media_type="image/jpeg", headers={"Cache-Control": "private, max-age=600"}
+        )
+
+    async def static(self, request):
+        """A part of the page."""
+        name = request.path_params["name"]
+        if name not in STATIC:
+            return PlainTextResponse("There is no such part.", 404)
+        return Response(STATIC[name].read_bytes(), media_type=KINDS[name.rpartition(".")[2]])
+
+    async def act(self, request):
+        """Do what a person did. The answer is the state afterwards, or what went wrong."""
+        try:
+            data = await asyncio.wait_for(request.body(), REQUEST_PATIENCE)
+            name = request.path_params["action"]
+            action, tab, who, since, generation, values = self.read(name, data)
+        except TimeoutError:
+            return _json({"failed": f"Nothing came for {REQUEST_PATIENCE} seconds."}, 408)
+        except (LookupError, TypeError, ValueError, RecursionError):
+            return _json({"failed": "The request does not fit."}, 400)
+        try:
+            action = functools.partial(action, tab, who, **values)
+            more = await run_in_threadpool(self.run, name, action, generation) or {}
+            state = await run_in_threadpool(self.state.of, tab, since)
+        except (Refused, ImageReadError) as error:
+            return _json({"failed": str(error)}, 409)
+        except OSError as error:
+            return _json({"failed": f"Not saved: {error.strerror or error}"}, 507)
+        others = sum(self.is_open(other) for other in list(self.asked) if other != tab)
+        answer = {"notes": [], "title": self.title, "others": others} | state | more
+        if self.ended is not None:
+            answer["ended"] = self.ended
+            self.asked.pop(tab, None)
+        else:
+            self.asked[tab] = time.monotonic()
+        return _json(answer)
+
+    def run(self, name, action, generation):
+        """Do it, if the page has the numbers of pictures that are now."""
+        with self.session.lock if name in NUMBERED else nullcontext():
+            if name not in UNNUMBERED:
+                self.session.check_generation(generation)
+            return action()
+
+    def read(self, action, body):
+        """The function of a request, its tab, person, number of known changes, and generation, and
+        the function's other values. An error if the request does not fit.
+        """
+        function, needs, may = self.actions[action]
+        data = json.loads(body)
+        tab, who, since = data["tab"], data.get("who", ""), data.get("since")
+        is_text = all(isinstance(text, str) and len(text) <= 50 for text in (tab, who))
+        generation = data.get("generation")
+        if not is_text or not all(type(n) in (int, type(None)) for n in (since, generation)):
+            raise TypeError
+        values = {name: data[name] for name in needs}
+        values |= {name: data.get(name, may[name]) for name in may}
+        if not isinstance(values.get("name"), str | None):
+            raise TypeError
+        if not all(isinstance(values.get(key, []), list) for key in ("without", "of")):
+            raise TypeError
+        return function, tab, who, since, generation, values
+
+    def undo(self, tab, who):
+        undone = self.session.undo(tab, who)["undone"]
+        numbers = self.session.strips.first_of_each(undone.pop("numbers"))
+        return {"undone": undone | {"items": self.state.items(numbers)}}
+
+    def look(self, tab, who, n_images, among, name, without, of, plant):
+        knew = len(self.session.answers_file.events)
+        plant = plant is True and among == "rest" and is_time_to_plant(self.session, tab)
+        if plant and type(n_images) is int:
+            n_images = max(n_images - N_PLANTED, 1)
+        groups, left = next_pictures(self.session, tab, n_images, among, name, without, of)
+        shown = [
+            {"label": plain(label), "pictures": self.state.items(numbers)}
+            for label, numbers in groups.items()
+        ]
+        if plant:
+            rng = np.random.default_rng()
+            for number, label in draw_planted(self.session, groups):
+                pictures = next(part for part in shown if part["label"] == plain(label))["pictures"]
+                (item,) = self.state.items([number])
+                at = rng.integers(len(pictures) + 1)
+                pictures.insert(at, item | {"planted": True, "burst": [number]})
+        return {"look": {"groups": shown, "left": left, "knew": knew}}
+
+    def interrupt(self):
+        """Write the files after Ctrl-C, and tell the pages, in a thread of its own."""
+        self.say("\nWriting the files. Ctrl-C again ends without them; the answers are kept.")
+        threading.Thread(target=self.finish, daemon=True).start()
+
+    def finish(self):
+        try:
+            self.write_all(ends=True)
+            self.say_farewell()
+        # `serve` writes again, and raises what is wrong.
+        except Exception:
+            self.finished = None
+        finally:
+            self.server.should_exit = True
+
+    def write_all(self, ends, anew=False):
+        """Write the files, and give what a page says of them."""
+        finished = self.session.done(self.write, ends, anew)
+        told = {"written": finished[1], "files": [], "further": {}}
+        if self.outputs is not None:
+            further = {name: plain(value) for name, value in self.outputs.further.items()}
+            told |= {"files": linked_files(self.outputs.paths()), "further": further}
+        if ends:
+            self.finished, self.ended = finished, told
+        return told
+
+    def say_farewell(self):
+        """Wait until the pages that are open have heard of the end, and end."""
+        end = time.monotonic() + FAREWELL
+        for tab in [tab for tab in self.asked if not self.is_open(tab)]:
+            self.asked.pop(tab, None)
+        while self.asked and time.monotonic() < end:
+            time.sleep(0.05)
+        self.server.should_exit = True
+
+    def is_open(self, tab):
+        """Whether a page has asked not long ago."""
+        return self.asked.get(tab, -np.inf) > time.monotonic() - FAREWELL
+
+    def read_new(self, tab, who):
+        try:
+            self.session.read_new(tab, who)
+        except UsageError as error:
+            raise Refused(str(error)) from error
+
+    def done(self, tab, who):
+        return self.write_for(ends=False)
+
+    def also(self, tab, who, name):
+        """Write what nobody asked for at the beginning, and all else again."""
+        if self.outputs is None or name not in self.outputs.further:
+            raise Refused("This was asked for already, or cannot be written.")
+        try:
+            return self.outputs.add(name, lambda: self.write_for(ends=False, anew=True))
+        except UsageError as error:
+            raise Refused(str(error)) from error
+
+    def end(self, tab, who):
+        told = self.write_for(ends=True)
+        self.asked.pop(tab, None)
+        threading.Thread(target=self.say_farewell, daemon=True).start()
+        return told
+
+    def write_for(self, ends, anew=False):
+        try:
+            return self.write_all(ends, anew)
+        # The page stays.
+        except UsageError as error:
+            raise Refused(str(error)) from error
+
+
+def _json(data, status=200):
+    # In ASCII: names of files may be no text.
+    return Response(json.dumps(data), status, media_type="application/json")
+
+
+def _same(text, secret):
+    """Compare in a time that says nothing about the secret."""
+    return (
+        text is not None
+        and secret is not None
+        and secrets.compare_digest(text.encode(), secret.encode())
+    )

@@ -1,0 +1,88 @@
+"""What the model says of the pictures, after it has learnt."""
+
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from .._photos.folder_table import has_label
+from .._photos.said import Said
+
+
+@dataclass(frozen=True, eq=False)
+class ModelView:
+    """What the model says of the pictures, which have numbers.
+
+    Attributes
+    ----------
+    said : Said
+        What the model has learnt from.
+    learnt : int
+        How often it has learnt in this run, this time included.
+    columns : tuple of str
+        The classes that it knows.
+    proba : ndarray of shape (n, C + 1)
+        Probabilities of the classes, and in the last column of none of them.
+    predicted : list of str
+        The predicted label of each picture, empty for none of the classes.
+    order : list of int
+        The pictures in the order in which to ask.
+    labels : FolderLabels or None
+        The classifier, and all else that was learnt. None while there is no class.
+    """
+
+    said: Said
+    learnt: int
+    columns: tuple[str, ...]
+    proba: Any
+    predicted: list[str]
+    order: list[int]
+    labels: Any = field(default=None, repr=False)
+
+    @cached_property
+    def has_class(self):
+        """Whether the predicted label of each picture is a class `(n,)`."""
+        return np.array([*map(bool, self.predicted)], dtype=bool)
+
+    @cached_property
+    def top(self):
+        """The largest probability of each picture `(n,)`."""
+        return self.proba.max(axis=1)
+
+    @cached_property
+    def best(self):
+        """The column of the largest probability of each picture `(n,)`."""
+        return self.proba.argmax(axis=1)
+
+    def likely(self, number, n_classes, always=""):
+        """The most probable columns of a picture with their probabilities, and that of `always`.
+        None of the classes is empty.
+        """
+        names, shares = [*self.columns, ""], self.proba[number]
+        best = np.argsort(-shares, kind="stable")[:n_classes].tolist()
+        listed = [(names[i], float(shares[i])) for i in best if self.columns]
+        if always in self.columns and always not in [name for name, _ in listed]:
+            listed.append((always, float(shares[names.index(always)])))
+        return listed
+
+
+def view_of(job, said, learnt=1):
+    """Learn from what was said, and look at all pictures: a `ModelView` that has learnt so
+    often.
+    """
+    if not job.known_classes(said):
+        n = len(job.paths) + len(job.shown_shots)
+        return ModelView(said, learnt, (), np.zeros((n, 1)), [""] * n, [*range(len(job.paths))])
+    labels = job.fit(said)
+    columns = tuple(map(str, labels.classifier.classes_))
+    is_own = has_label(labels.classifier, labels.embeddings, labels.proba, labels.alpha)
+    proba = labels.proba
+    if job.shown_shots:
+        # They are shown in their classes, and are of one.
+        shots = labels.classifier.predict_proba(job.shots.embeddings[job.shown_shots])
+        proba = np.vstack([proba, np.column_stack([shots, np.zeros(len(shots))])])
+        is_own = [*is_own, *[True] * len(shots)]
+    best = proba[:, :-1].argmax(axis=1)
+    predicted = [columns[i] if own else "" for i, own in zip(best, is_own)]
+    return ModelView(said, learnt, columns, proba, predicted, labels.to_label(), labels)

@@ -1,0 +1,214 @@
+"""The file of answers: events as lines of JSON. It is only ever appended to.
+
+Each line is on the disk before anything is shown of it. A line that is damaged, or of a kind that
+this version does not know, is passed over alone, and stays in the file.
+"""
+
+import json
+import os
+from collections import Counter
+from contextlib import suppress
+from datetime import UTC, datetime
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from ..._utils.files import digest_of, new_file
+from .events import Event, event_of, to_json
+from .messages import UsageError
+
+# What the first line says.
+FORMAT, VERSION = "sksemobridge answers", 1
+
+
+class Answers:
+    """The file of events.
+
+    `events` are those that this version knows. `damaged` are numbers of lines, and `unknown` counts
+    kinds. Between `begin` and `end` no other program of ours writes it.
+    """
+
+    def __init__(self, path):
+        self.path = Path(path)
+        self.events, self.damaged, self.unknown = [], [], Counter()
+        self._lock = None
+        self._read()
+
+    def _read(self):
+        self.events, self.damaged, self.unknown = [], [], Counter()
+        self._content, self._stamp = bytearray(), None
+        if not self.path.exists():
+            return
+        if not self.path.is_file():  # a pipe would wait for a writer
+            raise UsageError(f"--answers: {os.fspath(self.path)!r} is no regular file")
+        with open(self.path, "rb") as file:
+            self._content += file.read()
+            self._stamp = _stamp(file)
+        lines = bytes(self._content).split(b"\n")
+        is_ours = not self._content
+        for number, line in enumerate(lines, start=1):
+            if not line.strip():
+                continue
+            try:
+                # Of bytes, json would take other encodings too.
+                data = json.loads(line.decode("utf-8-sig"))
+                if number == 1 and isinstance(data, dict) and data.get("format") == FORMAT:
+                    is_ours = True
+                    self._check_version(data.get("version"))
+                    continue
+                event = event_of(data)
+            except UsageError:
+                raise
+            except (ValueError, TypeError, AttributeError, RecursionError):
+                self.damaged.append(number)
+                continue
+            if isinstance(event, Event):
+                self.events.append(event)
+                # Also where the first line, with the format, is damaged.
+                is_ours = is_ours or number > 1
+            else:
+                self.unknown[event] += 1
+        if not is_ours:
+            name = os.fspath(self.path)
+            encoding = json.detect_encoding(lines[0])
+            if not encoding.startswith("utf-8"):
+                raise UsageError(f"--answers: {name!r} is in {encoding.upper()}; save it as UTF-8")
+            raise UsageError(f"--answers: {name!r} is no file of answers")
+
+    def _check_version(self, version):
+        if version != VERSION:
+            newer = f"is of version {version!r}; this program knows version {VERSION}"
+            raise UsageError(f"--answers: {os.fspath(self.path)!r} {newer}; update sksemobridge")
+
+    def notes(self):
+        """Sentences on the lines that were passed over."""
+        name = os.fspath(self.path)
+        if self.damaged:
+            lines = ", ".join(map(str, self.damaged[:10]))
+            more = " ..." if len(self.damaged) > 10 else ""
+            yield f"Passed over damaged lines of {name!r} ({len(self.damaged)}): {lines}{more}."
+        if self.unknown:
+            kinds = ", ".join(f"{kind!r} ({n})" for kind, n in self.unknown.items())
+            yield f"Passed over lines of {name!r} of kinds that only others know: {kinds}."
+
+    def begin(self):
+        """Keep other programs of ours from writing, and begin the file if there is none."""
+        # One for all links to the file.
+        real = Path(os.path.realpath(self.path))
+        lock = FileLock(real.with_name(f".{real.name}.lock"))
+        try:
+            lock.acquire(timeout=0)
+        except Timeout as error:
+            raise UsageError(
+                f"--answers: {str(self.path)!r} belongs to an open page; end that one"
+            ) from error
+        self._lock = lock
+        try:
+            # Another program may have written it since.
+            if not self._is_as_read():
+                self._read()
+            if not self._content:
+                self._write(_line({"format": FORMAT, "version": VERSION}))
+        except BaseException:
+            self.end()
+            raise
+
+    def _is_as_read(self):
+        with suppress(OSError), open(self.path, "rb") as file:
+            return _stamp(file) == self._stamp
+        return False
+
+    def end(self):
+        self._lock.release()
+
+    def __enter__(self):
+        self.begin()
+        return self
+
+    def __exit__(self, *_):
+        self.end()
+
+    def append(self, kind, **values):
+        """Append an event, and return it. It is on the disk then; with an OSError, nothing has
+        changed.
+        """
+        # Lines that are damaged, or of other kinds, have numbers too.
+        last = max(self._content.count(b"\n"), *(event.id for event in self.events), 0)
+        when = datetime.now(UTC).isoformat(timespec="milliseconds")
+        event = Event(kind, last + 1, when, **values)
+        self._write(_line(to_json(event)))
+        self.events.append(event)
+        return event
+
+    def _write(self, line):
+        if self._content and not self._content.endswith(b"\n"):
+            # After a line that was cut off.
+            line = b"\n" + line
+        if not self.path.exists():
+            # Somebody took the file away: all that was in it comes back.
+            with new_file(self.path, replace=True) as unfinished:
+                unfinished.write_bytes(self._content + line)
+            with open(self.path, "rb") as file:
+                self._stamp = _stamp(file)
+        else:
+            self._append(line)
+        self._content += line
+
+    def _append(self, line):
+        # Without a buffer, which would keep what does not go on the disk, and try again.
+        with open(self.path, "ab", buffering=0) as file:
+            if _stamp(file) != self._stamp:
+                raise OSError(
+                    f"{str(self.path)!r} was changed by another program; run the command again"
+                )
+            rest = line
+            try:
+                while rest:
+                    rest = rest[file.write(rest) :]
+                os.fsync(file.fileno())
+            except OSError:
+                file.truncate(len(self._content))
+                raise
+            finally:
+                self._stamp = _stamp(file)
+
+    def append_written(self, path, content):
+        """Append that a file with this content was written."""
+        size, sha256 = digest_of(content)
+        return self.append("wrote", path=self._from_here(path), size=size, sha256=sha256)
+
+    def owns(self, path):
+        """Whether a file is as this command wrote it, now or earlier: a run may have been killed
+        before it moved the new one.
+        """
+        wrote = self._wrote(path)
+        return bool(wrote) and os.path.isfile(path) and digest_of(Path(path).read_bytes()) in wrote
+
+    def is_changed(self, path):
+        """Whether a file was written by this command, and by somebody else since."""
+        return os.path.isfile(path) and bool(self._wrote(path)) and not self.owns(path)
+
+    def _wrote(self, path):
+        """Sizes and digests of what was written at a path."""
+        name = self._from_here(path)
+        written = [event for event in self.events if event.kind == "wrote" and event.path == name]
+        return [(event.size, event.sha256) for event in written]
+
+    def _from_here(self, path):
+        """A path from the folder of this file, so that both can be moved."""
+        real, here = os.path.realpath(path), os.path.realpath(self.path.absolute().parent)
+        try:
+            return Path(os.path.relpath(real, here)).as_posix()
+        except ValueError:  # another drive of Windows
+            return Path(real).as_posix()
+
+
+def _line(data):
+    # In ASCII: names of files may be no text.
+    return json.dumps(data).encode("ascii") + b"\n"
+
+
+def _stamp(file):
+    """What says that a file was not changed since."""
+    status = os.fstat(file.fileno())
+    return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns

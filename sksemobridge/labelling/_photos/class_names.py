@@ -1,0 +1,106 @@
+"""Names of classes: which spellings are one, and what became of a name that a person changed."""
+
+from unicodedata import normalize
+
+from ..._utils.validation import as_words
+from .messages import CONTROL, UsageError
+
+NONE_OF_THESE = "none of these"
+
+
+def spoken(name):
+    """How a name is said. Names that are said alike are one class: case, `_`, spaces and the
+    Unicode form make no difference.
+    """
+    text = normalize("NFC", name.encode(errors="backslashreplace").decode())
+    return normalize("NFC", " ".join(as_words(text).split()).casefold())
+
+
+def refuse_control(argument, names):
+    """Refuse names with characters that a terminal obeys."""
+    for name in names:
+        if CONTROL.search(name):
+            raise UsageError(
+                f"{argument}: the name {name!r} has control characters; leave them out"
+            )
+
+
+class ClassNames:
+    """The classes, and which of them each name means that was ever given.
+
+    A name that was renamed or joined means the new one from then on, so that no name goes round in
+    a circle. A name that was dropped means nothing until it is given again.
+    """
+
+    def __init__(self, given=()):
+        # By how they are said: names of the classes, and what became of others, None if dropped.
+        self._names, self._became = {}, {}
+        for name in given:
+            self.add(name)
+
+    def copy(self):
+        same = ClassNames()
+        same._names, same._became = dict(self._names), dict(self._became)
+        return same
+
+    @property
+    def current(self):
+        """Sorted names of all classes."""
+        return sorted(self._names.values())
+
+    def now(self, name):
+        """The class that a name means, or None if there is none."""
+        return self._names.get(self._last(spoken(name)))
+
+    def before(self, name):
+        """How a class was called before, as it is said, the last first."""
+        found = [spoken(name)]
+        for earlier in found:
+            olds = [old for old, new in reversed(self._became.items()) if new == earlier]
+            found += [old for old in olds if old not in found]
+        return found[1:]
+
+    def is_dropped(self, name):
+        """Whether a name means nothing because its class was dropped."""
+        return self._became.get(self._last(spoken(name)), "") is None
+
+    def _last(self, said):
+        while self._became.get(said) is not None:
+            said = self._became[said]
+        return said
+
+    def add(self, name):
+        """Have a class of this name, and return what it is called: perhaps there is one already."""
+        said = self._last(spoken(name))
+        self._became.pop(said, None)
+        return self._names.setdefault(said, name)
+
+    def rename(self, old, new):
+        """Call a class otherwise, or join it to the one that is called so. Return its name."""
+        before, after = self._last(spoken(old)), spoken(new)
+        if before not in self._names:
+            return None
+        if after != before and self._last(after) != before and self.now(new) is not None:
+            return self.join([old], new)
+        del self._names[before]
+        self._became.pop(after, None)
+        if after != before:
+            self._became[before] = after
+        return self.add(new)
+
+    def join(self, names, into):
+        """Make one class of several. It is called `into`."""
+        stays, last = self.add(into), self._last(spoken(into))
+        for name in names:
+            said = self._last(spoken(name))
+            if said != last and self._names.pop(said, None) is not None:
+                self._became[said] = last
+        return stays
+
+    def drop(self, name):
+        """Take a class away, and return its name, or None if there is none."""
+        said = self._last(spoken(name))
+        if said not in self._names:
+            return None
+        self._became[said] = None
+        return self._names.pop(said)

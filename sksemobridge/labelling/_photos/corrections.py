@@ -1,0 +1,147 @@
+"""Lists of labels by a person: path and label, or the command's own table after somebody corrected
+it. The last line of a picture counts.
+"""
+
+import os
+import re
+from typing import NamedTuple
+
+from ..._utils.validation import listed, warn_caller
+from .class_names import NONE_OF_THESE, refuse_control, spoken
+from .folder_table import WRITTEN
+from .messages import UsageError
+from .user_tables import as_class, read_rows, with_formulas
+
+# Columns of a table of this command.
+OWN = ("path", "label", "model_label", "problem")
+HEADERS = ({"path", "label"}, {"file", "label"})
+
+
+class Line(NamedTuple):
+    path: str
+    label: str
+    # The file that the path leads to, None if it is gone.
+    real: str | None
+
+
+def _line(path, label=""):
+    # Tables hold bytes of a name that are no text as \\udcff.
+    no_text = re.sub(r"\\udc([89a-f][0-9a-f])", lambda byte: chr(0xDC00 + int(byte[1], 16)), path)
+    file = next(filter(os.path.isfile, (path, no_text)), None)
+    return Line(file or path, label.strip(), file and os.path.realpath(file))
+
+
+def read_corrections(path, classes):
+    """Labels by a person from a list of corrections, or a table of this command: real paths to
+    `(path, label)`. An empty label means none of the classes.
+    """
+    rows = read_rows("--corrections", path)
+    header = _header(rows)
+    if _is_own(header):
+        rows = _corrected(path, rows)
+    else:
+        is_turned = header[:1] == ["label"]
+        if {*header} in HEADERS and len(header) == 2:
+            del rows[0]
+        rows = [row[1::-1] if is_turned else row for row in _path_and_label(path, rows)]
+    labels = _labels_of([_line(*map(with_formulas, row)) for row in rows], classes)
+    refuse_control("--corrections", [label for _, label in labels.values()])
+    return labels
+
+
+def is_own_table(path):
+    """Whether a file is a table of this command."""
+    return _is_own(_header(read_rows("--corrections", path)))
+
+
+def _header(rows):
+    return [cell.strip().casefold() for cell in rows[0]] if rows else []
+
+
+def _is_own(header):
+    return {WRITTEN[name].casefold() for name in OWN} <= {*header}
+
+
+def _columns(rows, *names):
+    """Cells of columns of a table of this command, row by row. Columns that are gone are empty."""
+    header, titles = _header(rows), [WRITTEN[name].casefold() for name in names]
+    for row in rows[1:]:
+        # A spreadsheet leaves out empty cells at the end.
+        cells = dict(zip(header, row))
+        yield [cells.get(title, "") for title in titles]
+
+
+def _corrected(path, rows):
+    """Path and label of the rows of a table whose label is another one than the model's.
+
+    An empty label is none of the classes only where the problem says so. Elsewhere somebody emptied
+    a cell.
+    """
+    corrected, emptied = [], []
+    for file, label, model, problem in _columns(rows, *OWN):
+        if label.strip() == model.strip():
+            continue
+        if label.strip() or spoken(problem) == NONE_OF_THESE:
+            corrected.append([file, label])
+        else:
+            emptied.append(file)
+    if emptied:
+        none = f"for none of the classes write {NONE_OF_THESE!r}"
+        what = f"--corrections: Passed over, the label in {path!r} is empty ({len(emptied)})"
+        warn_caller(f"{what}: {listed(emptied)}; {none}.")
+    return corrected
+
+
+def _path_and_label(path, rows):
+    """Rows of a list, which have two cells."""
+    for row in rows:
+        if len(row) < 2:
+            raise UsageError(
+                f"--corrections: {path!r} has a line without a label, {row!r:.200}; for none of the"
+                f" classes write {NONE_OF_THESE!r}, and leave out images that are right"
+            )
+        if any(cell.strip() for cell in row[2:]):
+            problem = (
+                f"--corrections: {path!r} has a line of more than path and label, {row!r:.200}"
+            )
+            remedy = (
+                "keep these two columns of images that you looked at; a text with commas needs"
+                " quotes"
+            )
+            raise UsageError(f"{problem}; {remedy}")
+    return [row[:2] for row in rows]
+
+
+def refuse_predictions(path, labels, table):
+    """Refuse a list that labels every picture just as the last table of this command: its
+    predictions would become answers. Labels that are certain may be of a person.
+    """
+    if is_own_table(path) or not os.path.isfile(table) or not is_own_table(table):
+        return
+    rows, n_predicted = read_rows("--corrections", table), 0
+    said = {real: label for real, (_, label) in labels.items()}
+    for file, label, share, problem in _columns(rows, "path", "label", "probability", "problem"):
+        if label.strip() or spoken(problem) == NONE_OF_THESE:
+            given = said.get(_line(with_formulas(file)).real)
+            if given is None or spoken(given) != spoken(with_formulas(label)):
+                return
+            n_predicted += bool(label.strip()) and not re.fullmatch("1([.,]0*)?", share.strip())
+    if n_predicted:
+        raise UsageError(
+            f"--corrections: {path!r} labels every image as {table!r} does, so these are"
+            f" predictions and no answers; keep the lines of images that you looked at, or correct"
+            f" the table itself: --corrections {table}"
+        )
+
+
+def _labels_of(lines, classes):
+    """Real paths to `(path, label)`. A note says what is gone."""
+    last = {line.real or line.path: line for line in lines}
+    gone = [line.path for line in last.values() if line.real is None]
+    if gone:
+        warn_caller(f"--corrections: Passed over, not there ({len(gone)}): {listed(gone)}.")
+    return {
+        line.real: (line.path, as_class(line.label, classes))
+        for line in last.values()
+        if line.real is not None
+    }

@@ -1,0 +1,298 @@
+"""From a folder of images to a table of predictions with one row for each file, and from the table
+to a file.
+"""
+
+import csv
+import io
+import os
+import re
+from numbers import Real
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from sklearn.base import clone
+from sklearn.pipeline import Pipeline
+from sklearn.utils import Bunch, check_scalar
+from sklearn.utils.validation import check_is_fitted
+
+from ..._utils.sklearn import best_of
+from ...datasets._folder import is_image, list_files
+from ...encoders import ImageEncoder
+from ...encoders._shared import embed_rows
+from .._bursts import proba_by_group
+from .class_names import NONE_OF_THESE
+from .picture_bursts import find_bursts, groups_of
+from .picture_index import real_paths
+from .user_tables import without_formulas
+
+# Columns, and their titles in a table for people.
+COLUMNS = {
+    "path": "File",
+    "label": "Label",
+    "probability": "Probability",
+    "runner_up": "Second choice",
+    "runner_up_probability": "Probability of second choice",
+    "p_value": "p-value (low: like none of the classes)",
+    "problem": "Problem",
+}
+# In a file, also what the model says of pictures with a label by a person. Where both columns
+# differ, somebody corrected the table.
+WRITTEN = COLUMNS | {"model_label": "Label by the model"}
+NUMBERS = ("probability", "runner_up_probability", "p_value")
+PROBABILITY_OF = {"label": "probability", "runner_up": "runner_up_probability"}
+
+
+def predict_folder(
+    estimator: Any,
+    folder: str | os.PathLike[str],
+    *,
+    alpha: float = 0.0,
+    bursts: float | str | os.PathLike[str] | None = None,
+    progress: bool = True,
+) -> Any:
+    """Label all images in a folder and in its sub-folders. A file that cannot be read has no label,
+    but the reason.
+
+    Parameters
+    ----------
+    estimator : Pipeline
+        Fitted pipeline with `predict_proba`, or a search over one. It begins with a
+        `CLIPImageEncoder`, or with another transformer from a list of paths to embeddings, where a
+        row of NaN is an image that could not be read.
+    folder : str or os.PathLike
+        Links to folders are followed. Hidden files and folders (with a leading dot) are left out,
+        and so are the copies of `sksemobridge label --sort-into`, and sidecars (`a.jpg.xmp` beside
+        `a.jpg`).
+    alpha : float, default=0.0
+        Images with a p-value of at most `alpha` get no label: in the mean over the classes, at most
+        about `alpha` of their images. This needs a classifier with `p_values`.
+    bursts : float, str, os.PathLike or None, default=None
+        Pictures of one burst have the same probabilities, those of `proba_by_group`. A number is of
+        seconds: each picture is at most so long after the one before, of the same camera and
+        folder. A path is that of a `.csv` with path (in `folder`) and burst.
+    progress : bool, default=True
+        Whether to show a progress bar.
+
+    Returns
+    -------
+    pandas.DataFrame, or sklearn.utils.Bunch of lists without pandas
+        One row for each file, sorted by path. The columns are:
+
+        path : str
+            Begins with `folder`.
+        label, runner_up, probability, runner_up_probability
+            The two most probable classes, and their probabilities. They are missing if the file
+            cannot be read.
+        p_value : float
+            See `FewShotClassifier.p_values`. NaN if the classifier has none.
+        problem : str
+            Why there is no label, or empty. If it is `"none of these"`, the runner-up is the most
+            probable class.
+
+    Raises
+    ------
+    OSError, ValueError, TypeError
+        If `folder` cannot be read or has no files, or if `alpha`, `bursts` or the estimator does
+        not fit.
+
+    Examples
+    --------
+    >>> from sksemobridge import make_few_shot_pipeline
+    >>> from sksemobridge.labelling import predict_folder
+    >>> from sksemobridge.datasets import load_emoji
+    >>> emoji = load_emoji()
+    >>> pipeline = make_few_shot_pipeline("mini", "bundled")
+    >>> pipeline = pipeline.fit(emoji.images[::5], emoji.target_names[emoji.target[::5]])
+    >>> table = predict_folder(pipeline, "photos")  # doctest: +SKIP
+    """
+    pipeline = image_pipeline(estimator)
+    check_scalar(alpha, "alpha", Real, min_val=0, max_val=1)
+    if alpha > 0 and not hasattr(pipeline[-1], "p_values"):
+        raise TypeError(
+            f"alpha needs a classifier with p_values, not {type(pipeline[-1]).__name__}."
+        )
+    paths = list_files(folder)
+    found = find_bursts(bursts, folder, paths, progress=progress)
+    X, problems = embed_folder(pipeline, paths, progress=progress)
+    groups = groups_of(
+        found, [*real_paths(path for path in paths if path not in problems).values()]
+    )
+    proba = proba_with_none(pipeline[-1], X, groups=groups)
+    return as_table(table_rows(pipeline[-1], paths, X, problems, proba, alpha=alpha))
+
+
+def as_table(rows):
+    """Rows as a data frame of pandas, or without pandas as a `Bunch` of lists."""
+    columns = {name: [row[name] for row in rows] for name in COLUMNS}
+    try:
+        import pandas
+    except ImportError:
+        return Bunch(**columns)
+    # Strings of pandas must be text. Names of files in another encoding are not.
+    return pandas.DataFrame(columns, dtype=object).astype(dict.fromkeys(NUMBERS, float))
+
+
+def image_pipeline(estimator):
+    """The pipeline from images to predictions, or that of a search. It is an error if it is none,
+    or not fitted.
+    """
+    estimator = best_of(estimator)
+    is_pipeline = isinstance(estimator, Pipeline) and len(estimator) > 1
+    if not is_pipeline or not hasattr(estimator, "predict_proba"):
+        raise TypeError(
+            "Images need a pipeline from a CLIPImageEncoder, or another transformer of paths, to a"
+            " classifier with predict_proba, or a search over one that was fitted with refit=True;"
+            f" got {type(estimator).__name__}."
+        )
+    check_is_fitted(estimator[1:])
+    return estimator
+
+
+def embed_folder(pipeline, paths, *, progress):
+    """What the classifier takes of the files of a folder that can be read `(n, D)`, and the
+    problems of the others, by path.
+    """
+    X, problems = embed_readable(pipeline[0], paths, progress=progress)
+    if len(X) and len(pipeline) > 2:
+        X = pipeline[1:-1].transform(X)
+    return X, problems
+
+
+def embed_readable(encoder, paths, *, progress):
+    """Embeddings `(n, D)` of readable images, and a dict from the paths of other files to their
+    problems.
+    """
+    if isinstance(encoder, ImageEncoder) and hasattr(encoder, "progress"):
+        encoder = clone(encoder).set_params(progress=progress)
+    embeddings, problems = embed_rows(encoder, paths)
+    readable = [row for row in range(len(paths)) if row not in problems]
+    # The encoder may be set to return a data frame of pandas, which has `iloc`.
+    embeddings = getattr(embeddings, "iloc", embeddings)[readable]
+    return embeddings, {paths[row]: problems[row] for row in sorted(problems)}
+
+
+def proba_with_none(classifier, X, strangers=0.0, groups=None):
+    """Probabilities `(n, C + 1)` of images: of the classes, and in the last column of none of them,
+    which are `strangers (n,)` or one for all. Those of a burst of `groups (n,)` are equal.
+    """
+    if not len(X):  # which classifiers refuse
+        return np.zeros((0, len(classifier.classes_) + 1))
+    own = classifier.predict_proba(X)
+    proba = np.empty((len(own), own.shape[1] + 1), dtype=own.dtype)
+    proba[:, -1] = strangers
+    np.multiply(own, 1 - proba[:, -1:], out=proba[:, :-1])
+    return proba if groups is None else proba_by_group(proba, groups)
+
+
+def table_rows(classifier, paths, X, problems, proba, *, alpha=0.0, said=None):
+    """Rows of the table: for each file the label by a person, the two most probable classes, or the
+    problem.
+
+    `X` is of the files without a problem, and so are `proba`, those of `proba_with_none`, and
+    `said`, labels by a person or None.
+    """
+    empty = dict.fromkeys(WRITTEN) | dict.fromkeys(NUMBERS, np.nan)
+    rows = [empty | {"path": path, "problem": problems.get(path, "")} for path in paths]
+    read = [row for row in rows if not row["problem"]]
+    if not read:
+        return rows
+    said = said or [None] * len(read)
+    classes = np.asarray(classifier.classes_).tolist()
+    p_values = _p_values(classifier, X)
+    is_labelled = has_label(classifier, X, proba, alpha)
+    for row, probabilities, p_value, labelled, label in zip(
+        read, proba[:, :-1], p_values, is_labelled, said
+    ):
+        best = np.argsort(-probabilities, kind="stable")[:2]
+        choices = [(classes[i], float(probabilities[i])) for i in best]
+        names = list(PROBABILITY_OF)
+        row["model_label"] = choices[0][0] if labelled else None
+        if label is not None:
+            choices = [(label, 1.0)] if label else []
+        elif not labelled:
+            names = ["runner_up"]
+        for name, (choice, probability) in zip(names, choices):
+            row |= {name: choice, PROBABILITY_OF[name]: probability}
+        row |= {"p_value": float(p_value), "problem": NONE_OF_THESE if row["label"] is None else ""}
+    return rows
+
+
+def has_label(classifier, X, proba, alpha=0.0):
+    """Whether each image has a predicted label `(n,)`. The last column of `proba` is none of the
+    classes.
+    """
+    is_own = proba[:, -1] <= proba[:, :-1].max(axis=1)
+    if alpha == 0:  # no p-value is zero
+        return is_own
+    # Without p-values, they are NaN, and no lower than any number.
+    return is_own & ~(_p_values(classifier, X) <= alpha)
+
+
+def _p_values(classifier, X):
+    return classifier.p_values(X) if hasattr(classifier, "p_values") else np.full(len(X), np.nan)
+
+
+def was_read(row):
+    return row["problem"] in ("", NONE_OF_THESE)
+
+
+def count_files(rows):
+    """Text that counts the files, and the rows of images that could not be read."""
+    problems = [row["problem"] for row in rows]
+    skipped = [row for row in rows if not was_read(row) and is_image(Path(row["path"]))]
+    counts = {
+        "files labelled": problems.count(""),
+        "of none of the classes": problems.count(NONE_OF_THESE),
+    }
+    counts["skipped"] = len(skipped)
+    counts["no image"] = len(rows) - sum(counts.values())
+    return ", ".join(f"{n} {kind}" for kind, n in counts.items() if n), skipped
+
+
+def write_table(rows, path):
+    """Write a table. The ending of the name decides the kind of the file, one of `WRITERS`."""
+    rows = [{name: _cell(value) for name, value in row.items()} for row in rows]
+    WRITERS[Path(path).suffix.lower()](rows, path)
+
+
+def plain(value):
+    """A value that all kinds of files can hold: None if it is missing, and text that can be
+    encoded.
+    """
+    if isinstance(value, str):
+        # Names of files in another encoding are no text.
+        return value.encode(errors="backslashreplace").decode()
+    return None if value is None or value != value else value
+
+
+def _to_csv(rows, path):
+    # The mark at the beginning tells Excel that the file is UTF-8.
+    with open(path, "w", newline="", encoding="utf-8-sig") as file:
+        writer = csv.writer(file)
+        writer.writerow(WRITTEN.values())
+        for row in rows:
+            row |= {name: f"{row[name]:.4f}" for name in NUMBERS if row[name] is not None}
+            writer.writerow(row.values())
+
+
+def _to_excel(rows, path):
+    import pandas
+
+    # The workbook is made in memory. On a full disk, its archive would try to close a second time.
+    workbook = io.BytesIO()
+    table = pandas.DataFrame(rows).rename(columns=WRITTEN)
+    table.to_excel(workbook, index=False, float_format="%.4f", engine="openpyxl")
+    Path(path).write_bytes(workbook.getvalue())
+
+
+def _cell(value):
+    """`plain`, without formulas of a spreadsheet, and without control characters, which Excel
+    refuses.
+    """
+    value = plain(value)
+    is_text = isinstance(value, str)
+    return without_formulas(re.sub(r"[\x00-\x08\x0b-\x1f]", "?", value)) if is_text else value
+
+
+WRITERS = {".csv": _to_csv, ".xlsx": _to_excel}

@@ -1,0 +1,173 @@
+"""The job of the command, from Python."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from ..._evaluation import ShotEvaluation
+from .._share_right import ShareRight
+from .answers_file import Answers
+from .folder_table import as_table
+from .options import LabelOptions
+from .read_folder import (
+    folder_job,
+    folder_pipeline,
+    pipeline_of,
+    pipeline_of_embeddings,
+    read_given,
+)
+
+Path = str | os.PathLike[str]
+
+
+@dataclass(frozen=True, eq=False)
+class LabelledFolder:
+    """The labels of a folder, and how they came about.
+
+    Attributes
+    ----------
+    table : pandas.DataFrame, or sklearn.utils.Bunch of lists without pandas
+        One row for each file, as `predict_folder` gives it. A label by a person has the probability
+        1.
+    pipeline : ImagePipeline
+        From paths of images to predictions. It has learnt from the folder.
+    evaluation : ShotEvaluation or None
+        How good the classifier is on held-out shots. None without shots.
+    estimate : ShareRight or None
+        The share of the predicted labels that is right, with an interval that holds it nine times
+        out of ten: `estimate`, `low` and `high`. None if no label is predicted, or if a picture is
+        of none of the classes: probabilities say nothing of how many others are.
+        None, too, of photographs with `"mini"`, which does not know them.
+    """
+
+    table: Any
+    pipeline: Any
+    evaluation: ShotEvaluation | None
+    estimate: ShareRight | None
+
+
+def label_folder(
+    photos: Path,
+    *,
+    classes: Sequence[str] | str | None = None,
+    shots: Path | None = None,
+    embeddings: Path | None = None,
+    encoder: Any = None,
+    text_encoder: Any = None,
+    model: str | Sequence[str] | None = None,
+    names: Path | None = None,
+    corrections: Path | None = None,
+    answers: Path | None = None,
+    bursts: float | Path | None = None,
+    alpha: float = 0.0,
+    each_by_itself: bool = False,
+    cache: str | os.PathLike[str] | None = "memory",
+    progress: bool = False,
+) -> LabelledFolder:
+    """Label all images in a folder from names of classes, from labelled images, or from both.
+
+    This is the job of the command `sksemobridge label`, without a page. The classifier also learns
+    from the images in the folder.
+
+    Parameters
+    ----------
+    photos : str or os.PathLike
+        Folder of images, with all sub-folders.
+    classes : sequence of str, str or None, default=None
+        Names of the classes. A text has commas between them, or is the path of a `.txt` file with
+        one a line.
+    shots : str, os.PathLike or None, default=None
+        Folder of labelled images, with a sub-folder for each class. Of a class with an empty one,
+        only the name is used.
+    embeddings : str, os.PathLike or None, default=None
+        A `.npz` file of embeddings by a model of your own, in place of `encoder`: `paths (n,)`,
+        relative to `photos` or absolute, and `images (n, D)`. It may have `names (C,)` with
+        `texts (C, D)`, which are the classes if none are given, `words (W,)` with
+        `word_texts (W, D)`, and `logit_scale`. A `model` then only embeds names that the file does
+        not have, if it made the texts of the file.
+    encoder : transformer or None, default=None
+        Any transformer from a list of paths to embeddings `(n, D)`, in place of `model`. A row of
+        NaN is an image that could not be read.
+    text_encoder : text encoder or None, default=None
+        Of `encoder`, such as a `PrecomputedTextEncoder`. Without one, every class needs shots.
+    model : str, sequence of str or None, default=None
+        Name of a model, or several whose embeddings lie side by side. By default a model that is
+        accurate and fast on a CPU.
+    names : str, os.PathLike or None, default=None
+        A `.csv` with the folder of a class (or the class), its name, and optional prompts.
+    corrections : str, os.PathLike or None, default=None
+        A `.csv` with path and label. An empty label is none of the classes.
+    answers : str, os.PathLike or None, default=None
+        File of answers that the page of `sksemobridge label --open` wrote. It is only read.
+    bursts : float, str, os.PathLike or None, default=None
+        Pictures of one burst count as one where they teach, and have the same probabilities, those
+        of `proba_by_group`. A number is of seconds: each picture is at most so long after the one
+        before, of the same camera and folder. A path is that of a `.csv` with path and burst.
+    alpha : float, default=0.0
+        Images with a p-value of at most `alpha` get no label: in the mean over the classes, at most
+        about `alpha` of their images.
+    each_by_itself : bool, default=False
+        Do not learn from the images in the folder, so that a label does not depend on the others.
+    cache : {"memory"}, str, os.PathLike or None, default="memory"
+        Where `model` keeps embeddings, see `CLIPImageEncoder`.
+    progress : bool, default=False
+        Whether to show a progress bar.
+
+    Returns
+    -------
+    LabelledFolder
+
+    Raises
+    ------
+    ValueError
+        If a value does not fit, or none of `classes`, `shots` and `embeddings` is given. Messages
+        may call arguments as the command does, such as `--shots`.
+    OSError
+        If a file cannot be read.
+
+    Examples
+    --------
+    >>> from sksemobridge.labelling import label_folder
+    >>> labelled = label_folder("photos", classes=["bird", "clock"])  # doctest: +SKIP
+    >>> labelled.table  # doctest: +SKIP
+    """
+    if classes is None and shots is None and embeddings is None:
+        raise ValueError("Nothing says what the classes are; give classes, shots or embeddings.")
+    options = LabelOptions(
+        photos=os.fspath(photos),
+        classes=classes if isinstance(classes, str | None) else tuple(classes),
+        shots=_text(shots),
+        embeddings=_text(embeddings),
+        model=(model,) if isinstance(model, str) else tuple(model or ()),
+        names=_text(names),
+        corrections=_text(corrections),
+        bursts=bursts,
+        alpha=alpha,
+        each_by_itself=each_by_itself,
+    )
+    options.check()
+    if encoder is None and text_encoder is not None:
+        raise ValueError("text_encoder goes with encoder; give both, or a model.")
+    if encoder is not None and model is not None:
+        raise ValueError("encoder is in place of model; give one of them.")
+    if encoder is not None and embeddings is not None:
+        raise ValueError("encoder and embeddings exclude each other; give one of them.")
+    said_before = None if answers is None else Answers(answers)
+    given, said = read_given(options, said_before, progress=progress)
+    if embeddings is not None:
+        pipeline = pipeline_of_embeddings(options)
+    elif encoder is not None:
+        pipeline = pipeline_of(encoder, text_encoder)
+    else:
+        pipeline = folder_pipeline(options.model, cache, progress=progress)
+    job = folder_job(options, given, said, pipeline, progress=progress)
+    labels = job.fit(said, evaluate=True)
+    table, right = as_table(labels.rows), labels.estimate(**said.evidence())
+    return LabelledFolder(table, labels.pipeline, labels.evaluation, right)
+
+
+def _text(path):
+    return None if path is None else os.fspath(path)

@@ -1,0 +1,169 @@
+"""Bursts of pictures: those that one camera took one after the other, or those of a table."""
+
+import math
+import os
+from collections import Counter, defaultdict
+from datetime import datetime
+from pathlib import Path
+
+from PIL.ExifTags import IFD, Base
+from tqdm.contrib.concurrent import thread_map
+
+from ..._utils.validation import group_codes, listed, plural, warn_caller
+from ...encoders._heads import begins_as_picture, read_exif
+from .embeddings_file import after_name
+from .messages import UsageError
+from .options import TABLES
+from .picture_index import real_paths
+from .user_tables import read_rows, with_formulas
+
+COLUMNS = ("path", "burst")
+
+
+def find_bursts(given, photos, paths, *, progress=False):
+    """The bursts of the pictures at `paths`: a mapping from the real paths of those that are not a
+    burst by themselves. None if none are wanted.
+
+    `given` are seconds, or the path of a table. Paths of a table are relative to `photos`.
+    """
+    if given is None:
+        return None
+    given = str(given)
+    if Path(given).suffix.lower() in TABLES:
+        bursts = _by_table(given, photos, paths)
+    else:
+        bursts = _by_time(_as_seconds(given), paths, progress)
+    size = Counter(bursts.values())
+    return {real: burst for real, burst in bursts.items() if size[burst] > 1}
+
+
+def groups_of(bursts, real):
+    """The number of the burst of each picture, by real paths. None if no bursts are wanted."""
+    return None if bursts is None else group_codes([bursts.get(path) for path in real], len(real))
+
+
+def count_bursts(groups):
+    """How many bursts and pictures there are, as text. `groups` are the bursts of all pictures."""
+    n_bursts, n = len({*groups}), len(groups)
+    return f"{n_bursts:,} {plural(n_bursts, 'burst')}, {n:,} {plural(n, 'picture')}"
+
+
+def _as_seconds(text):
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = math.nan
+    if not 0 <= seconds < math.inf:
+        raise UsageError(
+            f"--bursts: {text!r} is neither a number of seconds, such as 5, nor a table (.csv) with"
+            " path and burst"
+        )
+    return seconds
+
+
+def _by_time(seconds, paths, progress):
+    """A burst ends where the next picture of the same camera and folder was taken later than
+    `seconds`.
+    """
+    found = thread_map(_taken, paths, desc="times of images", chunksize=100, disable=not progress)
+    by_camera, without = defaultdict(list), []
+    for path, taken in zip(paths, found):
+        if taken is not None:
+            camera, time = taken
+            by_camera[os.path.dirname(path), camera].append((time, path))
+        elif begins_as_picture(path):
+            without.append(path)
+    dated = [path for pictures in by_camera.values() for _, path in pictures]
+    bursts, burst, real_of = {}, 0, real_paths(dated)
+    for pictures in by_camera.values():
+        before = -math.inf
+        for time, path in sorted(pictures):
+            if time - before > seconds:
+                burst += 1
+            bursts[real_of[path]] = burst
+            before = time
+    if without:
+        warn_caller(
+            f"--bursts: Pictures without a time (Exif DateTimeOriginal), each a burst by itself"
+            f" ({len(without)} of {len(bursts) + len(without)}): {listed(without)}."
+        )
+    return bursts
+
+
+def _taken(path):
+    """The camera of a picture, and when it took it, in seconds. None if the picture does not say
+    when.
+    """
+    if not os.path.isfile(path):  # reading a pipe would wait for a writer
+        return None
+    try:
+        exif = read_exif(path)
+        part = exif.get_ifd(IFD.Exif)
+        when = datetime.strptime(_text(part.get(Base.DateTimeOriginal)), "%Y:%m:%d %H:%M:%S")
+    # What is damaged raises errors of all kinds.
+    except Exception:
+        return None
+    offset = _offset(_text(part.get(Base.OffsetTimeOriginal)))
+    digits = _text(part.get(Base.SubsecTimeOriginal))
+    time = (when - datetime(1970, 1, 1)).total_seconds() - (offset or 0)
+    time += float(f"0.{digits}") if digits.isdecimal() and digits.isascii() else 0
+    # Times with and without an offset do not compare.
+    facts = exif.get(Base.Make), exif.get(Base.Model), part.get(Base.BodySerialNumber)
+    return (*map(_text, facts), offset is None), time
+
+
+def _offset(text):
+    """Seconds from UTC, or None."""
+    try:
+        return datetime.strptime(text, "%z").utcoffset().total_seconds()
+    except ValueError:
+        return None
+
+
+def _text(value):
+    if isinstance(value, bytes):
+        value = value.decode("latin-1")
+    return "" if value is None else str(value).strip("\0 ")
+
+
+def _by_table(table, photos, paths):
+    """Bursts of a table with the columns path and burst. An empty burst is a picture by itself."""
+    rows = read_rows("--bursts", table)
+    header = [cell.strip().lower() for cell in rows[0]] if rows else []
+    if missing := [name for name in COLUMNS if name not in header]:
+        raise UsageError(
+            f"--bursts: {table!r} has no column {' and no column '.join(map(repr, missing))} in its"
+            " first line; name the columns path and burst"
+        )
+    known, bursts, gone = {*real_paths(paths).values()}, {}, []
+    for row in rows[1:]:
+        row = [*map(with_formulas, row), *[""] * len(header)]
+        name, burst = (row[header.index(column)].strip() for column in COLUMNS)
+        real = _real(name, photos, known)
+        if real is None:
+            gone.append(name)
+        elif bursts.setdefault(real, burst) != burst:
+            raise UsageError(
+                f"--bursts: {table!r} has {name!r} in two bursts, {bursts[real]!r} and {burst!r};"
+                " delete one of the lines"
+            )
+    if not bursts:
+        raise UsageError(
+            f"--bursts: {table!r} names no image in PHOTOS; its paths are relative to PHOTOS, or"
+            f" absolute{f' (such as {gone[0]!r})' if gone else ''}"
+        )
+    if gone:
+        warn_caller(f"--bursts: Passed over, not there ({len(gone)}): {listed(gone)}.")
+    return {real: burst for real, burst in bursts.items() if burst}
+
+
+def _real(name, photos, known):
+    """The real path that a name in a table leads to: in PHOTOS, from here, or in PHOTOS that was
+    moved. None if it is no picture.
+    """
+    if "\0" in name:  # no path has it
+        return None
+    places = [os.path.join(photos, name), name]
+    if os.path.isabs(name) and (below := after_name(Path(name), photos)) is not None:
+        places.append(os.path.join(photos, below))
+    return next((real for real in map(os.path.realpath, places) if real in known), None)

@@ -1,0 +1,244 @@
+"""From all that a user gives to a `FolderJob`: pictures, classes, shots, and labels by a person."""
+
+import os
+import warnings
+from pathlib import Path
+
+import numpy as np
+
+from ..._few_shot_classifier import FewShotClassifier
+from ..._pipeline import ImagePipeline, make_few_shot_pipeline
+from ..._utils.files import digest_of
+from ..._utils.validation import listed, warn_caller
+from ...datasets import load_image_folder
+from ...datasets._folder import COPIES_MARK, existing_folder, list_files
+from .class_names import refuse_control, spoken
+from .corrections import is_own_table, read_corrections, refuse_predictions
+from .embeddings_file import EmbeddingsOfFile, read_embeddings, text_encoder_of
+from .events import ANSWERS, PictureEvent
+from .folder_job import FolderJob, Given, LabelledImages, has_text, model_names
+from .folder_table import embed_readable, plain
+from .messages import UsageError, naming
+from .options import MODEL
+from .picture_bursts import find_bursts
+from .picture_index import Pictures, real_paths
+from .said import fold
+from .user_tables import as_class, read_classes, read_names
+
+# Labels for each class that classes without text need until nine of ten images are right, in the
+# mean of four folders (`python benchmarks/clicks.py`).
+LABELS_WITHOUT_TEXT = 3
+
+
+def photo_files(options, answers=None):
+    """The files in PHOTOS."""
+    with naming("PHOTOS", ValueError):
+        files = list_files(options.photos)
+    # Those of an earlier run are not of the user.
+    outputs = (options.out, options.report, options.save, answers and answers.path)
+    written = {os.path.realpath(path) for path in outputs if path}
+    return [path for path, real in real_paths(files).items() if real not in written]
+
+
+def read_given(options, answers=None, *, progress=False):
+    """`Given` and `Said`, from options and from `Answers`. A `UsageError` says what is wrong,
+    before a model is loaded.
+    """
+    files = photo_files(options, answers)
+    paths, labels, names = ([], [], []) if options.shots is None else _read_shots(options.shots)
+    if options.classes is not None:
+        names += read_classes(options.classes)
+    elif options.embeddings is not None:
+        names += read_embeddings(options.embeddings, options.photos).names
+    classes = _one_spelling(names)
+    labels = [as_class(label, classes) for label in labels]
+    corrections = {}
+    if options.corrections is not None:
+        corrections = read_corrections(options.corrections, classes)
+        if options.out is not None:
+            refuse_predictions(options.corrections, corrections, options.out)
+    folders = {"photos": options.photos, "shots": options.shots}
+    pictures = Pictures(folders, {"photos": files, "shots": paths})
+    said = read_said(answers, pictures, classes, corrections)
+    if new := {*said.names.current}.difference(classes):
+        warn_caller(f"New classes by your answers or corrections: {listed(sorted(new))}")
+    _check_classes(options, said, paths, classes)
+    params = {} if options.names is None else read_names(options.names, said.names.current)
+    elsewhere = [path for real, (path, _) in corrections.items() if real not in pictures.place]
+    in_bursts = [*files, *paths, *elsewhere]
+    bursts = find_bursts(options.bursts, options.photos, in_bursts, progress=progress)
+    return Given(files, paths, labels, classes, corrections, params, pictures, bursts), said
+
+
+def read_said(answers, pictures, classes, corrections):
+    """`Said` by a file of answers, and by a list of corrections."""
+    events = [] if answers is None else answers.events
+    for note in () if answers is None else answers.notes():
+        warn_caller(note)
+    find = pictures.finder(events)
+    told = [event for event in events if event.kind in ANSWERS]
+    gone = {part.path for event in told for part in event.pictures if not find(part)}
+    if told and not any(find(part) for event in told for part in event.pictures):
+        name = os.fspath(answers.path)
+        what = f"{name!r} has labels of images, and none of them is in PHOTOS"
+        raise UsageError(f"--answers: {what}; give another name for --out, or for --answers")
+    if gone:
+        what = "Passed over, not there or changed since they were answered"
+        warn_caller(f"{what} ({len(gone)}): {listed(sorted(gone))}.")
+    said = fold(events, find, classes, corrections)
+    for name in classes:
+        if (now := said.names.now(name)) != name:
+            became = "was dropped" if now is None else f"is {now!r} since it was renamed or joined"
+            warn_caller(f"The class {name!r} {became}; undo that in the page to have it back.")
+    return said
+
+
+def keep_corrections(options, answers, given, said):
+    """Keep corrections of a table of this command as answers: the table may be overwritten. Return
+    what is said then.
+    """
+    if options.corrections is None or not is_own_table(options.corrections):
+        return said
+    pictures, parts = given.pictures, []
+    for real, answer in said.answers.items():
+        if not answer.event and real in pictures.place:
+            root, path = pictures.place[real]
+            digest = digest_of(Path(real).read_bytes())
+            parts.append(PictureEvent(path, root, *digest, label=answer.label, taught=True))
+    if parts:
+        answers.append("say", pictures=tuple(parts))
+    find = pictures.finder(answers.events)
+    return fold(answers.events, find, given.classes, given.corrections)
+
+
+def _one_spelling(names):
+    """Sorted names of classes. Spellings of one name are one class."""
+    classes = {}
+    for name in names:
+        first = classes.setdefault(spoken(name), name)
+        if first != name:
+            warn_caller(f"{name!r} and {first!r} are one class, {first!r}.")
+    return sorted(classes.values())
+
+
+def _check_classes(options, said, paths, classes):
+    known = said.names.current
+    if len(known) == 1 and not options.alpha and not options.open:
+        option = "--classes" if options.shots is None else "--shots"
+        raise UsageError(
+            f"{option}: there is one class, {known[0]!r}; give more, or --alpha for the rest"
+        )
+    if not known and not classes and not options.open:
+        raise UsageError(
+            f"--embeddings: {options.embeddings!r} has no names of classes; give --classes or"
+            " --shots, or --open to find names"
+        )
+    if not known and not options.open:
+        raise UsageError("all classes were dropped; give others, or --open to have them back")
+    has_labels = any(answer.label for answer in said.answers.values())
+    if options.alpha and not (options.open or paths or has_labels):
+        raise UsageError(
+            "--alpha: names alone give no p-values; these need --shots or --corrections"
+        )
+
+
+def folder_pipeline(models, cache, *, progress):
+    """The pipeline of these models, or of the usual one, before it is fitted."""
+    first, *more = [(name, "auto") for name in models or [MODEL]]
+    model = ([first, *more],) if more else first
+    return make_few_shot_pipeline(*model, encoder_params={"cache": cache, "progress": progress})
+
+
+def pipeline_of_embeddings(options):
+    """The pipeline from a file of embeddings, before it is fitted."""
+    content = read_embeddings(options.embeddings, options.photos)
+    text_encoder = text_encoder_of(content, *options.model)
+    return pipeline_of(EmbeddingsOfFile(content.path, options.photos), text_encoder)
+
+
+def pipeline_of(encoder, text_encoder):
+    """The pipeline from any transformer of paths, before it is fitted. Without texts, labels are no
+    words.
+    """
+    params = {"class_names": "ignore"} if text_encoder is None else {}
+    classifier = FewShotClassifier(text_encoder, **params)
+    return ImagePipeline([("encoder", encoder), ("classifier", classifier)])
+
+
+def folder_job(options, given, said, pipeline, *, progress):
+    """Embed the pictures: a `FolderJob`."""
+    pipeline[-1].set_params(**given.params)
+    paths, labels = [*given.shot_paths], [*given.shot_labels]
+    here = {*given.pictures.place}
+    for real, (path, label) in given.corrections.items():
+        if label and real not in here:
+            paths.append(path)
+            labels.append(label)
+    shots, problems = None, {}
+    if paths:
+        shots, problems = embed_readable(pipeline[0], paths, progress=progress)
+    for path, problem in problems.items():
+        warn_caller(f"Skipped the shot {path}: {problem}.")
+    is_read = np.array([path not in problems for path in paths], dtype=bool)
+    paths, labels = (np.array(part, dtype=object)[is_read] for part in (paths, labels))
+    labelled = {said.now(label) for label in labels} | {*said.labels().values()}
+    known = {*said.names.current}
+    encoder = pipeline[-1].text_encoder
+    missing = sorted(
+        name
+        for name in known - labelled
+        if not any(has_text(encoder, one) for one in said.names_for_text(name))
+    )
+    if missing and options.embeddings is not None:
+        warn_caller(
+            f"Classes without a text in {options.embeddings!r} ({len(missing)}): {listed(missing)}."
+            f" They are known from their first label on, and well after about"
+            f" {LABELS_WITHOUT_TEXT} labels each."
+        )
+    elif missing and not options.open:
+        models = " and ".join(model_names(pipeline)) or type(pipeline[0]).__name__
+        raise UsageError(f"--model: {models} cannot read names; give --shots of {listed(missing)}")
+    if len(missing) == len(known) and not labelled and not options.open:
+        raise UsageError(
+            f"--embeddings: {options.embeddings!r} has no text of any class, and there are no"
+            " labels; give --shots, names with texts in the file, or --open"
+        )
+    embeddings, problems = embed_readable(pipeline[0], given.files, progress=progress)
+    if shots is None:
+        shots = embeddings[:0]
+    real_of = real_paths(paths)
+    return FolderJob(
+        given,
+        pipeline,
+        problems,
+        embeddings,
+        LabelledImages(paths, labels, shots, [real_of[path] for path in paths]),
+        options.alpha,
+        not options.each_by_itself,
+    )
+
+
+def _read_shots(folder):
+    """Paths and labels of the images in a folder with one sub-folder for each class, and all names
+    of sub-folders.
+    """
+    with naming("--shots"):
+        below = [path for path in existing_folder(folder).iterdir() if path.is_dir()]
+    folders = [
+        path.name for path in below if path.name[0] != "." and not (path / COPIES_MARK).exists()
+    ]
+    if not folders:
+        raise UsageError(f"--shots: {folder!r} has no sub-folders, one for each class")
+    if unreadable := [name for name in folders if plain(name) != name]:
+        raise UsageError(
+            f"--shots: the name of the folder {unreadable[0]!r} is not UTF-8; give it another"
+        )
+    refuse_control("--shots", folders)
+    with warnings.catch_warnings():
+        # They are classes here.
+        warnings.filterwarnings("ignore", ".*sub-folders without images")
+        try:
+            found = load_image_folder(folder)
+        except ValueError:  # all are empty
+            return [], [], folders
+    return found.paths.tolist(), found.target_names[found.target].tolist(), folders

@@ -1,0 +1,273 @@
+"""Labels in sidecars: `NAME.EXT.xmp` beside each picture, for `sksemobridge label --sidecars`.
+
+Only lists of keywords are changed, byte by byte, and all else in a sidecar stays as it is. A list
+of our own says which keywords are ours, so that another label takes the place of an earlier one,
+and no keyword of a person is touched.
+"""
+
+import os
+import re
+import shutil
+from collections import Counter, defaultdict
+from dataclasses import dataclass, field
+from pathlib import Path
+from xml.parsers import expat
+from xml.sax.saxutils import escape
+
+from ..._utils.files import unfinished_folder
+from ..._utils.validation import listed
+from .folder_table import plain, was_read
+
+RDF = "http://www.w3.org/1999/02/22-rdf-syntax-ns#"
+OWN = "https://github.com/sksemobridge/sksemobridge/xmp/1.0/"
+# The lists by name: their namespace with its usual prefix, and what kind of list they are.
+LISTS = {
+    "TagsList": ("digiKam", "http://www.digikam.org/ns/1.0/", "Seq"),
+    "hierarchicalSubject": ("lr", "http://ns.adobe.com/lightroom/1.0/", "Bag"),
+    "subject": ("dc", "http://purl.org/dc/elements/1.1/", "Bag"),
+}
+EMPTY = f"""\
+<?xml version="1.0" encoding="UTF-8"?>
+<x:xmpmeta xmlns:x="adobe:ns:meta/" x:xmptk="sksemobridge">
+ <rdf:RDF xmlns:rdf="{RDF}">
+  <rdf:Description rdf:about="">
+  </rdf:Description>
+ </rdf:RDF>
+</x:xmpmeta>
+""".encode()
+_START = re.compile(rb"""<[^\s/>]+(?:\s+[^\s=]+\s*=\s*(?:"[^"]*"|'[^']*'))*\s*(/?)>""")
+_END = re.compile(rb"</[^>]*>")
+# What XML cannot hold.
+_ILLEGAL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff]")
+
+
+class NotMergedError(ValueError):
+    """A sidecar to which nothing can be added."""
+
+
+@dataclass
+class _Element:
+    """An element: `name` with its namespace, and where its tags begin and end."""
+
+    name: str
+    start: int
+    inner: int
+    is_empty: bool
+    attributes: dict[str, str]
+    inner_end: int = 0
+    end: int = 0
+    text: str = ""
+    children: list["_Element"] = field(default_factory=list)
+
+
+def keywords(label):
+    """The keywords of a label by list. `animal|cat` and `animal/cat` are paths of keywords."""
+    label = "" if label is None else _ILLEGAL.sub("?", plain(str(label)))
+    path = [part.strip() for part in re.split(r"[|/]", label) if part.strip()]
+    one = [path] if path else []
+    return {
+        "TagsList": ["/".join(parts) for parts in one],
+        "hierarchicalSubject": ["|".join(parts) for parts in one],
+        "subject": [*dict.fromkeys(path)],
+    }
+
+
+def merged(content, wanted):
+    """The content of a sidecar with the `wanted` keywords of each list, and without earlier ones of
+    our own.
+    """
+    rdf = _parse(content)
+    edits = [edit for name, values in wanted.items() for edit in _edits(content, rdf, name, values)]
+    for start, end, new in sorted(edits, reverse=True):
+        content = content[:start] + new + content[end:]
+    return content
+
+
+def _parse(content):
+    """The element `rdf:RDF` of a sidecar."""
+    parser = expat.ParserCreate(namespace_separator=" ")
+    root = _Element("", 0, 0, False, {})
+    stack, found = [root], []
+
+    def start(name, attributes):
+        begins = parser.CurrentByteIndex
+        tag = _START.match(content, begins)
+        if tag is None:
+            raise NotMergedError("it is not in UTF-8")
+        element = _Element(name, begins, tag.end(), bool(tag[1]), attributes)
+        stack[-1].children.append(element)
+        stack.append(element)
+        if name == f"{RDF} RDF":
+            found.append(element)
+
+    def end(_):
+        element = stack.pop()
+        if element.is_empty:
+            element.inner_end = element.end = element.inner
+        else:
+            element.inner_end = parser.CurrentByteIndex
+            element.end = _END.match(content, element.inner_end).end()
+
+    def text(part):
+        stack[-1].text += part
+
+    def declaration(version, encoding, standalone):
+        if encoding is not None and encoding.lower() not in ("utf-8", "us-ascii"):
+            raise NotMergedError(f"it is in {encoding}, not in UTF-8")
+
+    def doctype(*_):
+        raise NotMergedError("it has a document type, which no sidecar has")
+
+    parser.StartElementHandler, parser.EndElementHandler = start, end
+    parser.CharacterDataHandler, parser.XmlDeclHandler = text, declaration
+    parser.StartDoctypeDeclHandler = doctype
+    try:
+        parser.Parse(content, True)
+    except expat.ExpatError as error:
+        raise NotMergedError(f"it is no XML: {error}") from error
+    if len(found) != 1:
+        raise NotMergedError("it is no XMP: it has no rdf:RDF, or several")
+    return found[0]
+
+
+def _edits(content, rdf, name, wanted):
+    """Parts of the content to replace, so that a list has these keywords: `(start, end, new)`."""
+    prefix, space, kind = LISTS[name]
+    given, items = _list(rdf, space, name)
+    own_name = f"written{name[0].upper()}{name[1:]}"
+    mark, marks = _list(rdf, OWN, own_name)
+    values, own = ([item.text.strip() for item in part] for part in (items, marks))
+    # One that was there before stays the person's.
+    ours = [value for value in wanted if value in own or value not in values]
+    gone = {value for value in own if value not in wanted}
+    left = [item for item, value in zip(items, values) if value not in gone]
+    new = [value for value in wanted if value not in values]
+    if not left and (items or new):
+        yield _replaced(content, rdf, given, (prefix, space, name, kind), new)
+    elif left:
+        place = items[-1]
+        lead = content[_lead(content, place) : place.start]
+        for item in items:
+            if item not in left:
+                yield _lead(content, item), item.end, b""
+        if new:
+            yield place.end, place.end, b"".join(lead + _item(content, rdf, one) for one in new)
+    if ours != own:
+        yield _replaced(content, rdf, mark, ("sksemobridge", OWN, own_name, "Bag"), ours)
+
+
+def _list(rdf, space, name):
+    """The property of this name, or None, and the items of its list."""
+    full = f"{space} {name}"
+    for description in rdf.children:
+        if description.name != f"{RDF} Description":
+            continue
+        if full in description.attributes:
+            raise NotMergedError(f"its {name} is no list")
+        for element in description.children:
+            if element.name == full:
+                kinds = {f"{RDF} {kind}" for kind in ("Bag", "Seq", "Alt")}
+                if len(element.children) != 1 or element.children[0].name not in kinds:
+                    raise NotMergedError(f"its {name} is no list")
+                return element, element.children[0].children
+    return None, []
+
+
+def _replaced(content, rdf, given, what, values):
+    """The edit that puts a list of these values in the place of a property that may not be there.
+    Without values there is none then.
+    """
+    prefix, space, name, kind = what
+    r = _prefix(content, rdf)
+    text = b""
+    if values:
+        items = b"".join(b"\n     " + _item(content, rdf, value) for value in values)
+        tag, kind = f"{prefix}:{name}".encode(), kind.encode()
+        text = b'\n   <%b xmlns:%b="%b">' % (tag, prefix.encode(), space.encode())
+        text += b"\n    <%b%b>%b\n    </%b%b>\n   </%b>" % (r, kind, items, r, kind, tag)
+    if given is not None:
+        return _lead(content, given), given.end, text
+    for description in rdf.children:
+        if description.name == f"{RDF} Description" and not description.is_empty:
+            place = len(content[: description.inner_end].rstrip())
+            return place, place, text
+    if rdf.is_empty:
+        raise NotMergedError("its rdf:RDF is empty")
+    about = b'\n  <%bDescription %babout="">' % (r, r)
+    return rdf.inner_end, rdf.inner_end, b"%b%b\n  </%bDescription>\n" % (about, text, r)
+
+
+def _lead(content, element):
+    """Where the spaces before an element begin."""
+    return len(content[: element.start].rstrip())
+
+
+def _prefix(content, rdf):
+    """The prefix of RDF in this sidecar, such as `rdf:`."""
+    tag = re.match(rb"<([^\s/>]*)RDF", content[rdf.start : rdf.inner])
+    return tag[1]
+
+
+def _item(content, rdf, value):
+    r = _prefix(content, rdf)
+    return b"<%bli>%b</%bli>" % (r, escape(value).encode(), r)
+
+
+def write_sidecars(rows):
+    """Write the labels of pictures, rows of the table, into their sidecars. Return lines on what
+    was done.
+    """
+    by_folder, done, refused = defaultdict(list), Counter(), []
+    for row in rows:
+        if was_read(row):
+            by_folder[os.path.dirname(row["path"])].append(row)
+    for folder, own in by_folder.items():
+        changed = {}
+        for row in own:
+            path = Path(f"{row['path']}.xmp")
+            try:
+                before, after = _read(path, keywords(row["label"]))
+            except NotMergedError as error:
+                refused.append(f"{path} ({error})")
+                continue
+            if after != before:
+                changed[path] = after
+                done["new" if before is None else "changed"] += 1
+            elif after is not None:
+                done["same"] += 1
+        if changed:
+            _write(folder, changed)
+    lines = [
+        f"Sidecars: {done['new']} new, {done['changed']} changed, {done['same']} as they were."
+    ]
+    if refused:
+        lines.append(f"Sidecars left as they are ({len(refused)}): {listed(refused)}")
+    return lines
+
+
+def _read(path, wanted):
+    """The content of a sidecar before and after, both None if there is none and none is needed."""
+    if not os.path.lexists(path):
+        return None, merged(EMPTY, wanted) if any(wanted.values()) else None
+    if path.is_symlink() or not path.is_file():
+        raise NotMergedError("it is no regular file")
+    before = path.read_bytes()
+    after = merged(before, wanted)
+    # What was written must be what is read.
+    if merged(after, wanted) != after:
+        raise NotMergedError("its lists cannot be told apart")
+    return before, after
+
+
+def _write(folder, contents):
+    """Write files of a folder, each completely or not at all."""
+    with unfinished_folder(Path(folder or ".").absolute()) as place:
+        for path, content in contents.items():
+            unfinished = place / path.name
+            with open(unfinished, "wb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+            if path.exists():
+                shutil.copymode(path, unfinished)
+            os.replace(unfinished, path)

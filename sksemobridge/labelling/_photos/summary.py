@@ -1,0 +1,104 @@
+"""What the command says of its labels."""
+
+from dataclasses import replace
+
+from ..._utils.validation import listed, plural
+from .class_names import NONE_OF_THESE
+from .folder_job import model_names
+from .picture_bursts import count_bursts
+from .said import OTHERS_AMONG_THEM
+from .user_tables import puzzling_names
+
+NO_ICONS = "How many labels are right is not estimated: these are no drawn icons."
+
+
+def _opinions(said, opinions):
+    """What each person said."""
+    return ", ".join(
+        f"{said.name_of(who) or 'somebody'}: {label or NONE_OF_THESE}"
+        for who, label in opinions.items()
+    )
+
+
+def burst_lines(labels):
+    """A line that counts the bursts, if there are any."""
+    return [] if labels.groups is None else [f"{count_bursts(labels.groups)}."]
+
+
+def how_taught(labels):
+    """A sentence on whether labels depend on the other images."""
+    if not len(labels.taught_by):
+        return "Each image was labelled by itself."
+    return (
+        f"The {len(labels.taught_by)} images without a label taught the classifier too, so that a"
+        " label depends on the others."
+    )
+
+
+def summary(job, labels, evidence):
+    """Lines on how the labels came about. `evidence` are further arguments of `share_right`."""
+    shots, names, lines = labels.shots, labels.classifier.class_names_, burst_lines(labels)
+    has_text = names is not None
+    if labels.said.has_none():
+        lines.append(OTHERS_AMONG_THEM)
+    if (right := labels.estimate(**evidence)) is not None:
+        about = f"about {right.estimate:.1%} ({right.low:.1%} to {right.high:.1%}) are right"
+        rest = labels.is_predicted()
+        n_bursts = 0 if labels.groups is None else len({*labels.groups[rest]})
+        of = f" ({n_bursts:,} {plural(n_bursts, 'burst')})" if n_bursts else ""
+        lines.append(
+            f"Of the {rest.sum()} predicted labels{of}, {about}, if every image is of these"
+            " classes."
+        )
+    elif not job.is_known_kind:
+        lines.append(NO_ICONS)
+    texts = [name for name in names if name is not None] if has_text else []
+    if puzzling := puzzling_names(texts, model_names(job.pipeline)):
+        known = f"Note: Names that the model may not know ({len(puzzling)}): {listed(puzzling)}."
+        lines.append(f"{known} --names gives these classes other names, such as English ones.")
+    if disputed := labels.said.disputed():
+        answers = labels.said.answers
+        named = [
+            f"{answers[real].path} ({_opinions(labels.said, opinions)})"
+            for real, opinions in disputed.items()
+            if real in answers
+        ]
+        lines.append(f"Different answers ({len(named)}), the last counts: {listed(named)}")
+    lines.append(how_taught(labels))
+    if labels.evaluation is None:
+        return [*lines, f"No shots: the names of {len(names)} classes alone."]
+    if by_name := sorted({*labels.classifier.classes_} - {*shots.labels}):
+        lines.append(
+            f"Classes without shots, predicted by their names alone ({len(by_name)}): "
+            f"{listed(by_name)}"
+        )
+    if 0 < job.alpha < 1 / (len(shots.labels) + 1):
+        few = (
+            f"With so few shots ({len(shots.labels)}), no p-value is as low as --alpha"
+            f" {job.alpha:g}."
+        )
+        lines.append(f"Note: {few} So every image gets a label.")
+    elif job.alpha:
+        lines.append(
+            f"By --alpha, at most about {job.alpha:.0%} of the images of a class lose their label,"
+            " in the mean over the classes."
+        )
+    if has_text and labels.classifier.blend_["trust"] < 0.5:
+        lines.append(
+            "Note: By the shots, the names of the classes say little to the model. Try --names."
+        )
+    doubtful = [
+        "{path} ({label}, looks like {likely})".format(**shot) for shot in labels.doubtful_shots()
+    ]
+    evaluation = labels.evaluation
+    if not labels.has_random_shots:
+        # Clicks are hard images, and no measure.
+        evaluation = replace(evaluation, accuracy=float("nan"))
+    lines += f"{evaluation}{': ' if doubtful else ''}{listed(doubtful)}".split("\n")
+    twice = [
+        f"{shots.paths[i]} ({shots.labels[i]}) and {shots.paths[j]} ({shots.labels[j]})"
+        for i, j in labels.evaluation.duplicates
+    ]
+    if twice:
+        lines.append(f"The same image twice: {listed(twice)}")
+    return lines

@@ -1,0 +1,123 @@
+"""The files of a run: the table, the page, the classifier, copies of the images, and sidecars."""
+
+import copy
+import functools
+import os
+from dataclasses import fields
+from pathlib import Path
+
+import joblib
+import numpy as np
+
+from ..._utils.files import new_file
+from .class_names import NONE_OF_THESE
+from .folder_job import model_names
+from .folder_table import count_files, write_table
+from .messages import UsageError
+from .options import LabelOptions, check_packages, flag
+from .report._page import report
+from .sidecars import write_sidecars
+from .sort_into import sort_into
+
+MINI = "Note: The model mini knows drawn icons only. Its labels of photographs mean nothing."
+# What is written, and what --overwrite is for.
+OUTPUTS = ("out", "report", "save")
+OVERWRITTEN = ("out", "report")
+
+
+def check_file(name, path):
+    """Refuse a file of another kind, whose packages are missing, or in a folder that is not
+    there.
+    """
+    option = {option.name: option for option in fields(LabelOptions)}[name]
+    kind, kinds = Path(path).suffix.lower(), option.metadata["endings"]
+    if kind not in kinds:
+        raise UsageError(f"{flag(name)}: {path!r} does not end in {' or '.join(kinds)}")
+    check_packages(flag(name), f"{kind} files need", kind)
+    if not (folder := Path(path).parent).is_dir():
+        raise UsageError(f"{flag(name)}: there is no folder {str(folder)!r}")
+
+
+def check_outputs(options, answers):
+    """Refuse files that could not be written after the work."""
+    for name in OUTPUTS:
+        if (path := getattr(options, name)) is None:
+            continue
+        check_file(name, path)
+        if name in OVERWRITTEN and options.overwrite and answers.is_changed(path):
+            _refuse_changed(options, name)
+        if not _may_replace(options, answers, name):
+            again = ", or --overwrite" if name in OVERWRITTEN else ""
+            why = f"{path!r} exists, and nothing is overwritten; give another name{again}"
+            raise UsageError(f"{flag(name)}: {why}")
+
+
+def _refuse_changed(options, name):
+    """Refuse to overwrite what somebody changed, but a table whose corrections are used."""
+    path, corrections = getattr(options, name), options.corrections
+    if corrections is not None and os.path.realpath(corrections) == os.path.realpath(path):
+        return
+    what = f"{path!r} was changed since this command wrote it; give another name"
+    remedy = f", or to use the corrections: --corrections {path} --overwrite" * (name == "out")
+    raise UsageError(f"{flag(name)}: {what}{remedy}")
+
+
+def _may_replace(options, answers, name):
+    """Whether there is no such file, or one that may be overwritten: by `--overwrite`, or since
+    the same answers began it.
+    """
+    path = getattr(options, name)
+    if not os.path.lexists(path):
+        return True
+    if options.overwrite and name in OVERWRITTEN and os.path.isfile(path):
+        return True
+    return (options.open or options.answers is not None) and answers.owns(path)
+
+
+def write_files(options, answers, labels, lines):
+    """Write the files, and return the exit status and lines on them and on the labels, which end
+    with `lines`.
+
+    `answers` were begun. They keep what was written, before it takes the place of an earlier file.
+    """
+    if "mini" in model_names(labels.pipeline):
+        lines = [MINI, *lines]
+    counts, skipped = count_files(labels.rows)
+    written = [f"Skipped {row['path']}: {row['problem']}." for row in skipped]
+    page = functools.partial(report, options.report, options.photos, labels, lines)
+    # What learnt them is beside the classifier.
+    lacks = f" (it does not know “{NONE_OF_THESE}”)" * bool(np.any(labels.strangers))
+    for name, note, write in (
+        ("report", "Page to look at", lambda path: path.write_text(page(), "utf-8")),
+        ("save", f"Classifier{lacks}", lambda path: _save(labels.pipeline, path)),
+        ("out", counts, lambda path: write_table(labels.rows, path)),
+    ):
+        if (path := getattr(options, name)) is None:
+            continue
+        replace = os.path.lexists(path) and _may_replace(options, answers, name)
+        # Another program may make it meanwhile.
+        with new_file(path, replace=replace) as unfinished:
+            write(unfinished)
+            answers.append_written(path, unfinished.read_bytes())
+        written.append(f"{note}: {path}")
+    if options.sort_into is not None:
+        copied = sort_into(labels.rows, options.photos, Path(options.sort_into))
+        written.append(f"{copied} images copied into {options.sort_into!r}.")
+    if options.sidecars:
+        written += write_sidecars(labels.rows)
+    return int(len(skipped) > 0), [*written, *lines]
+
+
+def _save(pipeline, path):
+    # On another machine, the folder for caches is another one; and bars are those of the command.
+    usual = {"cache": "memory", "progress": False}
+    names = [(name, name.rpartition("__")[2]) for name in pipeline.get_params()]
+    pipeline = copy.deepcopy(pipeline).set_params(
+        **{name: usual[last] for name, last in names if last in usual}
+    )
+    if path.suffix.lower() == ".joblib":
+        joblib.dump(pipeline, path)
+    else:
+        import skops.io
+
+        skops.io.dump(pipeline, path)

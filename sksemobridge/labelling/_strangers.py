@@ -1,0 +1,152 @@
+"""Images of none of the classes, learnt from examples."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy.special import expit, logit, logsumexp
+from sklearn.linear_model import LogisticRegression
+from sklearn.preprocessing import StandardScaler
+from sklearn.utils.validation import check_is_fitted
+
+from .._model.unlabeled import typical_of_names
+from .._texts.encode import read_logit_scale
+from .._utils.array_api import l2_normalize, to_numpy
+from .._utils.rows import blocks
+from .._utils.validation import validate_embeddings
+from ._label_next import shot_directions
+
+# All images at hand together count as this many examples, each as a stranger with a probability.
+# Without them, one example that somebody gave by mistake would say that half of the images are
+# strangers. 5 is as good.
+WORTH_OF_IMAGES = 10.0
+# With this many strangers they count half of that, because strangers are not as rare then. All the
+# same costs a point after 20 answers, half with 5 costs two after five if classes were forgotten.
+STRANGERS_FOR_HALF = 10.0
+# Probability that an image is a stranger, if nothing is known of it. 0.1 is as good.
+RARE = 0.05
+# The names may fit two kinds of images: own ones and strangers, or classes with good and with bad
+# names. Prior probability that the kind which fits badly are strangers. With 0.5, a fifth of the
+# classes forgotten costs 2 points after five answers; with 0.05, half strangers cost as many.
+ARE_STRANGERS = 0.2
+# Share of strangers among the examples of this kind if it is so. Own images are asked for, too,
+# because they are as uncertain.
+IF_STRANGERS = 0.8
+# The same if it is not so. Somebody who finds strangers was shown uncertain images.
+IF_BAD_NAMES = 0.3
+
+
+def stranger_proba(classifier: Any, X: ArrayLike, strangers: ArrayLike) -> NDArray[np.float64]:
+    """Return the probability that each image belongs to none of the classes, given examples of such
+    images.
+
+    Such images are called strangers here. A logistic regression has three features: how well the
+    names of the classes fit, and the cosines to the most similar shot and to the most similar
+    stranger. It learns from shots and strangers.
+    All images together count as up to ten further examples, which are hardly strangers. So one
+    stranger that is none, by mistake, does little harm. But if the names fit two kinds of images
+    differently well, and most examples of the worse kind are strangers, all of this kind are.
+
+    Parameters
+    ----------
+    classifier : FewShotClassifier or ZeroShotClassifier
+        Fitted, with names.
+    X : array-like of shape (n, D)
+        Embeddings of all images at hand, if possible also those of shots and strangers.
+    strangers : array-like of shape (k, D)
+        Embeddings of images that belong to none of the classes. At least one.
+
+    Returns
+    -------
+    ndarray of shape (n,)
+
+    Raises
+    ------
+    ValueError
+        If there is no stranger, the classifier has no names, or an array has NaN or another width.
+
+    Examples
+    --------
+    >>> from sksemobridge import PrecomputedTextEncoder, ZeroShotClassifier
+    >>> from sksemobridge.labelling import stranger_proba
+    >>> texts = {"cat": [1.0, 0.0, 0.0], "dog": [0.0, 1.0, 0.0]}
+    >>> encoder = PrecomputedTextEncoder.from_joint(texts)
+    >>> classifier = ZeroShotClassifier(encoder, prompts="{}").fit(None, ["cat", "dog"])
+    >>> X = [[0.9, 0.1, 0.1], [0.2, 0.9, 0.0], [0.1, 0.1, 0.9], [0.2, 0.1, 0.8], [0.1, 0.2, 0.9]]
+    >>> stranger_proba(classifier, X, X[2:4]).round().tolist()
+    [0.0, 0.0, 1.0, 1.0, 1.0]
+    """
+    return weighted_stranger_proba(classifier, X, strangers, 1.0)
+
+
+def weighted_stranger_proba(classifier, X, strangers, weight):
+    """`stranger_proba` of strangers that count as `weight (k,)`, or all alike."""
+    check_is_fitted(classifier)
+    if classifier.text_embeddings_ is None:
+        raise ValueError(
+            "stranger_proba needs a classifier with names; this one has no text_encoder."
+        )
+    X, strangers = (
+        to_numpy(validate_embeddings(classifier, part, reset=False)) for part in (X, strangers)
+    )
+    shots = shot_directions(classifier)
+    known = np.vstack([shots, l2_normalize(strangers.astype(np.float64))])
+    is_stranger = np.arange(len(known)) >= len(shots)
+    features = np.vstack([_features(classifier, rows, known, is_stranger) for rows in (X, known)])
+    level, n = features[:, 0].copy(), len(X)
+    # Where there is no neighbour, the median of the others.
+    for nearest in features[:, 1:].T:
+        found = np.isfinite(nearest)
+        nearest[~found] = np.median(nearest[found]) if found.any() else 0.0
+    features = StandardScaler().fit(features[:n]).transform(features)
+
+    q = _stranger_by_names(level[:n], level[n:], is_stranger)
+    labels = np.concatenate([np.zeros(n), np.ones(n), is_stranger])
+    examples = np.ones(len(known))
+    examples[is_stranger] = weight
+    worth = WORTH_OF_IMAGES / (1 + examples[is_stranger].sum() / STRANGERS_FOR_HALF)
+    weight = np.concatenate([np.concatenate([1 - q, q]) * worth / n, examples])
+    # Many strangers beside few shots or none do not say that all images are strangers.
+    own, of_strangers = np.bincount(labels.astype(int), weight)
+    weight[labels == 0] *= max(of_strangers / own, 1.0)
+    regression = LogisticRegression(max_iter=1000).fit(
+        np.concatenate([features[:n], features]), labels, sample_weight=weight
+    )
+    return regression.predict_proba(features[:n])[:, 1]
+
+
+def _features(classifier, rows, known, is_stranger):
+    """How well the names fit each of the `rows (n, D)`, and the cosines to the most similar of the
+    `known (k, D)` that is a shot, and that `is_stranger (k,)`, or -inf: shape (n, 3).
+    """
+    texts, scale = classifier.text_embeddings_, read_logit_scale(classifier.text_encoder)
+    features = np.empty((len(rows), 3))
+    for part in blocks(len(rows)):
+        u = l2_normalize(rows[part].astype(np.float64))
+        cosines = u @ known.T
+        # An example is not its own neighbour.
+        cosines[cosines > 1 - 1e-9] = -np.inf
+        features[part, 0] = logsumexp(scale * (u @ texts.T), axis=1)
+        for column, is_kind in ((1, ~is_stranger), (2, is_stranger)):
+            features[part, column] = cosines[:, is_kind].max(axis=1, initial=-np.inf)
+    return features
+
+
+def _stranger_by_names(level, levels, is_stranger):
+    """The probability `(n,)` that each image is a stranger, by how well the names fit it, `level
+    (n,)`.
+
+    `levels (k,)`, how well they fit the examples, and whether these are strangers, say whether the
+    images that the names fit badly are strangers.
+    """
+    typical = typical_of_names(level)
+    if typical.all():
+        return np.full(len(level), RARE)
+    between = (level[typical].min() + level[~typical].max()) / 2
+    n_own, n_strangers = np.bincount(is_stranger[levels < between], minlength=2)
+    log_odds = n_strangers * np.log(IF_STRANGERS / IF_BAD_NAMES)
+    log_odds += n_own * np.log((1 - IF_STRANGERS) / (1 - IF_BAD_NAMES))
+    are_strangers = expit(logit(ARE_STRANGERS) + log_odds)
+    return np.where(typical, RARE, RARE + are_strangers * (1 - 2 * RARE))

@@ -1,0 +1,56 @@
+"""Live pages."""
+
+import warnings
+
+import pytest
+
+from ...browser import Browser
+from .person import Person
+
+
+@pytest.fixture
+def live(tmp_path, monkeypatch):
+    """Serves a page in an empty folder, with `photos` of a tiny job."""
+    pytest.importorskip("uvicorn")
+    from .live import Live
+
+    monkeypatch.chdir(tmp_path)
+    # A person may say anything.
+    warnings.filterwarnings("ignore", ".* hardly count, because their labels look wrong")
+    # No browser starts in tests, also where there is a screen.
+    for name in ("BROWSER", "DISPLAY", "WAYLAND_DISPLAY"):
+        monkeypatch.delenv(name, raising=False)
+    pages = []
+
+    def close_all():
+        # No page in the browser needs to hear of it.
+        with monkeypatch.context() as patch:
+            patch.setattr("sksemobridge.labelling._live.server.FAREWELL", 0)
+            for page in pages:
+                page.close()
+
+    def start(**params):
+        close_all()
+        pages.append(Live(**params))
+        return pages[-1]
+
+    yield start
+    close_all()
+
+
+@pytest.fixture(scope="session")
+def browser(tmp_path_factory):
+    browser = Browser(tmp_path_factory.mktemp("profile"))
+    yield browser
+    browser.close()
+
+
+@pytest.fixture
+def person(live, browser):
+    """Opens a view of a page that is served (or of a new one), as a person would."""
+
+    def open_view(view="", page=None, **params):
+        browser.look(1366, "light", 640)
+        return Person(browser, page or live(**params), view)
+
+    return open_view

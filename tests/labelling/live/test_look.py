@@ -1,0 +1,267 @@
+"""Pages to look through: what is on them, for whom, and the second look."""
+
+import pytest
+
+from sksemobridge.labelling._live.look import draw_planted, is_time_to_plant, next_pictures
+from sksemobridge.labelling._live.session import Refused
+
+
+def numbers(groups):
+    return [number for part in groups.values() for number in part]
+
+
+def say(session, tab, picked, label=None):
+    pictures = [
+        {"number": number, "shown": session.shown(number), "label": label or session.shown(number)}
+        for number in picked
+    ]
+    session.say_all(tab, "", pictures)
+
+
+@pytest.fixture
+def session(live):
+    return live(n=30).session
+
+
+def test_a_page_has_what_nobody_saw_under_its_predicted_label(session):
+    groups, left = next_pictures(session, "a", 12)
+    assert left == 30
+    assert 6 <= len(numbers(groups)) <= 12
+    for label, part in groups.items():
+        assert {session.shown(number) for number in part} == {label}
+    say(session, "a", numbers(groups))
+    later, left = next_pictures(session, "a", 12)
+    assert left == 30 - len(numbers(groups))
+    assert not {*numbers(later)} & {*numbers(groups)}
+
+
+def test_a_request_that_does_not_fit_is_refused_as_such(live):
+    page = live()
+    assert page.act("look", name=5, n_images=3) == (400, {"failed": "The request does not fit."})
+    failed = page.act("add", names=["owl\x1b[31m"])
+    assert failed == (
+        409,
+        {"failed": "The name of a new class has letters, and no control characters."},
+    )
+
+
+def test_two_tabs_get_other_pictures(session):
+    first, _ = next_pictures(session, "a", 12)
+    second, _ = next_pictures(session, "b", 12)
+    assert not {*numbers(first)} & {*numbers(second)}
+    again, _ = next_pictures(session, "a", 12)
+    assert numbers(again) == numbers(first)
+
+
+def test_what_comes_next_is_told_before_a_page_is_answered(session):
+    first, _ = next_pictures(session, "a", 12)
+    coming, _ = next_pictures(session, "a", 12, without=numbers(first))
+    assert not {*numbers(first)} & {*numbers(coming)}
+    # It is kept for nobody.
+    other, _ = next_pictures(session, "b", 12)
+    assert {*numbers(other)} & {*numbers(coming)}
+
+
+def test_one_label_alone(session):
+    groups, left = next_pictures(session, "a", 12, name="bird")
+    assert [*groups] == ["bird"]
+    assert left == 10
+
+
+def test_the_second_look_has_what_the_model_doubts_most(session):
+    picked = [number for number in range(30) if session.shown(number) == "bird"]
+    say(session, "a", picked[1:])
+    say(session, "a", picked[:1], label="clock")
+    groups, left = next_pictures(session, "a", 3, among="seen")
+    assert left == len(picked)
+    assert picked[0] in numbers(groups)
+    assert groups["clock"] == picked[:1]
+
+
+def test_the_second_look_begins_with_none_of_these_that_answers_contradict(session):
+    birds = [number for number in range(30) if session.shown(number) == "bird"]
+    others = [number for number in range(30) if session.shown(number) == "clock"]
+    # A page that was marked by mistake, and right answers.
+    session.say_all("a", "", [{"number": i, "shown": "bird", "label": ""} for i in birds[:4]])
+    say(session, "a", birds[4:] + others)
+    session.learner.tell(session.said)
+    session.learner.wait()
+    groups, _ = next_pictures(session, "a", 4, among="seen")
+    assert groups == {"": groups[""]}
+    assert {*groups[""]} == {*birds[:4]}
+
+
+def test_pages_of_no_size_are_refused(session):
+    for n_images in (0, "many"):
+        with pytest.raises(Refused):
+            next_pictures(session, "a", n_images)
+    with pytest.raises(Refused):
+        next_pictures(session, "a", 12, among="all")
+
+
+def test_the_first_page_after_names_were_given_has_their_labels(live):
+    page = live(n=60, classes=[])
+    status, answer = page.act("look", n_images=12)
+    assert (status, "knows no class yet" in answer["failed"]) == (409, True)
+    page.act("add", names=["bird", "clock", "fruit"])
+    groups = page.act("look", n_images=12)[1]["look"]["groups"]
+    assert {group["label"] for group in groups} <= {"bird", "clock", "fruit"}
+
+
+def events_of(session):
+    return len(session.answers_file.events)
+
+
+def test_answers_that_are_newer_than_a_page_win(session):
+    groups, _ = next_pictures(session, "a", 12)
+    knew, (first, second, third, *_) = events_of(session), numbers(groups)
+    page = [{"number": n, "shown": "", "label": ""} for n in (first, second, third)]
+    session.say("a", "", first, "bird")
+    session.say("b", "", second, "clock")
+    session.undo("b", "")
+    answer = session.say_all("a", "", page, knew=knew)
+    assert answer["notes"] == ["1 got a label since this page was shown, which stays."]
+    assert answer["said"] == 2
+    assert [session.shown(n) for n in (first, second, third)] == ["bird", "", ""]
+    # A later page may change all.
+    session.say_all("a", "", page, knew=events_of(session))
+    assert [session.shown(n) for n in (first, second, third)] == [""] * 3
+    # With nothing left to say, nothing is.
+    before = events_of(session)
+    assert session.say_all("a", "", page, knew=knew)["said"] == 0
+    assert events_of(session) == before
+    for knew in (-1, before + 1, "x"):
+        with pytest.raises(Refused):
+            session.say_all("a", "", page, knew=knew)
+
+
+def test_a_class_that_was_dropped_does_not_come_back_unnoticed(session):
+    page = [{"number": n, "shown": "fruit", "label": "fruit"} for n in (0, 1)]
+    page.append({"number": 2, "shown": "fruit", "label": "clock"})
+    knew = events_of(session)
+    session.drop("b", "", "fruit")
+    answer = session.say_all("a", "", page, knew=knew)
+    assert answer["notes"] == ["“fruit” was dropped since, so 2 pictures got no label."]
+    assert (session.classes(), [*session.said.labels().values()]) == (["bird", "clock"], ["clock"])
+    answer = session.say("a", "", 0, "Fruit")
+    assert answer["notes"] == ["“Fruit” was dropped before, and is a class again."]
+
+
+def confirm(session, tab="a", n=6, **values):
+    """Say that the next page is right, with `planted` pictures by number and label over it."""
+    groups, _ = next_pictures(session, tab, n)
+    planted = values.pop("planted", {})
+    page = [
+        {"number": number, "shown": label, "label": label}
+        for label, part in groups.items()
+        for number in part
+    ]
+    page += [
+        {"number": number, "shown": shown, "label": label, "planted": True}
+        for number, (shown, label) in planted.items()
+    ]
+    return session.say_all(tab, "", page, **values)
+
+
+def test_pictures_are_planted_under_a_wrong_label_after_three_pages_without_a_correction(live):
+    session = live(n=90).session
+    session.say("a", "", 0, "bird")
+    session.say("a", "", 1, "clock")
+    for _ in range(3):
+        assert not is_time_to_plant(session, "a")
+        confirm(session)
+    assert is_time_to_plant(session, "a")
+    assert not is_time_to_plant(session, "b")
+    groups, _ = next_pictures(session, "a", 6)
+    said = session.said.labels()
+    for _ in range(20):
+        drawn = draw_planted(session, groups)
+        assert len(drawn) == 2
+        for number, label in drawn:
+            assert session.shown(number) == said[session.files.real[number]] != label
+            assert label in groups
+    # A correction says that somebody looks.
+    (number,) = next(iter(groups.values()))[:1]
+    session.say_all("a", "", [{"number": number, "shown": "bird", "label": "fruit"}])
+    assert not is_time_to_plant(session, "a")
+
+
+def test_what_is_said_of_planted_pictures_is_no_answer(live):
+    page = live(n=90)
+    session = page.session
+    for number, label in enumerate(["bird", "clock", "fruit"]):
+        session.say("a", "", number, label)
+    before, learner = session.said, session.learner
+    found = confirm(session, planted={0: ("clock", "clock"), 1: ("bird", "clock")})
+    assert (found["n_planted"], found["n_missed"], len(found["again"])) == (2, 1, 1)
+    said = session.said
+    for real, answer in before.answers.items():
+        assert said.answers[real] == answer
+        assert said.opinions[real] == before.opinions[real]
+    assert learner.job.fit(said).shots.labels.tolist().count("clock") == 1 + sum(
+        answer.label == "clock" for answer in said.answers.values() if answer.confirmed
+    )
+    # Half of what this person confirms is passed over, for all that is known.
+    assert said.attention.overlooked("a") == 0.5
+    assert said.attention.overlooked("b") == 0
+    assert said.labels_right() < 1
+    confirmed = [answer for answer in said.answers.values() if answer.confirmed]
+    assert {said.worth(answer) for answer in confirmed} == {0.5}
+    assert {said.worth(answer) for answer in before.answers.values()} == {1}
+    # The next run knows it, and an undo takes the page back, not what was found.
+    session.undo("a", "")
+    assert session.said.labels() == before.labels()
+    again = live(n=90).session.said
+    assert again.attention == session.said.attention
+
+
+def test_pages_that_were_hardly_looked_at_teach_nothing(live):
+    session = live(n=90).session
+    session.say("a", "", 0, "bird")
+    session.say("a", "", 1, "clock")
+    for _ in range(3):
+        confirm(session)
+    fit, before = session.job.fit, session.said
+    assert len(fit(before).shots.labels) == len(before.answers)
+    confirm(session, planted={0: ("clock", "clock"), 1: ("bird", "bird")})
+    said = session.said
+    assert len(said.answers) == len(before.answers) + 6
+    assert fit(said).shots.labels.tolist() == ["bird", "clock"]
+    # Another person's pages do.
+    session.say_all("b", "", [{"number": 80, "shown": "fruit", "label": "fruit"}])
+    assert fit(session.said).shots.labels.tolist() == ["bird", "clock", "fruit"]
+
+
+def test_one_may_stop_after_two_pages_or_ten_pictures_of_a_check(live):
+    page = live(n=90)
+    session = page.session
+    for number in range(12):
+        session.say("a", "", number, "bird")
+    assert not page.state()["may_stop"]
+    confirm(session)
+    assert not page.state()["may_stop"]
+    confirm(session)
+    assert page.state()["may_stop"]
+    session.undo("a", "")
+    assert not page.state()["may_stop"]
+    session.check("a", "", True, "rest")
+    for number in [item["number"] for item in page.state()["check"]["queue"]][:10]:
+        assert not page.state()["may_stop"]
+        session.say("a", "", number, session.shown(number))
+    assert page.state()["may_stop"]
+
+
+def test_pages_that_were_confirmed_too_quickly_come_first_in_a_second_look(live):
+    session = live(n=90).session
+    pages = []
+    for seconds in (20.0, 0.6, 0.3):
+        pages.append(numbers(next_pictures(session, "a", 6)[0]))
+        confirm(session, seconds=seconds)
+    slow, quick, quickest = map(set, pages)
+    shown = numbers(next_pictures(session, "a", len(quickest), "seen")[0])
+    assert {*shown} == quickest
+    shown = numbers(next_pictures(session, "a", len(quick), "seen", without=shown)[0])
+    assert {*shown} == quick
+    # Those of a page, by its number.
+    of = [event.id for event in session.answers_file.events][:1]
+    assert {*numbers(next_pictures(session, "a", 30, "seen", of=of)[0])} == slow

@@ -1,0 +1,220 @@
+"""`sksemobridge label --open` as its user has it: a program that is stopped, killed, and begun
+again.
+"""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from sksemobridge.labelling._photos.command import main
+
+from ...browser import wait_until
+from ...user_folder import SHOTS, fill, rows_of
+from .live import Asks
+from .person import Person
+
+pytest.importorskip("uvicorn")
+FILES = "--out labels.csv --report page.html --sort-into sorted --open"
+
+
+class Program(Asks):
+    """The command in a process of its own, and the page that it serves."""
+
+    def __init__(self, cache, arguments=FILES):
+        code = (
+            "import sys; from sksemobridge.labelling._photos.command import main; sys.exit(main())"
+        )
+        self.said = Path("said.txt")
+        with self.said.open("w") as file:
+            self.process = subprocess.Popen(
+                [sys.executable, "-c", code, "label", *SHOTS.split(), *arguments.split()],
+                stdout=file,
+                stderr=file,
+                env={
+                    name: value
+                    for name, value in os.environ.items()
+                    if name not in ("BROWSER", "DISPLAY")
+                }
+                | {
+                    "PYTHONPATH": str(Path(__file__).parents[3]),
+                    "XDG_CACHE_HOME": cache,
+                },
+            )
+        wait_until(lambda: self.process.poll() is not None or "Ctrl-C" in self.text())
+        if address := re.search(r"http://\S+", self.text()):
+            self.enter(address[0])
+
+    def text(self):
+        return self.said.read_text()
+
+    def stop(self, number):
+        self.process.send_signal(number)
+        self.process.wait(120)
+        return self
+
+
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory):
+    """A cache that knows the pictures and texts, so that no program loads the model."""
+    folder, cache = tmp_path_factory.mktemp("folder"), tmp_path_factory.mktemp("cache")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        patch.setenv("XDG_CACHE_HOME", str(cache))
+        fill(folder)
+        assert main(["label", *SHOTS.split(), "--out", "labels.csv"]) == 1
+    return str(cache)
+
+
+@pytest.fixture
+def program(place, cache):
+    if sys.platform == "win32":
+        pytest.skip("signals")
+    begun = []
+
+    def start(*arguments):
+        begun.append(Program(cache, *arguments))
+        return begun[-1]
+
+    yield start
+    for program in begun:
+        program.process.kill()
+        program.process.wait(60)
+
+
+def label_all(program, label=None):
+    for item in program.state()["queue"]:
+        program.act("say", number=item["number"], label=label or Path(item["name"]).stem)
+
+
+def test_a_program_that_is_killed_goes_on_and_after_ctrl_c_its_page_is_told_of_the_files(program):
+    page = program()
+    label_all(page)
+    page.stop(signal.SIGKILL)
+    assert not os.path.exists("labels.csv")
+    page = program()
+    assert page.state()["labelled"] == 6
+    assert page.secret not in Path(f"/proc/{page.process.pid}/cmdline").read_text()
+    page.process.send_signal(signal.SIGINT)
+    told = []
+
+    def is_told():
+        told.append(page.state().get("ended"))
+        return told[-1]
+
+    wait_until(is_told)
+    assert page.process.wait(60) == 1  # one file is broken
+    assert told[-1]["files"][0]["name"] == "labels.csv"
+    assert any("labels.csv" in line for line in told[-1]["written"])
+    assert "6 files labelled, 1 skipped, 1 no image: labels.csv" in page.text()
+    table = {row["path"]: row["label"] for row in rows_of("labels.csv")}
+    assert table["photos/more/bird.png"] == "bird"
+    assert Path("sorted/bird/more/bird.png").exists()
+
+
+def test_the_same_command_goes_on_with_the_files_that_it_wrote(program, label):
+    page = program()
+    label_all(page)
+    page.act("end")
+    assert page.process.wait(120) == 1
+    page = program()
+    page.act("say", number=0, label="fruit")
+    page.stop(signal.SIGINT)
+    assert rows_of("labels.csv")[0]["label"] == "fruit"
+    assert Path("sorted/fruit/bird.png").exists()
+    assert not Path("sorted/bird/bird.png").exists()
+    # Not a table that somebody changed.
+    with open("labels.csv", "a") as file:
+        file.write("mine\n")
+    status, said = label(f"{SHOTS} {FILES}")
+    assert status == 2
+    assert "--out: 'labels.csv' exists, and nothing is overwritten" in said
+
+
+def test_done_writes_and_goes_on(program):
+    page = program()
+    label_all(page)
+    assert page.act("done")[0] == 200
+    assert rows_of("labels.csv")[0]["label"] == "bird"
+    page.act("say", number=0, label="fruit")
+    assert page.act("done")[0] == 200
+    assert rows_of("labels.csv")[0]["label"] == "fruit"
+    assert Path("sorted/fruit/bird.png").exists()
+    assert not Path("sorted/bird/bird.png").exists()
+    page.stop(signal.SIGINT)
+    assert page.process.returncode == 1
+
+
+def test_a_file_that_came_meanwhile_is_not_overwritten(program):
+    page = program()
+    label_all(page)
+    Path("labels.csv").write_text("mine")
+    status, answer = page.act("done")
+    assert (status, "'labels.csv' could not be written: it exists" in answer["failed"]) == (
+        507,
+        True,
+    )
+    assert Path("labels.csv").read_text() == "mine"
+    os.remove("labels.csv")
+    assert page.act("end")[0] == 200
+    assert page.process.wait(60) == 1
+
+
+def test_files_of_the_command_are_not_labelled(label):
+    files = "--out photos/labels.csv --report photos/page.html --overwrite"
+    tables = []
+    for _ in range(2):
+        label(f"{SHOTS} {files}")
+        tables.append(rows_of("photos/labels.csv"))
+    assert [row["path"] for row in tables[0]] == [row["path"] for row in tables[1]]
+
+
+def test_copies_and_sidecars_may_be_asked_for_at_the_end(program):
+    page = program("--out labels.csv --open")
+    told = page.act("done")[1]
+    assert told["further"] == {"sort_into": "labels_sorted", "sidecars": True}
+    assert not list(Path("photos").glob("*.xmp"))
+    told = page.act("also", name="sidecars")[1]
+    assert told["further"] == {"sort_into": "labels_sorted"}
+    assert "Sidecars: 6 new, 0 changed, 0 as they were." in told["written"]
+    assert Path("photos/bird.png.xmp").exists()
+    status, told = page.act("also", name="sidecars")
+    assert (status, told["failed"]) == (409, "This was asked for already, or cannot be written.")
+    # A folder of a person is not used, and the files can still be written.
+    Path("labels_sorted").mkdir()
+    Path("labels_sorted/mine.txt").touch()
+    status, told = page.act("also", name="sort_into")
+    assert status == 409
+    assert "no new or empty folder" in told["failed"]
+    Path("labels_sorted/mine.txt").unlink()
+    page.act("say", number=0, label="wren")
+    told = page.act("also", name="sort_into")[1]
+    assert told["further"] == {}
+    assert {file["what"] for file in told["files"]} == {"table", "folder"}
+    assert Path("labels_sorted/wren/bird.png").exists()
+    # Both follow the labels from then on.
+    assert "wren" in Path("photos/bird.png.xmp").read_text()
+    page.act("say", number=0, label="robin")
+    page.act("end")
+    page.process.wait(120)
+    assert "robin" in Path("photos/bird.png.xmp").read_text()
+    assert Path("labels_sorted/robin/bird.png").exists()
+
+
+def test_the_last_page_has_buttons_for_them(program, browser):
+    page = program("--out labels.csv --open")
+    browser.look(1366, "light", 640)
+    person = Person(browser, page)
+    person.click("#done")
+    wait_until(lambda: person.all("#further button"))
+    person.click_text("Write sidecars", "#further button")
+    wait_until(lambda: person.all("#further button") == ["Sort into folders"])
+    assert "Sidecars: 6 new" in person.text("finish")
+    person.click_text("Sort into folders", "#further button")
+    wait_until(lambda: Path("labels_sorted").is_dir() and not person.all("#further button"))
+    assert "labels_sorted" in person.text("files")
+    assert browser.errors == []

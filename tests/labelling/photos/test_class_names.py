@@ -1,0 +1,76 @@
+"""Names of classes: spellings, and what becomes of them."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sksemobridge.labelling._photos.class_names import ClassNames, spoken
+
+
+@pytest.mark.parametrize(
+    "text", ["Sea lion", "sea_lion", " SEA  LION ", "sea\u00a0lion", "ｓea lion"[1:] and "sea lion"]
+)
+def test_spellings_are_one_class(text):
+    names = ClassNames(["sea lion"])
+    assert names.add(text) == "sea lion"
+    assert names.current == ["sea lion"]
+
+
+def test_the_unicode_form_makes_no_difference():
+    assert ClassNames(["caf\u00e9"]).now("CAFE\u0301") == "caf\u00e9"
+    assert spoken("stra\u00dfe") == spoken("STRASSE")
+
+
+def test_a_renamed_name_means_the_new_one():
+    names = ClassNames(["brid", "clock"])
+    assert names.rename("brid", "bird") == "bird"
+    assert names.current == ["bird", "clock"]
+    assert names.now("brid") == names.add("Brid") == "bird"
+    # Back again: no name goes in a circle.
+    assert names.rename("bird", "brid") == "brid"
+    assert names.now("bird") == names.now("brid") == "brid"
+    assert names.rename("brid", "Brid") == "Brid"
+    assert names.current == ["Brid", "clock"]
+
+
+def test_the_name_of_another_class_joins_it():
+    names = ClassNames(["bird", "birds", "owl", "clock"])
+    assert names.rename("birds", "Bird") == "bird"
+    assert names.join(["owl", "bird"], "fowl") == "fowl"
+    assert names.current == ["clock", "fowl"]
+    assert {names.now(name) for name in ("bird", "birds", "owl")} == {"fowl"}
+    # A name that was joined means the one that stays.
+    assert names.rename("clock", "owl") == "fowl"
+
+
+def test_a_dropped_name_means_nothing_until_it_is_given_again():
+    names = ClassNames(["bird", "clock"])
+    assert names.drop("Bird") == "bird"
+    assert (names.now("bird"), names.current, names.drop("bird")) == (None, ["clock"], None)
+    assert names.rename("bird", "x") is None
+    assert names.add("bird") == "bird"
+    assert names.current == ["bird", "clock"]
+
+
+NAMES = st.sampled_from(["a", "A", "b", "c", "d", "e_f", "e f"])
+STEPS = st.one_of(
+    st.tuples(st.just("add"), NAMES),
+    st.tuples(st.just("drop"), NAMES),
+    st.tuples(st.just("rename"), NAMES, NAMES),
+    st.tuples(st.just("join"), st.lists(NAMES, min_size=1, max_size=3), NAMES),
+)
+
+
+@given(st.lists(STEPS, max_size=12))
+def test_every_name_means_one_class_or_none_whatever_was_done(steps):
+    names = ClassNames(["a", "b", "c"])
+    for step, *values in steps:
+        before = names.copy()
+        getattr(names, step)(*values)
+        assert before.current == before.copy().current
+        current = names.current
+        assert len({spoken(name) for name in current}) == len(current)
+        for name in current:
+            assert names.now(name) == name
+        for name in ("a", "b", "c", "d", "e f"):
+            assert names.now(name) in {*current, None}
