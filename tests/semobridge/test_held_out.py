@@ -64,11 +64,16 @@ def test_single_shots_are_compared_with_what_their_names_predict():
 def test_a_bridge_that_cuts_directions_limits_the_reach():
     shots = make_shots(*draw(make_texts(), 2))
 
-    def reach(texts):
-        return hold_out(lambda kept: fit(texts, shots.X[kept], shots.codes[kept]), shots).reach
+    def reach(texts, atol="auto"):
+        def classes_of(kept):
+            return fit(texts, shots.X[kept], shots.codes[kept], atol=atol)
+
+        return hold_out(classes_of, shots).reach
 
     assert reach(ClassTexts()) == pytest.approx(1.0)
-    assert reach(make_texts()) < 0.99
+    # Without the directions of half of the singular values.
+    values = np.linalg.svd(make_texts().projection, compute_uv=False)
+    assert reach(make_texts(), float(np.median(values))) < 0.99
 
 
 def test_classes_count_the_same_and_their_number_of_shots_is_the_harmonic_mean():
