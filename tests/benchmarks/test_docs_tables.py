@@ -1,0 +1,43 @@
+"""Tables of README and docs are those of the committed results, whose data has a source."""
+
+import os
+from hashlib import sha256
+from pathlib import Path
+
+import docs_tables
+import pandas as pd
+import pytest
+import settings
+
+TASKS = os.environ.get("SKSEMOBRIDGE_TASKS")
+
+
+@pytest.mark.parametrize("page", ["README.md", "docs/benchmarks.md"])
+def test_the_tables_of_a_page_are_those_of_the_results(page):
+    text = (docs_tables.ROOT / page).read_text(encoding="utf-8")
+    assert docs_tables.pages()[page] == text
+
+
+def test_a_table_is_put_in_place_of_the_one_between_its_comments():
+    text = "| no |\n<!-- a -->\nwords\n\n| old |\n| row |\n<!-- end of a -->\n| no |\n"
+    expected = "| no |\n<!-- a -->\nwords\n\n| new |\n<!-- end of a -->\n| no |\n"
+    assert docs_tables.with_table(text, "a", "| new |") == expected
+    with pytest.raises(SystemExit, match="0 tables after '<!-- b -->'"):
+        docs_tables.with_table(text, "b", "| new |")
+
+
+def test_every_task_of_the_results_has_a_source_and_every_row_a_commit():
+    sources = set(settings.families()) | {"emoji"}
+    for path in sorted((Path(docs_tables.HERE) / "results").glob("*.csv")):
+        rows = pd.read_csv(path)
+        assert set(rows.task) <= sources
+        assert rows.commit.str.fullmatch(r"[0-9a-f]{10}").all()
+
+
+@pytest.mark.skipif(TASKS is None, reason="SKSEMOBRIDGE_TASKS names no folder of task files")
+def test_files_of_tasks_are_those_that_were_measured():
+    files = {path.name: path for path in Path(TASKS).rglob("*.npz")}
+    listed = pd.read_csv(docs_tables.HERE / "data.csv")
+    here = listed[listed.file.isin(files)]
+    assert len(here) > 0
+    assert [sha256(files[name].read_bytes()).hexdigest() for name in here.file] == [*here.sha256]
