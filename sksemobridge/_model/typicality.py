@@ -26,7 +26,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from .._utils.rows import ROUNDING, weight_in_class
-from .class_means import relative_weight
+from .class_means import LEAST_NEIGHBOUR, relative_weight
 from .linear import total
 from .shots import renumbered
 
@@ -47,6 +47,8 @@ class Typicality:
         `(n,)`.
         """
         relative = relative_weight(codes, weight)
+        # Equal values would differ by an image of hardly any weight, and have another unit.
+        relative[relative < LEAST_NEIGHBOUR] = 0.0
         units = {name: _deviation(z.max(axis=1), relative) for name, z in parts.items()}
         if "text" in units:
             units["images"] *= 2
