@@ -95,8 +95,10 @@ def describe_classes(classes, text_encoder, prompts, class_names, known_names):
         spoken = [name or "other" for name in names]
     lists = build_prompts(labels, prompts, spoken)
     seen = {}
-    for label, texts in zip(labels, lists):
-        other = seen.setdefault(frozenset(texts or [label]), label)
+    for label, name, texts in zip(labels, names, lists):
+        if name is None:
+            continue
+        other = seen.setdefault(frozenset(texts), label)
         if other != label:
             warn_caller(
                 f"The classes {other!r} and {label!r} have the same names and prompts, so text"

@@ -100,6 +100,14 @@ def _of_matrix(Y):
     return TagTable(np.arange(array.shape[1]), _answers(array), is_sets=False)
 
 
+def _is_number(value):
+    try:
+        float(value)
+    except (TypeError, ValueError):
+        return False
+    return True
+
+
 def _answers(array):
     """1, 0 and NaN, from what a user gives."""
     if array.dtype.kind == "O":
@@ -108,7 +116,7 @@ def _answers(array):
     try:
         answers = array.astype(np.float64)
     except (TypeError, ValueError) as error:
-        wrong = array.ravel()[:1].tolist()[0]
+        wrong = next(value for value in array.ravel().tolist() if not _is_number(value))
         raise ValueError(f"{FORMS}; it holds {wrong!r:.100}.") from error
     assert_all_finite(answers, allow_nan=True, input_name="Y")
     answers = np.where(answers == -1, np.nan, answers)

@@ -181,6 +181,7 @@ def test_copies_under_several_labels_are_not_held_out():
     assert held_out_images(np.array([0, 0, 1, 1]), np.array([0, 1, 1, 2])).tolist() == [0, 3]
 
 
+@pytest.mark.filterwarnings("ignore:The embeddings look as if each column had been centred")
 def test_names_of_one_embedding_teach_nothing(world):
     """Rounding made the trust negative, and with it all numbers NaN."""
     rng = np.random.default_rng(0)

@@ -107,6 +107,8 @@ def test_an_encoder_that_lacks_what_the_direction_needs_is_named(direction):
         SemanticBridge(SimpleNamespace(), direction=direction).fit(embeddings)
 
 
+# With words, it centres the images.
+@pytest.mark.filterwarnings("ignore:The embeddings look as if each column had been centred")
 @pytest.mark.parametrize("library", ["pandas", POLARS])
 def test_between_an_encoder_and_a_classifier_in_data_frames(library):
     pictures, y, text = some_pictures(8), ["apple", "tree"] * 4, CLIPTextEncoder("mini", "bundled")

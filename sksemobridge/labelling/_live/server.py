@@ -62,8 +62,8 @@ STATIC = {part.name: part for part in PARTS.iterdir() if part.name.rpartition(".
 POLICY = "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 
 
-# Actions that pictures are named to, by their numbers, and actions that none are.
-NUMBERED = ("say", "say_same", "page", "skip", "card", "undo")
+# Actions with numbers of pictures, during which no others get these numbers, and actions without.
+NUMBERED = ("say", "say_same", "page", "skip", "card", "undo", "find")
 UNNUMBERED = ("state", "read_new", "words", "done", "also", "end")
 
 
@@ -370,7 +370,7 @@ class _LivePage:
     def say_farewell(self):
         """Wait until the pages that are open have heard of the end, and end."""
         end = time.monotonic() + FAREWELL
-        for tab in [tab for tab in self.asked if not self.is_open(tab)]:
+        for tab in [tab for tab in list(self.asked) if not self.is_open(tab)]:
             self.asked.pop(tab, None)
         while self.asked and time.monotonic() < end:
             time.sleep(0.05)

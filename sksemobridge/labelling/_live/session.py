@@ -95,7 +95,8 @@ class Session:
         with self._reading:
             job = self.arrivals.read(self.job)
             learner = Learner(job, self._fold(job))
-            with self.lock:
+            # Files that are being written are of one job.
+            with self._writing, self.lock:
                 before = self.learner
                 self._begin(job, self._fold(job), learner)
                 self._written = None
@@ -546,11 +547,9 @@ class Session:
                     labels = self.learner.learn_all(self.said)
                     value = write(self.job, labels, self.said)
                     self._written = len(self.answers_file.events), value
-            except BaseException:
-                self.is_done = False
-                raise
-            self._has_ended = self._has_ended or ends
-            self.is_done = self._has_ended
+                self._has_ended = self._has_ended or ends
+            finally:
+                self.is_done = self._has_ended
             return self._written[1]
 
 

@@ -59,7 +59,7 @@ class Answers:
                 event = event_of(data)
             except UsageError:
                 raise
-            except (ValueError, TypeError, AttributeError, RecursionError):
+            except (ValueError, TypeError, AttributeError, OverflowError, RecursionError):
                 self.damaged.append(number)
                 continue
             if isinstance(event, Event):

@@ -132,7 +132,9 @@ class Said:
         for picture in event.pictures:
             for real in find(picture):
                 self._answer(event, picture, real)
-        self._count(event)
+        # Pictures that a person searched for say nothing of the predictions.
+        if any(picture.likely for picture in event.pictures):
+            self._count(event)
         if event.kind == "page":
             self.attention.take_page(event)
 
@@ -208,10 +210,11 @@ class Said:
             picture.along,
             person_of(event),
             event.kind == "page" and picture.label == picture.shown,
-            event.seconds and event.seconds / sum(not part.along for part in event.pictures),
+            event.seconds
+            and event.seconds / max(sum(not part.along for part in event.pictures), 1),
         )
         earlier = self.answers.pop(real, None)
-        if earlier is not None and (earlier.likely or earlier.along):
+        if earlier is not None:
             # The model may have learnt the answer before.
             asked = {"likely": earlier.likely, "n_columns": earlier.n_columns}
             answer = replace(answer, round=earlier.round, **asked)
@@ -294,7 +297,7 @@ class Said:
         if not any(missed for _, missed in self.attention.planted.values()) or not asked:
             return 1.0
         right = [
-            worth + (1 - worth) * dict(answer.likely).get(answer.label, 0.0)
+            worth + (1 - worth) * self._shares(answer).get(answer.label, 0.0)
             for answer, worth in ((answer, self.worth(answer)) for answer in asked)
         ]
         return float(np.mean(right))
@@ -315,6 +318,15 @@ class Said:
         """Whether somebody looked at enough for the estimate to say that one can stop."""
         return self.attention.n_pages >= LEAST_PAGES or len(self.checked()) >= LEAST_CHECKED
 
+    def _shares(self, answer):
+        """The probabilities of an answer by the classes of now. Those of joined classes are
+        added.
+        """
+        shares = defaultdict(float)
+        for name, share in answer.likely:
+            shares[self.now(name)] += share
+        return dict(shares)
+
     def evidence(self):
         """What the answers say of the predictions: arguments of `share_right`.
 
@@ -330,18 +342,18 @@ class Said:
         last = sorted({answer.round for answer in asked if answer.likely})[-LAST_ROUNDS:]
         known = []
         for answer in (answer for answer in asked if answer.round in last):
-            names = [self.now(name) for name, _ in answer.likely]
+            shares = self._shares(answer)
             # The model may not have known the class.
-            if answer.label in names:
-                known.append((answer, names.index(answer.label)))
+            if answer.label in shares:
+                known.append((answer, [*shares].index(answer.label)))
         rounds = [answer.round for answer, _ in known]
         weights = weights_of_answers(rounds, [answer.likely[0][0] for answer, _ in known])
         weights *= [self.worth(answer) for answer, _ in known]
         # Those of as many columns together.
         alike = defaultdict(list)
         for (answer, code), weight in zip(known, weights):
-            shares = [share for _, share in answer.likely]
-            n_others = max(answer.n_columns - len(shares), 0)
+            shares = [*self._shares(answer).values()]
+            n_others = max(answer.n_columns - len(answer.likely), 0)
             alike[len(shares), n_others].append((shares, code, weight))
         checked = self.checked()
         n_later = sum(

@@ -222,21 +222,26 @@ def write_sidecars(rows):
         if was_read(row):
             by_folder[os.path.dirname(row["path"])].append(row)
     for folder, own in by_folder.items():
-        changed = {}
+        changed, counts = {}, Counter()
         for row in own:
             path = Path(f"{row['path']}.xmp")
             try:
                 before, after = _read(path, keywords(row["label"]))
-            except NotMergedError as error:
+            except (NotMergedError, OSError) as error:
                 refused.append(f"{path} ({error})")
                 continue
             if after != before:
                 changed[path] = after
-                done["new" if before is None else "changed"] += 1
+                counts["new" if before is None else "changed"] += 1
             elif after is not None:
-                done["same"] += 1
-        if changed:
-            _write(folder, changed)
+                counts["same"] += 1
+        try:
+            if changed:
+                _write(folder, changed)
+        except OSError as error:
+            refused += [f"{path} ({error.strerror})" for path in changed]
+            counts["new"] = counts["changed"] = 0
+        done.update(counts)
     lines = [
         f"Sidecars: {done['new']} new, {done['changed']} changed, {done['same']} as they were."
     ]

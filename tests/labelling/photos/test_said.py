@@ -102,25 +102,42 @@ def test_rounds_are_pages_and_handfuls_of_single_answers():
     def rounds_of(*events):
         return [answer.round for answer in said_by(*events).answers.values()]
 
-    single = [say(name, "bird") for name in "abcdef"]
+    asked = {"likely": LIKELY, "n_columns": 3}
+    single = [say(name, "bird", **asked) for name in "abcdef"]
     assert rounds_of(*single) == [0] * ANSWERS_OF_A_ROUND + [1]
-    page = say(["x", "y"], "bird", "page")
+    # Pictures that somebody searched for tell nothing of the predictions.
+    assert rounds_of(*(say(name, "bird") for name in "abcdef")) == [0] * 6
+    page = say(["x", "y"], "bird", "page", **asked)
     assert rounds_of(single[0], page, single[1]) == [0, 0, 0, 1]
     # A picture that is asked again stays in the round of its first asking, where it was asked.
-    asked = page["pictures"][0], replace(page["pictures"][1], likely=LIKELY, n_columns=3)
-    again = say(["x", "y"], "clock", "page")
-    assert rounds_of(page | {"pictures": asked}, again) == [1, 0]
+    again = say(["y", "z"], "clock", "page", **asked)
+    assert rounds_of(page, again) == [0, 0, 1]
     # What is taken back ends no round.
     assert rounds_of(page, {"kind": "undo", "of": 1}, single[0]) == [0]
 
 
 def test_there_is_no_estimate_before_a_look_nor_beside_pictures_of_no_class():
-    single = [say(name, "bird") for name in "abcde"]
+    single = [say(name, "bird", likely=LIKELY, n_columns=3) for name in "abcde"]
     assert "After a page" in said_by(*single[:4]).why_unsure()
     assert said_by(*single).why_unsure() == ""
-    none = say("f", "", "page")
+    none = say("f", "", "page", likely=LIKELY, n_columns=3)
     assert "only a check at random" in said_by(*single, none).why_unsure()
     assert said_by(*single, none, {"kind": "undo", "of": 6}).why_unsure() == ""
+
+
+def test_probabilities_follow_the_names_of_the_classes():
+    both = (("bird", 0.5), ("finch", 0.3))
+    events = [
+        say(["a", "b"], "finch", "page", likely=both, n_columns=3),
+        {"kind": "join", "names": ("finch",), "into": "bird"},
+        {"kind": "rename", "names": ("bird",), "into": "animal"},
+    ]
+    said = fold(numbered(events), find, ["bird", "finch", "clock"])
+    (answered,) = said.evidence()["answers"]
+    assert (answered.proba.tolist(), answered.codes.tolist()) == ([[0.8]] * 2, [0, 0])
+    assert answered.n_others == 1
+    (answer,) = {said._shares(answer)[answer.label] for answer in said.answers.values()}
+    assert answer == 0.8
 
 
 def check(**shown):
