@@ -327,8 +327,12 @@ def all_tags(table: TagTable, classes, earlier):
 
 
 def tagged_images(X, table, weight):
-    """`TaggedImages` of rows with a weight."""
-    kept = weight > 0
+    """`TaggedImages` of rows with a weight and an answer, or with a weight if nobody looked at
+    any.
+    """
+    kept, has_answer = weight > 0, ~np.isnan(table.answers).all(axis=1)
+    if (kept & has_answer).any():
+        kept &= has_answer
     answers, weight = table.answers[kept], weight[kept]
     known = weight[:, None] * ~np.isnan(answers)
     yes = weight[:, None] * (answers == 1)

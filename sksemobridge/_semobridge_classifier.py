@@ -16,7 +16,8 @@ from ._semobridge.score import Numbers
 from ._semobridge.training import TrainingOptions
 from ._semobridge.validation_images import Validation
 from ._shot_classifier import ShotClassifier, number_classes_with_shots
-from ._utils.array_api import astype, to_numpy
+from ._utils.array_api import astype, l2_normalize, to_numpy
+from ._utils.equal_rows import are_among
 from ._utils.sklearn import Interval, StrOptions, checks_parameters
 from ._utils.validation import (
     listed,
@@ -395,6 +396,13 @@ class SeMoBridgeClassifier(ShotClassifier):
                 " Give shots of them, or leave these images out."
             )
         is_used = weight > 0
+        is_shot = are_among(l2_normalize(X), l2_normalize(memory.shots.X)) & is_used
+        if is_shot.any():
+            warn_caller(
+                f"{is_shot.sum()} of the {is_used.sum()} validation images are shots. The numbers"
+                " that fit these best are worse for others.",
+                advice="Take other images as X_val, or none.",
+            )
         return Validation(X[is_used].astype(np.float64), codes[is_used], weight[is_used])
 
     def _warn_of_identity(self, bridged):

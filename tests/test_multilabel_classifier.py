@@ -323,3 +323,12 @@ def test_results_have_the_precision_of_the_images(dtype):
     frame = pd.DataFrame(tagged.X, columns=[f"x{i}" for i in range(24)])
     fitted.fit(frame, tagged.frame)
     assert fitted.feature_names_in_.tolist() == list(frame.columns)
+
+
+def test_an_image_at_which_nobody_looked_changes_nothing():
+    rng = np.random.default_rng(0)
+    X, Y = rng.normal(size=(12, 6)) + 1, np.tile([[1.0, 0], [0, 1]], (6, 1))
+    more = np.vstack([X, rng.normal(size=(5, 6))]), np.vstack([Y, np.full((5, 2), np.nan)])
+    model, with_more = (MultilabelFewShotClassifier().fit(*data) for data in ((X, Y), more))
+    np.testing.assert_array_equal(model.coef_, with_more.coef_)
+    np.testing.assert_array_equal(model.thresholds_, with_more.thresholds_)

@@ -141,6 +141,7 @@ def test_weights_of_validation_images(world):
         assert weighted.temperature_ == pytest.approx(expected.temperature_)
 
 
+@pytest.mark.filterwarnings("ignore:.* validation images are shots")
 @pytest.mark.parametrize("per_class", [1, 2, 4])
 @pytest.mark.parametrize("with_text", [True, False])
 @pytest.mark.parametrize("of_validation", [True, False])
@@ -209,3 +210,10 @@ def test_candidates_are_drawn_by_random_state(world):
     assert lambda2() == lambda2(random_state=0, n_candidates=1000)
     assert lambda2(random_state=1) != lambda2()
     assert lambda2(n_candidates=10) != lambda2()
+
+
+def test_shots_among_validation_images_are_said(world):
+    (X, y), (others, labels) = world.draw(2), world.draw(1)
+    validation = {"X_val": np.vstack([X[:4], others]), "y_val": np.append(y[:4], labels)}
+    with pytest.warns(UserWarning, match="4 of the 9 validation images are shots"):
+        semobridge(world).fit(X, y, **validation)

@@ -53,6 +53,8 @@ def log_score(cosines: Mapping[str, Any], numbers: Numbers, divergence: Any) -> 
         term = sharpness * cosines[name]
         term += offset - sharpness
         terms.append(term)
+    if len(terms) == 1:
+        return terms[0]
     xp = namespace(terms[0])
     top, total = reduce(xp.maximum, terms), 0.0
     for term in terms:

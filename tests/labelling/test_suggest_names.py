@@ -13,8 +13,8 @@ from sksemobridge import (
     PrecomputedTextEncoder,
     ZeroShotClassifier,
 )
-from sksemobridge import _suggest_names as module
 from sksemobridge._utils.array_api import l2_normalize
+from sksemobridge.labelling import _suggest_names as module
 from sksemobridge.labelling import suggest_names
 
 WIDTH, N_WORDS = 64, 40

@@ -155,6 +155,8 @@ def label_folder(
         raise ValueError("encoder is in place of model; give one of them.")
     if encoder is not None and embeddings is not None:
         raise ValueError("encoder and embeddings exclude each other; give one of them.")
+    if answers is not None and not os.path.exists(answers):
+        raise ValueError(f"answers: there is no file {os.fspath(answers)!r}.")
     said_before = None if answers is None else Answers(answers)
     given, said = read_given(options, said_before, progress=progress)
     if embeddings is not None:

@@ -158,6 +158,8 @@ def _answers(options):
     path = options.answers or os.fspath(Path(options.out).with_suffix(".answers.jsonl"))
     if options.answers is not None:
         check_file("answers", path)
+        if not (os.path.lexists(path) or options.open or options.corrections):
+            raise UsageError(f"--answers: there is no file {path!r}; the page (--open) begins one")
     return Answers(path)
 
 

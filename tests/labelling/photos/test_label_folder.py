@@ -82,3 +82,11 @@ def test_what_does_not_fit_is_refused(place):
         label_folder("photos", shots="shots", text_encoder=own_encoder())
     with pytest.raises(ValueError, match="give classes, shots or embeddings"):
         label_folder("photos")
+
+
+def test_answers_that_are_not_there_are_named(label):
+    with pytest.raises(ValueError, match=r"answers: there is no file 'typo.jsonl'"):
+        label_folder("photos", classes=CLASSES, model="mini", answers="typo.jsonl")
+    status, said = label("photos --classes a,b --model mini --out a.csv --answers typo.jsonl")
+    assert (status, Path("typo.jsonl").exists()) == (2, False)
+    assert "--answers: there is no file 'typo.jsonl'; the page (--open) begins one" in said
