@@ -62,7 +62,9 @@ class LabelOptions:
         endings=(".jsonl",),
     )
     corrections: str | None = _option(
-        ".csv with path and label; an empty label is none of the classes", "FILE"
+        "list (.csv, .xlsx) with path and label, where an empty label is none of the classes; or a"
+        " corrected table of this command",
+        "FILE",
     )
     model: tuple[str, ...] = _option(
         f"of open_clip, mini, transformers:NAME, timm:NAME; twice: both (default: {MODEL})",
