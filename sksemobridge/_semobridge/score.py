@@ -48,7 +48,7 @@ def log_score(cosines: Mapping[str, Any], numbers: Numbers, divergence: Any) -> 
     with `w_c = exp(smoothness * KL_c)`, for cosines `"z1"` (if there is text), `"z2"` and `"z3"`,
     each `(n, C)`, and `KL_c`, the `divergence (C,)` (or `(n, C)`).
     """
-    terms = []
+    terms: list[Any] = []
     for name, sharpness, offset in terms_of_score(cosines, numbers, divergence):
         term = sharpness * cosines[name]
         term += offset - sharpness
@@ -56,7 +56,8 @@ def log_score(cosines: Mapping[str, Any], numbers: Numbers, divergence: Any) -> 
     if len(terms) == 1:
         return terms[0]
     xp = namespace(terms[0])
-    top, total = reduce(xp.maximum, terms), 0.0
+    top = reduce(xp.maximum, terms)
+    total: Any = 0.0
     for term in terms:
         term -= top
         # Arrays are used again, which is faster than new ones.
