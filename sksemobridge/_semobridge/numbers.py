@@ -66,7 +66,7 @@ SEEN = 0.84
 SEEN_WITHOUT_TEXT = 0.22
 SEEN_GROWTH = 0.3
 # Standard deviation of the prior of its log around this.
-TRAINED_SPREAD = 0.2
+TRAINED_TEMPERATURE_SPREAD = 0.2
 # Standard deviation of the prior of the log of the temperature, around its default.
 TEMPERATURE_SPREAD = 0.7
 # Largest distance of the log of the temperature from its default.
@@ -144,7 +144,9 @@ def trained_temperature(
     if held_out is None:
         return temperature
     images, count = held_out
-    found, _ = fit_temperature(numbers, images, factor(count) * logit_scale, TRAINED_SPREAD)
+    found, _ = fit_temperature(
+        numbers, images, factor(count) * logit_scale, TRAINED_TEMPERATURE_SPREAD
+    )
     return found * temperature
 
 

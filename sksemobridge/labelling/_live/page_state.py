@@ -14,7 +14,7 @@ from .session import in_words
 
 # Pictures that the page may show next or again.
 N_SHOWN = 12
-# Likely classes of a picture: those of the keys 1 to 9.
+# Likely classes that are sent of a picture. The page offers five of them.
 N_LIKELY = 9
 # Pictures of the queue that are kept for the tab: the one that it shows, and the next.
 N_RESERVED = 3
