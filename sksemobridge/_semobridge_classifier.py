@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from numbers import Integral, Real
+from numbers import Real
 from typing import Any, Literal, Self
 
 import numpy as np
@@ -18,7 +18,7 @@ from ._semobridge.validation_images import Validation
 from ._shot_classifier import ShotClassifier, number_classes_with_shots
 from ._utils.array_api import astype, l2_normalize, to_numpy
 from ._utils.equal_rows import are_among
-from ._utils.sklearn import Interval, StrOptions, checks_parameters
+from ._utils.sklearn import Count, Interval, StrOptions, checks_parameters
 from ._utils.validation import (
     listed,
     positions,
@@ -179,10 +179,10 @@ class SeMoBridgeClassifier(ShotClassifier):
         "class_bias": ["boolean"],
         "lambda_it": [Interval(Real, 0, 1, closed="both")],
         **dict.fromkeys(["lambda_c", "lambda_b", "weight_decay", "tol"], [NOT_NEGATIVE]),
-        "max_iter": [Interval(Integral, 1, None, closed="left"), None],
+        "max_iter": [Count(), None],
         "learning_rate": [POSITIVE],
         "priors": ["array-like", Mapping, StrOptions({"shots"}), None],
-        "n_candidates": [Interval(Integral, 1, None, closed="left")],
+        "n_candidates": [Count()],
         "random_state": ["random_state"],
         "device": [str],
         "verbose": ["verbose"],
@@ -381,14 +381,17 @@ class SeMoBridgeClassifier(ShotClassifier):
         """The checked `Validation` images of the classes with shots, or None without them."""
         if X is None and y is None and sample_weight is None:
             return None
-        if X is None or y is None:
+        missing = [name for name, part in (("X_val", X), ("y_val", y)) if part is None]
+        if missing:
             raise ValueError(
-                f"X_val and y_val belong together: {'X_val' if X is None else 'y_val'} is missing."
+                "Validation images are X_val with y_val, and sample_weight_val weighs them."
+                f" {' and '.join(missing)} {'is' if len(missing) == 1 else 'are'} missing."
             )
         X = to_numpy(validate_embeddings(self, X, reset=True, name="X_val"))
         if X.shape[1] != (width := memory.shots.X.shape[1]):
             raise ValueError(f"X_val has {X.shape[1]} features, but X has {width}.")
-        y, weight = validate_labels(y, len(X)), validate_weights(sample_weight, len(X))
+        y = validate_labels(y, len(X), "y_val")
+        weight = validate_weights(sample_weight, len(X), "sample_weight_val")
         codes = positions(classes, y)
         if (codes < 0).any():
             raise ValueError(

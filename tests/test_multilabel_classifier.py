@@ -113,6 +113,8 @@ def test_columns_keep_their_order(tagged):
     assert mixed.classes_.tolist() == [TAGS[k] for k in order]
     expected = tagged.classifier().fit(tagged.X, tagged.frame).coef_[order]
     np.testing.assert_allclose(mixed.coef_, expected, rtol=0, atol=1e-2)
+    with pytest.raises(ValueError, match="The classes are 'indoors', .* Give the order"):
+        tagged.classifier(class_names=TAGS).fit(tagged.X, tagged.frame.iloc[:, order])
 
 
 def test_names_help(tagged):

@@ -179,13 +179,17 @@ def test_adamw_keeps_its_best_step(world):
 
 def test_wrong_validation_images_are_errors(world):
     (X, y), (X_val, y_val) = world.draw(2), world.draw(3)
+    both = {"X_val": X_val, "y_val": y_val}
     for validation, message in (
         ({"X_val": X_val}, "y_val is missing"),
         ({"y_val": y_val}, "X_val is missing"),
-        ({"sample_weight_val": np.ones(3)}, "X_val is missing"),
+        ({"sample_weight_val": np.ones(3)}, "sample_weight_val weighs them. X_val and y_val are"),
         ({"X_val": X_val[:, :-1], "y_val": y_val}, "X_val has 15 features, but X has 16"),
         ({"X_val": X_val, "y_val": np.where(y_val == "cat", "cow", y_val)}, "without shots: cow"),
-        ({"X_val": X_val, "y_val": y_val[1:]}, "inconsistent numbers"),
+        ({"X_val": X_val, "y_val": y_val[1:]}, r"y_val has the shape \(14,\); give \(15,\)"),
+        ({"X_val": X_val, "y_val": [None, *y_val[1:]]}, "y_val contains NaN or None"),
+        (both | {"sample_weight_val": [1]}, r"sample_weight_val has the shape \(1,\)"),
+        (both | {"sample_weight_val": np.zeros(15)}, "value of sample_weight_val is zero"),
         ({"X_val": np.where(X_val > 0, np.nan, 0), "y_val": y_val}, "X_val contains NaN"),
         ({"X_val": ["a.jpg"], "y_val": ["cat"]}, "X_val holds paths"),
     ):
@@ -210,6 +214,8 @@ def test_candidates_are_drawn_by_random_state(world):
     assert lambda2() == lambda2(random_state=0, n_candidates=1000)
     assert lambda2(random_state=1) != lambda2()
     assert lambda2(n_candidates=10) != lambda2()
+    with pytest.raises(ValueError, match="'n_candidates' parameter .* Got True"):
+        lambda2(n_candidates=True)
 
 
 def test_shots_among_validation_images_are_said(world):

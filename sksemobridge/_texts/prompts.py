@@ -245,9 +245,9 @@ def _check_order(labels, own, names):
     words, lower = [word.casefold() for word in own], [name.casefold() for name in names]
     if lower != words and sorted(lower) == sorted(words):
         raise ValueError(
-            "class_names holds the labels in another order. The sorted labels are"
-            f" {_listed(labels, 20)}; class_names is {_listed(names, 20)}. Sort them, give a"
-            " mapping from labels to names, or leave class_names out."
+            "class_names holds the labels in another order. The classes are"
+            f" {_listed(labels, 20)}; class_names is {_listed(names, 20)}. Give the order of the"
+            " classes, a mapping from labels to names, or leave class_names out."
         )
 
     is_digits = all(isinstance(label, str) and label.isdigit() for label in labels)

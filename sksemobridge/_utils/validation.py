@@ -6,12 +6,11 @@ import warnings
 from numbers import Real
 
 import numpy as np
-from sklearn.utils import assert_all_finite, check_array, check_consistent_length, column_or_1d
+from sklearn.utils import assert_all_finite, check_array, column_or_1d
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import validate_data
 
 from .array_api import is_foreign, namespace, to_numpy
-from .sklearn import check_sample_weight
 
 # What to do where a number stands for a name.
 NUMBERED = (
@@ -224,20 +223,28 @@ def sorted_labels(parts, **options):
     return np.unique(labels, **options)
 
 
-def validate_labels(y, n_rows):
+def _require_one_for_each(values, n_rows, name):
+    """Refuse values that are not as many as the rows of embeddings."""
+    if values.shape != (n_rows,):
+        raise ValueError(
+            f"{name} has the shape {values.shape}; give ({n_rows},), a value for each image."
+        )
+
+
+def validate_labels(y, n_rows, name="y"):
     """Labels as an array of shape (n_rows,). Continuous, missing or mixed ones are errors."""
     if y is None:
         raise ValueError("This classifier requires y to be passed, but the target y is None.")
-    y = as_labels(y, "y")
+    y = as_labels(y, name)
     if y.dtype.kind == "f":
-        assert_all_finite(y, input_name="y")
+        assert_all_finite(y, input_name=name)
     with warnings.catch_warnings():
         # One shot of each class is a usual case for this package.
         warnings.filterwarnings(
             "ignore", "The number of unique classes is greater than 50%", UserWarning
         )
         check_classification_targets(y)
-    check_consistent_length(np.empty(n_rows), y)
+    _require_one_for_each(y, n_rows, name)
     return y
 
 
@@ -262,7 +269,7 @@ def validate_groups(groups, n_rows):
     if groups is None:
         return None
     groups, is_missing = _flat_with_missing(groups, "groups")
-    check_consistent_length(np.empty(n_rows), groups)
+    _require_one_for_each(groups, n_rows, "groups")
     if is_missing.any():
         groups = groups.astype(object)
         groups[is_missing] = None
@@ -276,26 +283,31 @@ def group_codes(groups, n_rows):
     if groups is None:
         return np.arange(n_rows)
     values, is_missing = _flat_with_missing(groups, "groups")
-    check_consistent_length(np.empty(n_rows), values)
+    _require_one_for_each(values, n_rows, "groups")
     codes = np.empty(n_rows, dtype=np.intp)
     known, codes[~is_missing] = np.unique(values[~is_missing], return_inverse=True)
     codes[is_missing] = len(known) + np.arange(is_missing.sum())
     return codes
 
 
-def validate_weights(sample_weight, n_rows):
-    """Sample weights as float64 of shape (n_rows,), not negative."""
+def validate_weights(sample_weight, n_rows, name="sample_weight"):
+    """Sample weights as float64 of shape (n_rows,), not negative. A number is that of each row."""
     if sample_weight is None:
         return np.ones(n_rows)
-    refuse_masked(sample_weight, "sample_weight")
-    options = {"dtype": np.float64, "ensure_non_negative": True}
-    weight = check_sample_weight(to_numpy(sample_weight), np.empty(n_rows), **options)
+    refuse_masked(sample_weight, name)
+    weight = to_numpy(sample_weight)
+    if isinstance(weight, Real):
+        weight = np.full(n_rows, weight)
+    weight = check_array(weight, ensure_2d=False, dtype=np.float64, input_name=name)
+    _require_one_for_each(weight, n_rows, name)
+    if (weight < 0).any():
+        raise ValueError(f"{name} has negative values: the least is {weight.min():.3g}.")
     if not weight.any():
-        raise ValueError("Every value of sample_weight is zero: there is no shot to learn from.")
+        raise ValueError(f"Every value of {name} is zero, so no image counts.")
     least, most = weight[weight > 0].min(), weight.max()
     if least < 1e-100 or most > 1e100:  # squares would overflow or vanish
         raise ValueError(
-            f"sample_weight has values from {least:.3g} to {most:.3g}. Divide all by one factor."
+            f"{name} has values from {least:.3g} to {most:.3g}. Divide all by one factor."
         )
     return weight
 

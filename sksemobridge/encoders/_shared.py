@@ -7,7 +7,6 @@ import threading
 from collections.abc import Sequence
 from dataclasses import KW_ONLY, dataclass
 from functools import lru_cache
-from numbers import Integral
 from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
@@ -17,7 +16,7 @@ from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, Transfo
 
 from .._utils.array_api import resolve_device, to_numpy
 from .._utils.sklearn import (
-    Interval,
+    Count,
     StrOptions,
     checks_parameters,
     in_output_container,
@@ -210,7 +209,7 @@ class CLIPEncoder(StatelessEncoder):
         "pretrained": [str, os.PathLike, None],
         "device": [str],
         "precision": [StrOptions({"auto", "fp32", "bf16", "fp16"})],
-        "batch_size": [Interval(Integral, 1, None, closed="left")],
+        "batch_size": [Count()],
         "cache": [str, os.PathLike, None],
         "progress": ["boolean"],
     }

@@ -166,8 +166,10 @@ def test_groups_may_be_missing_but_not_mixed():
 @pytest.mark.parametrize(
     ("of_rows", "message"),
     [
-        ({"groups": [1, 2]}, "inconsistent"),
-        ({"sample_weight": np.full(4, -1.0)}, "Negative"),
+        ({"groups": [1, 2]}, r"groups has the shape \(2,\); give \(4,\)"),
+        ({"sample_weight": [1, 2]}, r"sample_weight has the shape \(2,\); give \(4,\)"),
+        ({"sample_weight": np.ones((4, 1))}, r"sample_weight has the shape \(4, 1\)"),
+        ({"sample_weight": [1, 1, 1, -2]}, "sample_weight has negative values: the least is -2"),
         ({"sample_weight": np.full(4, np.nan)}, "NaN"),
         ({"sample_weight": np.zeros(4)}, "zero"),
         ({"sample_weight": [1, 1e308, 1, 1]}, "Divide all by one factor"),
@@ -177,6 +179,12 @@ def test_groups_may_be_missing_but_not_mixed():
 def test_groups_and_weights_that_do_not_fit_are_named(of_rows, message):
     with pytest.raises(ValueError, match=message):
         FewShotClassifier().fit(embeddings(4), [0, 0, 1, 1], **of_rows)
+
+
+def test_one_weight_is_that_of_each_row():
+    X, y = embeddings(4), [0, 0, 1, 1]
+    weighted, plain = (FewShotClassifier().fit(X, y, weight) for weight in (2.0, None))
+    np.testing.assert_allclose(weighted.coef_, plain.coef_)
 
 
 @pytest.mark.parametrize("as_input", [list, np.array, lambda p: np.array(p)[:, None], pd.Series])
