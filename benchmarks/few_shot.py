@@ -18,11 +18,9 @@ With `--test-task`, the queries are the images of these files, which have the sa
 shots are those of the tasks.
 """
 
-import sys
 import warnings
 from pathlib import Path
 
-import joblib
 import numpy as np
 import pandas as pd
 import tasks
@@ -37,7 +35,7 @@ from few_shot_methods import (
     ZERO_SHOT,
     methods_for,
 )
-from results import Results, commit
+from results import Results
 from scipy.stats import t as student
 from sklearn.metrics import log_loss
 from tasks import shots_in_words, table
@@ -52,7 +50,6 @@ VALUES = (
     "calibration_error",
     "fit_seconds",
     "predict_seconds",
-    "commit",
 )
 # Decimals, and how a measure is called.
 MEASURES = {"accuracy": (1, "Accuracy in percent"), "log_loss": (3, "Log loss in nats")}
@@ -60,7 +57,7 @@ MEASURES = {"accuracy": (1, "Accuracy in percent"), "log_loss": (3, "Log loss in
 PUBLISHED = {ZERO_SHOT: "CLIP zero-shot", TUNED: "SeMoBridge", TRAINED_TUNED: "SeMoBridge-T"}
 
 
-def measure(estimator, task, shots, queries, version):
+def measure(estimator, task, shots, queries):
     """Fit on the shots, and predict the queries: the measured columns of a row."""
     X, y = task.X[queries], task.y[queries]
     fit_seconds, _ = timed(estimator.fit, task.X[shots], task.y[shots])
@@ -78,12 +75,11 @@ def measure(estimator, task, shots, queries, version):
     else:
         predict_seconds, predicted = timed(estimator.predict, X)
         right = predicted == y
-    values = (right.mean(), loss, error, fit_seconds, predict_seconds)
     counts = (len(estimator.classes_), len(queries))
-    return dict(zip(VALUES, (*counts, *(f"{value:.6f}" for value in values), version)))
+    return dict(zip(VALUES, (*counts, right.mean(), loss, error, fit_seconds, predict_seconds)))
 
 
-def one_draw(task, k, seed, wanted, version):
+def one_draw(task, k, seed, wanted):
     """Rows of the wanted methods on one draw of the shots."""
     shots, queries = task.draw(k, seed)
     texts, rows = None, []
@@ -95,14 +91,14 @@ def one_draw(task, k, seed, wanted, version):
             # the times.
             texts = METHODS[OURS](task, None).fit(task.X[shots], task.y[shots]).text_embeddings_
         for name in wanted:
-            row = measure(METHODS[name](task, texts), task, shots, queries, version)
+            row = measure(METHODS[name](task, texts), task, shots, queries)
             rows.append(dict(zip(KEY, (task.model, task.name, name, k, seed))) | row)
     return rows
 
 
 def run(all_tasks, results, args):
     """Add all rows that are missing, the first draw of everything first."""
-    jobs, version = [], commit()
+    jobs = []
     for task in all_tasks:
         for number, seed in enumerate(task.seeds(args.draws)):
             for k in args.shots:
@@ -113,17 +109,9 @@ def run(all_tasks, results, args):
                     if name in allowed and (task.model, task.name, name, k, seed) not in results
                 ]
                 if wanted and task.draw(k, seed) is not None:
-                    jobs.append((number, task, k, seed, wanted, version))
+                    jobs.append((number, task, k, seed, wanted))
     jobs.sort(key=lambda job: job[0])
-    print(f"{len(jobs)} draws to go", file=sys.stderr)
-    with joblib.parallel_config("loky", n_jobs=args.jobs, inner_max_num_threads=1):
-        calls = (joblib.delayed(one_draw)(*job) for _, *job in jobs)
-        for done, rows in enumerate(
-            joblib.Parallel(return_as="generator_unordered")(calls), start=1
-        ):
-            for row in rows:
-                results.append(row)
-            print(f"\r{done} of {len(jobs)}", end="", file=sys.stderr)
+    results.measure(one_draw, [job for _, *job in jobs], args.jobs)
 
 
 # Tables
@@ -298,9 +286,8 @@ def published(frame):
 
 
 def main(arguments=None):
-    parser = tasks.parser(__doc__)
+    parser = tasks.parser(__doc__, results="few_shot.csv")
     parser.add_argument("--methods", nargs="+", default=NAMES, choices=NAMES, metavar="METHOD")
-    parser.add_argument("--results", type=Path, default=Path("few_shot.csv"))
     parser.add_argument("--test-task", nargs="+", default=[], metavar="FILE.npz")
     parser.add_argument("--redo", default=[], nargs="+", choices=NAMES, metavar="METHOD")
     parser.add_argument("--report-only", action="store_true")
@@ -316,7 +303,7 @@ def main(arguments=None):
             lambda row: row["method"] in args.redo and (row["model"], row["task"]) in here
         )
         run(all_tasks, results, args)
-    frame = pd.read_csv(args.results)
+    frame = results.frame()
     frame = frame[frame.method.isin(NAMES)].assign(accuracy=lambda rows: 100 * rows.accuracy)
     print(report(frame) if len(frame) else "No results yet.")
 

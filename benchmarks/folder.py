@@ -17,22 +17,26 @@ Pools, of at most 2,000 images that are no shots:
 Names alone have 0 shots. A row has, over the tasks: the mean accuracy without the folder, the mean
 gain in points, the task with the least gain, the change of the log loss, and the mean absolute
 difference of mean probability and accuracy, without the folder and with it. Strangers count in the
-pool only. Draws have the seeds 3000, 3001.
+pool only. Draws have the seeds 3000, 3001, ... `--results` keeps them: rows of the tasks replace
+older ones.
 """
 
 import re
 import warnings
 from itertools import product
 
-import joblib
 import numpy as np
 import tasks
+from results import Results
 from sklearn.metrics import log_loss
 
 from sksemobridge import FewShotClassifier
 
 MOST = 2000  # images of a pool
 FIRST_SEED = 3000
+KEY = ("names", "shots", "pool", "task", "seed")
+FIGURES = ("accuracy", "log_loss", "overconfidence")
+VALUES = (*FIGURES, *(f"{name}_taught" for name in FIGURES))
 KINDS = ("all", "missing", "tail", "two", "strangers")
 
 
@@ -79,11 +83,13 @@ def figures(model, X, y):
 
 
 def one_draw(task, strangers, k, seed, kinds):
-    """`(kind, figures without the folder, figures with it)` of a draw of the shots."""
+    """The rows of a draw of the shots: figures without the folder, and with it, for each pool."""
     warnings.simplefilter("ignore")
     rng, found = np.random.default_rng([seed, k]), []
     shots = draw_shots(task, k, rng) if k else np.zeros(0, dtype=int)
     model = fit(task, shots)
+    key = {"names": "no" if task.text_encoder is None else "yes", "shots": k}
+    key |= {"task": task.name, "seed": seed}
     for kind in kinds:
         rows = pool(kind, task, shots, rng)
         images = [task.X[rows]]
@@ -92,8 +98,11 @@ def one_draw(task, strangers, k, seed, kinds):
                 continue
             images.append(strangers[rng.permutation(len(strangers))[: len(rows)]])
         taught = model.with_unlabeled(np.concatenate(images))
-        found.append((kind, *(figures(of, task.X[rows], task.y[rows]) for of in (model, taught))))
-    return k, task.name, found
+        values = [
+            value for of in (model, taught) for value in figures(of, task.X[rows], task.y[rows])
+        ]
+        found.append(key | {"pool": kind} | dict(zip(VALUES, values)))
+    return found
 
 
 def words(task):
@@ -110,25 +119,25 @@ def strangers_of(task, all_tasks):
     return task.X[:0]
 
 
-def report(found, kinds, shots):
-    rows = []
-    for k, kind in product(shots, kinds):
-        by_task = {}
-        for _, name, of_draw in (row for row in found if row[0] == k):
-            for before, after in ((a, b) for which, a, b in of_draw if which == kind):
-                by_task.setdefault(name, []).append((before, after))
-        if not by_task:
+def report(frame):
+    """A table of the means over the draws of each task, and then over tasks."""
+    rows, by_task = [], frame.groupby(["shots", "pool", "task"], sort=False)[[*VALUES]].mean()
+    for k, kind in product(sorted(frame.shots.unique()), KINDS):
+        if (k, kind) not in by_task.index:
             continue
-        means = {name: np.mean(pairs, axis=0) for name, pairs in by_task.items()}
-        before, after = np.mean(list(means.values()), axis=0)
-        gains = {name: b[0] - a[0] for name, (a, b) in means.items()}
-        least = min(gains, key=gains.get)
-        without, with_it = np.mean([np.abs(pair[:, 2]) for pair in means.values()], axis=0)
+        means = by_task.loc[(k, kind)]
+        gains = means.accuracy_taught - means.accuracy
+        losses = means.log_loss_taught - means.log_loss
+        without, with_it = means[["overconfidence", "overconfidence_taught"]].abs().mean()
         rows.append(
-            [str(k), kind, str(len(means)), f"{before[0]:.1f}", f"{after[0] - before[0]:+.2f}"]
-            + [
-                f"{gains[least]:+.1f} ({least})",
-                f"{after[1] - before[1]:+.3f}",
+            [
+                str(k),
+                kind,
+                str(len(means)),
+                f"{means.accuracy.mean():.1f}",
+                f"{gains.mean():+.2f}",
+                f"{gains.min():+.1f} ({gains.idxmin()})",
+                f"{losses.mean():+.3f}",
                 f"{without:.1f} / {with_it:.1f}",
             ]
         )
@@ -137,7 +146,9 @@ def report(found, kinds, shots):
 
 
 def main(arguments=None):
-    parser = tasks.parser(__doc__, ["emoji", "digits"], shots=(0, 1, 2, 4), draws=2)
+    parser = tasks.parser(
+        __doc__, ["emoji", "digits"], shots=(0, 1, 2, 4), draws=2, results="folder.csv"
+    )
     parser.add_argument("--kinds", nargs="+", choices=KINDS, default=KINDS)
     parser.add_argument("--without-text", action="store_true")
     args = parser.parse_args(arguments)
@@ -152,9 +163,13 @@ def main(arguments=None):
             for k in shots
             for i in range(args.draws)
         ]
-    with joblib.parallel_config("loky", n_jobs=args.jobs, inner_max_num_threads=1):
-        found = joblib.Parallel()(joblib.delayed(one_draw)(*job) for job in jobs)
-    print(report(found, args.kinds, args.shots))
+    names = "no" if args.without_text else "yes"
+    here = {(names, task.name) for task in all_tasks}
+    results = Results(args.results, KEY, VALUES)
+    results.forget(lambda row: (row["names"], row["task"]) in here)
+    results.measure(one_draw, jobs, args.jobs)
+    frame = results.frame()
+    print(report(frame[frame.names == names]))
 
 
 if __name__ == "__main__":

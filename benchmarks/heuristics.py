@@ -14,7 +14,7 @@ A figure is the accuracy in percent. For strangers it is the area under the ROC 
 p-values the distance of the share that is refused from 5 %, with a minus. A cell has the mean of
 what the heuristic gains in points, over the cases of the group and the tasks, and its standard
 error over the draws. The last columns have the case and task that gain most and least, in standard
-errors. With `--log-loss` the figures are log losses, times -100. Rows are kept in `--results`, so
+errors. With `--log-loss` the figures are log losses, times -100. Rows are added to `--results`, so
 that an interrupted run goes on. Draws have the seeds 5000, 5001, ...
 """
 
@@ -22,15 +22,14 @@ import warnings
 from argparse import Namespace
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
-from pathlib import Path
 from unittest import mock
 
 import folder
-import joblib
 import numpy as np
 import robustness
 import tasks
 from click_methods import Ours
+from results import Results
 
 from sksemobridge import _fitted, _zero_shot
 from sksemobridge._model import (
@@ -44,6 +43,9 @@ from sksemobridge._model import (
     unlabeled,
 )
 
+KEY = ("heuristic", "case", "what", "task", "seed")
+VALUES = ("accuracy", "log_loss")
+WHOLE = "none"  # the heuristic that the whole model lacks
 FIRST_SEED = 5000
 MOST_CLICKED = 600  # images of a folder that is labelled
 N_BATCHES = 4
@@ -53,6 +55,7 @@ COLUMNS = {
     "labels": "default",
     "names": "default",
     "slip": "one wrong",
+    "page": "answered",
     "minorities": "default",
     "uneven": "shots",
     "answered": "all answers",
@@ -99,6 +102,10 @@ def as_if_even(counts, *args):
 
 def without_span(v, weight, span=None, extra=0.0):
     return features_of(v, weight)
+
+
+def each_alone(*args):
+    return of_texts_alone(*args[:-1], np.inf)
 
 
 def mean_text(self, classes, held_rows):
@@ -148,6 +155,7 @@ def all_typical(levels):
 
 fit_text, features_of, default_scales = fit.fit_text, fit.features_of, fit.default_scales
 fit_discriminant, judged_by_names = fit.fit_discriminant, label_noise._judged_by_names
+of_texts_alone = fit.TextsAlone.of
 # Each heuristic: the modules or classes, their attributes, and what takes the place of these.
 SWITCHES = {
     "texts may not help": [(fit, "fit_text", believe_texts)],
@@ -159,6 +167,7 @@ SWITCHES = {
     "gaps in the covariance": [(fit, "fit_discriminant", without_gaps)],
     "features by deviations": [(discriminant, "WORTH_OF_GUESS", 1e12)],
     "few classes with many images": [(fit, "MOST_IMAGES", np.inf)],
+    "images of one predicted class": [(fit.TextsAlone, "of", each_alone)],
     "stand-ins for texts": [
         (fit.TextsAlone, "with_stand_ins", mean_text),
         (class_means.ClassMeans, "beyond_text", nothing_beyond),
@@ -187,7 +196,7 @@ SWITCHES = {
 
 @contextmanager
 def without(name):
-    """The model without a heuristic, None for the whole model."""
+    """The model without a heuristic."""
     with ExitStack() as stack:
         for where, attribute, value in SWITCHES.get(name, []):
             stack.enter_context(mock.patch.object(where, attribute, value))
@@ -195,14 +204,17 @@ def without(name):
 
 
 def figures(case, task, seed, args):
-    """Rows `(what, accuracy, -100 log loss)` of a draw; a loss that is not known is NaN."""
+    """Rows `(what, accuracy, log loss)` of a draw; a loss that is not known is NaN."""
     if case == "clicks":
         return of_clicks(task, seed)
     if case == "folder":
         found = []
         for k in (0, 1) if task.text_encoder is not None else (1,):
-            _, _, drawn = folder.one_draw(task, args.strangers[task.name], k, seed, folder.KINDS)
-            found += [(f"{pool} {k}", taught[0], -100 * taught[1]) for pool, _, taught in drawn]
+            drawn = folder.one_draw(task, args.strangers[task.name], k, seed, folder.KINDS)
+            found += [
+                (f"{row['pool']} {k}", row["accuracy_taught"], row["log_loss_taught"])
+                for row in drawn
+            ]
         return found
     if case in ("shots", "without text"):
         task, found = task if case == "shots" else task.without_text(), []
@@ -210,7 +222,7 @@ def figures(case, task, seed, args):
             if (drawn := task.draw(k, seed)) is not None:
                 model = robustness.classifier(task).fit(task.X[drawn[0]], task.y[drawn[0]])
                 right, loss = robustness.figures(model, task, drawn[1])
-                found.append((str(k), right, -100 * loss))
+                found.append((str(k), right, loss))
         return found
     of_shots = [0] if case in robustness.OWN_SHOTS else [k for k in args.shots if k in (1, 4)]
     rows = [row for k in of_shots for row in robustness.CASES[case](task, k, seed, args)]
@@ -219,7 +231,7 @@ def figures(case, task, seed, args):
         return [(what, -abs(value - 5), np.nan) for what, value in values]
     if case == "strangers":
         return [(what, value, np.nan) for what, value in values if value is not None]
-    return [(what, right, -100 * loss) for what, (right, loss) in values]
+    return [(what, right, loss) for what, (right, loss) in values]
 
 
 def of_clicks(task, seed):
@@ -238,91 +250,74 @@ def of_clicks(task, seed):
         if ours.kind == "":
             code = np.searchsorted(ours.classes, task.y[~labelled])
             loss = -np.log(np.maximum(ours.p[~labelled][np.arange(len(code)), code], 1e-12)).mean()
-        rows.append((str(number), 100 * right.mean(), -100 * loss))
+        rows.append((str(number), 100 * right.mean(), loss))
         n = min(max(len(ours.classes) // 2, 1), np.count_nonzero(~labelled))
         labelled[ours.choose(labelled, n)] = True
     return rows
 
 
 def one_draw(name, case, task, seed, args):
-    """Rows `(heuristic, case, task, seed, what, accuracy, -100 log loss)`."""
+    """The rows of a case without a heuristic."""
+    key = {"heuristic": name, "case": case, "task": task.name, "seed": seed}
     with warnings.catch_warnings(action="ignore"), without(name):
-        return [(name, case, task.name, seed, *row) for row in figures(case, task, seed, args)]
+        found = figures(case, task, seed, args)
+    return [key | dict(zip(("what", *VALUES), row)) for row in found]
 
 
-def gains(rows, name, case, value):
-    """What a heuristic gains in a case: `{task: (mean, standard error)}` over all draws."""
-    whole = {row[1:5]: row[value] for row in rows if row[0] is None and row[1] == case}
-    by_task = {}
-    for row in rows:
-        if row[:2] == (name, case) and np.isfinite(row[value]):
-            by_task.setdefault(row[2], []).append(whole[row[1:5]] - row[value])
-    return {task: (np.mean(each), standard_error(each)) for task, each in by_task.items()}
-
-
-def standard_error(values):
-    return np.std(values, ddof=1) / np.sqrt(len(values)) if len(values) > 1 else 0.0
-
-
-def report(rows, names, value):
+def report(frame, value="accuracy"):
     """A table of what each heuristic gains."""
+    figures = frame.assign(log_loss=-100 * frame.log_loss)
+    figures = figures.pivot_table(
+        index=["case", "task", "what", "seed"], columns="heuristic", values=value
+    )
+    gains = -figures.drop(columns=WHOLE).sub(figures[WHOLE], axis=0)
     lines = []
-    for name in names:
-        cells, all_found = [], {}
-        for cases in GROUPS.values():
-            found = {
-                f"{case}, {task}": pair
-                for case in cases
-                for task, pair in gains(rows, name, case, value).items()
-            }
-            cells.append(mean_of(found))
-            all_found |= found
-        lines.append([name, *cells, *(extreme(all_found, of) for of in (max, min))])
+    for name in (name for name in SWITCHES if name in gains):
+        found = gains[name].dropna().groupby(["case", "task"]).agg(["mean", "sem"]).fillna(0.0)
+        cells = [mean_of(found[found.index.isin(cases, level=0)]) for cases in GROUPS.values()]
+        in_errors = found["mean"] / found["sem"].clip(lower=0.25)
+        ends = [in_errors.idxmax(), in_errors.idxmin()]
+        lines.append(
+            [name, *cells, *(f"{in_words(found.loc[at], 1)} ({', '.join(at)})" for at in ends)]
+        )
     return tasks.table(["heuristic", *GROUPS, "most", "least"], lines)
 
 
 def mean_of(found):
-    if not found:
+    """The mean of cases and tasks, with its standard error."""
+    if found.empty:
         return "-"
-    means, errors = np.transpose([*found.values()])
-    return f"{means.mean():+.2f} ± {np.sqrt(np.sum(errors**2)) / len(errors):.2f}"
+    error = np.sqrt(np.square(found["sem"]).sum()) / len(found)
+    return in_words({"mean": found["mean"].mean(), "sem": error}, 2)
 
 
-def extreme(found, of):
-    """The case and task that gain most or least, in standard errors of at least 0.25 points."""
-    where = of(found, key=lambda key: found[key][0] / max(found[key][1], 0.25))
-    return f"{found[where][0]:+.1f} ± {found[where][1]:.1f} ({where})"
+def in_words(pair, digits):
+    return f"{pair['mean']:+.{digits}f} ± {pair['sem']:.{digits}f}"
 
 
 def main(arguments=None):
-    parser = tasks.parser(__doc__, ["emoji"], shots=(1, 2, 4, 8), draws=2)
+    parser = tasks.parser(__doc__, ["emoji"], shots=(1, 2, 4, 8), draws=2, results="heuristics.csv")
     cases = [case for group in GROUPS.values() for case in group]
     parser.add_argument("--cases", nargs="+", choices=cases, default=cases)
     parser.add_argument("--without", nargs="+", choices=[*SWITCHES], default=[*SWITCHES])
     parser.add_argument("--log-loss", action="store_true")
-    parser.add_argument("--results", type=Path, help="file in which rows are kept")
     args = parser.parse_args(arguments)
     all_tasks = tasks.load(args.tasks)
     far = {task.name: folder.strangers_of(task, all_tasks) for task in all_tasks}
     args = Namespace(**vars(args), strangers=far, rates=[0.2], cosines=[0.98])
-    rows = joblib.load(args.results) if args.results and args.results.exists() else []
-    done = {row[:4] for row in rows}
+    results = Results(args.results, KEY, VALUES)
+    done = results.seen("heuristic", "case", "task", "seed")
     jobs = [
         job
         for number in range(args.draws)
         for task in all_tasks
         for case in args.cases
-        for name in [None, *args.without]
-        if (name, case, task.name, FIRST_SEED + number) not in done
+        for name in [WHOLE, *args.without]
+        if (name, case, task.name, str(FIRST_SEED + number)) not in done
         for job in [(name, case, task, FIRST_SEED + number, args)]
     ]
-    with joblib.parallel_config("loky", n_jobs=args.jobs, inner_max_num_threads=1):
-        calls = (joblib.delayed(one_draw)(*job) for job in jobs)
-        for number, found in enumerate(joblib.Parallel(return_as="generator_unordered")(calls)):
-            rows += found
-            if args.results and (number % 50 == 49 or number == len(jobs) - 1):
-                joblib.dump(rows, args.results)
-    print(report(rows, args.without, 6 if args.log_loss else 5))
+    results.measure(one_draw, jobs, args.jobs)
+    print(report(results.frame(), "log_loss" if args.log_loss else "accuracy"))
 
 
 if __name__ == "__main__":

@@ -10,18 +10,16 @@ not computed again.
 import itertools
 import sys
 import warnings
-from pathlib import Path
 
 import numpy as np
-import pandas as pd
 import tasks
 from few_shot_methods import PEERS, methods_for
-from results import Results, commit
+from results import Results
 from settings import GRIDS, MEASURED, best_setting, families, in_words
 from tasks import shots_in_words
 
 KEY = ("task", "method", "setting", "shots", "seed")
-VALUES = ("accuracy", "commit")
+VALUES = ("accuracy",)
 
 
 def candidates(method):
@@ -30,7 +28,7 @@ def candidates(method):
     return [dict(zip(grid, values)) for values in itertools.product(*grid.values())]
 
 
-def measure(task, k, seed, results, version):
+def measure(task, k, seed, results):
     """Add the missing rows of one draw."""
     if (draw := task.draw(k, seed)) is None:
         return
@@ -44,8 +42,7 @@ def measure(task, k, seed, results, version):
             if key not in results:
                 fitted = PEERS[method](task, texts, **params).fit(X, y)
                 right = (fitted.predict(task.X[queries]) == task.y[queries]).mean()
-                row = (*key, f"{right:.6f}", version)
-                results.append(dict(zip((*KEY, *VALUES), row)))
+                results.extend([dict(zip((*KEY, *VALUES), (*key, right)))])
 
 
 def accuracies(measured):
@@ -78,10 +75,9 @@ def choices(measured):
 
 
 def main(arguments=None):
-    parser = tasks.parser(__doc__, shots=(1, 4, 16), draws=2)
-    parser.add_argument("--results", type=Path, default=MEASURED)
+    parser = tasks.parser(__doc__, shots=(1, 4, 16), draws=2, results=MEASURED)
     args = parser.parse_args(arguments)
-    results, version = Results(args.results, KEY, VALUES), commit()
+    results = Results(args.results, KEY, VALUES)
     all_tasks = tasks.load(args.tasks)
     if unknown := [task.name for task in all_tasks if task.name not in families()]:
         raise SystemExit(f"data.csv has no family of {', '.join(unknown)}. Add a row for each.")
@@ -96,8 +92,8 @@ def main(arguments=None):
         with warnings.catch_warnings():
             # Classes with one shot, searches that stop early: known.
             warnings.simplefilter("ignore")
-            measure(task, k, seed, results, version)
-    measured = pd.read_csv(args.results)
+            measure(task, k, seed, results)
+    measured = results.frame()
     print(accuracies(measured), choices(measured), sep="\n\n")
 
 

@@ -16,6 +16,8 @@ Cases:
 - slip: three answers, of the images that `label_next` asks for first, and one of them is wrong: the
   model taught by the folder with two labels, with all three right, and with one wrong, beside the
   names alone.
+- page: all 24 images of the first page of `review_next` are answered rightly: the model taught by
+  the folder, beside the names alone.
 - minorities: each class is the union of two kinds, with shots 13 to 3, and has the name of the
   first: the default, and all labels trusted. "smaller" is the accuracy on images of the smaller
   kind, and "doubted" the share of its shots that count less than half.
@@ -34,7 +36,8 @@ Cases:
 - terms: accuracy of some terms of `affinities` alone.
 
 Figures are means over tasks and draws: accuracy in percent, and in brackets the log loss. Draws
-have the seeds 3000, 3001, ...
+have the seeds 3000, 3001, ... `--results` keeps them: rows of the case and the tasks replace older
+ones.
 """
 
 import io
@@ -42,9 +45,9 @@ import warnings
 from dataclasses import replace
 from itertools import product
 
-import joblib
 import numpy as np
 import tasks
+from results import Results
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
 from sklearn.pipeline import make_pipeline
@@ -52,8 +55,10 @@ from sklearn.preprocessing import Normalizer, normalize
 
 from sksemobridge import CLIPImageEncoder, FewShotClassifier
 from sksemobridge.datasets import load_emoji
-from sksemobridge.labelling import label_next
+from sksemobridge.labelling import label_next, review_next
 
+KEY = ("case", "row", "task", "names", "seed", "column")
+VALUES = ("figure", "log_loss")
 FIRST_SEED = 3000
 N_COPIES = 9  # beside each shot
 MOST_FAR = 300  # far strangers
@@ -226,6 +231,22 @@ def slip(task, k, seed, args):
     labels[0] = rng.choice(np.setdiff1d(names.classes_, labels[:1]))
     found["one wrong"] = taught(asked, labels)
     yield f"{N_ANSWERS} answers", found
+
+
+def page(task, k, seed, args):
+    if task.text_encoder is None:
+        return
+    rng = np.random.default_rng(seed)
+    rows = np.sort(rng.permutation(len(task.y))[: 2 * MOST_IN_FOLDER])
+    task = replace(task, X=task.X[rows], y=task.y[rows])
+    names = tasks.zero_shot(task)
+    taught = names.with_unlabeled(task.X)
+    shown = review_next(taught, task.X)
+    rest = np.setdiff1d(np.arange(len(task.y)), shown)
+    model = classifier(task).partial_fit(task.X[shown], task.y[shown], classes=names.classes_)
+    found = {"names alone": figures(taught, task, rest)}
+    found["answered"] = figures(model.with_unlabeled(task.X[rest]), task, rest)
+    yield "first page", found
 
 
 def minorities(task, k, seed, args):
@@ -405,6 +426,7 @@ CASES = {
     "labels": labels,
     "names": names,
     "slip": slip,
+    "page": page,
     "minorities": minorities,
     "uneven": uneven,
     "answered": answered,
@@ -415,35 +437,38 @@ CASES = {
     "terms": terms,
 }
 # Cases that have their own numbers of shots.
-OWN_SHOTS = ("slip", "minorities", "uneven", "answered")
+OWN_SHOTS = ("slip", "page", "minorities", "uneven", "answered")
 
 
-def one_draw(task, k, seed, args):
+def one_draw(case, task, names, k, seed, args):
+    """The rows of a case."""
+    key = {"case": case, "task": task.name, "names": names, "seed": seed}
     with warnings.catch_warnings(action="ignore"):  # of wrong labels, and of names without text
-        return [(row, task.name, found) for row, found in CASES[args.case](task, k, seed, args)]
+        return [
+            key | {"row": row, "column": column} | dict(zip(VALUES, np.append(value, np.nan)))
+            for row, found in CASES[case](task, k, seed, args)
+            for column, value in found.items()
+        ]
 
 
-def report(rows):
+def report(frame):
     """A table of the means over the draws of each task, and then over tasks."""
-    by_row, columns = {}, {}
-    for row, task, found in rows:
-        for column, value in found.items():
-            columns[column] = None
-            by_row.setdefault(row, {}).setdefault(column, {}).setdefault(task, []).append(value)
+    by_task = frame.groupby(["row", "column", "task"], sort=False)[[*VALUES]].mean()
+    means = by_task.groupby(level=[0, 1], sort=False).mean()
 
-    def cell(by_task):
-        mean = np.mean([np.mean(values, axis=0) for values in by_task.values()], axis=0)
-        return f"{mean[0]:.1f} ({mean[1]:.3f})" if np.ndim(mean) else f"{mean:.1f}"
+    def cell(row, column):
+        if (row, column) not in means.index:
+            return "-"
+        figure, loss = means.loc[row, column]
+        return f"{figure:.1f}" if np.isnan(loss) else f"{figure:.1f} ({loss:.3f})"
 
-    lines = [
-        [row, *(cell(found[column]) if column in found else "-" for column in columns)]
-        for row, found in by_row.items()
-    ]
+    columns = frame.column.unique()
+    lines = [[row, *(cell(row, column) for column in columns)] for row in frame.row.unique()]
     return tasks.table(["", *columns], lines)
 
 
 def main(arguments=None):
-    parser = tasks.parser(__doc__, ["emoji"], shots=(1, 2, 4, 8), draws=3)
+    parser = tasks.parser(__doc__, ["emoji"], shots=(1, 2, 4, 8), draws=3, results="robustness.csv")
     parser.add_argument("case", choices=CASES)
     parser.add_argument("--without-text", action="store_true")
     parser.add_argument(
@@ -469,16 +494,20 @@ def main(arguments=None):
         )
         for task in all_tasks
     }
+    names = "no" if args.without_text else "yes"
+    here = {(args.case, task.name, names) for task in all_tasks}
+    results = Results(args.results, KEY, VALUES)
+    results.forget(lambda row: (row["case"], row["task"], row["names"]) in here)
     shots = [0] if args.case in OWN_SHOTS else args.shots
     jobs = [
-        (task, k, FIRST_SEED + i, args)
+        (args.case, task, names, k, FIRST_SEED + i, args)
         for k in shots
         for task in all_tasks
         for i in range(args.draws)
     ]
-    with joblib.parallel_config("loky", n_jobs=args.jobs, inner_max_num_threads=1):
-        found = joblib.Parallel()(joblib.delayed(one_draw)(*job) for job in jobs)
-    print(report([row for rows in found for row in rows]))
+    results.measure(one_draw, jobs, args.jobs)
+    frame = results.frame().astype({"row": str})
+    print(report(frame[(frame.case == args.case) & (frame.names == names)]))
 
 
 if __name__ == "__main__":

@@ -310,7 +310,7 @@ def shots_in_words(k):
     return f"{k} shot" if k == 1 else f"{k} shots"
 
 
-def parser(description, default=("emoji", "digits"), shots=(1, 2, 4, 8, 16), draws=5):
+def parser(description, default=("emoji", "digits"), shots=(1, 2, 4, 8, 16), draws=5, results=None):
     """The arguments that the programs share."""
     result = argparse.ArgumentParser(
         description=description, formatter_class=argparse.RawTextHelpFormatter
@@ -325,4 +325,8 @@ def parser(description, default=("emoji", "digits"), shots=(1, 2, 4, 8, 16), dra
     result.add_argument("--shots", nargs="+", type=int, default=list(shots), help="of each class")
     result.add_argument("--draws", type=int, default=draws, help="at most, of a task")
     result.add_argument("--jobs", type=int, default=os.cpu_count())
+    if results is not None:
+        result.add_argument(
+            "--results", type=Path, default=Path(results), help="file that keeps the rows"
+        )
     return result
