@@ -39,7 +39,7 @@ MORE_TESTS = {
     "sksemobridge/_fitted.py": ["tests/model/test_reference.py"],
     "sksemobridge/_zero_shot.py": ["tests/model/test_reference.py"],
     "sksemobridge/labelling/_live/page_state.py": ["tests/labelling/live/test_session.py"],
-    "sksemobridge/labelling/_live/session.py": ["tests/labelling/live/test_strips.py"],
+    "sksemobridge/labelling/_live/answered_pictures.py": ["tests/labelling/live/test_strips.py"],
 }
 # What tests load before the package.
 LOADED = ["scipy.stats", "sklearn.cluster", "sklearn.linear_model", "sklearn.mixture"]
@@ -90,10 +90,10 @@ NAMED = [
         "fold = automatic_numbers(given, ratio, held_out.n_images,",
         "fold = automatic_numbers(given, ratio, count,",
     ),
-    ("labelling/_live/page_state.py", "view.learnt, n_events, n_unread", "view.learnt, n_unread"),
+    ("labelling/_live/page_state.py", "view.learnt, len(now.events), ", "view.learnt, "),
     (
         "labelling/_live/strips.py",
-        "is_left[[number for number in self._session.files.unread if number < len(is_left)]]",
+        "is_left[[number for number in self.unread if number < len(is_left)]]",
         "_",
     ),
     (
@@ -101,7 +101,7 @@ NAMED = [
         "is_none[is_none] = first_of_each(self.groups[is_none])",
         "pass",
     ),
-    ("labelling/_live/session.py", "if not (alone or i in named)", "if not alone"),
+    ("labelling/_live/answered_pictures.py", "if not (alone or i in named)", "if not alone"),
     ("_model/multilabel.py", "(has_text.sum() + 1)", "has_text.sum()"),
     ("_model/multilabel.py", "& (none <= best)", ""),
     ("_model/multilabel.py", "result[is_known].mean()", "0.0"),

@@ -10,7 +10,9 @@ from ..._zero_shot import ZeroShotClassifier
 from .._photos.folder_job import has_text
 from .._photos.folder_table import plain
 from .._suggest_names import without_article
-from .session import MOST_CHOSEN, Refused
+from .page_state import items
+from .refused import Refused
+from .session import MOST_CHOSEN
 
 # Letters of a text.
 MOST_LETTERS = 200
@@ -26,22 +28,22 @@ RIDGE = 10.0
 MOST_MEASURED = 10_000
 
 
+def words(now):
+    """The texts by which one can find, None for any."""
+    encoder = now.job.pipeline[-1].text_encoder
+    if encoder is None:
+        return {"words": []}
+    is_open = not hasattr(encoder, "texts") or getattr(encoder, "model", None) is not None
+    return {"words": None if is_open else sorted(map(plain, encoder.texts))}
+
+
 class Finder:
-    """Orders the pictures of a `Session`. `items` gives what the page shows of pictures."""
+    """Orders pictures. What it measured of those of a job is kept."""
 
-    def __init__(self, session, items):
-        self.session, self.items = session, items
-        self._job, self._kept = None, None
+    def __init__(self):
+        self._measured = None
 
-    def words(self, tab, who):
-        """The texts by which one can find, None for any."""
-        encoder = self.session.job.pipeline[-1].text_encoder
-        if encoder is None:
-            return {"words": []}
-        is_open = not hasattr(encoder, "texts") or getattr(encoder, "model", None) is not None
-        return {"words": None if is_open else sorted(map(plain, encoder.texts))}
-
-    def find(self, tab, who, start, n_images, text, like, is_open):
+    def find(self, now, start, n_images, text, like, is_open):
         """Pictures in the order in which they fit a text, or else those that were picked, which
         come first. `is_open`: only pictures that nobody labelled.
         """
@@ -49,64 +51,64 @@ class Finder:
             raise Refused("Give a text, or pictures.")
         if type(start) is not int or type(n_images) is not int or min(start, n_images) < 0:
             raise Refused("Ask for a number of pictures.")
-        session = self.session
-        if len(like) > MOST_CHOSEN or not all(map(session.files.has, like)):
+        if len(like) > MOST_CHOSEN or not all(map(now.pictures.has, like)):
             raise Refused("There is no such picture.")
-        scores = self._by_pictures(like) if like else self._by_text(text)
-        with session.lock:
-            order = np.argsort(-scores, kind="stable").tolist()
-            order = [*dict.fromkeys([*(number for number in like if number < len(order)), *order])]
-            may = session.is_open if is_open is True else session.is_readable
-            shown = session.strips.first_of_each(filter(may, order))
-            stop = start + min(n_images, MOST_IMAGES)
-            return {"found": {"total": len(shown), "pictures": self.items(shown[start:stop])}}
+        measured = self._measured
+        if measured is None or measured.job is not now.job:
+            measured = self._measured = Measured(now.job)
+        if like:
+            picked = np.stack([_embedding(now, number) for number in like])
+            scores = by_pictures(measured, picked)
+        else:
+            scores = by_text(now, measured, text)
+        order = np.argsort(-scores, kind="stable").tolist()
+        order = [*dict.fromkeys([*(number for number in like if number < len(order)), *order])]
+        may = now.is_open if is_open is True else now.is_readable
+        shown = now.strips.first_of_each(filter(may, order))
+        stop = start + min(n_images, MOST_IMAGES)
+        return {"found": {"total": len(shown), "pictures": items(now, shown[start:stop])}}
 
-    def _by_pictures(self, numbers):
-        """Against the rest: the difference of the means, by the variance in each direction."""
-        mean, covariance = self._measured.spread
-        rows = l2_normalize(np.stack([self._embedding(number) for number in numbers]))
-        direction = np.linalg.solve(covariance, rows.mean(axis=0) - mean)
-        return self._measured.unit @ direction
 
-    def _by_text(self, text):
-        """The cosine to the text, both centred. Classes say what the text differs from: without
-        them, what all texts share counts for most.
-        """
-        if not text.strip() or len(text) > MOST_LETTERS:
-            raise Refused(f"A text has 1 to {MOST_LETTERS} letters.")
-        encoder, text = self.session.job.pipeline[-1].text_encoder, without_article(text.strip())
-        if not has_text(encoder, text):
-            raise Refused(f"There is no text “{text}” in what was given.")
-        names = {text: encoder.name_of(text)} if hasattr(encoder, "name_of") else None
-        found = ZeroShotClassifier(encoder, class_names=names).fit(None, [text])
-        row, labels = found.text_embeddings_[0], self.session.learner.view.labels
-        others = None if labels is None else labels.classifier.text_embeddings_
-        if others is None:
-            return self._measured.unit @ row
-        centred = self._measured.unit - self._measured.spread[0]
-        return l2_normalize(centred) @ (row - others.mean(axis=0))
+def by_pictures(measured, picked):
+    """The pictures of these embeddings `(k, D)` against the rest: the difference of the means, by
+    the variance in each direction.
+    """
+    mean, covariance = measured.spread
+    direction = np.linalg.solve(covariance, l2_normalize(picked).mean(axis=0) - mean)
+    return measured.unit @ direction
 
-    def _embedding(self, number):
-        session = self.session
-        if number < session.files.n_photos:
-            return session.job.embeddings[number]
-        shots = session.job.shown_shots
-        return session.job.shots.embeddings[shots[number - session.files.n_photos]]
 
-    @property
-    def _measured(self):
-        """`Measured` pictures: others when new ones were read."""
-        job = self.session.job
-        if self._job is not job:
-            self._job, self._kept = job, Measured(job.embeddings)
-        return self._kept
+def by_text(now, measured, text):
+    """The cosine to the text, both centred. Classes say what the text differs from: without them,
+    what all texts share counts for most.
+    """
+    if not text.strip() or len(text) > MOST_LETTERS:
+        raise Refused(f"A text has 1 to {MOST_LETTERS} letters.")
+    encoder, text = now.job.pipeline[-1].text_encoder, without_article(text.strip())
+    if not has_text(encoder, text):
+        raise Refused(f"There is no text “{text}” in what was given.")
+    names = {text: encoder.name_of(text)} if hasattr(encoder, "name_of") else None
+    found = ZeroShotClassifier(encoder, class_names=names).fit(None, [text])
+    row, labels = found.text_embeddings_[0], now.view.labels
+    others = None if labels is None else labels.classifier.text_embeddings_
+    if others is None:
+        return measured.unit @ row
+    centred = measured.unit - measured.spread[0]
+    return l2_normalize(centred) @ (row - others.mean(axis=0))
+
+
+def _embedding(now, number):
+    n = now.pictures.n_photos
+    if number < n:
+        return now.job.embeddings[number]
+    return now.job.shots.embeddings[now.job.shown_shots[number - n]]
 
 
 class Measured:
-    """Unit embeddings `(n, D)`, and what is computed of them once."""
+    """Unit embeddings `(n, D)` of a job, and what is computed of them once."""
 
-    def __init__(self, embeddings):
-        self.unit = l2_normalize(embeddings)
+    def __init__(self, job):
+        self.job, self.unit = job, l2_normalize(job.embeddings)
 
     @cached_property
     def spread(self):

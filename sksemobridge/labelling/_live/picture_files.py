@@ -1,9 +1,7 @@
-"""The pictures that the page shows: their numbers, and their files as they were at first."""
+"""The files of the pictures that the page shows, as they were at first."""
 
 import os
 import stat
-
-import numpy as np
 
 from ..._utils.files import digest_of
 from ..._utils.lru import LRUCache
@@ -22,41 +20,20 @@ MOST_KEPT_BYTES = 20_000_000
 
 
 class PictureFiles:
-    """Pictures by number: first those of PHOTOS, the rows of `job.embeddings`, then those of
-    `--shots`.
+    """Files by the numbers of `pictures`.
 
     Attributes
     ----------
-    paths, real : list of str
-        As the user knows them, and without links.
-    numbers : dict
-        The number of each real path.
-    n_photos : int
     unread : dict
         Why a picture cannot be shown, by number.
     """
 
-    def __init__(self, job):
-        shots = [job.shots.paths[row] for row in job.shown_shots]
-        self.paths, self.n_photos = [*job.paths, *shots], len(job.paths)
-        self.real = [*job.real, *(job.shots.real[row] for row in job.shown_shots)]
-        self.numbers = {real: number for number, real in reversed([*enumerate(self.real)])}
-        self._first = np.array([self.numbers[real] for real in self.real], dtype=int)
-        self.unread = {}
-        self._pictures = job.given.pictures
+    def __init__(self, job, pictures):
+        self.pictures, self.unread = pictures, {}
+        self._place = job.given.pictures.place
         # Of what was shown last: size, digest, and when the file was changed.
         self._contents = {}
         self._small = LRUCache(MOST_KEPT_BYTES, len)
-
-    def has(self, number):
-        """Whether a value is the number of a picture."""
-        return type(number) is int and 0 <= number < len(self.paths)
-
-    def among(self, real):
-        """Whether each picture is one of these real paths `(n,)`."""
-        known = np.zeros(len(self.real), dtype=bool)
-        known[[self.numbers[path] for path in real if path in self.numbers]] = True
-        return known[self._first]
 
     def jpeg(self, number, is_small=False):
         """A picture as a JPEG. ImageReadError says why there is none."""
@@ -89,14 +66,14 @@ class PictureFiles:
                 self.jpeg(number, is_small=True)
             else:
                 self._read(number)
-        root, path = self._pictures.place[self.real[number]]
+        root, path = self._place[self.pictures.real[number]]
         return PictureEvent(path, root, *self._contents[number], **fields)
 
     def _content(self, number):
         """The content of the file that was there at the beginning, not of one that a link leads to
         now. And when it was changed.
         """
-        path, real = self.paths[number], self.real[number]
+        path, real = self.pictures.paths[number], self.pictures.real[number]
         flags = [getattr(os, name, 0) for name in ("O_NOFOLLOW", "O_NONBLOCK", "O_BINARY")]
         with open(os.open(real, os.O_RDONLY | sum(flags)), "rb") as file:
             status = os.fstat(file.fileno())

@@ -28,11 +28,11 @@ from starlette.routing import Route
 from ...encoders._heads import ImageReadError
 from .._photos.folder_table import plain
 from .._photos.messages import UsageError, fault
-from .find import Finder
-from .gallery import Gallery
-from .look import N_PLANTED, draw_planted, is_time_to_plant, next_pictures
-from .page_state import PageState
-from .session import Refused
+from .find import Finder, words
+from .gallery import Gallery, disputed, look_at_class
+from .look import look
+from .page_state import PageState, items
+from .refused import Refused
 from .suggestions import Suggestions
 from .written import linked_files
 
@@ -62,8 +62,10 @@ STATIC = {part.name: part for part in PARTS.iterdir() if part.name.rpartition(".
 POLICY = "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 
 
-# Actions with numbers of pictures, during which no others get these numbers, and actions without.
-NUMBERED = ("say", "say_same", "page", "skip", "card", "undo", "find")
+# Actions with numbers of pictures, during which no others get these numbers, nor another tab the
+# same pictures.
+NUMBERED = ("say", "say_same", "page", "skip", "card", "undo", "look")
+# Actions and questions without any, also of what the page does not know yet.
 UNNUMBERED = ("state", "read_new", "words", "done", "also", "end")
 
 
@@ -122,23 +124,35 @@ class _LivePage:
     def __init__(self, session, write, title, outputs, say):
         self.session, self.write, self.title = session, write, plain(title)
         self.outputs, self.say = outputs, say
+        self.answers = plain(os.fspath(session.answers_file.path))
         # When each tab asked last, and what those that ask after the end are told.
         self.asked, self.ended = {}, None
-        self.state = PageState(session)
-        self.gallery = Gallery(session, self.state.items)
-        self.suggestions = Suggestions(session)
-        self.finder = Finder(session, self.state.items)
+        self.state = PageState(session.reserved)
         self.secret, self.once, self.finished = (
             secrets.token_urlsafe(32),
             secrets.token_urlsafe(32),
             None,
         )
         self.cookie = f"sksemobridge-{secrets.token_hex(4)}"
-        # What a person may do: the function, the fields that a request needs, and those that it may
-        # have.
+        # What a person may ask: a function of a `Snapshot`, the fields that a request needs, and
+        # those that it may have.
+        self.questions = {
+            "state": (lambda now: None, (), {}),
+            "look_at_class": (look_at_class, ("name", "start", "n_images"), {}),
+            "overview": (Gallery().overview, (), {}),
+            "disputed": (disputed, (), {}),
+            "suggest": (Suggestions().suggest, ("n_names",), {}),
+            "words": (words, (), {}),
+            "find": (
+                Finder().find,
+                ("start", "n_images"),
+                {"text": None, "like": [], "is_open": False},
+            ),
+        }
+        # What a person may do, in the same way: functions of tab and person.
         self.actions = {
-            "state": (lambda tab, who: None, (), {}),
             "say": (session.say, ("number", "label"), {"alone": False}),
+            "say_same": (session.say_same, ("numbers", "label"), {}),
             "page": (
                 session.say_all,
                 ("pictures",),
@@ -158,17 +172,6 @@ class _LivePage:
                 ("n_images",),
                 {"among": "rest", "name": None, "without": [], "of": [], "plant": False},
             ),
-            "look_at_class": (self.gallery.look_at_class, ("name", "start", "n_images"), {}),
-            "overview": (self.gallery.overview, (), {}),
-            "disputed": (self.gallery.disputed, (), {}),
-            "suggest": (self.suggestions.suggest, ("n_names",), {}),
-            "words": (self.finder.words, (), {}),
-            "find": (
-                self.finder.find,
-                ("start", "n_images"),
-                {"text": None, "like": [], "is_open": False},
-            ),
-            "say_same": (session.say_same, ("numbers", "label"), {}),
             "done": (self.done, (), {}),
             "also": (self.also, ("name",), {}),
             "end": (self.end, (), {}),
@@ -246,11 +249,11 @@ class _LivePage:
     async def picture(self, request):
         is_small = "small" in request.query_params
         try:
-            generation = request.query_params.get("g", str(self.session.generation))
-            if generation != str(self.session.generation):
+            files, generation = self.session.files, str(self.session.generation)
+            if request.query_params.get("g", generation) != generation:
                 raise Refused("This was the number of another picture.")
-            number = self.session.as_number(request.path_params["number"])
-            content = await run_in_threadpool(self.session.files.jpeg, number, is_small)
+            number = files.pictures.from_text(request.path_params["number"])
+            content = await run_in_threadpool(files.jpeg, number, is_small)
         except (Refused, ImageReadError) as error:
             return PlainTextResponse(plain(str(error)), 404)
         return Response(
@@ -269,40 +272,51 @@ class _LivePage:
         try:
             data = await asyncio.wait_for(request.body(), REQUEST_PATIENCE)
             name = request.path_params["action"]
-            action, tab, who, since, generation, values = self.read(name, data)
+            asked, tab, who, since, generation, values = self.read(name, data)
         except TimeoutError:
             return _json({"failed": f"Nothing came for {REQUEST_PATIENCE} seconds."}, 408)
         except (LookupError, TypeError, ValueError, RecursionError):
             return _json({"failed": "The request does not fit."}, 400)
         try:
-            action = functools.partial(action, tab, who, **values)
-            more = await run_in_threadpool(self.run, name, action, generation) or {}
-            state = await run_in_threadpool(self.state.of, tab, since)
+            answer = self.answer if name in self.questions else functools.partial(self.do, tab, who)
+            more = await run_in_threadpool(answer, name, asked, generation, values) or {}
+            state = await run_in_threadpool(self.state_of, tab, since)
         except (Refused, ImageReadError) as error:
             return _json({"failed": str(error)}, 409)
         except OSError as error:
             return _json({"failed": f"Not saved: {error.strerror or error}"}, 507)
         others = sum(self.is_open(other) for other in list(self.asked) if other != tab)
-        answer = {"notes": [], "title": self.title, "others": others} | state | more
+        told = {"notes": [], "title": self.title, "answers": self.answers, "others": others}
+        told |= state | more
         if self.ended is not None:
-            answer["ended"] = self.ended
+            told["ended"] = self.ended
             self.asked.pop(tab, None)
         else:
             self.asked[tab] = time.monotonic()
-        return _json(answer)
+        return _json(told)
 
-    def run(self, name, action, generation):
+    def answer(self, name, question, generation, values):
+        """The answer to a question of a page with the numbers of a `generation`."""
+        now = self.session.snapshot()
+        if name not in UNNUMBERED:
+            check_generation(generation, now.generation)
+        return question(now, **values)
+
+    def do(self, tab, who, name, action, generation, values):
         """Do it, if the page has the numbers of pictures that are now."""
         with self.session.lock if name in NUMBERED else nullcontext():
             if name not in UNNUMBERED:
-                self.session.check_generation(generation)
-            return action()
+                check_generation(generation, self.session.generation)
+            return action(tab, who, **values)
+
+    def state_of(self, tab, since):
+        return self.state.of(self.session.snapshot(), tab, since)
 
     def read(self, action, body):
         """The function of a request, its tab, person, number of known changes, and generation, and
         the function's other values. An error if the request does not fit.
         """
-        function, needs, may = self.actions[action]
+        function, needs, may = (self.questions | self.actions)[action]
         data = json.loads(body)
         tab, who, since = data["tab"], data.get("who", ""), data.get("since")
         is_text = all(isinstance(text, str) and len(text) <= 50 for text in (tab, who))
@@ -318,28 +332,12 @@ class _LivePage:
         return function, tab, who, since, generation, values
 
     def undo(self, tab, who):
-        undone = self.session.undo(tab, who)["undone"]
-        numbers = self.session.strips.first_of_each(undone.pop("numbers"))
-        return {"undone": undone | {"items": self.state.items(numbers)}}
+        undone, now = self.session.undo(tab, who)["undone"], self.session.snapshot()
+        numbers = now.strips.first_of_each(undone.pop("numbers"))
+        return {"undone": undone | {"items": items(now, numbers)}}
 
-    def look(self, tab, who, n_images, among, name, without, of, plant):
-        knew = len(self.session.answers_file.events)
-        plant = plant is True and among == "rest" and is_time_to_plant(self.session, tab)
-        if plant and type(n_images) is int:
-            n_images = max(n_images - N_PLANTED, 1)
-        groups, left = next_pictures(self.session, tab, n_images, among, name, without, of)
-        shown = [
-            {"label": plain(label), "pictures": self.state.items(numbers)}
-            for label, numbers in groups.items()
-        ]
-        if plant:
-            rng = np.random.default_rng()
-            for number, label in draw_planted(self.session, groups):
-                pictures = next(part for part in shown if part["label"] == plain(label))["pictures"]
-                (item,) = self.state.items([number])
-                at = rng.integers(len(pictures) + 1)
-                pictures.insert(at, item | {"planted": True, "burst": [number]})
-        return {"look": {"groups": shown, "left": left, "knew": knew}}
+    def look(self, tab, who, **asked):
+        return look(self.session.snapshot(), self.session.reserved, tab, **asked)
 
     def interrupt(self):
         """Write the files after Ctrl-C, and tell the pages, in a thread of its own."""
@@ -410,6 +408,12 @@ class _LivePage:
         # The page stays.
         except UsageError as error:
             raise Refused(str(error)) from error
+
+
+def check_generation(generation, current):
+    """Refuse numbers of pictures of another generation. None is of this one."""
+    if generation not in (None, current):
+        raise Refused("New pictures were read, so the page is loaded again.")
 
 
 def _json(data, status=200):

@@ -9,7 +9,7 @@ from ..._utils.array_api import l2_normalize
 from .._photos.class_names import spoken
 from .._photos.folder_table import plain
 from .._suggest_names import suggest_names
-from .session import Refused
+from .refused import Refused
 
 # Most names of a request.
 MOST_NAMES = 100
@@ -20,23 +20,20 @@ N_GROUPED = 16
 
 
 class Suggestions:
-    """Names for what the pictures of a `Session` show, beside the classes that are known."""
+    """Names for what pictures show, beside the classes that are known."""
 
-    def __init__(self, session):
-        self.session, self._one_at_a_time = session, threading.Lock()
+    def __init__(self):
+        self._one_at_a_time = threading.Lock()
 
-    def suggest(self, tab, who, n_names):
+    def suggest(self, now, n_names):
         """At most `n_names` names with their share and pictures. Models without words give groups
         without a name.
         """
         if type(n_names) is not int or not 1 <= n_names <= MOST_NAMES:
             raise Refused(f"Ask for 1 to {MOST_NAMES} names.")
-        session = self.session
-        with session.lock:
-            view, rest = session.learner.view, session.rest()
-            gone = {key for key in session.said.cards if self._is_class(key)}
+        gone = {key for key in now.said.cards if _is_class(now.said, key)}
         with self._one_at_a_time:
-            found = self._names(view, n_names + len(gone)) or self._groups(rest, n_names)
+            found = _names(now, n_names + len(gone)) or _groups(now, n_names)
         found = [one for one in found if one[0] not in gone][:n_names]
         return {
             "suggestions": [
@@ -45,46 +42,48 @@ class Suggestions:
             ]
         }
 
-    def _is_class(self, suggested):
-        """Whether a suggested name is in a class that is called otherwise."""
-        said = self.session.said
-        return said.names.now(said.cards[suggested][1] or suggested) is not None
 
-    def _names(self, view, n_names):
-        job = self.session.job
-        encoder = job.pipeline[-1].text_encoder
-        # A file of embeddings knows its own texts alone. An encoder of images only has none.
-        is_open = getattr(encoder, "open_vocabulary", False)
-        vocabulary = "auto" if is_open else list(getattr(encoder, "texts", ()))
-        known = None if view.labels is None else view.labels.classifier
-        if known is not None and known.text_embeddings_ is None:
-            known = None
-        if not vocabulary or (known is not None and not self._has_other(vocabulary, known)):
-            return []
-        found = suggest_names(
-            job.embeddings, encoder, vocabulary=vocabulary, known=known, n_names=n_names
-        )
-        return [(name, float(share), rows.tolist()) for name, share, rows in found]
+def _is_class(said, suggested):
+    """Whether a suggested name is in a class that is called otherwise."""
+    return said.names.now(said.cards[suggested][1] or suggested) is not None
 
-    @staticmethod
-    def _has_other(vocabulary, known):
-        """Whether there is a word that is no class."""
-        classes = {spoken(name) for name in known.class_names_ if name is not None}
-        return vocabulary == "auto" or any(spoken(text) not in classes for text in vocabulary)
 
-    def _groups(self, numbers, n_groups):
-        """Pictures without a label that look alike, the largest group first."""
-        if not numbers:
-            return []
-        embeddings = l2_normalize(self.session.job.embeddings[numbers])
-        n_groups = min(n_groups, max(1, len(numbers) // N_GROUPED))
-        means = KMeans(n_groups, n_init=3, random_state=0).fit(embeddings)
-        distance = means.transform(embeddings)
-        counts = np.bincount(means.labels_, minlength=n_groups)
-        found = []
-        for group in np.argsort(-counts, kind="stable"):
-            own = np.flatnonzero(means.labels_ == group)
-            nearest = own[np.argsort(distance[own, group], kind="stable")]
-            rows = [numbers[row] for row in nearest]
-            found.append(("", len(own) / len(self.session.job.embeddings), rows))
-        return found
+def _names(now, n_names):
+    encoder = now.job.pipeline[-1].text_encoder
+    # A file of embeddings knows its own texts alone. An encoder of images only has none.
+    is_open = getattr(encoder, "open_vocabulary", False)
+    vocabulary = "auto" if is_open else list(getattr(encoder, "texts", ()))
+    known = None if now.view.labels is None else now.view.labels.classifier
+    if known is not None and known.text_embeddings_ is None:
+        known = None
+    if not vocabulary or (known is not None and not _has_other(vocabulary, known)):
+        return []
+    found = suggest_names(
+        now.job.embeddings, encoder, vocabulary=vocabulary, known=known, n_names=n_names
+    )
+    return [(name, float(share), rows.tolist()) for name, share, rows in found]
+
+
+def _has_other(vocabulary, known):
+    """Whether there is a word that is no class."""
+    classes = {spoken(name) for name in known.class_names_ if name is not None}
+    return vocabulary == "auto" or any(spoken(text) not in classes for text in vocabulary)
+
+
+def _groups(now, n_groups):
+    """Pictures without a label that look alike, the largest group first."""
+    numbers = now.rest()
+    if not numbers:
+        return []
+    embeddings = l2_normalize(now.job.embeddings[numbers])
+    n_groups = min(n_groups, max(1, len(numbers) // N_GROUPED))
+    means = KMeans(n_groups, n_init=3, random_state=0).fit(embeddings)
+    distance = means.transform(embeddings)
+    counts = np.bincount(means.labels_, minlength=n_groups)
+    found = []
+    for group in np.argsort(-counts, kind="stable"):
+        own = np.flatnonzero(means.labels_ == group)
+        nearest = own[np.argsort(distance[own, group], kind="stable")]
+        rows = [numbers[row] for row in nearest]
+        found.append(("", len(own) / len(now.job.embeddings), rows))
+    return found

@@ -162,14 +162,14 @@ class Live(Asks):
 
     def labels(self):
         """Labels that were said, by number."""
-        numbers = self.session.files.numbers
-        return {numbers[real]: label for real, label in self.session.said.labels().items()}
+        number_of = self.session.files.pictures.number_of
+        return {number_of[real]: label for real, label in self.session.said.labels().items()}
 
     def close(self):
         # It may end at this moment.
         with suppress(ConnectionError):
             self.enter()
-            if not self.session.classes():
+            if not self.session.snapshot().classes:
                 # Without a class there is nothing to write.
                 self.act("add", names=["bird"])
             self.act("end")

@@ -6,7 +6,8 @@ from unittest.mock import patch
 import pandas as pd
 import pytest
 
-from sksemobridge.labelling._live.session import Refused, Session
+from sksemobridge.labelling._live.refused import Refused
+from sksemobridge.labelling._live.session import Session
 from sksemobridge.labelling._photos import write_files
 from sksemobridge.labelling._photos.answers_file import Answers
 from sksemobridge.labelling._photos.folder_job import FolderJob

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from sksemobridge._utils.array_api import l2_normalize
-from sksemobridge.labelling._live.find import Finder
+from sksemobridge.labelling._live.find import Measured, by_pictures
 
 
 def numbers(answer):
@@ -95,11 +95,8 @@ def test_a_choice_that_does_not_fit_is_refused(live, values):
     assert page.labels() == {}
 
 
-def finder(X, encoder=None):
-    """A `Finder` of these embeddings, as far as scores go."""
-    job = SimpleNamespace(embeddings=X, pipeline=[None, SimpleNamespace(text_encoder=encoder)])
-    files = SimpleNamespace(n_photos=len(X))
-    return Finder(SimpleNamespace(job=job, files=files), None)
+def scores_of(X, picked):
+    return by_pictures(Measured(SimpleNamespace(embeddings=X)), X[picked])
 
 
 def test_directions_in_which_all_pictures_differ_say_little():
@@ -110,11 +107,11 @@ def test_directions_in_which_all_pictures_differ_say_little():
     noise = 0.02 * rng.normal(size=(n, 61))
     X = np.column_stack([np.ones(n), 0.3 * is_own, 0.5 * other, noise])
     picked = np.flatnonzero(is_own & (other > 0.5))[:3].tolist()
-    scores = finder(X)._by_pictures(picked)
+    scores = scores_of(X, picked)
     cosines = l2_normalize(X) @ X[picked].mean(axis=0)
     found, by_cosine = (is_own[np.argsort(-part)[:20]].mean() for part in (scores, cosines))
     assert found > by_cosine
 
 
 def test_pictures_that_are_all_the_same_have_the_same_score():
-    assert np.ptp(finder(np.ones((5, 4)))._by_pictures([0])) < 1e-12
+    assert np.ptp(scores_of(np.ones((5, 4)), [0])) < 1e-12

@@ -1,6 +1,6 @@
 """ "Find" in a real browser: by words, like others, and many labels at once."""
 
-from sksemobridge.labelling._live.find import Finder
+from sksemobridge.labelling._live import server
 
 from ...browser import wait_until
 
@@ -84,7 +84,7 @@ def test_keys_alone_find_and_label(person):
 
 
 def test_without_texts_pictures_are_found_by_pictures_alone(person, monkeypatch):
-    monkeypatch.setattr(Finder, "words", lambda *_: {"words": []})
+    monkeypatch.setattr(server, "words", lambda now: {"words": []})
     opened = person("find", n=30)
     assert opened.run("document.getElementById('find-words').hidden")
     opened.go("find/3")

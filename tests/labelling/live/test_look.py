@@ -2,17 +2,26 @@
 
 import pytest
 
-from sksemobridge.labelling._live.look import draw_planted, is_time_to_plant, next_pictures
-from sksemobridge.labelling._live.session import Refused
+from sksemobridge.labelling._live.look import next_pictures
+from sksemobridge.labelling._live.planted import draw_planted, is_time_to_plant
+from sksemobridge.labelling._live.refused import Refused
 
 
 def numbers(groups):
     return [number for part in groups.values() for number in part]
 
 
+def next_page(session, tab, *args, **kwargs):
+    return next_pictures(session.snapshot(), session.reserved, tab, *args, **kwargs)
+
+
 def say(session, tab, picked, label=None):
     pictures = [
-        {"number": number, "shown": session.shown(number), "label": label or session.shown(number)}
+        {
+            "number": number,
+            "shown": session.snapshot().shown(number),
+            "label": label or session.snapshot().shown(number),
+        }
         for number in picked
     ]
     session.say_all(tab, "", pictures)
@@ -24,13 +33,13 @@ def session(live):
 
 
 def test_a_page_has_what_nobody_saw_under_its_predicted_label(session):
-    groups, left = next_pictures(session, "a", 12)
+    groups, left = next_page(session, "a", 12)
     assert left == 30
     assert 6 <= len(numbers(groups)) <= 12
     for label, part in groups.items():
-        assert {session.shown(number) for number in part} == {label}
+        assert {session.snapshot().shown(number) for number in part} == {label}
     say(session, "a", numbers(groups))
-    later, left = next_pictures(session, "a", 12)
+    later, left = next_page(session, "a", 12)
     assert left == 30 - len(numbers(groups))
     assert not {*numbers(later)} & {*numbers(groups)}
 
@@ -46,47 +55,47 @@ def test_a_request_that_does_not_fit_is_refused_as_such(live):
 
 
 def test_two_tabs_get_other_pictures(session):
-    first, _ = next_pictures(session, "a", 12)
-    second, _ = next_pictures(session, "b", 12)
+    first, _ = next_page(session, "a", 12)
+    second, _ = next_page(session, "b", 12)
     assert not {*numbers(first)} & {*numbers(second)}
-    again, _ = next_pictures(session, "a", 12)
+    again, _ = next_page(session, "a", 12)
     assert numbers(again) == numbers(first)
 
 
 def test_what_comes_next_is_told_before_a_page_is_answered(session):
-    first, _ = next_pictures(session, "a", 12)
-    coming, _ = next_pictures(session, "a", 12, without=numbers(first))
+    first, _ = next_page(session, "a", 12)
+    coming, _ = next_page(session, "a", 12, without=numbers(first))
     assert not {*numbers(first)} & {*numbers(coming)}
     # It is kept for nobody.
-    other, _ = next_pictures(session, "b", 12)
+    other, _ = next_page(session, "b", 12)
     assert {*numbers(other)} & {*numbers(coming)}
 
 
 def test_one_label_alone(session):
-    groups, left = next_pictures(session, "a", 12, name="bird")
+    groups, left = next_page(session, "a", 12, name="bird")
     assert [*groups] == ["bird"]
     assert left == 10
 
 
 def test_the_second_look_has_what_the_model_doubts_most(session):
-    picked = [number for number in range(30) if session.shown(number) == "bird"]
+    picked = [number for number in range(30) if session.snapshot().shown(number) == "bird"]
     say(session, "a", picked[1:])
     say(session, "a", picked[:1], label="clock")
-    groups, left = next_pictures(session, "a", 3, among="seen")
+    groups, left = next_page(session, "a", 3, among="seen")
     assert left == len(picked)
     assert picked[0] in numbers(groups)
     assert groups["clock"] == picked[:1]
 
 
 def test_the_second_look_begins_with_none_of_these_that_answers_contradict(session):
-    birds = [number for number in range(30) if session.shown(number) == "bird"]
-    others = [number for number in range(30) if session.shown(number) == "clock"]
+    birds = [number for number in range(30) if session.snapshot().shown(number) == "bird"]
+    others = [number for number in range(30) if session.snapshot().shown(number) == "clock"]
     # A page that was marked by mistake, and right answers.
     session.say_all("a", "", [{"number": i, "shown": "bird", "label": ""} for i in birds[:4]])
     say(session, "a", birds[4:] + others)
     session.learner.tell(session.said)
     session.learner.wait()
-    groups, _ = next_pictures(session, "a", 4, among="seen")
+    groups, _ = next_page(session, "a", 4, among="seen")
     assert groups == {"": groups[""]}
     assert {*groups[""]} == {*birds[:4]}
 
@@ -94,9 +103,9 @@ def test_the_second_look_begins_with_none_of_these_that_answers_contradict(sessi
 def test_pages_of_no_size_are_refused(session):
     for n_images in (0, "many"):
         with pytest.raises(Refused):
-            next_pictures(session, "a", n_images)
+            next_page(session, "a", n_images)
     with pytest.raises(Refused):
-        next_pictures(session, "a", 12, among="all")
+        next_page(session, "a", 12, among="all")
 
 
 def test_the_first_page_after_names_were_given_has_their_labels(live):
@@ -113,7 +122,7 @@ def events_of(session):
 
 
 def test_answers_that_are_newer_than_a_page_win(session):
-    groups, _ = next_pictures(session, "a", 12)
+    groups, _ = next_page(session, "a", 12)
     knew, (first, second, third, *_) = events_of(session), numbers(groups)
     page = [{"number": n, "shown": "", "label": ""} for n in (first, second, third)]
     session.say("a", "", first, "bird")
@@ -122,10 +131,10 @@ def test_answers_that_are_newer_than_a_page_win(session):
     answer = session.say_all("a", "", page, knew=knew)
     assert answer["notes"] == ["1 got a label since this page was shown, which stays."]
     assert answer["said"] == 2
-    assert [session.shown(n) for n in (first, second, third)] == ["bird", "", ""]
+    assert [session.snapshot().shown(n) for n in (first, second, third)] == ["bird", "", ""]
     # A later page may change all.
     session.say_all("a", "", page, knew=events_of(session))
-    assert [session.shown(n) for n in (first, second, third)] == [""] * 3
+    assert [session.snapshot().shown(n) for n in (first, second, third)] == [""] * 3
     # With nothing left to say, nothing is.
     before = events_of(session)
     assert session.say_all("a", "", page, knew=knew)["said"] == 0
@@ -142,14 +151,17 @@ def test_a_class_that_was_dropped_does_not_come_back_unnoticed(session):
     session.drop("b", "", "fruit")
     answer = session.say_all("a", "", page, knew=knew)
     assert answer["notes"] == ["“fruit” was dropped since, so 2 pictures got no label."]
-    assert (session.classes(), [*session.said.labels().values()]) == (["bird", "clock"], ["clock"])
+    assert (session.snapshot().classes, [*session.said.labels().values()]) == (
+        ["bird", "clock"],
+        ["clock"],
+    )
     answer = session.say("a", "", 0, "Fruit")
     assert answer["notes"] == ["“Fruit” was dropped before, and is a class again."]
 
 
 def confirm(session, tab="a", n=6, **values):
     """Say that the next page is right, with `planted` pictures by number and label over it."""
-    groups, _ = next_pictures(session, tab, n)
+    groups, _ = next_page(session, tab, n)
     planted = values.pop("planted", {})
     page = [
         {"number": number, "shown": label, "label": label}
@@ -168,22 +180,26 @@ def test_pictures_are_planted_under_a_wrong_label_after_three_pages_without_a_co
     session.say("a", "", 0, "bird")
     session.say("a", "", 1, "clock")
     for _ in range(3):
-        assert not is_time_to_plant(session, "a")
+        assert not is_time_to_plant(session.said, "a")
         confirm(session)
-    assert is_time_to_plant(session, "a")
-    assert not is_time_to_plant(session, "b")
-    groups, _ = next_pictures(session, "a", 6)
+    assert is_time_to_plant(session.said, "a")
+    assert not is_time_to_plant(session.said, "b")
+    groups, _ = next_page(session, "a", 6)
     said = session.said.labels()
     for _ in range(20):
-        drawn = draw_planted(session, groups)
+        drawn = draw_planted(session.snapshot(), groups)
         assert len(drawn) == 2
         for number, label in drawn:
-            assert session.shown(number) == said[session.files.real[number]] != label
+            assert (
+                session.snapshot().shown(number)
+                == said[session.files.pictures.real[number]]
+                != label
+            )
             assert label in groups
     # A correction says that somebody looks.
     (number,) = next(iter(groups.values()))[:1]
     session.say_all("a", "", [{"number": number, "shown": "bird", "label": "fruit"}])
-    assert not is_time_to_plant(session, "a")
+    assert not is_time_to_plant(session.said, "a")
 
 
 def test_what_is_said_of_planted_pictures_is_no_answer(live):
@@ -247,7 +263,7 @@ def test_one_may_stop_after_two_pages_or_ten_pictures_of_a_check(live):
     session.check("a", "", True, "rest")
     for number in [item["number"] for item in page.state()["check"]["queue"]][:10]:
         assert not page.state()["may_stop"]
-        session.say("a", "", number, session.shown(number))
+        session.say("a", "", number, session.snapshot().shown(number))
     assert page.state()["may_stop"]
 
 
@@ -255,13 +271,13 @@ def test_pages_that_were_confirmed_too_quickly_come_first_in_a_second_look(live)
     session = live(n=90).session
     pages = []
     for seconds in (20.0, 0.6, 0.3):
-        pages.append(numbers(next_pictures(session, "a", 6)[0]))
+        pages.append(numbers(next_page(session, "a", 6)[0]))
         confirm(session, seconds=seconds)
     slow, quick, quickest = map(set, pages)
-    shown = numbers(next_pictures(session, "a", len(quickest), "seen")[0])
+    shown = numbers(next_page(session, "a", len(quickest), "seen")[0])
     assert {*shown} == quickest
-    shown = numbers(next_pictures(session, "a", len(quick), "seen", without=shown)[0])
+    shown = numbers(next_page(session, "a", len(quick), "seen", without=shown)[0])
     assert {*shown} == quick
     # Those of a page, by its number.
     of = [event.id for event in session.answers_file.events][:1]
-    assert {*numbers(next_pictures(session, "a", 30, "seen", of=of)[0])} == slow
+    assert {*numbers(next_page(session, "a", 30, "seen", of=of)[0])} == slow

@@ -11,6 +11,7 @@ from unittest.mock import Mock
 import pytest
 from PIL import Image
 
+from sksemobridge.labelling._live.strips import Strips
 from sksemobridge.labelling._photos.messages import UsageError
 
 from ...browser import wait_until
@@ -179,7 +180,7 @@ def test_a_fault_of_ours_prints_its_traceback_and_says_so(live, monkeypatch, cap
     page = live()
     with monkeypatch.context() as patch:
         patch.setattr(page.session.files, "jpeg", Mock(side_effect=error))
-        patch.setattr(page.session.strips, "count", Mock(side_effect=error))
+        patch.setattr(Strips, "count", Mock(side_effect=error))
         status, _, content = page.ask(path, {"tab": "a"} if path == "/state" else None)
     assert status == 500
     failed = json.loads(content)["failed"]
@@ -224,7 +225,7 @@ def test_pictures_have_numbers(live):
 
 def test_a_picture_is_encoded_anew(live):
     page = live()
-    file = Path(page.session.files.paths[0])
+    file = Path(page.session.files.pictures.paths[0])
     file.write_bytes(file.read_bytes() + b"<script>alert(1)</script>")
     status, headers, content = page.ask("/picture/0")
     assert (status, headers["content-type"]) == (200, "image/jpeg")
@@ -284,7 +285,7 @@ def test_names_that_are_no_text_break_no_answer(live):
         "write": lambda *_: (0, ["bad\udcff"]),
     }
     page = live(n=0, **params)
-    number = page.session.files.paths.index(name)
+    number = page.session.files.pictures.paths.index(name)
     assert page.ask("/")[0] == 200
     _, state = page.act("say", number=number, label="bird")
     assert state["recent"][0]["name"] == os.path.join("photos", "bad\\udcff.png")

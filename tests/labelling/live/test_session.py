@@ -180,7 +180,9 @@ def test_the_next_run_goes_on_with_what_is_there_and_asks_again_for_what_changed
     os.rename("photos/001.png", "photos/new.png")
     with pytest.warns(UserWarning, match=r"changed since they were answered \(1\): 000.png"):
         page = live(n=0)
-    labels = {page.session.files.paths[number]: label for number, label in page.labels().items()}
+    labels = {
+        page.session.files.pictures.paths[number]: label for number, label in page.labels().items()
+    }
     # One follows its content.
     assert labels == {str(Path("photos", name)): "bird" for name in ("002.png", "new.png")}
 
@@ -309,7 +311,7 @@ def test_seconds_of_a_page_are_a_number(live, seconds):
     assert page.act("page", pictures=[picture], seconds=seconds)[0] == 409
     assert page.act("page", pictures=[picture], seconds=2.04)[0] == 200
     assert events_of(page)[0].seconds == 2.0
-    assert page.session.said.answers[page.session.files.real[0]].seconds == 2.0
+    assert page.session.said.answers[page.session.files.pictures.real[0]].seconds == 2.0
 
 
 def test_a_picture_that_cannot_be_shown_is_not_labelled(live):
@@ -320,7 +322,7 @@ def test_a_picture_that_cannot_be_shown_is_not_labelled(live):
     assert (status, answer["failed"]) == (409, "No such file or directory")
     assert page.act("page", pictures=[pictures[0], pictures[2]])[1]["labelled"] == 2
     # Nor is it asked for again.
-    assert page.session.rest() == list(range(3, 12))
+    assert page.session.snapshot().rest() == list(range(3, 12))
 
 
 def test_classes_are_renamed_joined_dropped_and_had_back(live):
@@ -353,6 +355,19 @@ def test_classes_are_renamed_joined_dropped_and_had_back(live):
     while page.state()["undoable"]:
         page.act("undo")
     assert page.state()["classes"] == CLASSES
+
+
+def test_a_snapshot_stays_what_it_was(live):
+    page = live(bursts=[[0, 3, 6]])
+    now = page.session.snapshot()
+    page.act("say", number=0, label="owl")
+    page.act("drop", name="bird")
+    wait_until(lambda: page.session.learner.view is not now.view)
+    assert (now.events, now.classes, now.said.labels()) == ((), CLASSES, {})
+    assert (now.is_open(0), now.strips.of(0), now.shown(0)) == (True, [0, 3, 6], "bird")
+    later = page.session.snapshot()
+    assert (len(later.events), later.classes) == (2, ["clock", "fruit", "owl"])
+    assert (later.is_open(0), later.shown(0)) == (False, "owl")
 
 
 def test_without_a_name_it_waits_for_one(live):
@@ -528,14 +543,14 @@ def answer_page(page, label=None):
 
 def any_action(page, rng):
     """Something that a person does, at random."""
-    session, tab = page.session, "ab"[rng.integers(2)]
+    now, tab = page.session.snapshot(), "ab"[rng.integers(2)]
     label, *others = rng.permutation([*CLASSES, "owl", ""]).tolist()
     shown = rng.permutation(60)[:6].tolist()
     marks = [
-        {"number": i, "shown": session.shown(i), "label": other or session.shown(i)}
+        {"number": i, "shown": now.shown(i), "label": other or now.shown(i)}
         for i, other in zip(shown, [*others, "", ""])
     ]
-    name, other = (rng.choice(session.classes()) for _ in range(2))
+    name, other = (rng.choice(now.classes) for _ in range(2))
     actions = [
         lambda: page.act("say", tab, number=shown[0], label=label),
         lambda: page.act("page", tab, pictures=marks),
@@ -544,7 +559,7 @@ def any_action(page, rng):
         lambda: page.act("add", tab, names=["owl"]),
         lambda: page.act("rename", tab, name=name, into=label or "cat"),
         lambda: page.act("join", tab, names=[name, other], into=other),
-        lambda: len(session.classes()) > 2 and page.act("drop", tab, name=name),
+        lambda: len(now.classes) > 2 and page.act("drop", tab, name=name),
     ]
     actions[rng.choice(len(actions), p=[0.3, 0.3, 0.1, *[0.06] * 5])]()
 

@@ -1,0 +1,53 @@
+"""What an event keeps of pictures that a person answered, and of the others of their strips."""
+
+from contextlib import suppress
+
+from ...encoders._heads import ImageReadError
+
+# Probabilities that an event keeps, so that its line stays short with many classes: an assumption.
+# The estimate has the other columns share the rest.
+N_LISTED = 5
+
+
+def answered_pictures(now, files, marks, alone, notes):
+    """What an event keeps of the pictures of `marks`, each number, label and what was shown, and
+    unless `alone` of the others of their strips. What a person should know is added to `notes`.
+    """
+    parts, missing = [], 0
+    # Two pictures of the page may be of one strip, since another one was taken back.
+    named = {number for number, _, _ in marks}
+    for number, label, shown in marks:
+        parts.append(_answered(now, files, number, label, shown))
+        others = [i for i in now.strips.of(number)[1:] if not (alone or i in named)]
+        named.update(others)
+        along = [*readable(files, others, label=label, shown=shown, taught=True, along=True)]
+        parts += along
+        missing += len(others) - len(along)
+    if missing:
+        notes.append(f"{missing} of a burst could not be read and got no label.")
+    return tuple(parts)
+
+
+def _answered(now, files, number, label, shown):
+    if number in now.unread:
+        raise ImageReadError(now.unread[number])
+    if number < now.pictures.n_photos:
+        likely = now.view.likely(number, N_LISTED, label)
+        n_columns = len(now.view.columns) + 1
+    else:  # a shot was taught already
+        likely, n_columns = [], 0
+    return files.event(
+        number,
+        label=label,
+        shown=shown,
+        taught=True,
+        likely=tuple((name, round(share, 6)) for name, share in likely),
+        n_columns=n_columns,
+    )
+
+
+def readable(files, numbers, **fields):
+    """What an event keeps of those pictures that can be read, which a person did not see."""
+    for number in numbers:
+        with suppress(ImageReadError):
+            yield files.event(number, is_shown=False, **fields)

@@ -1,0 +1,59 @@
+"""A page that a person confirmed: whether it fits, and what newer answers leave of it."""
+
+from collections import Counter
+
+from ..._utils.validation import plural
+from .._photos.class_names import spoken
+from .._photos.folder_table import plain
+from .named_class import as_label
+from .refused import Refused
+
+# Pictures that are looked through together: the page shows no more, see `SIZES` of fit.js.
+MOST_TILES = 60
+# Seconds that a page may be on the screen: a year.
+MOST_SECONDS = 366 * 86400
+# What is said of each of them.
+PARTS = ("number", "label", "shown")
+
+
+def check_page(now, pictures, seconds):
+    """Refuse what is no page that was so many `seconds` on the screen."""
+    if not isinstance(pictures, list) or not 0 < len(pictures) <= MOST_TILES:
+        raise Refused(f"A page has 1 to {MOST_TILES} pictures.")
+    if not all(isinstance(one, dict) and {*PARTS} <= {*one} for one in pictures):
+        raise Refused("A picture of a page has its number, its label, and what was shown.")
+    numbers = [picture["number"] for picture in pictures]
+    for number in numbers:
+        now.pictures.check(number)
+    if len({*numbers}) < len(numbers):
+        raise Refused("A picture is twice on the page.")
+    if type(seconds) not in (int, float, type(None)) or not 0 <= (seconds or 0) < MOST_SECONDS:
+        raise Refused("A page is on the screen for some seconds.")
+
+
+def without_newer(now, pictures, knew, notes):
+    """The pictures of a page but those that were answered since it was shown, when there were
+    `knew` events, and those with a label that was dropped since. `notes` says how many.
+    """
+    if type(knew) is not int or not 0 <= knew <= len(now.events):
+        raise Refused("A page knew some of the events.")
+    last = now.events[knew - 1].id if knew else 0
+    later = now.events[knew:]
+    dropped = {spoken(name) for event in later if event.kind == "drop" for name in event.names}
+    kept, n_answered, n_dropped = [], 0, Counter()
+    for picture in pictures:
+        answer = now.said.answers.get(now.pictures.real[picture["number"]])
+        label = as_label(now.said.names, picture["label"], [])
+        if answer is not None and answer.event > last:
+            n_answered += 1
+        elif spoken(label) in dropped and now.said.names.now(label) is None:
+            n_dropped[label] += 1
+        else:
+            kept.append(picture)
+    if n_answered:
+        notes.append(f"{n_answered} got a label since this page was shown, which stays.")
+    notes += [
+        f"“{plain(label)}” was dropped since, so {n} {plural(n, 'picture')} got no label."
+        for label, n in n_dropped.items()
+    ]
+    return kept

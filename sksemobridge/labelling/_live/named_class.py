@@ -1,0 +1,50 @@
+"""The class that a text of a person means."""
+
+from .._photos.class_names import NONE_OF_THESE, spoken
+from .._photos.folder_table import plain
+from .._photos.messages import CONTROL
+from .refused import Refused
+
+# Letters of the name of a class. A longer text is a slip, such as a list in one line.
+MOST_LETTERS = 100
+
+
+def known_class(names, text):
+    """The class of a text that the page shows. `names` are `ClassNames`."""
+    if not isinstance(text, str) or (name := names.now(text)) is None:
+        raise Refused("There is no such class.")
+    return name
+
+
+def as_class(names, text, notes):
+    """As `as_label`, but a class."""
+    label = as_label(names, text, notes)
+    if not label:
+        raise Refused(f"A class cannot be called “{text}”.")
+    return label
+
+
+def as_label(names, text, notes):
+    """The class that a text names in any spelling, or a new one. Empty for none of these. What a
+    person should know is added to `notes`.
+    """
+    if not isinstance(text, str):
+        raise Refused("The name of a class is a text.")
+    if not text or spoken(text) == NONE_OF_THESE:
+        return ""
+    if (name := names.now(text)) is None:
+        if names.is_dropped(text):
+            notes.append(f"“{text.strip()}” was dropped before, and is a class again.")
+        return new_name(text)
+    if text.strip() != plain(name).strip():
+        notes.append(f"“{text.strip()}” is “{plain(name)}”.")
+    return name
+
+
+def new_name(text):
+    """The name of a new class, if it can be one."""
+    if not text.strip() or len(text) > MOST_LETTERS or len(text.splitlines()) > 1:
+        raise Refused(f"The name of a new class is one line of at most {MOST_LETTERS} letters.")
+    if plain(text) != text or not spoken(text) or CONTROL.search(text.strip()):
+        raise Refused("The name of a new class has letters, and no control characters.")
+    return text.strip()

@@ -1,0 +1,60 @@
+"""Planted pictures: some whose label is known, shown on a page under another class. Who confirms
+them did not look.
+"""
+
+import numpy as np
+
+from .named_class import as_label
+
+# Pages without a correction, one after the other, before one with planted pictures.
+PAGES_IN_A_ROW = 3
+N_PLANTED = 2
+# The pictures to plant are drawn among so many of which the model is surest: they are no hard ones.
+N_SURE = 24
+
+
+def is_time_to_plant(said, tab):
+    """Whether the tab confirmed some pages without a correction, and planting is on."""
+    attention = said.attention
+    return attention.is_on and len(attention.in_a_row.get(tab, ())) >= PAGES_IN_A_ROW
+
+
+def draw_planted(now, groups):
+    """Pictures to plant in a page of these `groups`: each number, and the label over it, which is
+    wrong. Their label is known by an answer, and the model is sure of it.
+    """
+    view, columns = now.view, {label: i for i, label in enumerate([*now.view.columns, ""])}
+    headings = [label for label in groups if label in columns]
+    on_page = {number for numbers in groups.values() for number in numbers}
+    known = []
+    for number, answer in _answered_photos(now):
+        others = [label for label in headings if label != answer.label]
+        if number not in on_page and others and view.predicted[number] == answer.label:
+            least = min(others, key=lambda label: view.proba[number, columns[label]])
+            known.append((answer.confirmed, -view.top[number], number, least))
+    # Rather what somebody answered than what somebody confirmed.
+    surest = sorted(known)[:N_SURE]
+    drawn = np.random.default_rng().permutation(len(surest))[:N_PLANTED]
+    return [surest[i][2:] for i in drawn]
+
+
+def _answered_photos(now):
+    """Pictures of PHOTOS with an answer that is a class, and can be shown."""
+    for real, answer in now.said.answers.items():
+        number = now.pictures.number_of.get(real, now.pictures.n_photos)
+        if answer.label and number < now.pictures.n_photos and now.is_readable(number):
+            yield number, answer
+
+
+def planted_pictures(now, files, pictures):
+    """What an event keeps of the planted pictures of a page that was confirmed."""
+    names = now.said.names
+    return tuple(
+        files.event(
+            picture["number"],
+            label=as_label(names, picture["label"], []),
+            shown=as_label(names, picture["shown"], []),
+            taught=False,
+        )
+        for picture in pictures
+    )

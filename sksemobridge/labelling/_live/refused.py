@@ -1,0 +1,5 @@
+"""What is said of a request that does not fit."""
+
+
+class Refused(ValueError):
+    """A request that does not fit."""

@@ -1,0 +1,127 @@
+"""What is known at one moment."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from .._photos.events import ANSWERS, KINDS, Event
+from .._photos.folder_job import FolderJob
+from .._photos.folder_table import plain
+from .._photos.said import Said, last_undoable
+from .picture_numbers import PictureNumbers
+from .strips import Strips
+from .view import ModelView
+
+
+@dataclass(frozen=True, eq=False)
+class Snapshot:
+    """What a request reads. It never changes, so that it needs no lock.
+
+    Attributes
+    ----------
+    job : FolderJob
+    pictures : PictureNumbers
+        The pictures are known by number.
+    generation : int
+        How often new pictures were read: then pictures have other numbers.
+    said : Said
+    events : tuple of Event
+        The first `n_before` are of earlier runs.
+    find : callable
+        Gives the real paths of a picture of an event.
+    view : ModelView
+    is_learning : bool
+    problem : str
+        Why the model could not learn, or empty.
+    unread : dict
+        Why a picture cannot be shown, by number.
+    strips : Strips
+    n_arrived : int
+        New pictures, which nobody has read.
+    """
+
+    job: FolderJob
+    pictures: PictureNumbers
+    generation: int
+    said: Said
+    events: tuple[Event, ...]
+    n_before: int
+    find: Callable
+    view: ModelView
+    is_learning: bool
+    problem: str
+    unread: dict[int, str]
+    strips: Strips
+    n_arrived: int
+
+    @cached_property
+    def classes(self):
+        """Names of all classes, in an order that stays."""
+        return self.said.names.current
+
+    def shown(self, number):
+        """The label that stands under a picture."""
+        self.pictures.check(number)
+        check, real = self.said.check, self.pictures.real[number]
+        if check is not None and real in check.shown:
+            return self.said.now(check.shown[real]) or ""
+        answer = self.said.answers.get(real)
+        return self.view.predicted[number] if answer is None else answer.label
+
+    def labels_of(self, numbers):
+        """What stands under pictures, by their numbers."""
+        predicted = self.view.predicted
+        labels = {number: predicted[number] for number in numbers}
+        check = () if self.said.check is None else self.said.check.shown
+        is_said = self.pictures.among([*self.said.answers, *check])
+        return labels | {number: self.shown(number) for number in numbers if is_said[number]}
+
+    def is_labelled(self, number):
+        is_photo = number < self.pictures.n_photos
+        return not is_photo or self.pictures.real[number] in self.said.answers
+
+    def is_readable(self, number):
+        return number not in self.unread
+
+    def is_open(self, number):
+        """Whether a picture may be asked for."""
+        return not self.is_labelled(number) and self.is_readable(number)
+
+    @cached_property
+    def are_open(self):
+        """`is_open` of each picture of PHOTOS `(n,)`."""
+        is_open = ~self.pictures.among(self.said.answers)[: self.pictures.n_photos]
+        is_open[[number for number in self.unread if number < len(is_open)]] = False
+        return is_open
+
+    def rest(self):
+        """Pictures that nobody labelled."""
+        return np.flatnonzero(self.are_open).tolist()
+
+    def seen(self):
+        """Pictures with a label at which somebody looked."""
+        said, pictures = self.said, self.pictures
+        is_seen = pictures.among(said.seen.keys() & said.answers.keys())[: pictures.n_photos]
+        return [*filter(self.is_readable, np.flatnonzero(is_seen).tolist())]
+
+    def numbers_of(self, event):
+        """Numbers of the pictures that an event is about."""
+        found = (real for picture in event.pictures for real in self.find(picture))
+        number_of = self.pictures.number_of
+        return [number_of[real] for real in found if real in number_of]
+
+    def undoable(self, tab):
+        """The event that a tab takes back: what it did last, or else what was done last in an
+        earlier run. None if there is none.
+        """
+        return last_undoable(self.events, tab, self.n_before, self._is_here)
+
+    def _is_here(self, event):
+        return event.kind not in ANSWERS or bool(self.numbers_of(event))
+
+
+def in_words(event):
+    """What a person did, as a sentence says it."""
+    return plain(KINDS[event.kind].words(event))
