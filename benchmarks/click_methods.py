@@ -2,7 +2,7 @@
 
 import numpy as np
 import tasks
-from sklearn.linear_model import LogisticRegression
+from few_shot_methods import chosen
 from sklearn.preprocessing import normalize
 
 from sksemobridge import FewShotClassifier
@@ -58,7 +58,7 @@ class Ours:
         share = np.mean(self.predicted[rest] == self.task.y[rest])
         said = share_right(self.p[rest], self._answered())
         return {
-            "error": f"{100 * (said.estimate - share):.3f}",
+            "error": 100 * (said.estimate - share),
             "held": int(said.low <= share <= said.high),
         }
 
@@ -110,15 +110,16 @@ def least_margin(p):
 
 
 class Logistic:
-    """scikit-learn's logistic regression. `strategy` is random, margin, "from names", or a name of
-    scikit-activeml.
+    """scikit-learn's logistic regression with its setting of other families of tasks.
+
+    `strategy` is random, margin, "from names", or a name of scikit-activeml.
     """
 
     def __init__(self, task, strategy, rng):
         self.X, self.strategy, self.rng = normalize(task.X), strategy, rng
         self.y = np.unique(task.y, return_inverse=True)[1]
         self.names = np.unique(task.y)
-        self.model = None
+        self.task, self.model = task, None
         # Examples before the first label: the texts of the classes, or none.
         self.first_X, self.first_y = self.X[:0], self.y[:0]
         if strategy == "from names":
@@ -132,11 +133,7 @@ class Logistic:
         known = np.unique(y)
         if len(known) < 2:
             return np.full((~labelled).sum(), self.names[known[0] if len(known) else 0])
-        self.model = LogisticRegression(C=10, max_iter=1000, tol=1e-6).fit(X, y)
-        if not self.model.n_iter_.all():
-            raise RuntimeError(
-                "LogisticRegression stopped before its first step: its tolerance is too large."
-            )
+        self.model = chosen("LogisticRegression", self.task).fit(X, y)
         return self.names[self.model.predict(self.X[~labelled])]
 
     def choose(self, labelled, n):
@@ -156,9 +153,11 @@ class Logistic:
         strategy = getattr(pool, self.strategy)(random_state=0, missing_label=-1)
         options = {}
         if self.strategy == "Badge":
-            model = LogisticRegression(C=10, max_iter=1000, tol=1e-6)
             options["clf"] = SklearnClassifier(
-                model, classes=np.unique(self.y), missing_label=-1, random_state=0
+                chosen("LogisticRegression", self.task),
+                classes=np.unique(self.y),
+                missing_label=-1,
+                random_state=0,
             )
         known = np.where(labelled, self.y, -1)
         return strategy.query(self.X, known, batch_size=n, **options)

@@ -99,7 +99,7 @@ PEERS = PEERS_WITH_TEXT | PEERS_WITHOUT
 MIN_SHOTS = {"LDA": 2}
 
 
-def _chosen(name, task, texts):
+def chosen(name, task, texts=None):
     """A peer with its setting of other families of tasks."""
     return PEERS[name](task, texts, **setting(name, task.name))
 
@@ -109,11 +109,11 @@ WITH_TEXT = {
     OURS: _ours,
     CLOSED_FORM: semobridge,
     TRAINED: partial(semobridge, solver="lbfgs"),
-    **{name: partial(_chosen, name) for name in PEERS_WITH_TEXT},
+    **{name: partial(chosen, name) for name in PEERS_WITH_TEXT},
 }
 WITHOUT = {
     WITHOUT_TEXT: lambda task, texts: FewShotClassifier(class_names="ignore"),
-    **{name: partial(_chosen, name) for name in PEERS_WITHOUT},
+    **{name: partial(chosen, name) for name in PEERS_WITHOUT},
 }
 WITH_VALIDATION = {
     TUNED: tuned,

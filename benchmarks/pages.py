@@ -1,7 +1,10 @@
-"""How long a person takes until a folder is right, with questions and with pages, and which classes
-`suggest_names` finds. `clicks.py` prints it.
+"""How long a person takes until a folder is right, with questions and with pages.
 
-What a person does is counted in seconds, which are assumptions (`Costs`).
+    python benchmarks/pages.py --tasks FILE.npz ... --plot pages.png
+
+A folder is the images of a task, at most 800. The table has the seconds until 95, 99 and 99.9 % of
+it are right. What a person does is counted in seconds, which are assumptions (`Costs`): `--page`,
+`--further-class`, `--correction` and `--question`.
 
 - questions: `label_next` asks for single images, `C // 4` (at least 5) before the classifier learns
   again.
@@ -11,17 +14,20 @@ What a person does is counted in seconds, which are assumptions (`Costs`).
 - pages, nothing learnt: the pages of the first classifier.
 
 The classifier starts from the names, and is taught by the images that nobody has seen
-(`with_unlabeled`).
+(`with_unlabeled`). Rows are added to `--results`, so that an interrupted run goes on.
 """
 
 import warnings
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 import tasks
+from clicks import folder
+from results import Results, in_words
 
-from sksemobridge import FewShotClassifier, PrecomputedTextEncoder
-from sksemobridge.labelling import review_next, suggest_names
+from sksemobridge import FewShotClassifier
+from sksemobridge.labelling import review_next
 from sksemobridge.labelling._label_next import images_to_label
 
 MOST = 800  # images of a folder
@@ -31,9 +37,6 @@ PAGES = "pages"
 BOTH = "both"
 REVIEW = "pages, nothing learnt"
 METHODS = (QUESTIONS, PAGES, BOTH, REVIEW)
-N_SHOWN = 8  # images of a suggestion
-N_ALIKE = 5  # of these, so many of one class show it
-PER_CLASS = (1, 1.5, 2)  # suggestions for each class
 
 
 class Costs(NamedTuple):
@@ -43,6 +46,10 @@ class Costs(NamedTuple):
     further_class: float = 1.0  # more for each further class on it
     correction: float = 2.0  # to correct an image
     question: float = 2.0  # to answer what an image is
+
+
+KEY = ("model", "task", "method", *Costs._fields, "seconds")
+VALUES = ("right", "n")
 
 
 class Person:
@@ -107,14 +114,15 @@ def seconds_of(task, method, costs):
         right = person.right()
         rows.append(
             {"model": task.model, "task": task.name, "method": method, "n": len(task.y)}
-            | {"seconds": f"{person.seconds:g}", "right": f"{100 * right:.3f}"}
+            | {"seconds": person.seconds, "right": 100 * right}
+            | costs._asdict()
         )
         if 100 * right >= LEVELS[-1]:
             return rows
         person.step()
 
 
-def report_seconds(frame):
+def report(frame):
     """Seconds by task and method, and their geometric means, relative to questions."""
     methods = [method for method in METHODS if method in set(frame.method)]
     until, rows = {}, []
@@ -138,7 +146,7 @@ def report_seconds(frame):
     return tasks.table(header, rows, n_left=2)
 
 
-def draw_seconds(frame, path):
+def draw_plot(frame, path):
     """The mean over the tasks of the share that is right, by seconds for 100 images."""
     import matplotlib
 
@@ -171,44 +179,30 @@ def draw_seconds(frame, path):
     figure.savefig(path, dpi=120)
 
 
-def classes_seen(task, vocabulary):
-    """The row of a task: how many classes the first suggestions show, and which these are.
-
-    A class is seen if `N_ALIKE` of the first `N_SHOWN` images of a suggestion are of it. The names
-    of the classes are no words of the vocabulary.
-    """
-    other = tasks.other_words(vocabulary["texts"], np.unique(task.y))
-    texts = [str(text) for text in vocabulary["texts"][other]]
-    encoder = PrecomputedTextEncoder(texts, vocabulary["text"][other], np.eye(task.X.shape[1]))
-    names, y = np.unique(task.y, return_inverse=True)
-    most = int(max(PER_CLASS) * len(names))
-    suggestions = suggest_names(task.X, encoder, vocabulary=texts, n_names=most)
-    shown = []
-    for suggestion in suggestions:
-        counts = np.bincount(y[suggestion.rows[:N_SHOWN]])
-        shown.append(counts.argmax() if counts.max() >= N_ALIKE else -1)
-    seen = [len({*shown[: int(k * len(names))]} - {-1}) for k in PER_CLASS]
-    first = ", ".join(suggestion.name for suggestion in suggestions[:6])
-    return [task.name, *(f"{number} of {len(names)}" for number in seen), first]
-
-
-def report_names(all_tasks, vocabularies):
-    """Classes that suggestions show, of the tasks for which there is a vocabulary."""
-    rows = []
-    for task in all_tasks:
-        width = task.X.shape[1]
-        own = [vocabulary for vocabulary in vocabularies if vocabulary["text"].shape[1] == width]
-        if getattr(task.text_encoder, "open_vocabulary", False):
-            own = [bundled_vocabulary(task.text_encoder)]
-        if own:
-            rows.append(classes_seen(task, own[0]))
-    header = ["classes seen", *(f"{k:g} a class" for k in PER_CLASS), "first suggestions"]
-    return tasks.table(header, rows) if rows else None
+def main(arguments=None):
+    parser = tasks.parser(__doc__, ["emoji"], results="pages.csv")
+    for name, value in Costs()._asdict().items():
+        parser.add_argument(f"--{name.replace('_', '-')}", type=float, default=value)
+    parser.add_argument("--methods", nargs="+", choices=METHODS, default=METHODS, metavar="METHOD")
+    parser.add_argument("--plot", type=Path)
+    args = parser.parse_args(arguments)
+    costs = Costs(*(getattr(args, name) for name in Costs._fields))
+    results = Results(args.results, KEY, VALUES)
+    # Other assumptions are another measurement.
+    done = results.seen("model", "task", "method", *Costs._fields)
+    jobs = [
+        (folder(whole, most=MOST), method, costs)
+        for whole in tasks.load(args.tasks)
+        for method in args.methods
+        if (whole.model, whole.name, method, *map(in_words, costs)) not in done
+    ]
+    results.measure(seconds_of, jobs, args.jobs)
+    frame = results.frame()
+    frame = frame[(frame[[*Costs._fields]] == costs).all(axis=1)]
+    print(report(frame))
+    if args.plot:
+        draw_plot(frame, args.plot)
 
 
-def bundled_vocabulary(text_encoder):
-    """The bundled words by a model that can embed any text."""
-    from sksemobridge._texts.words import bundled_words
-
-    texts = np.array(bundled_words())
-    return {"texts": texts, "text": text_encoder.transform(texts)}
+if __name__ == "__main__":
+    main()

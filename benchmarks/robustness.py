@@ -26,7 +26,8 @@ Cases:
   the model taught by the folder, with one answer of each class, with all, and by names alone.
 - nameless: a tenth of the classes (two at least) has no name, and all have shots, or these alone:
   accuracy of all, and on images of these classes ("nameless"), and the same with all names.
-- few-classes: 2, 3, 5, 10 and all classes without text, beside `LogisticRegression(C=10)`.
+- few-classes: 2, 3, 5, 10 and all classes without text, beside LogisticRegression with its setting
+  of `settings.py`.
 - strangers: half of the classes are known. Near strangers are images of the others, far strangers
   those of other tasks. Printed are areas under the ROC curve in percent, known images against
   strangers, and the share of known images with small `p_values`.
@@ -47,11 +48,10 @@ from itertools import product
 
 import numpy as np
 import tasks
+from few_shot_methods import chosen
 from results import Results
-from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import Normalizer, normalize
+from sklearn.preprocessing import normalize
 
 from sksemobridge import CLIPImageEncoder, FewShotClassifier
 from sksemobridge.datasets import load_emoji
@@ -342,8 +342,8 @@ def few_classes(task, k, seed, args):
         if drawn is None:
             continue
         shots, queries = drawn
-        logistic = make_pipeline(Normalizer(), LogisticRegression(C=10, max_iter=1000, tol=1e-7))
-        models = {"without text": classifier(some.without_text()), "LogisticRegression": logistic}
+        models = {"without text": classifier(some.without_text())}
+        models["LogisticRegression"] = chosen("LogisticRegression", task)
         yield (
             f"{size} x {k}",
             {

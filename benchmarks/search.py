@@ -17,7 +17,8 @@ bundled words. Columns:
 The second table is a search among texts: descriptions of pictures, or the prompts of the classes.
 Here "paper" transforms the query to images by the pseudo-inverse of the image projection.
 
-Of large tasks, 2,500 images and 2,500 texts are searched.
+Of large tasks, 2,500 images and 2,500 texts are searched. `--results` keeps the rows: those of the
+tasks replace older ones.
 """
 
 import warnings
@@ -25,12 +26,15 @@ from types import SimpleNamespace
 
 import numpy as np
 import tasks
+from results import Results
 from sklearn.decomposition import PCA
 from sklearn.preprocessing import normalize
 
 from sksemobridge import PrecomputedTextEncoder, SemanticBridge, mean_average_precision
 from sksemobridge.datasets import load_vocabulary
 
+KEY = ("task", "among", "way")
+VALUES = ("precision",)
 MAX_IMAGES = 2500
 
 
@@ -90,27 +94,44 @@ def search_texts(task):
     return found
 
 
-def page(found):
-    """The table of what was found in each task."""
-    columns = list(dict.fromkeys(way for ways in found.values() for way in ways))
-    rows = [
-        [name, *(f"{ways[way]:.1f}" if way in ways else "" for way in columns)]
-        for name, ways in found.items()
+def of_task(task, vocabularies):
+    """The rows of a task."""
+    warnings.simplefilter("ignore")  # a label that only one image has
+    found = {"images": search(task, vocabularies)}
+    if task.texts is not None:
+        found["texts"] = search_texts(task)
+    return [
+        {"task": task.name, "among": among, "way": way, "precision": value}
+        for among, ways in found.items()
+        for way, value in ways.items()
     ]
-    return tasks.table(["set", *columns], rows)
+
+
+def report(frame):
+    """The table of each task, and the mean of the ways that all tasks have."""
+    ways, names = frame.way.unique(), frame.task.unique()
+    found = frame.pivot(index="task", columns="way", values="precision").loc[names, ways]
+    rows = [[name, *map(cell, found.loc[name])] for name in names]
+    if len(names) > 1:
+        rows.append([f"mean of {len(names)}", *map(cell, found.mean(skipna=False))])
+    return tasks.table(["set", *ways], rows)
+
+
+def cell(value):
+    return "" if np.isnan(value) else f"{value:.1f}"
 
 
 def main(arguments=None):
-    parser = tasks.parser(__doc__, ["emoji"])
+    parser = tasks.parser(__doc__, ["emoji"], results="search.csv")
     parser.add_argument("--vocabulary", nargs="*", default=[], metavar="FILE.npz")
     args = parser.parse_args(arguments)
-    warnings.simplefilter("ignore")  # a label that only one image has
     vocabularies = [dict(np.load(path)) for path in args.vocabulary]
     all_tasks = tasks.load(args.tasks)
-    print(page({task.name: search(task, vocabularies) for task in all_tasks}))
-    with_texts = [task for task in all_tasks if task.texts is not None]
-    if with_texts:
-        print(f"\n{page({task.name: search_texts(task) for task in with_texts})}")
+    results = Results(args.results, KEY, VALUES)
+    results.forget(lambda row: row["task"] in {task.name for task in all_tasks})
+    results.measure(of_task, [(task, vocabularies) for task in all_tasks], args.jobs)
+    parts = [report(among) for _, among in results.frame().groupby("among")]
+    print("\n\n".join(parts))
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """Time and memory of fit, prediction, and of learning from a folder.
 
     python benchmarks/speed.py
-    python benchmarks/speed.py --sizes 37x8 1000x16 --folders 10000x100
+    python benchmarks/speed.py --sizes 37x8 1000x16 --folders 10000x100 --results speed.csv
     python benchmarks/speed.py --threads
     python benchmarks/speed.py --training emoji tasks/*.npz --shots 4 16
 
@@ -9,6 +9,7 @@ Embeddings are made up, in float32, of classes that overlap as real ones do: Log
 right for 75 to 90 %. `fit` has text. Times are seconds of the processor on one thread, and medians.
 What is compared takes turns. `LogisticRegression` is scikit-learn's on the same shots. Memory is
 the peak that `tracemalloc` sees above the arrays that are given, and also in units of these.
+`--results` keeps the rows: those of the same sizes replace older ones.
 
 The second table has folders of pictures and classes: `with_unlabeled` on all pictures, and
 `label_next`, which does the same before it says what to ask. The classifier has names and one shot
@@ -30,10 +31,13 @@ import sys
 import tracemalloc
 import warnings
 from functools import partial
+from pathlib import Path
 
 import numpy as np
 import tasks
-from sklearn.linear_model import LogisticRegression
+from few_shot_methods import PEERS
+from results import Results
+from settings import in_words, setting
 from threadpoolctl import threadpool_limits
 from timing import alternate, cpu_timed
 
@@ -41,9 +45,13 @@ from sksemobridge import CLIPImageEncoder, FewShotClassifier, SeMoBridgeClassifi
 from sksemobridge.datasets import load_emoji
 from sksemobridge.labelling import label_next
 
+KEY = ("pictures", "classes", "shots", "what")
+VALUES = ("seconds", "logistic_seconds", "peak_mb", "given_mb", "logistic_right", "logistic")
 SIZES = ((10, 4), (37, 8), (100, 16), (1000, 4), (1000, 16))
 FOLDERS = ((10_000, 100), (50_000, 100), (10_000, 1000))
 N_POOL = 2000
+LOGISTIC = "LogisticRegression"
+OF_FOLDERS = ("with_unlabeled", "label_next")
 N_QUERIES = 10_000
 N_IMAGES = (1, 4, 16)
 N_BUSY = 2
@@ -100,12 +108,8 @@ def stages(n_classes, shots, width):
 
 
 def logistic(X, y):
-    model = LogisticRegression(C=10, max_iter=500, tol=1e-6).fit(X, y)
-    if not model.n_iter_.all():
-        raise RuntimeError(
-            "LogisticRegression stopped before its first step: its tolerance is too large."
-        )
-    return model
+    """LogisticRegression with the setting that is best on all families of tasks."""
+    return PEERS[LOGISTIC](None, None, **setting(LOGISTIC, None)).fit(X, y)
 
 
 def on_processor(functions, repeats):
@@ -116,7 +120,7 @@ def on_processor(functions, repeats):
 
 
 def against(sizes, width, repeats):
-    """Rows of the first table."""
+    """The rows of each size: our seconds and those of LogisticRegression, and our memory."""
     for n_classes, shots in sizes:
         task = tasks.made_up(n_classes, shots, width, N_QUERIES)
         X, y, queries, of_queries = parts_of(task)
@@ -129,31 +133,58 @@ def against(sizes, width, repeats):
             "fit without names": (partial(names.fit, X, y), fit_logistic),
             "predict_proba": tuple(partial(of.predict_proba, queries) for of in (with_text, model)),
         }
-        right = f"{100 * model.score(queries, of_queries):.0f} %"
+        right = 100 * model.score(queries, of_queries)
         for name, both in calls.items():
-            own, other = on_processor(both, repeats)
             given = queries if name == "predict_proba" else X
-            memory = peak(both[0])
-            yield [
-                f"{n_classes:,} x {shots}",
-                right,
-                name,
-                f"{own:.3f} s",
-                f"{own / other:.2f}",
-                f"{memory:.0f} MB",
-                f"{1e6 * memory / given.nbytes:.0f}",
-            ]
+            figures = (*on_processor(both, repeats), peak(both[0]), given.nbytes / 1e6, right)
+            row = {"pictures": len(given), "classes": n_classes, "shots": shots, "what": name}
+            yield row | dict(zip(VALUES, figures)) | {"logistic": in_words(setting(LOGISTIC, None))}
+
+
+def of_sizes(frame):
+    """The first table."""
+    rows = [
+        [
+            f"{row.classes:,} x {row.shots}",
+            f"{row.logistic_right:.0f} %",
+            row.what,
+            f"{row.seconds:.3f} s",
+            f"{row.seconds / row.logistic_seconds:.2f}",
+            f"{row.peak_mb:.0f} MB",
+            f"{row.peak_mb / row.given_mb:.0f}",
+        ]
+        for row in frame[frame.logistic_seconds.notna()].itertuples()
+    ]
+    header = ["classes x shots", "LogisticRegression is right", "what", "CPU time"]
+    header += ["times LogisticRegression", "peak memory", "times X"]
+    return tasks.table(header, rows, n_left=3)
 
 
 def by_folder(folders, width, repeats):
-    """Rows of the second table."""
+    """The rows of each folder."""
     for n_pictures, n_classes in folders:
         task = tasks.made_up(n_classes, 1, width, n_pictures)
         X, y, pictures, _ = parts_of(task)
         fitted = FewShotClassifier(task.text_encoder, prompts=task.prompts).fit(X, y)
         calls = partial(fitted.with_unlabeled, pictures), partial(label_next, fitted, pictures)
-        seconds = on_processor(calls, repeats)
-        yield [f"{n_pictures:,} x {n_classes:,}", *(f"{value:.2f} s" for value in seconds)]
+        row = {"pictures": n_pictures, "classes": n_classes, "shots": 1}
+        for name, seconds in zip(OF_FOLDERS, on_processor(calls, repeats)):
+            yield row | dict.fromkeys(VALUES, "") | {"what": name, "seconds": seconds}
+
+
+def of_folders(frame):
+    """The second table."""
+    rows = frame[frame.what.isin(OF_FOLDERS)].pivot(
+        index=["pictures", "classes"], columns="what", values="seconds"
+    )
+    cells = [
+        [
+            f"{n:,} x {n_classes:,}",
+            *(f"{value:.2f} s" for value in rows.loc[n, n_classes][[*OF_FOLDERS]]),
+        ]
+        for n, n_classes in rows.index
+    ]
+    return tasks.table(["pictures x classes", *OF_FOLDERS], cells)
 
 
 def encoder_stages():
@@ -220,6 +251,7 @@ def main(arguments=None):
     )
     parser.add_argument("--width", type=int, default=512)
     parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--results", type=Path, default=Path("speed.csv"))
     parser.add_argument("--threads", action="store_true")
     parser.add_argument("--training", nargs="+", metavar="TASK")
     parser.add_argument("--shots", nargs="+", type=int, default=[1, 4, 16])
@@ -240,19 +272,15 @@ def main(arguments=None):
         ]
         print(tasks.table(header, by_size(sizes, args.width, args.repeats), n_left=2))
     else:
-        header = [
-            "classes x shots",
-            "LogisticRegression is right",
-            "what",
-            "CPU time",
-            "times LogisticRegression",
-            "peak memory",
-            "times X",
-        ]
-        print(tasks.table(header, against(sizes, args.width, args.repeats), n_left=3))
         folders = [tuple(map(int, size.split("x"))) for size in args.folders]
-        header = ["pictures x classes", "with_unlabeled", "label_next"]
-        print("\n" + tasks.table(header, by_folder(folders, args.width, args.repeats)))
+        results = Results(args.results, KEY, VALUES)
+        for part, of_part in ((against, sizes), (by_folder, folders)):
+            rows = [*part(of_part, args.width, args.repeats)]
+            keys = {tuple(str(row[column]) for column in KEY) for row in rows}
+            results.forget(lambda row, keys=keys: tuple(row[column] for column in KEY) in keys)
+            results.extend(rows)
+        frame = results.frame()
+        print(of_sizes(frame), of_folders(frame), sep="\n\n")
 
 
 if __name__ == "__main__":

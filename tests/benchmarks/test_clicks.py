@@ -13,19 +13,10 @@ from .task_files import write_task
 def run(tmp_path, capsys):
     """`run(methods)` gives the rows and the printed table."""
 
-    def run(*methods, ways=()):
+    def run(*methods):
         path = write_task(tmp_path / "task.npz", [12] * 6, noise=1.5)
         arguments = ["--tasks", str(path), "--draws", "1", "--jobs", "1", "--methods", *methods]
-        arguments += ["--ways", *ways]
-        clicks.main(
-            [
-                *arguments,
-                "--results",
-                str(tmp_path / "clicks.csv"),
-                "--plot",
-                str(tmp_path / "plot.png"),
-            ]
-        )
+        clicks.main([*arguments, "--plot", "plot.png"])
         return pd.read_csv(tmp_path / "clicks.csv"), capsys.readouterr().out
 
     return run
@@ -63,7 +54,7 @@ def test_a_finished_curve_is_not_measured_again(run, tmp_path):
 
 def test_strangers_are_half_of_the_folder_and_none_of_the_classes(tmp_path, capsys):
     paths = [write_task(tmp_path / f"{kind}.npz", [12] * 6, kind=kind) for kind in ("one", "two")]
-    options = ["--strangers", "--methods", clicks.OURS, "--results", str(tmp_path / "clicks.csv")]
+    options = ["--strangers", "--methods", clicks.OURS]
     clicks.main(["--tasks", *map(str, paths), *options, "--jobs", "1", "--draws", "1"])
     right = pd.read_csv(tmp_path / "clicks.csv").pivot(
         index="task", columns="labels", values="right"
@@ -84,13 +75,7 @@ def test_names_alone_and_logistic_regression_from_names_begin_above_chance(run):
 
 def test_the_same_pictures_through_two_models_count_once(tmp_path, capsys):
     paths = [write_task(tmp_path / f"set_{name}.npz", [8] * 4, noise=1.5) for name in ("a", "b")]
-    options = [
-        "--ways",
-        "--methods",
-        "zero-shot, margin",
-        "--results",
-        str(tmp_path / "clicks.csv"),
-    ]
+    options = ["--methods", "zero-shot, margin"]
     clicks.main(["--tasks", *map(str, paths), *options, "--jobs", "1"])
     page = capsys.readouterr().out
     assert page.count("| set, 4 classes, 2 models | zero-shot, margin |") == 1
