@@ -31,7 +31,6 @@ import tasks
 from click_methods import Ours
 from results import Results
 
-from sksemobridge import _fitted, _zero_shot
 from sksemobridge._model import (
     class_means,
     discriminant,
@@ -187,8 +186,8 @@ SWITCHES = {
     "folder: agreement": [(unlabeled.Mixture, "agreement", full_agreement)],
     "folder: offsets or shares": [(unlabeled, "class_offsets", no_offsets)],
     "folder: strangers left out": [
-        (_fitted, "LEAST_P_VALUE", 0.0),
-        (_zero_shot, "typical_of_names", all_typical),
+        (unlabeled, "LEAST_P_VALUE", 0.0),
+        (unlabeled, "typical_of_names", all_typical),
     ],
     "folder: temperature": [(unlabeled, "match_entropy", same_factor)],
 }

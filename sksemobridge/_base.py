@@ -5,16 +5,20 @@ images.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Protocol, Self
+from dataclasses import replace
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import ClassifierMixin
 from sklearn.utils.validation import check_is_fitted
 
+from ._fitted import Fitted
+from ._model.unlabeled import with_unlabeled, without_unlabeled
 from ._texts.encode import embed_classes
 from ._texts.prompts import ClassPrompts, describe_classes, why_unread
-from ._utils.array_api import apply_in_blocks, namespace, softmax, to_numpy
+from ._utils.array_api import apply_in_blocks, l2_normalize, namespace, softmax, to_numpy
+from ._utils.equal_rows import are_among
 from ._utils.saving import KEPT, SavedEstimator
 from ._utils.threads import one_thread, threads_for
 from ._utils.validation import (
@@ -27,43 +31,6 @@ from ._utils.validation import (
 # Two embeddings of one text by one model have at least this cosine, in any precision and on any
 # device.
 SAME_TEXT = 0.99
-
-
-class Decision(Protocol):
-    """What classifies: arrays in a dataclass, with this method."""
-
-    def decide(self, X: Any) -> Any:
-        """The logits `(n, C)` of queries that have the precision and the device of the arrays."""
-
-
-class Fitted(Protocol):
-    """What a classifier has learnt, as far as all of them use it."""
-
-    @property
-    def classes(self) -> NDArray[Any]:
-        """Sorted labels."""
-
-    @property
-    def class_prompts(self) -> ClassPrompts:
-        """Names and prompts of the classes."""
-
-    @property
-    def text_embeddings(self) -> NDArray[Any] | None:
-        """`T_c (C, D)`."""
-
-    @property
-    def decision(self) -> Decision:
-        """What classifies."""
-
-
-class LinearFitted(Fitted, Protocol):
-    """What a linear classifier has learnt."""
-
-    def with_unlabeled(self, X: NDArray[Any], groups: NDArray[Any] | None = None) -> Self:
-        """It, after learning from unlabelled images `X (n, D)`, in bursts by `groups (n,)`."""
-
-    def without_unlabeled(self) -> Self:
-        """It, before learning from unlabelled images."""
 
 
 def _log_of_softmax(logits):
@@ -81,7 +48,8 @@ class BaseEmbeddingClassifier(ClassifierMixin, SavedEstimator):
     """
 
     classes_: NDArray[Any]
-    _fitted: Fitted
+    # It has `classes`, `class_prompts`, `text_embeddings`, and a `decision` with `decide(X)`.
+    _fitted: Any
 
     text_encoder: Any
     prompts: str | Sequence[str] | Mapping[Any, str | Sequence[str]]
@@ -144,6 +112,8 @@ class BaseEmbeddingClassifier(ClassifierMixin, SavedEstimator):
 
 class EmbeddingClassifier(BaseEmbeddingClassifier):
     """A classifier of embeddings, of which each has one label."""
+
+    _fitted: Fitted
 
     def predict(self, X: ArrayLike) -> NDArray[Any]:
         """Return the most probable label of each image.
@@ -241,7 +211,6 @@ class LinearClassifier(EmbeddingClassifier):
 
     coef_: NDArray[Any]
     intercept_: NDArray[Any]
-    _fitted: LinearFitted
 
     def with_unlabeled(self, X: ArrayLike, groups: ArrayLike | None = None) -> Self:
         """Return a fitted classifier that has also learnt from unlabelled images. They replace
@@ -263,9 +232,21 @@ class LinearClassifier(EmbeddingClassifier):
         """
         check_is_fitted(self)
         embeddings = validate_training_embeddings(self, X, reset=False)
-        codes = group_codes(groups, len(embeddings))
+        codes, fitted = group_codes(groups, len(embeddings)), self._fitted
+        # A class without text may be "everything else".
+        is_even = fitted.log_prior is None and None not in fitted.class_prompts.names
         with threads_for(embeddings.size * len(self.classes_)):
-            return self._clone_with(self._fitted.with_unlabeled(embeddings, codes))
+            # A shot is known, whether it is here or not.
+            is_new = ~are_among(l2_normalize(embeddings), l2_normalize(fitted.memory.shots.X))
+            model = with_unlabeled(
+                fitted.model, embeddings[is_new], codes[is_new], fitted.known(), is_even
+            )
+            return self._clone_with(replace(fitted, model=model))
+
+    def _without_unlabeled(self):
+        """The classifier before it learnt from unlabelled images."""
+        fitted = self._fitted
+        return self._clone_with(replace(fitted, model=without_unlabeled(fitted.model)))
 
     def _set_fitted(self, fitted):
         super()._set_fitted(fitted)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from numbers import Real
 from typing import Any, Literal, Self
 
@@ -10,7 +11,6 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ._base import LinearClassifier
-from ._fitted import FewShotState
 from ._model.method import fit_shots, join_copies
 from ._shot_classifier import ShotClassifier, number_classes_with_shots
 from ._utils.array_api import softmax
@@ -92,7 +92,6 @@ class FewShotClassifier(ShotClassifier, LinearClassifier):
     }
 
     _reads_projection = False
-    _fitted: FewShotState
 
     def __init__(
         self,
@@ -178,44 +177,38 @@ class FewShotClassifier(ShotClassifier, LinearClassifier):
     def _join_copies(self, memory):
         return join_copies(memory)
 
-    def _fit_state(self, read, texts):
+    def _fit_model(self, classes, memory, texts):
         # The method gets the classes with shots. Others have only a name.
-        known = number_classes_with_shots(read.memory.grouped_shots, texts, len(read.classes))
+        known = number_classes_with_shots(memory.grouped_shots, texts, len(classes))
         # Embedding thousands of words takes long, so it needs to be meant.
         is_meant = self.text_encoder is None or self._ignores_names()
         fit = fit_shots(
             known.shots,
             known.texts,
-            read.classes[known.classes],
+            classes[known.classes],
             self.text_encoder,
             self.vocabulary if is_meant else None,
             self.label_noise,
             self.store_held_out,
         )
-        model, held_out_logits = fit.model.rounded(read.dtype), fit.held_out_logits
-        if len(known.classes) < len(read.classes):
+        model, judged = fit.model.rounded(memory.shots.X.dtype), fit.judged
+        if len(known.classes) < len(classes):
             model = model.for_classes(known.number, texts.embeddings)
-            if held_out_logits is not None:
-                held_out_logits = np.full((len(fit.right), len(read.classes)), -np.inf)
-                held_out_logits[:, known.classes] = fit.held_out_logits
-        return FewShotState(
-            **vars(read),
-            labelled_model=model,
-            right=fit.right,
-            omega=fit.omega,
-            rest=fit.rest,
-            held_out_logits=held_out_logits,
-        )
+            if judged.held_out_logits is not None:
+                logits = np.full((len(judged.right), len(classes)), -np.inf)
+                logits[:, known.classes] = judged.held_out_logits
+                judged = replace(judged, held_out_logits=logits)
+        return model, judged
 
     def _set_fitted(self, fitted):
         super()._set_fitted(fitted)
         self.blend_ = fitted.model.blend()
-        if fitted.held_out_logits is not None:
-            self.held_out_proba_ = fitted.for_rows(
-                softmax(fitted.with_prior(fitted.held_out_logits))
-            )
+        memory = fitted.memory
+        if (logits := memory.judged.held_out_logits) is not None:
+            log_prior = 0.0 if fitted.log_prior is None else fitted.log_prior
+            self.held_out_proba_ = memory.for_rows(softmax(logits + log_prior))
         if self.label_noise != 0:
-            self.label_proba_ = fitted.for_rows(fitted.right)
+            self.label_proba_ = memory.for_rows(memory.judged.right)
 
     def score_samples(self, X: ArrayLike) -> NDArray[Any]:
         """Return how typical each image is of the classes.
@@ -234,7 +227,7 @@ class FewShotClassifier(ShotClassifier, LinearClassifier):
         array of shape (n,)
             A higher score is more typical.
         """
-        return self._compute(X, lambda X: self._fitted.labelled_model.typicality_scores(X))
+        return self._compute(X, self._fitted.model.typicality_scores)
 
     def p_values(self, X: ArrayLike) -> NDArray[Any]:
         """Return a conformal p-value of each image. It is low for images of none of the classes.
@@ -256,7 +249,7 @@ class FewShotClassifier(ShotClassifier, LinearClassifier):
         ndarray of shape (n,)
             They are one if no shot can be left out.
         """
-        return self._compute(X, lambda X: self._fitted.labelled_model.p_values(X))
+        return self._compute(X, self._fitted.model.p_values)
 
     def affinities(self, X: ArrayLike) -> dict[str, NDArray[Any]]:
         """Return the terms of the decision. Their sum is the logits.

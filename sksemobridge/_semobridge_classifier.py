@@ -10,7 +10,6 @@ from typing import Any, Literal, Self
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ._fitted import SeMoBridgeState
 from ._semobridge.bridged_classes import bridge_classes
 from ._semobridge.score import Numbers
 from ._semobridge.training import TrainingOptions
@@ -189,7 +188,6 @@ class SeMoBridgeClassifier(ShotClassifier):
     }
 
     _reads_projection = True
-    _fitted: SeMoBridgeState
     __metadata_request__fit = dict.fromkeys(["X_val", "y_val", "sample_weight_val"], True)
 
     def __init__(
@@ -347,13 +345,13 @@ class SeMoBridgeClassifier(ShotClassifier):
             `"z1"`: the query and the text of the class (only with text). `"z2"`: the query and the
             bridged shots. `"z3"`: the bridged query and the shots.
         """
-        return self._compute(X, lambda X: self._fitted.bridged.affinities(X))
+        return self._compute(X, lambda X: self._fitted.model.affinities(X))
 
-    def _fit_state(self, read, texts, validation):
-        shots, temperature = read.memory.shots, self.temperature
+    def _fit_model(self, classes, memory, texts, validation):
+        shots, temperature = memory.shots, self.temperature
         _warn_of_lengths(shots.X)
-        known = number_classes_with_shots(shots, texts, len(read.classes))
-        images = self._read_validation(*validation, read.classes[known.classes], read.memory)
+        known = number_classes_with_shots(shots, texts, len(classes))
+        images = self._read_validation(*validation, classes[known.classes], memory)
         bridged = bridge_classes(
             known.shots,
             known.texts.take(slice(len(known.classes))),
@@ -373,9 +371,9 @@ class SeMoBridgeClassifier(ShotClassifier):
             self._warn_of_identity(bridged)
         bridged = replace(bridged, bridge=bridged.bridge.for_predictions())
         bridged = astype(bridged, shots.X.dtype)
-        if len(known.classes) < len(read.classes):
+        if len(known.classes) < len(classes):
             bridged = bridged.for_classes(known.number, texts.embeddings)
-        return SeMoBridgeState(**vars(read), bridged=bridged)
+        return bridged, None
 
     def _read_validation(self, X, y, sample_weight, classes, memory):
         """The checked `Validation` images of the classes with shots, or None without them."""
@@ -430,7 +428,7 @@ class SeMoBridgeClassifier(ShotClassifier):
 
     def _set_fitted(self, fitted):
         super()._set_fitted(fitted)
-        bridged = fitted.bridged
+        bridged = fitted.model
         for name, value in bridged.numbers._asdict().items():
             setattr(self, f"{name}_", value)
         matrix, prototypes = bridged.bridge.matrix, bridged.prototypes

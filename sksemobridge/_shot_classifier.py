@@ -14,9 +14,9 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from ._base import EmbeddingClassifier
-from ._fitted import FittedState, ReadShots, require_shots
+from ._fitted import Fitted
 from ._model.class_means import effective_numbers
-from ._model.shots import Rows, ShotMemory, Shots
+from ._model.shots import JudgedShots, Rows, ShotMemory, Shots
 from ._texts.encode import ClassTexts, read_texts
 from ._texts.prompts import is_sequence
 from ._utils.array_api import l2_normalize
@@ -41,21 +41,22 @@ BALL, CONE = 0.1, 0.2
 
 class ShotClassifier(EmbeddingClassifier):
     """A classifier that learns from shots, and from the names of their classes if it has a text
-    encoder. A subclass says in `_fit_state` what it learns.
+    encoder. A subclass says in `_fit_model` what it learns.
     """
 
     # Whether the model needs what the text encoder has before its projection.
     _reads_projection: bool
-    _fitted: FittedState
     # What metadata routing gives to `fit`.
     __metadata_request__fit = {"sample_weight": True, "groups": True}
 
     priors: ArrayLike | Mapping[Any, float] | Literal["shots"] | None
 
     @abstractmethod
-    def _fit_state(self, read: ReadShots, texts: ClassTexts, **options: Any) -> Any:
-        """The fitted state. `read` is what was read of it, `texts` has the order of its classes,
-        and `options` are those of `_learn`.
+    def _fit_model(
+        self, classes: NDArray[Any], memory: ShotMemory, texts: ClassTexts, **options: Any
+    ) -> tuple[Any, JudgedShots | None]:
+        """The model of the `classes`, and what it says of the shots. `options` are those of
+        `_learn`.
         """
 
     def _join_copies(self, memory: ShotMemory) -> ShotMemory:
@@ -94,20 +95,20 @@ class ShotClassifier(EmbeddingClassifier):
         if not memory.shots.X.any():
             raise ValueError("X has nothing but zeros, which teach nothing. Embed images first.")
         memory = self._join_copies(memory)
-        # 4. State: what predictions and later calls need. Texts have the precision of the shots.
-        read = ReadShots(
-            classes=classes,
-            memory=memory,
-            text_embeddings=texts.embeddings
-            if texts.embeddings is None
-            else texts.embeddings.astype(memory.shots.X.dtype),
-            class_prompts=class_prompts,
-            log_prior=self._log_prior(memory, classes),
+        # 4. What predictions and later calls need. Texts have the precision of the shots.
+        log_prior, T = self._log_prior(memory, classes), texts.embeddings
+        model, judged = self._fit_model(classes, memory, texts, **options)
+        fitted = Fitted(
+            classes,
+            class_prompts,
+            None if T is None else T.astype(memory.shots.X.dtype),
+            replace(memory, judged=judged),
+            model,
+            log_prior,
         )
-        state = self._fit_state(read, texts, **options)
         if earlier is None:
             validate_data(self, X, skip_check_array=True)
-        self._set_fitted(state)
+        self._set_fitted(fitted)
         return self
 
     def _read(self, X, y, sample_weight, groups, reset):
@@ -175,8 +176,27 @@ class ShotClassifier(EmbeddingClassifier):
             prior = np.where(indices < 0, np.exp(log_prior).mean(), np.exp(log_prior)[indices])
             params["priors"] = prior / prior.sum()
             log_prior = np.log(params["priors"])
-        state = fitted.for_classes(wanted, indices, class_prompts, texts, log_prior)
-        return self._clone_with(state, **params)
+        other = fitted.for_classes(wanted, indices, class_prompts, texts, log_prior)
+        return self._clone_with(other, **params)
+
+
+def require_shots(classes, codes, class_prompts):
+    """Refuse classes without shots `codes (n,)` and without text, and classes of which none has
+    shots.
+    """
+    has_shots = np.isin(np.arange(len(classes)), codes)
+    has_no_text = [name is None for name in class_prompts.names]
+    missing = classes[~has_shots & has_no_text].tolist()
+    if missing:
+        raise ValueError(
+            f"There are no shots of the classes {missing}, and no text. Give shots, or a"
+            " text_encoder and a name in class_names."
+        )
+    if not has_shots.any():
+        raise ValueError(
+            f"None of the classes {classes.tolist()} has shots. Use ZeroShotClassifier for names"
+            " alone."
+        )
 
 
 def lacks_mean(X: NDArray[Any], texts: NDArray[Any]) -> bool:

@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
 from typing import Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.special import logsumexp
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from ._base import LinearClassifier
+from ._fitted import Fitted
+from ._model.decision import LinearModel
 from ._model.linear import Linear
-from ._model.mixture import Known
-from ._model.pool import sorted_sample
-from ._model.unlabeled import terms_with_unlabeled, typical_of_names
+from ._model.shots import ShotMemory
 from ._texts.encode import embed_classes, read_logit_scale
-from ._texts.prompts import ClassPrompts, describe_classes, is_sequence, why_unread
+from ._texts.prompts import describe_classes, is_sequence, why_unread
 from ._utils.sklearn import checks_parameters
 from ._utils.validation import (
     check_text_encoder,
@@ -56,7 +54,6 @@ class ZeroShotClassifier(LinearClassifier):
     ['cat']
     """
 
-    _fitted: TextModel
     _parameter_constraints = {
         "text_encoder": "no_validation",  # by check_text_encoder
         "prompts": [str, Mapping, "array-like"],
@@ -101,7 +98,14 @@ class ZeroShotClassifier(LinearClassifier):
         if embeddings is not None:
             require_width(embeddings.shape[1], texts.shape[1])
         validate_data(self, texts if X is None else X, skip_check_array=True)
-        self._set_fitted(TextModel(classes, class_prompts, texts, logit_scale, logit_scale))
+        model = LinearModel(
+            terms={"text": Linear(logit_scale * texts, np.zeros(len(classes)))},
+            scales={"text": logit_scale},
+            trust=1.0,
+            has_only_name=np.ones(len(classes), dtype=bool),
+        )
+        memory = ShotMemory.of_names(texts.shape[1])
+        self._set_fitted(Fitted(classes, class_prompts, texts, memory, model))
         return self
 
     def with_classes(self, classes: ArrayLike) -> Self:
@@ -118,7 +122,7 @@ class ZeroShotClassifier(LinearClassifier):
             A new classifier. This one does not change.
         """
         check_is_fitted(self)
-        fitted: Any = self._fitted
+        fitted = self._fitted
         wanted = validate_classes(classes)
         indices = positions(fitted.classes, wanted)
         if self.text_encoder is None and np.any(indices < 0):
@@ -126,11 +130,8 @@ class ZeroShotClassifier(LinearClassifier):
         class_prompts, texts = self._with_new_texts(wanted, indices)
         # A list of names has the order of the old classes.
         params = {"class_names": class_prompts.names} if is_sequence(self.class_names) else {}
-        correction = fitted.correction and fitted.correction.for_classes(indices)
-        state = TextModel(
-            wanted, class_prompts, texts, fitted.logit_scale, fitted.scale, correction
-        )
-        return self._clone_with(state, **params)
+        other = fitted.for_classes(wanted, indices, class_prompts, texts)
+        return self._clone_with(other, **params)
 
     def _describe(self, classes, known_names):
         """`ClassPrompts` of the classes. Refuses classes without a name."""
@@ -143,40 +144,3 @@ class ZeroShotClassifier(LinearClassifier):
         if None in class_prompts.names:
             raise ValueError("class_names holds None, but without shots every class needs a name.")
         return class_prompts
-
-
-@dataclass(frozen=True, eq=False)
-class TextModel:
-    """What `fit` learns, and what unlabelled images add to it."""
-
-    classes: np.ndarray  # sorted labels
-    class_prompts: ClassPrompts
-    text_embeddings: np.ndarray  # `T_c (C, D)`
-    logit_scale: float  # of the text encoder
-    scale: float  # of the cosines to texts, after unlabelled images
-    correction: Linear | None = None  # what unlabelled images add
-
-    @property
-    def decision(self):
-        """The decision, a `Linear`."""
-        by_names = self._by_names(self.scale)
-        return by_names if self.correction is None else by_names + self.correction
-
-    def _by_names(self, scale):
-        return Linear(scale * self.text_embeddings, np.zeros(len(self.classes)))
-
-    def with_unlabeled(self, X, groups=None):
-        """The model that has learnt from unlabelled images `X (n, D)`. They replace older ones. The
-        images of one of the `groups (n,)` are a burst.
-        """
-        texts, by_names = self.text_embeddings, self._by_names(self.logit_scale)
-        pool = sorted_sample(X, len(texts), groups)
-        pool = pool.take(typical_of_names(logsumexp(by_names(pool.X), axis=1)))
-        no_shots = np.zeros((0, texts.shape[1])), np.zeros(0, dtype=np.intp), *np.zeros((2, 0))
-        known = Known(texts, np.ones(len(texts), dtype=bool), 1.0, *no_shots)
-        terms, factor = terms_with_unlabeled({"text": by_names}, pool, known, is_even=True)
-        return replace(self, scale=factor * self.logit_scale, correction=terms["correction"])
-
-    def without_unlabeled(self):
-        """The model before learning from unlabelled images."""
-        return replace(self, scale=self.logit_scale, correction=None)

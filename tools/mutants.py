@@ -59,7 +59,7 @@ NAMED = [
     ("_model/near_copies.py", "np.maximum(1 - mean, 0) / 2", "np.maximum(1 - mean, 0)"),
     ("_model/unlabeled.py", "max(KAPPA_IN_SPAN * n_classes, FEW_IMAGES)", "FEW_IMAGES"),
     ("_model/unlabeled.py", "mixture.agreement(logits) ** 2", "1"),
-    ("_fitted.py", "LEAST_P_VALUE / np.sqrt(n_shots)", "LEAST_P_VALUE"),
+    ("_model/unlabeled.py", "LEAST_P_VALUE / np.sqrt(n_shots)", "LEAST_P_VALUE"),
     ("_model/typicality.py", 'units["images"] *= 2', 'units["images"] *= 4'),
     ("_model/fit.py", "SHOTS_SCALE * np.sqrt(fewest / n)", "SHOTS_SCALE"),
     ("_model/unlabeled.py", "divergence - chance", "divergence"),
@@ -68,9 +68,9 @@ NAMED = [
     ("labelling/_label_next.py", "np.insert(first, positions, third)", "first"),
     ("_semobridge/numbers.py", "np.sqrt(factor) if held_out.is_single else factor", "factor"),
     (
-        "_zero_shot.py",
-        "pool = pool.take(typical_of_names(logsumexp(by_names(pool.X), axis=1)))",
-        "pass",
+        "_model/unlabeled.py",
+        "return typical_of_names(logsumexp(model.decision(None)(X), axis=1))",
+        "return np.ones(len(X), dtype=bool)",
     ),
     ("labelling/_photos/folder_job.py", "is_open & (strangers < 0.5)", "is_open"),
     (

@@ -1,4 +1,6 @@
-"""The fitted classifier as the terms of its decision, also for other classes."""
+"""What is learnt of shots and names: a decision that is a sum of linear terms, also for other
+classes and after unlabelled images.
+"""
 
 from dataclasses import dataclass, replace
 
@@ -11,28 +13,43 @@ from .typicality import Typicality
 
 
 @dataclass(frozen=True, eq=False)
-class Model:
-    """The fitted classifier."""
+class LinearModel:
+    """The model of `FewShotClassifier`. That of `ZeroShotClassifier` is the same without shots."""
 
-    # `"text"` (if there is text), `"shots"` and `"correction"`: their sum is the decision
+    # Before unlabelled images: `"text"` (if there is text), and with shots `"shots"` and
+    # `"correction"`
     terms: dict[str, Linear]
     scales: dict[str, float]  # of `"text"` and `"shots"`
     trust: float  # probability that the texts help
-    gaussian: Gaussian | None  # of the discriminant, for classes with only a name
-    slope: float  # of the predictions from names, see `class_means`
-    text_mean: np.ndarray | None  # mean `(D,)` of the texts of the classes with shots
-    image_means: np.ndarray  # `r_c (C, D)`
-    typicality: Typicality
-    typicality_of_names: Typicality | None  # if all classes had only a name
     has_only_name: np.ndarray  # classes without shots `(C,)`
+    gaussian: Gaussian | None = None  # of the discriminant, for classes with only a name
+    slope: float = 0.0  # of the predictions from names, see `class_means`
+    text_mean: np.ndarray | None = None  # mean `(D,)` of the texts of the classes with shots
+    # What follows is None without shots.
+    image_means: np.ndarray | None = None  # `r_c (C, D)`
+    typicality: Typicality | None = None
+    typicality_of_names: Typicality | None = None  # if all classes had only a name
+    # What unlabelled images have changed: the factor of all terms but the correction, and that.
+    factor: float = 1.0
+    correction: Linear | None = None
+
+    @property
+    def dtype(self):
+        """The precision of the tables."""
+        return next(iter(self.terms.values())).weights.dtype
 
     def terms_with(self, log_prior):
         """The terms of the decision, by name. `log_prior (C,)` is added to it; None if all classes
         are equally frequent.
         """
+        terms = self.terms
+        if self.correction is not None:
+            terms = {name: self.factor * term for name, term in terms.items()}
+            terms["correction"] = self.correction
         if log_prior is None:
-            return self.terms
-        return self.terms | {"prior": Linear(np.zeros_like(self.terms["shots"].weights), log_prior)}
+            return terms
+        zeros = np.zeros_like(next(iter(terms.values())).weights)
+        return terms | {"prior": Linear(zeros, log_prior)}
 
     def decision(self, log_prior):
         """The decision as a `Linear`."""
@@ -44,7 +61,8 @@ class Model:
 
     def blend(self):
         """How much text and shots weigh: `blend_` of the classifier."""
-        return self.scales | {"trust": self.trust}
+        scales = {name: self.factor * scale for name, scale in self.scales.items()}
+        return scales | {"trust": self.trust}
 
     def parts(self):
         """The `z_k` of `typicality`, each a `Linear`."""
@@ -95,26 +113,26 @@ class Model:
         """
         terms = {name: term.for_classes(indices) for name, term in self.terms.items()}
         # -1 takes the last row here. It is replaced below, or refused.
-        means, new = self.image_means[indices], indices < 0
+        means, new = None if self.image_means is None else self.image_means[indices], indices < 0
         if new.any():
-            new_texts = texts[new].astype(np.float64)
-            predicted = self.slope * (new_texts - self.text_mean)
-            terms_from_names = {
-                "text": Linear(new_texts, np.zeros(len(new_texts))),
-                "shots": self.gaussian.discriminant(predicted, np.zeros(len(predicted))),
-            }
+            new_texts, zeros = texts[new].astype(np.float64), np.zeros(np.count_nonzero(new))
+            terms_from_names = {"text": Linear(new_texts, zeros)}
+            if self.gaussian is not None:
+                predicted = self.slope * (new_texts - self.text_mean)
+                terms_from_names["shots"] = self.gaussian.discriminant(predicted, zeros)
+                means[new] = self.gaussian.centre + predicted
             for name, term in terms_from_names.items():
                 terms[name].weights[new] = self.scales[name] * term.weights
                 terms[name].offsets[new] = self.scales[name] * term.offsets
-            means[new] = self.gaussian.centre + predicted
+        typicality, of_names = self.typicality, self.typicality_of_names
         return replace(
             self,
             terms=terms,
-            image_means=means,
-            typicality=self.typicality.for_classes(indices),
-            typicality_of_names=self.typicality_of_names
-            and self.typicality_of_names.for_classes(indices),
             has_only_name=new | self.has_only_name[indices],
+            image_means=means,
+            typicality=typicality and typicality.for_classes(indices),
+            typicality_of_names=of_names and of_names.for_classes(indices),
+            correction=self.correction and self.correction.for_classes(indices),
         )
 
 

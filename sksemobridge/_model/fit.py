@@ -33,7 +33,7 @@ from .class_means import (
     fit_class_means,
     relative_weight,
 )
-from .decision import Model
+from .decision import LinearModel
 from .discriminant import Discriminant, fit_discriminant
 from .label_noise import right_labels
 from .linear import Linear
@@ -46,6 +46,7 @@ from .logistic import (
     fit_text,
     logits_without_own_offset,
 )
+from .shots import JudgedShots
 from .typicality import Typicality
 
 # Default scales of the discriminant, as shares of a log-likelihood ratio: they are below one,
@@ -61,16 +62,11 @@ MOST_VALUES = 3 * 2**19
 
 
 class FitResult(NamedTuple):
-    """The model, and what it says of each of the `n` shots."""
+    """The model, and what it says of the `n` shots."""
 
-    model: Model
-    right: np.ndarray  # probability that the label is right `(n,)`
-    belief: np.ndarray  # how far the label of the shot is believed `(n,)`
-    omega: np.ndarray  # how much the image of the shot counts, in images `(n,)`
-    rest: np.ndarray  # how much more it would count if its class were not cut to some `(n,)`
-    # The logits `(n, C)` of the shots, each by a model without its image, or NaN if it was not held
-    # out. None if nobody asked.
-    held_out_logits: np.ndarray | None = None
+    model: LinearModel
+    judged: JudgedShots
+    belief: np.ndarray  # how far the label of each shot is believed `(n,)`
 
 
 def fit_model(shots, class_texts, words, label_noise, with_held_out=False):
@@ -133,12 +129,12 @@ def fit_model(shots, class_texts, words, label_noise, with_held_out=False):
     terms["shots"] = scales["shots"] * z
     terms["correction"] = Linear(correction, offsets - correction @ classes.centre)
 
-    # The typicality of the held-out images has the parts of `Model.parts`.
+    # The typicality of the held-out images has the parts of `LinearModel.parts`.
     scaled = {name: scales[name] * z for name, z in evidence.terms.items()}
     parts = {"decision": sum(scaled.values()), "images": cosines_without(classes, held_rows)}
     if texts is not None:
         parts["text"] = scaled["text"]
-    model = Model(
+    model = LinearModel(
         terms=terms,
         scales=scales,
         trust=trust,
@@ -147,7 +143,6 @@ def fit_model(shots, class_texts, words, label_noise, with_held_out=False):
         text_mean=None if texts is None else texts.mean(axis=0),
         image_means=classes.image_means,
         typicality=Typicality.of(parts, codes[held_rows], weight[held_rows]),
-        typicality_of_names=None,
         has_only_name=np.zeros(n_classes, dtype=bool),
     )
     if texts is not None:
@@ -161,8 +156,8 @@ def fit_model(shots, class_texts, words, label_noise, with_held_out=False):
     # Shots that are copies of one image have its values.
     omega = weights_of_images(codes, weight, belief, most)
     rest = weights_of_images(codes, weight, belief) - omega
-    of_shots = (values[image_of_shot] for values in (right, belief, omega, rest))
-    return FitResult(model, *of_shots, held_out_logits)
+    of_shots = (values[image_of_shot] for values in (right, omega, rest))
+    return FitResult(model, JudgedShots(*of_shots, held_out_logits), belief[image_of_shot])
 
 
 @dataclass(frozen=True, eq=False)

@@ -27,6 +27,7 @@ class Known(NamedTuple):
     codes: np.ndarray  # their classes `(k,)`
     weight: np.ndarray  # how much each counts, in images `(k,)`
     rest: np.ndarray  # how much each counts as an unlabelled image, too `(k,)`
+    n_shots: float = 0.0  # by `relative_weight`
 
 
 class Mixture:

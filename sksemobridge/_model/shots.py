@@ -107,6 +107,18 @@ def pool_shots(X, codes, weight, groups=None):
     return Shots(X=X, codes=codes, weight=total, group=group), shot_of_row
 
 
+@dataclass(frozen=True, eq=False)
+class JudgedShots:
+    """What the fit of a `LinearModel` says of each of the `m` pooled shots."""
+
+    right: np.ndarray  # probability that the label is right `(m,)`
+    omega: np.ndarray  # how much the image of the shot counts, in images `(m,)`
+    rest: np.ndarray  # how much more it would count if its class were not cut to some `(m,)`
+    # Logits `(m, C)`, each by a model without the image of the shot and the prior, or NaN if it was
+    # not held out. None if nobody asked.
+    held_out_logits: np.ndarray | None = None
+
+
 @dataclass(frozen=True)
 class ShotMemory:
     """The shots of all calls so far, and the pooled shot of each row."""
@@ -121,6 +133,15 @@ class ShotMemory:
     near_copy_group: np.ndarray | None = None
     # Index of the pooled shot of each row, in the order of the calls. -1 for rows of weight zero
     shot_of_row: np.ndarray = field(default_factory=lambda: np.zeros(0, dtype=np.intp))
+    judged: JudgedShots | None = None  # if the model is a `LinearModel`, after its fit
+
+    @classmethod
+    def of_names(cls, width):
+        """No shots, of embeddings with some `width`."""
+        nothing = np.zeros(0)
+        codes = nothing.astype(np.intp)
+        shots = Shots(np.zeros((0, width)), codes, nothing, codes)
+        return cls(shots, judged=JudgedShots(nothing, nothing, nothing))
 
     @property
     def grouped_shots(self):
@@ -178,8 +199,19 @@ class ShotMemory:
         group_of_value = {value: g for value, g in self.group_of_value.items() if g in groups}
         shot_of_row = _follow(self.shot_of_row, np.where(is_kept, np.cumsum(is_kept) - 1, -1))
         near_copy_group = None if self.near_copy_group is None else self.near_copy_group[is_kept]
-        has_groups = self.has_groups[is_kept]
-        return ShotMemory(kept, group_of_value, has_groups, near_copy_group, shot_of_row)
+        has_groups, judged = self.has_groups[is_kept], self.judged
+        if judged is not None:
+            parts = (judged.right, judged.omega, judged.rest)
+            judged = JudgedShots(*(part[is_kept] for part in parts))
+        return ShotMemory(kept, group_of_value, has_groups, near_copy_group, shot_of_row, judged)
+
+    def for_rows(self, values):
+        """Values of pooled shots, repeated for the rows of all calls. They are NaN for rows of
+        weight zero.
+        """
+        result = values[self.shot_of_row]
+        result[self.shot_of_row < 0] = np.nan
+        return result
 
 
 def renumbered(codes, indices):

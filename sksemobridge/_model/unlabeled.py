@@ -20,19 +20,22 @@ in `u`.
   entropy, nearly.
 """
 
+from dataclasses import replace
+
 import numpy as np
 from scipy.optimize import brentq
+from scipy.special import logsumexp
 from sklearn.base import clone
 from sklearn.mixture import GaussianMixture
 
-from .._utils.array_api import l2_normalize, softmax
+from .._utils.array_api import astype, l2_normalize, softmax
 from .._utils.rows import evenly_spaced
 from .class_means import KAPPA_IN_SPAN, WORTH_OF_GUESS
 from .discriminant import LEAST_SPREAD
 from .fit import MOST_VALUES, SHOTS_SCALE, SHOTS_SCALE_OF_ONE
 from .linear import Linear, total
 from .mixture import Mixture
-from .pool import weight_in_groups, without_copies
+from .pool import sorted_sample, weight_in_groups, without_copies
 
 # `python benchmarks/folder.py` prints the accuracies with these constants.
 # Divergence of the predicted shares from even ones (in nats) for which half of them is believed.
@@ -47,6 +50,9 @@ OFFSETS = 1.5
 # Divergence of the predicted shares from even ones (in nats) for which this factor is halved. With
 # 0.2 here and above, uncertain answers on fashion lead astray: 30 % more of them are needed.
 UNEVEN = 0.3
+# With one shot of each class, images with at most this p-value are left out. With n, it is divided
+# by the root of n.
+LEAST_P_VALUE = 0.1
 # With names alone, the largest share of images that may be left out.
 MOST_STRANGERS = 0.75
 # Least number of images for which the offsets and `s` are halved, however few classes there are.
@@ -55,12 +61,39 @@ MOST_STRANGERS = 0.75
 FEW_IMAGES = 40
 
 
-def terms_with_unlabeled(terms, pool, known, is_even):
-    """The terms of a linear classifier after it has learnt from the images of a `Pool`, and the
-    factor of all terms.
+def with_unlabeled(model, X, groups, known, is_even):
+    """A `LinearModel` after learning from unlabelled images `X (n, D)` that are no shots. They
+    replace earlier ones. The images of one of the `groups (n,)` are a burst.
 
     Without `is_even` (a class is "everything else", or the user gave `priors`), there are no
     offsets.
+    """
+    model = without_unlabeled(model)
+    pool = sorted_sample(X, len(known.has_text), groups)
+    pool, terms, factor = pool.take(is_typical(model, pool.X, known)), model.terms, 1.0
+    if len(pool.X):
+        terms, factor = terms_with_unlabeled(terms, pool, known, is_even)
+    correction = terms.get("correction")
+    return replace(model, factor=factor, correction=correction and astype(correction, model.dtype))
+
+
+def without_unlabeled(model):
+    """The `LinearModel` before it has learnt from unlabelled images."""
+    return replace(model, factor=1.0, correction=None)
+
+
+def is_typical(model, X, known):
+    """Which images are of the classes `(n,)`. Others would count for the nearest class."""
+    if model.typicality is None:
+        return typical_of_names(logsumexp(model.decision(None)(X), axis=1))
+    # With more shots, fewer images of the classes look unusual.
+    n_shots = max(known.n_shots / len(known.has_text), 1.0)
+    return model.p_values(X) > LEAST_P_VALUE / np.sqrt(n_shots)
+
+
+def terms_with_unlabeled(terms, pool, known, is_even):
+    """The terms of a linear classifier after it has learnt from the images of a `Pool`, and the
+    factor of all terms.
     """
     linear = total(terms.values())
     u = l2_normalize(pool.X)

@@ -112,6 +112,10 @@ class BridgedClasses:
         """The cosines of queries `X (n, D)` and classes, a dict of arrays of shape (n, C)."""
         return constants_like(X, self).cosines(X)
 
+    def decision(self, log_prior: np.ndarray | None) -> BridgedClasses:
+        """What classifies many queries, with `log_prior (C,)` added."""
+        return replace(self, log_prior=log_prior, fast=CosineRows.of(self))
+
     def decide(self, X: Any) -> Any:
         """The decision of queries that have the precision and the device of these arrays:
         `temperature * log(score) + log_prior`, shape (n, C).

@@ -115,7 +115,7 @@ def images_to_label(estimator, X, n_images=20, taught_by=(), groups=None, proba=
         # What the images teach may confirm an error. So each third image is uncertain without it.
         is_taught = len(taught_by) > 0 and np.isin(rows, taught_by).all()
         taught = classifier if is_taught else classifier.with_unlabeled(images, codes[rows])
-        untaught = classifier._clone_with(classifier._fitted.without_unlabeled())
+        untaught = classifier._without_unlabeled()
         first, third = order_by(taught), order_by(untaught)
         positions = np.minimum(2 * np.arange(1, len(first) + 1), len(first))
         order += rows[np.insert(first, positions, third)].tolist()
@@ -156,10 +156,7 @@ def least_certain(p):
 
 def shot_directions(classifier):
     """Unit embeddings of the shots `(m, D)`. Names alone have none."""
-    memory = getattr(classifier._fitted, "memory", None)
-    return (
-        np.zeros((0, classifier.n_features_in_)) if memory is None else l2_normalize(memory.shots.X)
-    )
+    return l2_normalize(classifier._fitted.memory.shots.X)
 
 
 def _typical_of_clusters(u, shots, n_images):

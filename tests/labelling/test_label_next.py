@@ -54,9 +54,9 @@ def test_all_images_are_given_if_there_are_few_and_none_of_none(case):
     classifier, X = case
     assert sorted(label_next(classifier, X[:5])) == [0, 1, 2, 3, 4]
     assert label_next(classifier, X, 0).shape == (0,)
-    shots = getattr(classifier._fitted, "memory", None)
-    if shots is not None:
-        assert label_next(classifier, shots.shots.X).shape == (0,)
+    shots = classifier._fitted.memory.shots.X
+    if len(shots):
+        assert label_next(classifier, shots).shape == (0,)
 
 
 def test_images_that_are_shots_are_left_out(world):

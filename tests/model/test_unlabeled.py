@@ -178,7 +178,7 @@ def test_other_classes_keep_what_was_learnt(world):
     # Classes that are known by name only are taught too.
     more = fewer.with_classes(["bird", "cat", "hot dog"])
     more.with_unlabeled(queries)
-    lengths = np.linalg.norm(more._fitted.model.terms["text"].weights, axis=1)
+    lengths = np.linalg.norm(more._fitted.model.terms_with(None)["text"].weights, axis=1)
     np.testing.assert_allclose(lengths, more.blend_["text"], rtol=1e-6)
 
 
