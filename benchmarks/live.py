@@ -38,9 +38,11 @@ from sksemobridge.labelling._live.server import serve
 from sksemobridge.labelling._live.session import Session
 from sksemobridge.labelling._photos.answers_file import Answers
 from sksemobridge.labelling._photos.events import PictureEvent
-from sksemobridge.labelling._photos.folder_job import FolderJob, Given, LabelledImages
+from sksemobridge.labelling._photos.folder_job import FolderJob
+from sksemobridge.labelling._photos.folder_pipeline import pipeline_of
+from sksemobridge.labelling._photos.labelled_images import LabelledImages
 from sksemobridge.labelling._photos.picture_index import Pictures
-from sksemobridge.labelling._photos.read_folder import pipeline_of, read_said
+from sksemobridge.labelling._photos.read_folder import read_said
 
 WIDTH = 512
 # Numbers of pictures of a page.
@@ -139,12 +141,10 @@ class Folder:
         answers.begin()
         pictures = Pictures({"photos": "photos"}, {"photos": self.files})
         said = read_said(answers, pictures, self.classes, {})
-        given = Given(self.files, [], [], self.classes, {}, {}, pictures)
         pipeline = pipeline_of(FunctionTransformer(), self.text_encoder)
         pipeline[-1].set_params(prompts="{}")
-        none = np.zeros(0, dtype=object)
-        nothing = LabelledImages(none, none, self.X[:0], [])
-        return FolderJob(given, pipeline, {}, self.X, nothing, 0.0, True), said, answers
+        parts = {"shots": LabelledImages.none(self.X), "classes": self.classes}
+        return FolderJob(pipeline, self.files, {}, self.X, pictures, **parts), said, answers
 
     def answer(self, n, name):
         """A file of this name with `n` answers."""

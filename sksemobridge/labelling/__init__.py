@@ -2,8 +2,8 @@
 images of none of the classes, and the whole job with its page.
 
 `_photos/` is the job of a folder: `command` is what users run and `label_folder` what they call,
-`options` is what they ask, `read_folder` reads, `folder_job` learns, `folder_table` labels, and
-`write_files` writes. `_live/` serves the page in which persons label.
+`options` is what they ask, `read_folder` makes a `folder_job` of it, which learns and gives
+`folder_labels`, and `write_files` writes these. `_live/` serves the page in which persons label.
 """
 
 import lazy_loader

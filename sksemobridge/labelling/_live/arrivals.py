@@ -25,7 +25,7 @@ class Arrivals:
         """Count what comes after a job was made."""
         # A file may have been copied half when it was read: it counts when it was changed since.
         unread = {path: changed(path) for path in job.problems}
-        self._known = dict.fromkeys(job.given.files) | unread
+        self._known = dict.fromkeys(job.files) | unread
         self._n, self._looked_at = 0, time.monotonic()
 
     def count(self):

@@ -7,7 +7,7 @@ import numpy as np
 from ..._utils.array_api import l2_normalize
 from ..._utils.rows import evenly_spaced
 from ..._zero_shot import ZeroShotClassifier
-from .._photos.folder_job import has_text
+from .._photos.class_texts import has_text
 from .._photos.folder_table import plain
 from .._suggest_names import without_article
 from .page_state import items

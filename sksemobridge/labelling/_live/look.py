@@ -128,4 +128,4 @@ def proba_of_answered(now, rows):
     if not is_answered.any() or not hasattr(classifier, "p_values"):
         return np.zeros(len(rows))
     own = proba[:, is_answered].max(axis=1) / np.maximum(proba.sum(axis=1), np.finfo(float).tiny)
-    return own * np.minimum(classifier.p_values(view.labels.embeddings[rows]) / UNUSUAL, 1)
+    return own * np.minimum(classifier.p_values(view.labels.job.embeddings[rows]) / UNUSUAL, 1)

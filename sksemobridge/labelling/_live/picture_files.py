@@ -30,7 +30,7 @@ class PictureFiles:
 
     def __init__(self, job, pictures):
         self.pictures, self.unread = pictures, {}
-        self._place = job.given.pictures.place
+        self._place = job.pictures.place
         # Of what was shown last: size, digest, and when the file was changed.
         self._contents = {}
         self._small = LRUCache(MOST_KEPT_BYTES, len)

@@ -60,7 +60,7 @@ class Session:
         self.job, self.said, self.learner = job, said, learner
         self.files = PictureFiles(job, PictureNumbers(job))
         self._members = members_of(job.groups)
-        self._find = job.given.pictures.finder(self.answers_file.events)
+        self._find = job.pictures.finder(self.answers_file.events)
         self.reserved.clear()
         if self.arrivals is not None:
             self.arrivals.begin(job)
@@ -105,8 +105,8 @@ class Session:
 
     def _fold(self, job):
         """What is said now of the pictures of a job."""
-        events, given = self.answers_file.events, job.given
-        return fold(events, given.pictures.finder(events), given.classes, given.corrections)
+        events = self.answers_file.events
+        return fold(events, job.pictures.finder(events), job.classes, job.corrections)
 
     # Answers
 
@@ -281,16 +281,16 @@ class Session:
             raise Refused("The files are being written. Say it again in a moment.")
         event = self.answers_file.append(kind, tab=tab, who=who, run=self.n_before, **values)
         if kind == "undo":
-            given = self.job.given
-            self.said = fold(self.answers_file.events, self._find, given.classes, given.corrections)
+            events, job = self.answers_file.events, self.job
+            self.said = fold(events, self._find, job.classes, job.corrections)
         else:
             self.said = self.said.after(event, self._find)
         self.learner.tell(self.said)
         return event
 
     def done(self, write, ends=False, anew=False):
-        """Write the files by all that was said: the value of `write`, a function of job, labels and
-        what was said. If nothing was said since, they are not written again, unless `anew`. Then
+        """Write the files by all that was said: the value of `write`, a function of
+        `FolderLabels`. If nothing was said since, they are not written again, unless `anew`. Then
         the session goes on, unless it `ends`; also after an error.
         """
         with self._writing:
@@ -303,7 +303,7 @@ class Session:
                     if not self.job.known_classes(self.said):
                         raise UsageError("no class was named yet, so there is nothing to write")
                     labels = self.learner.learn_all(self.said)
-                    value = write(self.job, labels, self.said)
+                    value = write(labels)
                     self._written = len(self.answers_file.events), value
                 self._has_ended = self._has_ended or ends
             finally:

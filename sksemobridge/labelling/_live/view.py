@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 
-from .._photos.folder_table import has_label
 from .._photos.said import Said
 
 
@@ -76,8 +75,7 @@ def view_of(job, said, learnt=1):
         return ModelView(said, learnt, (), np.zeros((n, 1)), [""] * n, [*range(len(job.paths))])
     labels = job.fit(said)
     columns = tuple(map(str, labels.classifier.classes_))
-    is_own = has_label(labels.classifier, labels.embeddings, labels.proba, labels.alpha)
-    proba = labels.proba
+    is_own, proba = labels.has_label, labels.proba
     if job.shown_shots:
         # They are shown in their classes, and are of one.
         shots = labels.classifier.predict_proba(job.shots.embeddings[job.shown_shots])

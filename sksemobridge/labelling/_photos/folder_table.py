@@ -167,9 +167,13 @@ def embed_readable(encoder, paths, *, progress):
         encoder = clone(encoder).set_params(progress=progress)
     embeddings, problems = embed_rows(encoder, paths)
     readable = [row for row in range(len(paths)) if row not in problems]
-    # The encoder may be set to return a data frame of pandas, which has `iloc`.
-    embeddings = getattr(embeddings, "iloc", embeddings)[readable]
-    return embeddings, {paths[row]: problems[row] for row in sorted(problems)}
+    problems = {paths[row]: problems[row] for row in sorted(problems)}
+    return take_rows(embeddings, readable), problems
+
+
+def take_rows(embeddings, rows):
+    """Rows of embeddings: the encoder may be set to return a data frame of pandas."""
+    return getattr(embeddings, "iloc", embeddings)[rows]
 
 
 def proba_with_none(classifier, X, strangers=0.0, groups=None):
@@ -223,7 +227,7 @@ def has_label(classifier, X, proba, alpha=0.0):
     classes.
     """
     is_own = proba[:, -1] <= proba[:, :-1].max(axis=1)
-    if alpha == 0:  # no p-value is zero
+    if alpha == 0 or not len(X):  # no p-value is zero, and classifiers refuse no images
         return is_own
     # Without p-values, they are NaN, and no lower than any number.
     return is_own & ~(_p_values(classifier, X) <= alpha)

@@ -10,15 +10,10 @@ from typing import Any
 from ..._evaluation import ShotEvaluation
 from .._share_right import ShareRight
 from .answers_file import Answers
+from .folder_pipeline import pipeline_of, pipeline_of_embeddings, pipeline_of_models
 from .folder_table import as_table
 from .options import LabelOptions
-from .read_folder import (
-    folder_job,
-    folder_pipeline,
-    pipeline_of,
-    pipeline_of_embeddings,
-    read_given,
-)
+from .read_folder import read_job
 
 Path = str | os.PathLike[str]
 
@@ -158,17 +153,18 @@ def label_folder(
     if answers is not None and not os.path.exists(answers):
         raise ValueError(f"answers: there is no file {os.fspath(answers)!r}.")
     said_before = None if answers is None else Answers(answers)
-    given, said = read_given(options, said_before, progress=progress)
-    if embeddings is not None:
-        pipeline = pipeline_of_embeddings(options)
-    elif encoder is not None:
-        pipeline = pipeline_of(encoder, text_encoder)
-    else:
-        pipeline = folder_pipeline(options.model, cache, progress=progress)
-    job = folder_job(options, given, said, pipeline, progress=progress)
+
+    def make_pipeline(paths):
+        if embeddings is not None:
+            return pipeline_of_embeddings(options)
+        if encoder is not None:
+            return pipeline_of(encoder, text_encoder)
+        return pipeline_of_models(options.model, cache, progress=progress)
+
+    job, said = read_job(options, said_before, make_pipeline, progress=progress)
     labels = job.fit(said, evaluate=True)
-    table, right = as_table(labels.rows), labels.estimate(**said.evidence())
-    return LabelledFolder(table, labels.pipeline, labels.evaluation, right)
+    table = as_table(labels.rows)
+    return LabelledFolder(table, labels.pipeline, labels.evaluation, labels.estimate())
 
 
 def _text(path):

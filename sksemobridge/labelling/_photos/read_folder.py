@@ -6,20 +6,20 @@ from pathlib import Path
 
 import numpy as np
 
-from ..._few_shot_classifier import FewShotClassifier
-from ..._pipeline import ImagePipeline, make_few_shot_pipeline
 from ..._utils.files import digest_of
 from ..._utils.validation import listed, warn_caller
 from ...datasets import load_image_folder
 from ...datasets._folder import COPIES_MARK, existing_folder, list_files
 from .class_names import refuse_control, spoken
+from .class_texts import class_has_text
 from .corrections import is_own_table, read_corrections, refuse_predictions
-from .embeddings_file import EmbeddingsOfFile, read_embeddings, text_encoder_of
+from .embeddings_file import read_embeddings
 from .events import ANSWERS, PictureEvent
-from .folder_job import FolderJob, Given, LabelledImages, has_text, model_names
-from .folder_table import embed_readable, plain
+from .folder_job import FolderJob
+from .folder_pipeline import cache_of, model_names
+from .folder_table import embed_folder, embed_readable, plain
+from .labelled_images import LabelledImages
 from .messages import UsageError, naming
-from .options import MODEL
 from .picture_bursts import find_bursts
 from .picture_index import Pictures, real_paths
 from .said import fold
@@ -40,9 +40,11 @@ def photo_files(options, answers=None):
     return [path for path, real in real_paths(files).items() if real not in written]
 
 
-def read_given(options, answers=None, *, progress=False):
-    """`Given` and `Said`, from options and from `Answers`. A `UsageError` says what is wrong,
-    before a model is loaded.
+def read_job(options, answers, make_pipeline, *, corrections=None, progress=False):
+    """A `FolderJob` and `Said`, from options and from `Answers`.
+
+    A `UsageError` says what is wrong, before `make_pipeline(paths)` gives the pipeline that embeds
+    these files. `corrections` are those of an earlier job of these options, if there is one.
     """
     files = photo_files(options, answers)
     paths, labels, names = ([], [], []) if options.shots is None else _read_shots(options.shots)
@@ -52,11 +54,8 @@ def read_given(options, answers=None, *, progress=False):
         names += read_embeddings(options.embeddings, options.photos).names
     classes = _one_spelling(names)
     labels = [as_class(label, classes) for label in labels]
-    corrections = {}
-    if options.corrections is not None:
-        corrections = read_corrections(options.corrections, classes)
-        if options.out is not None:
-            refuse_predictions(options.corrections, corrections, options.out)
+    if corrections is None:
+        corrections = _corrections(options, classes)
     folders = {"photos": options.photos, "shots": options.shots}
     pictures = Pictures(folders, {"photos": files, "shots": paths})
     said = read_said(answers, pictures, classes, corrections)
@@ -64,10 +63,60 @@ def read_given(options, answers=None, *, progress=False):
         warn_caller(f"New classes by your answers or corrections: {listed(sorted(new))}")
     _check_classes(options, said, paths, classes)
     params = {} if options.names is None else read_names(options.names, said.names.current)
-    elsewhere = [path for real, (path, _) in corrections.items() if real not in pictures.place]
+    elsewhere = {
+        path: label for real, (path, label) in corrections.items() if real not in pictures.place
+    }
     in_bursts = [*files, *paths, *elsewhere]
     bursts = find_bursts(options.bursts, options.photos, in_bursts, progress=progress)
-    return Given(files, paths, labels, classes, corrections, params, pictures, bursts), said
+    pipeline = make_pipeline([*files, *paths])
+    pipeline[-1].set_params(**params)
+    elsewhere = {path: label for path, label in elsewhere.items() if label}
+    paths, labels = [*paths, *elsewhere], [*labels, *elsewhere.values()]
+    shots = _embed_shots(pipeline[0], paths, labels, progress=progress)
+    _check_texts(options, said, pipeline, [] if shots is None else shots.labels)
+    embeddings, problems = embed_readable(pipeline[0], files, progress=progress)
+    return FolderJob(
+        pipeline,
+        files,
+        problems,
+        embeddings,
+        pictures,
+        LabelledImages.none(embeddings) if shots is None else shots,
+        classes=classes,
+        corrections=corrections,
+        bursts=bursts,
+        alpha=options.alpha,
+        learns_from_photos=not options.each_by_itself,
+    ), said
+
+
+def read_saved_job(options, answers, pipeline, *, progress):
+    """The job of `--model-file`, whose pipeline is fitted."""
+    files = photo_files(options, answers)
+    if "cache" in pipeline[0].get_params():
+        pipeline[0].set_params(cache=cache_of(options, files))
+    bursts = find_bursts(options.bursts, options.photos, files, progress=progress)
+    embeddings, problems = embed_folder(pipeline, files, progress=progress)
+    return FolderJob(
+        pipeline,
+        files,
+        problems,
+        embeddings,
+        Pictures({"photos": options.photos}, {"photos": files}),
+        LabelledImages.none(embeddings),
+        bursts=bursts,
+        alpha=options.alpha,
+        learns_from_photos=not options.each_by_itself,
+    )
+
+
+def _corrections(options, classes):
+    if options.corrections is None:
+        return {}
+    corrections = read_corrections(options.corrections, classes)
+    if options.out is not None:
+        refuse_predictions(options.corrections, corrections, options.out)
+    return corrections
 
 
 def read_said(answers, pictures, classes, corrections):
@@ -93,13 +142,13 @@ def read_said(answers, pictures, classes, corrections):
     return said
 
 
-def keep_corrections(options, answers, given, said):
+def keep_corrections(options, answers, job, said):
     """Keep corrections of a table of this command as answers: the table may be overwritten. Return
     what is said then.
     """
     if options.corrections is None or not is_own_table(options.corrections):
         return said
-    pictures, parts = given.pictures, []
+    pictures, parts = job.pictures, []
     for real, answer in said.answers.items():
         if not answer.event and real in pictures.place:
             root, path = pictures.place[real]
@@ -108,7 +157,7 @@ def keep_corrections(options, answers, given, said):
     if parts:
         answers.append("say", pictures=tuple(parts))
     find = pictures.finder(answers.events)
-    return fold(answers.events, find, given.classes, given.corrections)
+    return fold(answers.events, find, job.classes, job.corrections)
 
 
 def _one_spelling(names):
@@ -142,53 +191,24 @@ def _check_classes(options, said, paths, classes):
         )
 
 
-def folder_pipeline(models, cache, *, progress):
-    """The pipeline of these models, or of the usual one, before it is fitted."""
-    first, *more = [(name, "auto") for name in models or [MODEL]]
-    model = ([first, *more],) if more else first
-    return make_few_shot_pipeline(*model, encoder_params={"cache": cache, "progress": progress})
-
-
-def pipeline_of_embeddings(options):
-    """The pipeline from a file of embeddings, before it is fitted."""
-    content = read_embeddings(options.embeddings, options.photos)
-    text_encoder = text_encoder_of(content, *options.model)
-    return pipeline_of(EmbeddingsOfFile(content.path, options.photos), text_encoder)
-
-
-def pipeline_of(encoder, text_encoder):
-    """The pipeline from any transformer of paths, before it is fitted. Without texts, labels are no
-    words.
-    """
-    params = {"class_names": "ignore"} if text_encoder is None else {}
-    classifier = FewShotClassifier(text_encoder, **params)
-    return ImagePipeline([("encoder", encoder), ("classifier", classifier)])
-
-
-def folder_job(options, given, said, pipeline, *, progress):
-    """Embed the pictures: a `FolderJob`."""
-    pipeline[-1].set_params(**given.params)
-    paths, labels = [*given.shot_paths], [*given.shot_labels]
-    here = {*given.pictures.place}
-    for real, (path, label) in given.corrections.items():
-        if label and real not in here:
-            paths.append(path)
-            labels.append(label)
-    shots, problems = None, {}
-    if paths:
-        shots, problems = embed_readable(pipeline[0], paths, progress=progress)
+def _embed_shots(encoder, paths, labels, *, progress):
+    """`LabelledImages` of the readable ones. None without any, where the width is not known."""
+    if not paths:
+        return None
+    embeddings, problems = embed_readable(encoder, paths, progress=progress)
     for path, problem in problems.items():
         warn_caller(f"Skipped the shot {path}: {problem}.")
     is_read = np.array([path not in problems for path in paths], dtype=bool)
     paths, labels = (np.array(part, dtype=object)[is_read] for part in (paths, labels))
+    real_of = real_paths(paths)
+    return LabelledImages(paths, labels, embeddings, [real_of[path] for path in paths])
+
+
+def _check_texts(options, said, pipeline, labels):
+    """Refuse, or name, classes that have neither a text nor one of the `labels` of shots."""
     labelled = {said.now(label) for label in labels} | {*said.labels().values()}
-    known = {*said.names.current}
-    encoder = pipeline[-1].text_encoder
-    missing = sorted(
-        name
-        for name in known - labelled
-        if not any(has_text(encoder, one) for one in said.names_for_text(name))
-    )
+    known, encoder = {*said.names.current}, pipeline[-1].text_encoder
+    missing = sorted(name for name in known - labelled if not class_has_text(encoder, said, name))
     if missing and options.embeddings is not None:
         warn_caller(
             f"Classes without a text in {options.embeddings!r} ({len(missing)}): {listed(missing)}."
@@ -196,26 +216,13 @@ def folder_job(options, given, said, pipeline, *, progress):
             f" {LABELS_WITHOUT_TEXT} labels each."
         )
     elif missing and not options.open:
-        models = " and ".join(model_names(pipeline)) or type(pipeline[0]).__name__
+        models = " and ".join(model_names(pipeline[0])) or type(pipeline[0]).__name__
         raise UsageError(f"--model: {models} cannot read names; give --shots of {listed(missing)}")
     if len(missing) == len(known) and not labelled and not options.open:
         raise UsageError(
             f"--embeddings: {options.embeddings!r} has no text of any class, and there are no"
             " labels; give --shots, names with texts in the file, or --open"
         )
-    embeddings, problems = embed_readable(pipeline[0], given.files, progress=progress)
-    if shots is None:
-        shots = embeddings[:0]
-    real_of = real_paths(paths)
-    return FolderJob(
-        given,
-        pipeline,
-        problems,
-        embeddings,
-        LabelledImages(paths, labels, shots, [real_of[path] for path in paths]),
-        options.alpha,
-        not options.each_by_itself,
-    )
 
 
 def _read_shots(folder):

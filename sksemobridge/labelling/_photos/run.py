@@ -4,27 +4,14 @@ import os
 from dataclasses import replace
 from pathlib import Path
 
-import joblib
-
-from ..._utils.saving import trusted_types
-from ...datasets._folder import list_files
-from ...encoders._file_index import forget_files
 from .answers_file import Answers
-from .folder_job import FolderLabels
-from .folder_table import embed_folder, image_pipeline
-from .messages import UsageError, naming, say
-from .picture_bursts import find_bursts, groups_of
-from .picture_index import real_paths
-from .read_folder import (
-    folder_job,
-    folder_pipeline,
-    keep_corrections,
-    photo_files,
-    pipeline_of_embeddings,
-    read_given,
-)
+from .folder_labels import FolderLabels
+from .folder_pipeline import cache_of, pipeline_of_embeddings, pipeline_of_models, saved_pipeline
+from .messages import UsageError, say
+from .read_folder import keep_corrections, photo_files, read_job, read_saved_job
+from .said import Said
 from .sort_into import earlier_copies
-from .summary import burst_lines, how_taught, summary
+from .summary import summary, summary_of_saved
 from .write_files import check_file, check_outputs, write_files
 
 
@@ -33,43 +20,64 @@ def run(options):
     options = _with_table(options)
     answers = _answers(options)
     check_outputs(options, answers)
+    for name in ("embeddings", "model_file"):
+        if (path := getattr(options, name)) is not None:
+            check_file(name, path)
     if options.sort_into is not None:
         earlier_copies(options.photos, Path(options.sort_into))
+    if options.open:
+        with answers:
+            return _serve(options, answers)
     if options.model_file is not None:
-        pipeline = _load(options)
-        with naming("PHOTOS", ValueError):
-            files = list_files(options.photos)
-        pipeline[0].set_params(cache=_cache(options, files))
-        bursts = find_bursts(options.bursts, options.photos, files, progress=True)
-        X, problems = embed_folder(pipeline, files, progress=True)
-        real = real_paths(path for path in files if path not in problems)
-        groups = groups_of(bursts, [*real.values()])
-        labels = FolderLabels(pipeline, files, problems, X, options.alpha, groups=groups)
-        if not options.each_by_itself:
-            labels = labels.after_photos()
-        with answers:
-            lines = [*burst_lines(labels), how_taught(labels)]
-            return write_files(options, answers, labels, lines)
-    if not options.open:
-        job, said = _job(options, answers)
+        labels = _labels_of_saved(options, answers)
+        lines = summary_of_saved(labels)
+    else:
+        job, said = read_job(options, answers, _pipeline_for(options), progress=True)
         labels = job.fit(said, evaluate=True)
-        with answers:
-            keep_corrections(options, answers, job.given, said)
-            return write_files(options, answers, labels, summary(job, labels, said.evidence()))
+        lines = summary(labels)
     with answers:
-        from .._live.arrivals import Arrivals
-        from .._live.server import serve
-        from .._live.session import Session
+        keep_corrections(options, answers, labels.job, labels.said)
+        return write_files(options, answers, labels, lines)
 
-        job, said = _job(options, answers)
-        arrivals = Arrivals(
-            lambda: photo_files(options, answers), lambda job: _job_anew(options, answers, job)
-        )
-        said = keep_corrections(options, answers, job.given, said)
-        session = Session(job, said, answers, arrivals)
 
-        outputs = Outputs(options, answers)
-        return serve(session, outputs.write, f"Label {options.photos}", say, outputs)
+def _labels_of_saved(options, answers):
+    """Labels by the classifier of `--model-file`."""
+    pipeline = saved_pipeline(options)
+    job = read_saved_job(options, answers, pipeline, progress=True)
+    return job.after_photos(FolderLabels(job, Said(), pipeline, job.shots))
+
+
+def _serve(options, answers):
+    """Serve the page until a person ends it."""
+    from .._live.arrivals import Arrivals
+    from .._live.server import serve
+    from .._live.session import Session
+
+    job, said = read_job(options, answers, _pipeline_for(options), progress=True)
+    arrivals = Arrivals(
+        lambda: photo_files(options, answers), lambda job: _job_anew(options, answers, job)
+    )
+    said = keep_corrections(options, answers, job, said)
+    session = Session(job, said, answers, arrivals)
+    outputs = Outputs(options, answers)
+    return serve(session, outputs.write, f"Label {options.photos}", say, outputs)
+
+
+def _pipeline_for(options):
+    """A function from the files to embed to the pipeline that these options ask for."""
+
+    def make_pipeline(paths):
+        if options.embeddings is not None:
+            return pipeline_of_embeddings(options)
+        return pipeline_of_models(options.model, cache_of(options, paths), progress=True)
+
+    return make_pipeline
+
+
+def _job_anew(options, answers, job):
+    """The job with the pictures that are there now. Its corrections may be answers by now."""
+    parts = {"corrections": job.corrections, "progress": True}
+    return read_job(options, answers, lambda paths: job.pipeline, **parts)[0]
 
 
 class Outputs:
@@ -86,10 +94,9 @@ class Outputs:
         values = {"sort_into": folder, "sidecars": True}
         return {name: value for name, value in values.items() if not getattr(self.options, name)}
 
-    def write(self, job, labels, said):
+    def write(self, labels):
         """The exit status, and lines for the person."""
-        lines = summary(job, labels, said.evidence())
-        return write_files(self.options, self.answers, labels, lines)
+        return write_files(self.options, self.answers, labels, summary(labels))
 
     def paths(self):
         """Paths of the files by what they are, see `finish.js`."""
@@ -114,24 +121,6 @@ class Outputs:
             raise
 
 
-def _job(options, answers):
-    given, said = read_given(options, answers, progress=True)
-    if options.embeddings is None:
-        cache = _cache(options, [*given.files, *given.shot_paths])
-        pipeline = folder_pipeline(options.model, cache, progress=True)
-    else:
-        check_file("embeddings", options.embeddings)
-        pipeline = pipeline_of_embeddings(options)
-    return folder_job(options, given, said, pipeline, progress=True), said
-
-
-def _job_anew(options, answers, job):
-    """The job with the pictures that are there now. Corrections were read already."""
-    given, said = read_given(replace(options, corrections=None), answers, progress=True)
-    given = replace(given, corrections=job.given.corrections)
-    return folder_job(options, given, said, job.pipeline, progress=True)
-
-
 def _with_table(options):
     """The options with a table to write: the page has one of its own, beside no picture."""
     if options.out is not None:
@@ -145,14 +134,6 @@ def _with_table(options):
     return replace(options, out="labels.csv")
 
 
-def _cache(options, paths):
-    """`cache_folder`, which with `--read-all` does not know these files."""
-    cache = cache_folder(options)
-    if options.read_all and cache != "memory":
-        forget_files(cache, paths)
-    return cache
-
-
 def _answers(options):
     """The file of answers: of `--answers`, or beside the table."""
     path = options.answers or os.fspath(Path(options.out).with_suffix(".answers.jsonl"))
@@ -161,43 +142,3 @@ def _answers(options):
         if not (os.path.lexists(path) or options.open or options.corrections):
             raise UsageError(f"--answers: there is no file {path!r}; the page (--open) begins one")
     return Answers(path)
-
-
-def cache_folder(options):
-    """The folder that keeps embeddings between runs, in the user's folder for caches. "memory" if
-    none is wanted, or if it cannot be made.
-    """
-    if options.no_cache:
-        return "memory"
-    try:
-        caches = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-        folder = Path(caches, "sksemobridge", "embeddings")
-        folder.mkdir(parents=True, exist_ok=True)
-    except (OSError, RuntimeError) as error:  # the latter if there is no home folder
-        say(f"Note: Embeddings are not kept for the next run: {error}.")
-        return "memory"
-    say(f"Embeddings are kept in {str(folder)!r}.")
-    return folder
-
-
-def _load(options):
-    """The pipeline of --model-file."""
-    path = options.model_file
-    check_file("model_file", path)
-    try:
-        if Path(path).suffix.lower() == ".joblib":
-            estimator = joblib.load(path)
-        else:
-            import skops.io
-
-            estimator = skops.io.load(path, trusted=trusted_types())
-        pipeline = image_pipeline(estimator)
-    # Files that --save did not write raise errors of all kinds.
-    except Exception as error:
-        reason = str(error) or type(error).__name__
-        raise UsageError(f"--model-file: {path!r} cannot be used: {reason}") from error
-    if options.alpha and not hasattr(pipeline[-1], "p_values"):
-        raise UsageError(
-            f"--alpha: the {type(pipeline[-1]).__name__} of --model-file has no p-values"
-        )
-    return pipeline

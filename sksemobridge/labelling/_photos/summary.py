@@ -4,7 +4,6 @@ from dataclasses import replace
 
 from ..._utils.validation import listed, plural
 from .class_names import NONE_OF_THESE
-from .folder_job import model_names
 from .picture_bursts import count_bursts
 from .said import OTHERS_AMONG_THEM
 from .user_tables import puzzling_names
@@ -20,12 +19,12 @@ def _opinions(said, opinions):
     )
 
 
-def burst_lines(labels):
+def _burst_lines(labels):
     """A line that counts the bursts, if there are any."""
-    return [] if labels.groups is None else [f"{count_bursts(labels.groups)}."]
+    return [] if labels.job.groups is None else [f"{count_bursts(labels.job.groups)}."]
 
 
-def how_taught(labels):
+def _how_taught(labels):
     """A sentence on whether labels depend on the other images."""
     if not len(labels.taught_by):
         return "Each image was labelled by itself."
@@ -35,16 +34,21 @@ def how_taught(labels):
     )
 
 
-def summary(job, labels, evidence):
-    """Lines on how the labels came about. `evidence` are further arguments of `share_right`."""
-    shots, names, lines = labels.shots, labels.classifier.class_names_, burst_lines(labels)
-    has_text = names is not None
+def summary_of_saved(labels):
+    """Lines on how the labels by a classifier of an earlier run came about."""
+    return [*_burst_lines(labels), _how_taught(labels)]
+
+
+def summary(labels):
+    """Lines on how the labels came about."""
+    job, shots, names = labels.job, labels.shots, labels.classifier.class_names_
+    has_text, lines = names is not None, _burst_lines(labels)
     if labels.said.has_none():
         lines.append(OTHERS_AMONG_THEM)
-    if (right := labels.estimate(**evidence)) is not None:
+    if (right := labels.estimate()) is not None:
         about = f"about {right.estimate:.1%} ({right.low:.1%} to {right.high:.1%}) are right"
         rest = labels.is_predicted()
-        n_bursts = 0 if labels.groups is None else len({*labels.groups[rest]})
+        n_bursts = 0 if job.groups is None else len({*job.groups[rest]})
         of = f" ({n_bursts:,} {plural(n_bursts, 'burst')})" if n_bursts else ""
         lines.append(
             f"Of the {rest.sum()} predicted labels{of}, {about}, if every image is of these"
@@ -53,7 +57,7 @@ def summary(job, labels, evidence):
     elif not job.is_known_kind:
         lines.append(NO_ICONS)
     texts = [name for name in names if name is not None] if has_text else []
-    if puzzling := puzzling_names(texts, model_names(job.pipeline)):
+    if puzzling := puzzling_names(texts, job.model_names):
         known = f"Note: Names that the model may not know ({len(puzzling)}): {listed(puzzling)}."
         lines.append(f"{known} --names gives these classes other names, such as English ones.")
     if disputed := labels.said.disputed():
@@ -64,7 +68,7 @@ def summary(job, labels, evidence):
             if real in answers
         ]
         lines.append(f"Different answers ({len(named)}), the last counts: {listed(named)}")
-    lines.append(how_taught(labels))
+    lines.append(_how_taught(labels))
     if labels.evaluation is None:
         return [*lines, f"No shots: the names of {len(names)} classes alone."]
     if by_name := sorted({*labels.classifier.classes_} - {*shots.labels}):

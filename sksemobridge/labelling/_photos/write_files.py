@@ -11,7 +11,6 @@ import numpy as np
 
 from ..._utils.files import new_file
 from .class_names import NONE_OF_THESE
-from .folder_job import model_names
 from .folder_table import count_files, write_table
 from .messages import UsageError
 from .options import LabelOptions, check_packages, flag
@@ -80,7 +79,7 @@ def write_files(options, answers, labels, lines):
 
     `answers` were begun. They keep what was written, before it takes the place of an earlier file.
     """
-    if "mini" in model_names(labels.pipeline):
+    if "mini" in labels.job.model_names:
         lines = [MINI, *lines]
     counts, skipped = count_files(labels.rows)
     written = [f"Skipped {row['path']}: {row['problem']}." for row in skipped]

@@ -20,9 +20,11 @@ from sksemobridge.labelling._live.arrivals import Arrivals
 from sksemobridge.labelling._live.server import serve
 from sksemobridge.labelling._live.session import Session
 from sksemobridge.labelling._photos.answers_file import Answers
-from sksemobridge.labelling._photos.folder_job import FolderJob, Given, LabelledImages
+from sksemobridge.labelling._photos.folder_job import FolderJob
+from sksemobridge.labelling._photos.folder_pipeline import pipeline_of
+from sksemobridge.labelling._photos.labelled_images import LabelledImages
 from sksemobridge.labelling._photos.picture_index import Pictures
-from sksemobridge.labelling._photos.read_folder import pipeline_of, read_said
+from sksemobridge.labelling._photos.read_folder import read_said
 
 CLASSES = ["bird", "clock", "fruit"]
 # Colours have three dimensions, and words of other classes the others.
@@ -80,7 +82,7 @@ def make_job(n=12, classes=CLASSES, corrections=None, answers=None, bursts=None,
     pictures = Pictures(folders, {"photos": files, "shots": shot_files})
     if bursts is not None:
         bursts = {pictures.real_of[files[i]]: n for n, burst in enumerate(bursts) for i in burst}
-    given = Given(files, [], [], classes, corrections or {}, {}, pictures, bursts)
+    corrections = corrections or {}
     pipeline = pipeline_of(FunctionTransformer(), TinyText())
     problems, colors = {}, []
     for path in files:
@@ -92,8 +94,9 @@ def make_job(n=12, classes=CLASSES, corrections=None, answers=None, bursts=None,
     columns = (np.array(column, dtype=object) for column in (shot_files, [*shots]))
     real = [pictures.real_of[file] for file in shot_files]
     given_shots = LabelledImages(*columns, X[np.zeros(len(shots), dtype=int)], real)
-    said = read_said(answers, pictures, classes, corrections or {})
-    return FolderJob(given, pipeline, problems, X, given_shots, 0.0, True), said
+    said = read_said(answers, pictures, classes, corrections)
+    parts = {"classes": classes, "corrections": corrections, "bursts": bursts}
+    return FolderJob(pipeline, files, problems, X, pictures, given_shots, **parts), said
 
 
 class Asks:
@@ -146,7 +149,7 @@ class Live(Asks):
         anew = params | {"n": 0, "answers": self.answers}
         arrivals = Arrivals(files_here, lambda job: make_job(**anew)[0])
         self.session = Session(self.job, said, self.answers, arrivals)
-        self.write = write or (lambda job, labels, said: (0, [count(said)]))
+        self.write = write or (lambda labels: (0, [count(labels.said)]))
         self.began = threading.Event()
         self.thread = threading.Thread(target=self._serve)
         self.thread.start()

@@ -44,7 +44,7 @@ def begin(options):
     answers.begin()
     job, said = make_job(n=6, answers=answers)
     session = Session(job, said, answers)
-    return session, lambda job, labels, said: write_files.write_files(options, answers, labels, [])
+    return session, lambda labels: write_files.write_files(options, answers, labels, [])
 
 
 def labels_of_table():

@@ -63,7 +63,7 @@ def test_the_frames_of_a_burst_are_held_out_together(tmp_path, monkeypatch):
     labels = dict.fromkeys(range(6), "bird") | dict.fromkeys(range(6, 12), "clock")
     pictures = [PictureEvent(f"{i:03}.png", label=labels[i], taught=True) for i in labels]
     events = [Event("page", pictures=tuple(pictures))]
-    learnt = job.fit(fold(events, job.given.pictures.finder(events), job.given.classes))
+    learnt = job.fit(fold(events, job.pictures.finder(events), job.classes))
     assert held_out_accuracy(replace(learnt, shot_groups=None)) == {"bird": 1, "clock": 1}
     assert held_out_accuracy(learnt) == {"bird": 0, "clock": 0}
 

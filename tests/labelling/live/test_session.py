@@ -437,7 +437,7 @@ def test_a_check_among_the_seen_asks_for_their_labels_again(live):
 def test_done_writes_what_the_session_knows_and_it_goes_on(live):
     written = []
     page = live()
-    page.write = lambda job, labels, said: (written.append(said.labels()), (0, ["written"]))[1]
+    page.write = lambda labels: (written.append(labels.said.labels()), (0, ["written"]))[1]
     label_birds(page, range(2))
     assert page.act("done")[1]["written"] == ["written"]
     # With nothing said since, nothing is written again.
@@ -492,10 +492,10 @@ def test_another_spelling_is_said_once(live):
 def test_an_answer_during_done_is_refused_and_who_asks_twice_gets_the_same(live):
     page, began, goes_on = live(), threading.Event(), threading.Event()
 
-    def slow(job, labels, said):
+    def slow(labels):
         began.set()
         assert goes_on.wait(60)
-        return 0, [f"{len(said.answers)} written"]
+        return 0, [f"{len(labels.said.answers)} written"]
 
     page.write = slow
     label_birds(page, range(2))
@@ -517,7 +517,7 @@ def test_after_a_done_that_failed_it_goes_on(live):
     label_birds(page, [0])
     assert page.act("done")[0] == 507
     assert page.act("say", number=1, label="bird")[0] == 200
-    page.write = lambda job, labels, said: (0, [f"{len(said.answers)} written"])
+    page.write = lambda labels: (0, [f"{len(labels.said.answers)} written"])
     assert page.act("done")[1]["written"] == ["2 written"]
 
 
@@ -570,7 +570,7 @@ def test_a_session_that_is_cut_anywhere_and_opened_again_has_the_same_labels(liv
     page, rng = live(n=60), np.random.default_rng(seed)
     for _ in range(30):
         any_action(page, rng)
-        find = page.job.given.pictures.finder(page.session.answers_file.events)
+        find = page.job.pictures.finder(page.session.answers_file.events)
         again = fold(events_of(page), find, CLASSES)
         assert content_of(again) == content_of(page.session.said)
     page.session.learner.end()

@@ -10,7 +10,8 @@ from sksemobridge import CLIPImageEncoder, FewShotClassifier, ImagePipeline, mak
 from sksemobridge.datasets import load_emoji
 from sksemobridge.labelling import label_next
 from sksemobridge.labelling._photos.events import Event, PictureEvent
-from sksemobridge.labelling._photos.folder_job import FolderJob, Given, LabelledImages
+from sksemobridge.labelling._photos.folder_job import FolderJob
+from sksemobridge.labelling._photos.labelled_images import LabelledImages
 from sksemobridge.labelling._photos.picture_index import Pictures
 from sksemobridge.labelling._photos.said import fold
 from sksemobridge.labelling._strangers import weighted_stranger_proba
@@ -130,20 +131,19 @@ def job_of_60_emoji(own, bursts=None):
     wanted = ["clock", "heart", "bird", "building", "mammal"]
     rows = np.concatenate([np.flatnonzero(kinds == kind)[:12] for kind in wanted])
     X = pipeline[:-1].transform(emoji.images[rows])
-    nothing = LabelledImages(np.zeros(0, dtype=object), np.zeros(0, dtype=object), X[:0], [])
     paths = [f"{row}.png" for row in rows]
     pictures = Pictures({"photos": ""}, {"photos": paths})
     if bursts is not None:
         bursts = {real: bursts(row) for row, real in enumerate(map(os.path.realpath, paths))}
-    given = Given(paths, [], [], own, {}, {}, pictures, bursts)
-    return FolderJob(given, pipeline, {}, X, nothing, 0.0, True), kinds[rows]
+    parts = {"shots": LabelledImages.none(X), "classes": own, "bursts": bursts}
+    return FolderJob(pipeline, paths, {}, X, pictures, **parts), kinds[rows]
 
 
 def said_of(job, labels, taught=True):
     """What a person said: labels by path."""
     pictures = (PictureEvent(path, label=label, taught=taught) for path, label in labels.items())
     events = [Event("page", pictures=tuple(pictures))]
-    return fold(events, job.given.pictures.finder(events), job.given.classes)
+    return fold(events, job.pictures.finder(events), job.classes)
 
 
 def test_what_to_label_next_is_found_without_teaching_again(monkeypatch):
@@ -191,7 +191,7 @@ def test_none_of_these_on_one_page_count_as_the_root_of_their_number():
             Event("page", id, pictures=tuple(PictureEvent(p, label="", taught=True) for p in page))
             for id, page in enumerate(pages, start=1)
         ]
-        said = fold(events, job.given.pictures.finder(events), job.given.classes)
+        said = fold(events, job.pictures.finder(events), job.classes)
         return job.fit(said).strangers
 
     one_page, single = none_of(paths), none_of(*([path] for path in paths))
@@ -233,7 +233,9 @@ def test_models_without_text_need_shots_of_each_class(label, monkeypatch):
             [("images", images), ("classifier", FewShotClassifier(class_names="ignore"))]
         )
 
-    monkeypatch.setattr("sksemobridge.labelling._photos.read_folder.make_few_shot_pipeline", make)
+    monkeypatch.setattr(
+        "sksemobridge.labelling._photos.folder_pipeline.make_few_shot_pipeline", make
+    )
     status, said = label(f"{SHOTS} --classes heart --out a.csv")
     assert status == 2
     assert "--model: mini cannot read names" in said

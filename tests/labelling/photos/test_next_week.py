@@ -92,7 +92,7 @@ def test_who_saves_is_told_what_the_classifier_does_not_know(label, learns_from_
 
 def test_a_missing_skops_is_said_before_any_work(label, monkeypatch):
     monkeypatch.setattr("sksemobridge.labelling._photos.options.find_spec", lambda name: None)
-    monkeypatch.setattr("sksemobridge.labelling._photos.run.read_given", None)
+    monkeypatch.setattr("sksemobridge.labelling._photos.run.read_job", None)
     status, said = label(f"{SHOTS} --out a.csv --save a.skops")
     assert status == 2
     assert "label: --save: .skops files need skops" in said

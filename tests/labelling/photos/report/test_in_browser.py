@@ -13,8 +13,12 @@ import pytest
 from PIL import Image
 
 from sksemobridge.labelling import label_next, predict_folder
-from sksemobridge.labelling._photos.folder_job import FolderLabels
+from sksemobridge.labelling._photos.folder_job import FolderJob
+from sksemobridge.labelling._photos.folder_labels import FolderLabels
+from sksemobridge.labelling._photos.labelled_images import LabelledImages
+from sksemobridge.labelling._photos.picture_index import Pictures
 from sksemobridge.labelling._photos.report._page import report as page_of
+from sksemobridge.labelling._photos.said import Said
 
 from ....browser import wait_until
 from ....user_folder import SHOTS, fitted_to_shots
@@ -157,7 +161,9 @@ def test_ten_thousand_pictures_are_drawn_as_they_are_scrolled_to(browser, place,
     pipeline = fitted_to_shots()
     X = np.random.default_rng(0).normal(size=(10_000, 128))
     paths = [f"photos/{i}.png" for i in range(len(X))]
-    labels = FolderLabels(pipeline, paths, {}, X)
+    pictures, shots = Pictures({"photos": "photos"}, {"photos": paths}), LabelledImages.none(X)
+    job = FolderJob(pipeline, paths, {}, X, pictures, shots)
+    labels = FolderLabels(job, Said(), pipeline, shots)
     monkeypatch.setattr(FolderLabels, "to_label", lambda _: [])
     Path("many.html").write_text(page_of("many.html", "photos", labels, []), encoding="utf-8")
     browser.open(place / "many.html")

@@ -1,0 +1,114 @@
+"""The labels of a folder: what a job was taught, and what it says then."""
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from sklearn.pipeline import Pipeline
+
+from ..._evaluation import ShotEvaluation
+from .._bursts import first_of_each
+from .._label_next import images_to_label, least_certain
+from .._share_right import share_right
+from .folder_table import has_label, proba_with_none, table_rows
+from .labelled_images import LabelledImages
+from .said import Said
+
+
+@dataclass(frozen=True, eq=False)
+class FolderLabels:
+    """The labels of a `FolderJob`, and how they came about.
+
+    `pipeline` is fitted. `said` is what persons said, and `shots` are those after it;
+    `shot_groups` are the numbers of those that show the same, or None. The pictures `taught_by`
+    have no label, and were learnt from. `strangers (n,)` are the probabilities that the pictures
+    show none of the classes.
+    """
+
+    job: Any
+    said: Said
+    pipeline: Pipeline
+    shots: LabelledImages
+    shot_groups: Any = None
+    evaluation: ShotEvaluation | None = None
+    taught_by: Any = ()
+    strangers: Any = 0.0
+
+    @property
+    def classifier(self):
+        return self.pipeline[-1]
+
+    @cached_property
+    def proba(self):
+        """`proba_with_none` of the pictures."""
+        job = self.job
+        return proba_with_none(self.classifier, job.embeddings, self.strangers, job.groups)
+
+    @cached_property
+    def has_label(self):
+        """Whether the model gives each picture a label `(n,)`."""
+        return has_label(self.classifier, self.job.embeddings, self.proba, self.job.alpha)
+
+    @cached_property
+    def rows(self):
+        """Rows of the table, one for each file."""
+        job, answers = self.job, self.said.answers
+        said = [answers[real].label if real in answers else None for real in job.real]
+        parts = self.classifier, job.files, job.embeddings, job.problems, self.proba
+        return table_rows(*parts, alpha=job.alpha, said=said)
+
+    @property
+    def has_random_shots(self):
+        """Whether most shots were not chosen by the model."""
+        return len(self.shots.labels) > len(self.said.answers)
+
+    def is_predicted(self):
+        """Whether each picture has a label that no person said `(n,)`."""
+        by_person = {*self.shots.real, *self.said.answers}
+        is_open = [real not in by_person for real in self.job.real]
+        return np.array(is_open, dtype=bool) & self.has_label
+
+    def estimate(self):
+        """`ShareRight` of the predicted labels. None if there are none, if a picture is of none of
+        the classes, or if the model does not know such pictures. A burst counts once.
+        """
+        rest = np.flatnonzero(self.is_predicted())
+        if not len(rest) or self.said.has_none() or not self.job.is_known_kind:
+            return None
+        if self.job.groups is not None:
+            rest = rest[first_of_each(self.job.groups[rest])]
+        return share_right(self.proba[rest], **self.said.evidence())
+
+    def to_label(self):
+        """The pictures in the order in which to label them."""
+        if not self.job.paths:
+            return []
+        order = least_certain(self.proba).tolist()
+        # `label_next` does not know those of none of the classes, nor classifiers of other
+        # packages.
+        if np.any(self.strangers) or not hasattr(self.classifier, "with_unlabeled"):
+            return order
+        first = images_to_label(
+            self.classifier,
+            self.job.embeddings,
+            taught_by=self.taught_by,
+            groups=self.job.groups,
+            proba=self.proba[:, :-1],
+        ).tolist()
+        return [*dict.fromkeys([*first, *order])]
+
+    def doubtful_shots(self):
+        """Shots with a doubtful label, as the page shows them: `likely` is the most probable other
+        class.
+        """
+        if self.evaluation is None:
+            return []
+        proba, classes = np.nan_to_num(self.evaluation.held_out_proba), self.evaluation.classes
+        proba[classes == self.shots.labels[:, None]] = -1
+        others, right = classes[proba.argmax(axis=1)].tolist(), self.evaluation.label_proba.tolist()
+        shots = list(zip(self.shots.paths, self.shots.labels, others, right))
+        names = ("path", "label", "likely", "probability")
+        return [
+            dict(zip(names, shots[row])) | {"readable": True} for row in self.evaluation.doubtful
+        ]

@@ -1,0 +1,93 @@
+"""The pipeline of a folder: of models, of embeddings of the user, of any encoder, or saved
+earlier.
+"""
+
+import os
+from pathlib import Path
+
+import joblib
+
+from ..._few_shot_classifier import FewShotClassifier
+from ..._pipeline import ImagePipeline, make_few_shot_pipeline
+from ..._utils.saving import trusted_types
+from ...encoders._file_index import forget_files
+from .embeddings_file import EmbeddingsOfFile, read_embeddings, text_encoder_of
+from .folder_table import image_pipeline
+from .messages import UsageError, say
+from .options import MODEL
+
+
+def pipeline_of_models(models, cache, *, progress):
+    """The pipeline of these models, or of the usual one, before it is fitted."""
+    first, *more = [(name, "auto") for name in models or [MODEL]]
+    model = ([first, *more],) if more else first
+    return make_few_shot_pipeline(*model, encoder_params={"cache": cache, "progress": progress})
+
+
+def pipeline_of_embeddings(options):
+    """The pipeline from a file of embeddings, before it is fitted."""
+    content = read_embeddings(options.embeddings, options.photos)
+    text_encoder = text_encoder_of(content, *options.model)
+    return pipeline_of(EmbeddingsOfFile(content.path, options.photos), text_encoder)
+
+
+def pipeline_of(encoder, text_encoder):
+    """The pipeline from any transformer of paths, before it is fitted. Without texts, labels are no
+    words.
+    """
+    params = {"class_names": "ignore"} if text_encoder is None else {}
+    classifier = FewShotClassifier(text_encoder, **params)
+    return ImagePipeline([("encoder", encoder), ("classifier", classifier)])
+
+
+def saved_pipeline(options):
+    """The fitted pipeline of `--model-file`."""
+    path = options.model_file
+    try:
+        if Path(path).suffix.lower() == ".joblib":
+            estimator = joblib.load(path)
+        else:
+            import skops.io
+
+            estimator = skops.io.load(path, trusted=trusted_types())
+        pipeline = image_pipeline(estimator)
+    # Files that --save did not write raise errors of all kinds.
+    except Exception as error:
+        reason = str(error) or type(error).__name__
+        raise UsageError(f"--model-file: {path!r} cannot be used: {reason}") from error
+    if options.alpha and not hasattr(pipeline[-1], "p_values"):
+        raise UsageError(
+            f"--alpha: the {type(pipeline[-1]).__name__} of --model-file has no p-values"
+        )
+    return pipeline
+
+
+def model_names(encoder):
+    """Names of the models of an image encoder. Encoders of other packages have none."""
+    encoders = getattr(encoder, "encoders", [encoder])
+    return [encoder.model_name for encoder in encoders if hasattr(encoder, "model_name")]
+
+
+def cache_of(options, paths):
+    """`cache_folder`, which with `--read-all` does not know these files."""
+    cache = cache_folder(options)
+    if options.read_all and cache != "memory":
+        forget_files(cache, paths)
+    return cache
+
+
+def cache_folder(options):
+    """The folder that keeps embeddings between runs, in the user's folder for caches. "memory" if
+    none is wanted, or if it cannot be made.
+    """
+    if options.no_cache:
+        return "memory"
+    try:
+        caches = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+        folder = Path(caches, "sksemobridge", "embeddings")
+        folder.mkdir(parents=True, exist_ok=True)
+    except (OSError, RuntimeError) as error:  # the latter if there is no home folder
+        say(f"Note: Embeddings are not kept for the next run: {error}.")
+        return "memory"
+    say(f"Embeddings are kept in {str(folder)!r}.")
+    return folder

@@ -1,0 +1,76 @@
+"""What persons labelled: the images that teach, and which of them count as one."""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from ..._model.near_copies import near_copies
+from ..._utils.array_api import l2_normalize
+from .._bursts import first_of_each
+from .picture_bursts import groups_of
+
+# What persons confirmed teaches if they found at least this share of the planted pictures.
+LEAST_WORTH = 0.5
+
+
+class LabelledImages(NamedTuple):
+    """Labelled images: `paths` and `labels (n,)`, `embeddings (n, D)`, and real paths."""
+
+    paths: Any
+    labels: Any
+    embeddings: Any
+    real: list[str]
+
+    @classmethod
+    def none(cls, embeddings):
+        """No images, with embeddings as wide as these."""
+        nothing = np.zeros(0, dtype=object)
+        return cls(nothing, nothing, embeddings[:0], [])
+
+    def of(self, rows):
+        """The images of a mask `(n,)`."""
+        real = [path for path, keep in zip(self.real, rows) if keep]
+        return LabelledImages(self.paths[rows], self.labels[rows], self.embeddings[rows], real)
+
+
+def is_taught(said, real, label=None):
+    """Whether an answer teaches, and is this label. What was hardly looked at does not: the model
+    would learn its own predictions, and be certain of them.
+    """
+    answer = said.answers.get(real)
+    is_label = answer is not None and label in (None, answer.label)
+    return is_label and answer.taught and said.worth(answer) >= LEAST_WORTH
+
+
+def shots_after(job, said):
+    """The shots of a job with the labels that a person said, and its pictures with one."""
+    answers, own = said.answers, {*job.shots.real}
+    labels = [
+        answers[real].label if real in answers else said.names.now(label)
+        for real, label in zip(job.shots.real, job.shots.labels)
+    ]
+    further = [
+        row for row, real in enumerate(job.real) if real not in own and is_taught(said, real)
+    ]
+    real = [*job.shots.real, *(job.real[row] for row in further)]
+    labels += [answers[job.real[row]].label for row in further]
+    paths = [*job.shots.paths, *(job.paths[row] for row in further)]
+    embeddings = np.concatenate([job.shots.embeddings, job.embeddings[further]])
+    paths, labels = np.array(paths, dtype=object), np.array(labels, dtype=object)
+    # Neither none of the classes, nor a class that was dropped.
+    is_of_class = np.array([*map(bool, labels)], dtype=bool)
+    return LabelledImages(paths, labels, embeddings, real).of(is_of_class)
+
+
+def groups_of_shots(bursts, shots):
+    """Groups for `fit`: shots of one burst, and near copies among the others. None if no burst has
+    two shots.
+    """
+    groups = groups_of(bursts, shots.real)
+    if groups is None or first_of_each(groups).all():
+        return None
+    alone = np.bincount(groups)[groups] == 1
+    _, codes = np.unique(shots.labels[alone], return_inverse=True)
+    copy_of = near_copies(l2_normalize(shots.embeddings[alone]), codes)
+    groups[alone] = groups[alone][copy_of]
+    return groups
