@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import fields, replace
 from numbers import Real
 from typing import Any, Literal, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ._semobridge.bridged_classes import bridge_classes
-from ._semobridge.score import Numbers
-from ._semobridge.training import TrainingOptions
+from ._semobridge.bridge_fit import bridge_classes
+from ._semobridge.bridge_options import BridgeOptions
 from ._semobridge.validation_images import Validation
 from ._shot_classifier import ShotClassifier, number_classes_with_shots
 from ._utils.array_api import astype, l2_normalize, to_numpy
@@ -348,25 +347,13 @@ class SeMoBridgeClassifier(ShotClassifier):
         return self._compute(X, lambda X: self._fitted.model.affinities(X))
 
     def _fit_model(self, classes, memory, texts, validation):
-        shots, temperature = memory.shots, self.temperature
+        shots = memory.shots
         _warn_of_lengths(shots.X)
         known = number_classes_with_shots(shots, texts, len(classes))
         images = self._read_validation(*validation, classes[known.classes], memory)
-        bridged = bridge_classes(
-            known.shots,
-            known.texts.take(slice(len(known.classes))),
-            {
-                name: float(value)
-                for name in Numbers._fields
-                if (value := getattr(self, name)) != "auto"
-            },
-            atol=self.atol,
-            temperature=None if temperature == "auto" else float(temperature or 1.0),
-            training=self._training(),
-            validation=images,
-            n_candidates=self.n_candidates,
-            random_state=self.random_state,
-        )
+        options = {field.name: getattr(self, field.name) for field in fields(BridgeOptions)}
+        texts_of_shots = known.texts.take(slice(len(known.classes)))
+        bridged = bridge_classes(known.shots, texts_of_shots, BridgeOptions(**options), images)
         if texts.embeddings is not None and bridged.rank == shots.X.shape[1]:
             self._warn_of_identity(bridged)
         bridged = replace(bridged, bridge=bridged.bridge.for_predictions())
@@ -418,13 +405,6 @@ class SeMoBridgeClassifier(ShotClassifier):
                 " PrecomputedTextEncoder.from_joint has not, a larger atol, or a trained solver."
             ),
         )
-
-    def _training(self):
-        """`TrainingOptions`, or None in closed form."""
-        if self.solver == "closed_form":
-            return None
-        fields = TrainingOptions.__dataclass_fields__
-        return TrainingOptions(**{name: getattr(self, name) for name in fields})
 
     def _set_fitted(self, fitted):
         super()._set_fitted(fitted)

@@ -87,8 +87,8 @@ NAMED = [
     ),
     (
         "_semobridge/numbers.py",
-        "fold = automatic_numbers(given, ratio, held_out.n_images,",
-        "fold = automatic_numbers(given, ratio, count,",
+        "fold = automatic_numbers(options, ratio, held_out.n_images,",
+        "fold = automatic_numbers(options, ratio, count,",
     ),
     ("labelling/_live/page_state.py", "view.learnt, len(now.events), ", "view.learnt, "),
     (

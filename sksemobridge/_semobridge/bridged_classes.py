@@ -4,39 +4,17 @@ the logarithm of their score.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-from sklearn.exceptions import ConvergenceWarning
 
 from .._model.class_means import fit_slope
-from .._model.shots import Shots
 from .._texts.encode import ClassTexts
 from .._utils.array_api import constants_like, l2_normalize, namespace, rows_and_lengths
-from .._utils.rows import evenly_spaced, sum_rows, weight_in_class
-from .._utils.validation import warn_caller
+from .._utils.rows import sum_rows, weight_in_class
 from .bridge import Bridge
-from .held_out import MOST_COSINES, hold_out, images_of_class, left_out_once
-from .number_search import SPREAD, TRAINED_SPREAD, search_numbers
-from .numbers import (
-    TRAINED,
-    Calibration,
-    calibrate,
-    trained_numbers,
-    trained_temperature,
-)
-from .score import (
-    START,
-    LabelledCosines,
-    Numbers,
-    class_divergence,
-    log_score,
-)
-from .training import TrainingOptions
-from .training_cache import trained_bridge
-from .validation_images import Validation
+from .score import START, Numbers, class_divergence, log_score
 
 
 @dataclass(frozen=True, eq=False)
@@ -169,143 +147,14 @@ class BridgedClasses:
         )
 
 
-def bridge_classes(
-    shots: Shots,
+def classes_of_shots(
+    bridge: Bridge,
+    X: np.ndarray,
+    eos: np.ndarray,
+    codes: np.ndarray,
+    weight: np.ndarray,
     texts: ClassTexts,
-    given: Mapping[str, Any],
-    *,
-    atol: float | str = "auto",
-    temperature: float | None = None,
-    training: TrainingOptions | None = None,
-    validation: Validation | None = None,
-    n_candidates: int = 1000,
-    random_state: Any = 0,
 ) -> BridgedClasses:
-    """`BridgedClasses` of `Shots` and `ClassTexts`. Each class has a shot.
-
-    Numbers of the score that are not `given`, and a `temperature` of None, are estimated from the
-    shots. With `validation` images they are searched around this estimate. Without `training`, the
-    bridge is in closed form. Without a projection, it is the identity.
-    """
-    X, codes = np.asarray(shots.X, dtype=np.float64), shots.codes
-    given = (
-        dict(given) if texts.embeddings is not None else {**given, "alpha": None, "lambda1": None}
-    )
-    if not any(given.get(name, 1.0) for name in ("lambda1", "lambda2", "lambda3")):
-        raise ValueError(
-            "lambda1 (without text unused), lambda2 and lambda3 are zero: set one of them above"
-            " zero."
-        )
-    # 1. The bridge, in closed form or trained.
-    if texts.projection is None:
-        bridge = Bridge.identity(X.shape[1])
-    else:
-        bridge = Bridge.closed_form(
-            texts.projection, texts.projection_bias, texts.text_length, atol
-        )
-    eos = bridge.eos(X)
-
-    def classes_of(kept: np.ndarray) -> BridgedClasses:
-        """In closed form, of the shots of a mask `(n,)`."""
-        return _classes_of_shots(bridge, X[kept], eos[kept], codes[kept], shots.weight[kept], texts)
-
-    # 2. The numbers of the score and its temperature, from the shots.
-    if training is None:
-        result = classes_of(np.ones(len(codes), dtype=bool))
-        calibration = _calibrate(classes_of, shots, texts, given, temperature)
-    else:
-        numbers = _numbers_of_trained(classes_of, shots, texts, given)
-        is_asked = temperature is None and validation is None
-        result, held_out = _trained_classes(
-            bridge, X, shots, texts, training, validation, numbers, is_asked
-        )
-        calibration = Calibration(numbers, temperature or 1.0)
-        if is_asked:
-            some = evenly_spaced(len(X), max(MOST_COSINES // len(result.prototypes), 1))
-            seen = LabelledCosines(
-                result.cosines(X[some]), codes[some], shots.weight[some], result.divergence
-            )
-            count = images_of_class(shots.images())
-            found = trained_temperature(numbers, seen, count, held_out, texts.logit_scale)
-            calibration = Calibration(numbers, found)
-    # 3. Validation images may know better numbers.
-    if validation is not None:
-        X_val, codes_val, weight = validation.thinned(len(result.prototypes))
-        images = LabelledCosines(result.cosines(X_val), codes_val, weight, result.divergence)
-        calibration = search_numbers(
-            calibration.numbers,
-            given,
-            images,
-            texts.logit_scale,
-            temperature,
-            SPREAD if training is None else TRAINED_SPREAD,
-            n_candidates,
-            random_state,
-        )
-    return replace(result, **calibration._asdict())
-
-
-def _calibrate(closed_form_of, shots, texts, given, temperature):
-    """The `Calibration` of the closed form by the shots."""
-    if temperature is not None and len(given) == len(Numbers._fields):
-        return Calibration(Numbers(**given), temperature)
-    count = images_of_class(shots.images())
-    return calibrate(given, hold_out(closed_form_of, shots), count, texts.logit_scale, temperature)
-
-
-def _numbers_of_trained(closed_form_of, shots, texts, given):
-    """`Numbers` of a trained bridge by the shots."""
-    if "lambda3" in given or texts.embeddings is None:
-        return TRAINED._replace(**given)
-    count, held_out = images_of_class(shots.images()), hold_out(closed_form_of, shots)
-    return trained_numbers(given, held_out, count, texts.logit_scale)
-
-
-def _trained_classes(closed, X, shots, texts, training, validation, numbers, is_asked):
-    """`BridgedClasses` of a bridge that is trained, from the one in closed form, and if
-    `is_asked` the `LabelledCosines` of shots that another bridge has not seen, with its number of
-    shots.
-
-    The best step on validation images is that with these `numbers`.
-    """
-    codes, share = shots.codes, weight_in_class(shots.codes, shots.weight)
-    is_adamw = training.solver == "adamw"
-    # L-BFGS always trains without some shots first, so that the temperature changes no bridge.
-    left_out = left_out_once(shots) if is_asked or not is_adamw else None
-    judge = (validation, numbers) if is_adamw else (None, None)
-    trained = trained_bridge(X, codes, share, closed, training, texts, left_out, *judge)
-    if not trained.converged:
-        message = (
-            f"The bridge did not converge in {trained.n_iter} iterations. Increase max_iter or tol."
-        )
-        warn_caller(message, ConvergenceWarning)
-
-    def classes_of(trained, kept):
-        bridge = replace(closed, matrix=trained.bridge, basis=None)
-        bias = trained.class_bias
-        eos = bridge.eos(X[kept], None if bias is None else bias[codes[kept]])
-        return replace(
-            _classes_of_shots(bridge, X[kept], eos, codes[kept], shots.weight[kept], texts),
-            class_bias=bias,
-            rank=closed.basis.shape[1],
-            loss_curve=list(trained.loss_curve),
-            n_iter=trained.n_iter,
-        )
-
-    result = classes_of(trained, np.ones(len(codes), dtype=bool))
-    if left_out is None or not is_asked:
-        return result, None
-    other, images = classes_of(trained.held_out, ~left_out), shots.images()
-    is_image_kept = np.bincount(images.image_of_shot, weights=~left_out) > 0
-    rows = np.flatnonzero(left_out)
-    rows = rows[evenly_spaced(len(rows), max(MOST_COSINES // len(result.prototypes), 1))]
-    n_images = len(np.unique(images.image_of_shot[rows]))
-    weight = share[rows] * n_images / share[rows].sum()
-    held_out = LabelledCosines(other.cosines(X[rows]), codes[rows], weight, other.divergence)
-    return result, (held_out, images_of_class(images, is_image_kept))
-
-
-def _classes_of_shots(bridge, X, eos, codes, weight, texts):
     """`BridgedClasses` of shots `X (n, D)`, whose bridged texts are `eos (n, d)`."""
     share, n_classes = weight_in_class(codes, weight), codes[-1] + 1
     image_means = l2_normalize(sum_rows(X, share, codes, n_classes))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
@@ -11,10 +11,8 @@ from .._model.class_means import LEAST_NEIGHBOUR, effective_numbers, relative_we
 from .._model.shots import Images, Shots
 from .._utils.array_api import l2_normalize
 from .._utils.rows import evenly_spaced, weight_in_class
+from .bridged_classes import BridgedClasses
 from .score import LabelledCosines
-
-if TYPE_CHECKING:
-    from .bridged_classes import BridgedClasses
 
 # Largest number of folds. With eight, at most a quarter of the images of a class is left out where
 # there are more than eight of them, and one where there are fewer.
@@ -48,7 +46,8 @@ def images_of_class(images: Images, kept: np.ndarray | None = None) -> float:
 
 
 def hold_out(classes_of: Callable[[np.ndarray], BridgedClasses], shots: Shots) -> HeldOut:
-    """`HeldOut` of `Shots`. `classes_of(kept)` makes the classes of the shots of a mask `(n,)`.
+    """`HeldOut` of `Shots` in float64. `classes_of(kept)` makes the classes of the shots of a mask
+    `(n,)`.
 
     The only image of a class is never left out, unless all classes have one image.
     """
@@ -58,7 +57,7 @@ def hold_out(classes_of: Callable[[np.ndarray], BridgedClasses], shots: Shots) -
     rows = np.flatnonzero(fold_of_shot >= 0)
     n_classes = int(images.codes.max()) + 1
     rows = rows[evenly_spaced(len(rows), max(MOST_COSINES // n_classes, 1))]
-    X, codes = np.asarray(shots.X[rows], dtype=np.float64), shots.codes[rows]
+    X, codes = shots.X[rows], shots.codes[rows]
     cosines: dict[str, np.ndarray] = {}
     divergence, count, reach = np.empty((len(rows), n_classes)), *np.empty((2, len(rows)))
     for number in range(fold.max() + 1):
@@ -92,6 +91,24 @@ def left_out_once(shots: Shots) -> np.ndarray | None:
     images = shots.images()
     fold, is_single = _folds(images)
     return None if is_single else (fold == 0)[images.image_of_shot]
+
+
+def left_out_cosines(
+    classes: BridgedClasses, shots: Shots, left_out: np.ndarray
+) -> tuple[LabelledCosines, float]:
+    """Cosines of the shots of a mask `(n,)` to `classes` that are made of the others, and the
+    number of images of a class among these, as `images_of_class` has it.
+    """
+    images = shots.images()
+    rows = np.flatnonzero(left_out)
+    rows = rows[evenly_spaced(len(rows), max(MOST_COSINES // len(classes.prototypes), 1))]
+    share = weight_in_class(shots.codes, shots.weight)[rows]
+    weight = share * len(np.unique(images.image_of_shot[rows])) / share.sum()
+    is_kept = np.bincount(images.image_of_shot, weights=~left_out) > 0
+    cosines = LabelledCosines(
+        classes.cosines(shots.X[rows]), shots.codes[rows], weight, classes.divergence
+    )
+    return cosines, images_of_class(images, is_kept)
 
 
 def _folds(images: Images) -> tuple[np.ndarray, bool]:

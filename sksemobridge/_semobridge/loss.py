@@ -32,14 +32,14 @@ class BridgeLoss:
     float64.
     """
 
-    def __init__(self, X, codes, share, bridge, training, texts, dtype, inputs=None, offset=None):
+    def __init__(self, X, codes, share, bridge, options, texts, dtype, inputs=None, offset=None):
         """See `train_bridge`. By default the `inputs (n, k)` are those of the bridge, `(n, D)`, and
         the `offset (n, d)` is zero.
         """
         import torch
 
-        self._torch, self._dtype, self._device = torch, dtype, resolve_device(training.device)
-        self.training, self.n_classes = training, int(codes.max()) + 1
+        self._torch, self._dtype, self._device = torch, dtype, resolve_device(options.device)
+        self.options, self.n_classes = options, int(codes.max()) + 1
         inputs = bridge.inputs(X) if inputs is None else inputs
         (n, self._k), d = inputs.shape, bridge.matrix.shape[1]
         offset = np.zeros((n, d)) if offset is None else offset
@@ -56,7 +56,7 @@ class BridgeLoss:
         self._classes = torch.arange(self.n_classes, device=self._device)[:, None]
         self._text_weight = torch.full(
             (self.n_classes, 1),
-            (1 - training.lambda_it) / 2 / self.n_classes,
+            (1 - options.lambda_it) / 2 / self.n_classes,
             dtype=torch.float64,
             device=self._device,
         )
@@ -74,7 +74,7 @@ class BridgeLoss:
                 share_in_class[rows],
                 shots[rows],
                 codes[rows].repeat(2)[:, None],
-                torch.cat([training.lambda_it * weight[rows], training.lambda_c * weight[rows]]),
+                torch.cat([options.lambda_it * weight[rows], options.lambda_c * weight[rows]]),
             )
             for rows in blocks(n, max(1, height // max(self.n_classes, shots.shape[1])))
         ]
@@ -184,9 +184,9 @@ class BridgeLoss:
             return 0.0
         length = self._torch.linalg.vector_norm(bias, dim=1, keepdim=True)
         spread = length - length.mean()
-        factor = 2 * self.training.lambda_b / self.n_classes
+        factor = 2 * self.options.lambda_b / self.n_classes
         gradient[self._k :] += self.unit(bias).mul_(factor * spread)
-        return self.training.lambda_b * (spread**2).mean()
+        return self.options.lambda_b * (spread**2).mean()
 
     def _affine(self, joint):
         return joint if self._b is None else self._L * joint + self._b

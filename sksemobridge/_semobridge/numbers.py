@@ -1,4 +1,5 @@
-"""The seven numbers of the score, those of them that are "auto", and the temperature.
+"""The seven numbers of the score and its temperature, estimated from shots or searched on
+validation images.
 
 Near the cosines of a class and its own images, the score is close to linear: what counts is how
 steeply it rises with `z2` relative to `z1`. This ratio is the one unknown here. In a Gaussian
@@ -8,14 +9,16 @@ All numbers that are "auto" follow from it.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, NamedTuple
+from functools import reduce
+from typing import NamedTuple
 
 import numpy as np
 from scipy.optimize import minimize_scalar
 from scipy.special import softmax
+from sklearn.utils import check_random_state
 
 from .._utils.array_api import log_softmax
+from .bridge_options import BridgeOptions
 from .held_out import HeldOut
 from .score import START, LabelledCosines, Numbers, log_score, terms_of_score
 
@@ -73,6 +76,14 @@ TEMPERATURE_SPREAD = 0.7
 TEMPERATURE_REACH = 4.0
 # Error of this log. It is much smaller than what the shots leave open.
 TOLERANCE = 0.02
+# Standard deviation of the logarithms of the candidates around the numbers "auto". With a half of
+# it, validation images gain as much with one shot, and less with more.
+SPREAD = 1.0
+# The same for a trained bridge, whose numbers are constants that suit a task less well.
+TRAINED_SPREAD = 1.5
+# Scores of a block. In single precision they take 0.5 MB, so that those of all terms fit into the
+# cache of a processor.
+BLOCK = 2**17
 
 
 class Calibration(NamedTuple):
@@ -90,23 +101,18 @@ class Typical(NamedTuple):
 
 
 def calibrate(
-    given: Mapping[str, Any],
-    held_out: HeldOut,
-    count: float,
-    logit_scale: float,
-    temperature: float | None,
+    options: BridgeOptions, held_out: HeldOut, count: float, logit_scale: float
 ) -> Calibration:
-    """The `Calibration` of the closed form. Numbers that are not `given` are estimated, and so is a
-    `temperature` of None.
+    """The `Calibration` of the closed form, by its shots.
 
     `count` is the number of images of a class, of which `held_out` has fewer.
     """
-    typical = typical_of(held_out.shots)
-    ratio = estimate_ratio(given, held_out, logit_scale)
-    numbers = automatic_numbers(given, ratio, count, typical, held_out.reach)
+    typical, temperature = typical_of(held_out.shots), options.given_temperature
+    ratio = estimate_ratio(options, held_out, logit_scale)
+    numbers = automatic_numbers(options, ratio, count, typical, held_out.reach)
     if temperature is None:
         # Relative to its default it does not depend on the number of images, as the numbers do.
-        fold = automatic_numbers(given, ratio, held_out.n_images, typical, held_out.reach)
+        fold = automatic_numbers(options, ratio, held_out.n_images, typical, held_out.reach)
         factor, _ = fit_temperature(fold, held_out.shots, logit_scale)
         # Predictions from the names say less than images, so that the default counts as much.
         factor = np.sqrt(factor) if held_out.is_single else factor
@@ -115,15 +121,15 @@ def calibrate(
 
 
 def trained_numbers(
-    given: Mapping[str, Any], held_out: HeldOut, count: float, logit_scale: float
+    options: BridgeOptions, held_out: HeldOut, count: float, logit_scale: float
 ) -> Numbers:
     """The numbers of a trained bridge, by shots that are held out of the closed form.
 
     The trained bridge itself has seen the shots, so they say nothing of its numbers.
     """
-    ratio = estimate_ratio({}, held_out, logit_scale)
+    ratio = estimate_ratio(BridgeOptions(), held_out, logit_scale)
     lambda3 = TRAINED.lambda3 * max(1.0, TRAINED_GROWTH * ratio * count)
-    return TRAINED._replace(lambda3=lambda3)._replace(**given)
+    return options.given_or(TRAINED._replace(lambda3=lambda3))
 
 
 def trained_temperature(
@@ -150,7 +156,7 @@ def trained_temperature(
     return found * temperature
 
 
-def estimate_ratio(given: Mapping[str, Any], held_out: HeldOut, logit_scale: float) -> float:
+def estimate_ratio(options: BridgeOptions, held_out: HeldOut, logit_scale: float) -> float:
     """The ratio of one image, which is the mean of its posterior (that of its logarithm).
 
     Its likelihood is that of the held-out labels, at the best temperature. It is that of the prior
@@ -161,7 +167,7 @@ def estimate_ratio(given: Mapping[str, Any], held_out: HeldOut, logit_scale: flo
     typical = typical_of(held_out.shots)
 
     def loss(ratio: float) -> float:
-        numbers = automatic_numbers(given, ratio, held_out.n_images, typical, held_out.reach)
+        numbers = automatic_numbers(options, ratio, held_out.n_images, typical, held_out.reach)
         return fit_temperature(numbers, held_out.shots, logit_scale)[1]
 
     losses = np.array([loss(RATIO * np.exp(log_ratio)) for log_ratio in RATIO_GRID])
@@ -171,34 +177,33 @@ def estimate_ratio(given: Mapping[str, Any], held_out: HeldOut, logit_scale: flo
 
 
 def automatic_numbers(
-    given: Mapping[str, Any], ratio: float, count: float, typical: Typical, reach: float
+    options: BridgeOptions, ratio: float, count: float, typical: Typical, reach: float
 ) -> Numbers:
-    """All numbers, for a ratio of one shot and `count` shots of each class. Those that are `given`
+    """All numbers, for a ratio of one shot and `count` shots of each class. Those that are given
     stay.
 
     Without text, both terms of the shots are equal.
     """
     if "z1" not in typical.cosines:
-        return START._replace(smoothness=0.0)._replace(**given)
-    alpha, lambda1 = given.get("alpha", ALPHA), given.get("lambda1", LAMBDA1)
-    beta, gamma = given.get("beta", BETA), given.get("gamma", GAMMA / reach)
+        return options.given_or(START._replace(smoothness=0.0))
+    numbers = options.given_or(Numbers(ALPHA, BETA, GAMMA / reach, LAMBDA1, 0.0, 0.0, 0.0))
+    alpha, beta, gamma, lambda1, *_ = numbers
     # How steeply the text's term rises. If it is left out, the others are relative to one.
     rise = alpha * lambda1 * np.exp(-alpha * (1 - typical.cosines["z1"])) or 1.0
     # `smoothness * (second term) = offset * rise`, where `KL_c` is in bits.
     offset = OFFSET * count / (count + OFFSET_COUNT) * np.log(2)
-    smoothness = given.get("smoothness", float(offset * beta / (ratio * count)))
+    numbers = options.given_or(numbers._replace(smoothness=offset * beta / (ratio * count)))
 
     def weight(ratio: float, sharpness: float, cosine: float) -> float:
         """The `lambda` of a term that rises `ratio` times as steeply as the text's at a cosine."""
         if sharpness == 0:  # flat, so that its weight has no influence
             return LAMBDA1
-        height = np.exp(smoothness * typical.divergence - sharpness * (1 - cosine))
+        height = np.exp(numbers.smoothness * typical.divergence - sharpness * (1 - cosine))
         return float(ratio * rise / (sharpness * height))
 
     lambda2 = weight(ratio * count, beta, typical.cosines["z2"])
     lambda3 = weight(NEAR_RATIO / count, gamma, NEAR * reach)
-    automatic = Numbers(alpha, beta, gamma, lambda1, lambda2, lambda3, smoothness)
-    return automatic._replace(**given)
+    return options.given_or(numbers._replace(lambda2=lambda2, lambda3=lambda3))
 
 
 def default_temperature(numbers: Numbers, typical: Typical, logit_scale: float) -> float:
@@ -243,3 +248,89 @@ def typical_of(images: LabelledCosines) -> Typical:
         return float(np.average(values[own], weights=images.weight))
 
     return Typical({name: mean(z) for name, z in images.cosines.items()}, mean(images.divergence))
+
+
+# Validation images
+
+
+def search_numbers(
+    auto: Numbers, options: BridgeOptions, images: LabelledCosines, logit_scale: float
+) -> Calibration:
+    """The numbers with the best accuracy on validation images, and their most probable temperature.
+    `auto` are those without validation images.
+
+    The best of many candidates is partly luck. So `auto` stays unless the best one is right more
+    often by more than a standard error, and makes the labels as probable. Of candidates with the
+    same accuracy, the one with the most probable labels is taken.
+    """
+    # Single precision takes half of the time, and hardly changes which score is the largest.
+    images = LabelledCosines(
+        {name: z.astype(np.float32) for name, z in images.cosines.items()},
+        images.codes,
+        # An effective number of images, which does not jump if a weight goes to zero.
+        images.weight * images.weight.sum() / np.square(images.weight).sum(),
+        images.divergence.astype(np.float32),
+    )
+
+    def fit(numbers: Numbers) -> tuple[float, float]:
+        return fit_temperature(numbers, images, logit_scale)
+
+    numbers, (factor, loss) = auto, fit(auto)
+    candidates = draw_candidates(auto, options)
+    lead, error = compare(auto, candidates, images)
+    if (lead > error).any():
+        best = lead[lead > error].max()
+        found = [c for c, a, e in zip(candidates, lead, error) if a > e and np.isclose(a, best)]
+        fits = [fit(candidate) for candidate in found]
+        number = int(np.argmin([loss for _, loss in fits]))
+        if fits[number][1] <= loss:
+            numbers, (factor, _) = found[number], fits[number]
+    temperature = options.given_temperature
+    if temperature is None:
+        temperature = factor * default_temperature(numbers, typical_of(images), logit_scale)
+    return Calibration(numbers, temperature)
+
+
+def draw_candidates(auto: Numbers, options: BridgeOptions) -> list[Numbers]:
+    """`auto` times random factors, number by number. Those that are given stay."""
+    if not options.auto:
+        return []
+    values = np.array([getattr(auto, name) for name in options.auto])
+    random_state = check_random_state(options.random_state)
+    noise = random_state.normal(size=(options.n_candidates, len(values)))
+    factors = np.exp((TRAINED_SPREAD if options.is_trained else SPREAD) * noise)
+    return [auto._replace(**dict(zip(options.auto, row))) for row in (values * factors).tolist()]
+
+
+def compare(
+    auto: Numbers, candidates: list[Numbers], images: LabelledCosines
+) -> tuple[np.ndarray, np.ndarray]:
+    """By how much more weight of the images each candidate classifies right than `auto`, and the
+    standard error of this difference if both are equally good (McNemar's test).
+    """
+    lead, squares = np.zeros((2, len(candidates)))
+    height = max(BLOCK // len(images.divergence), 1)
+    for start in range(0, len(images.codes), height):
+        block = slice(start, start + height)
+        cosines = {name: z[block] for name, z in images.cosines.items()}
+        part = images._replace(
+            cosines=cosines, codes=images.codes[block], weight=images.weight[block]
+        )
+        before = _is_right(auto, part)
+        for number, candidate in enumerate(candidates):
+            change = part.weight * (_is_right(candidate, part) - before)
+            lead[number] += change.sum()
+            squares[number] += change @ change
+    return lead, np.sqrt(squares)
+
+
+def _is_right(numbers: Numbers, images: LabelledCosines) -> np.ndarray:
+    """One for each image that the score classifies right, else zero."""
+    exponents = [
+        sharpness * images.cosines[name] + (offset - sharpness)
+        for name, sharpness, offset in terms_of_score(images.cosines, numbers, images.divergence)
+    ]
+    # The logarithm of the score would take much longer.
+    top = reduce(np.maximum, (part.max(axis=1, keepdims=True) for part in exponents))
+    score = sum(np.exp(part - top) for part in exponents)
+    return (score.argmax(axis=1) == images.codes).astype(int)

@@ -4,8 +4,7 @@ faster L-BFGS.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from scipy import linalg
@@ -39,28 +38,6 @@ PRECONDITIONING = 0.5
 BIAS_SCALE = 0.25
 
 
-@dataclass(frozen=True)
-class TrainingOptions:
-    """How the bridge is trained. The fields are parameters of `SeMoBridgeClassifier`."""
-
-    solver: Literal["lbfgs", "adamw"] = "lbfgs"
-    class_bias: bool = True
-    lambda_it: float = 0.5
-    lambda_c: float = 0.1
-    lambda_b: float = 0.1
-    max_iter: int | None = None
-    learning_rate: float = 1.5e-4
-    weight_decay: float = 0.01
-    tol: float = 5e-5
-    device: str = "auto"
-    verbose: int | bool = 0
-
-    @property
-    def most_iterations(self) -> int:
-        """`max_iter`, or its value for None."""
-        return self.max_iter or {"adamw": 5000, "lbfgs": 1000}[self.solver]
-
-
 class TrainedBridge(NamedTuple):
     """The result of `train_bridge`, in float64."""
 
@@ -79,7 +56,7 @@ def train_bridge(
     codes,
     share,
     bridge,
-    training,
+    options,
     texts,
     left_out=None,
     validation=None,
@@ -99,15 +76,15 @@ def train_bridge(
 
     def report(value):
         if not np.isfinite(value):
-            remedy = "Lower learning_rate, or rescale" if training.solver == "adamw" else "Rescale"
+            remedy = "Lower learning_rate, or rescale" if options.solver == "adamw" else "Rescale"
             raise FloatingPointError(f"The training loss is {value}. {remedy} the embeddings.")
         bar.update()
         bar.set_postfix(loss=f"{value:.5f}", refresh=False)
 
-    options = {
-        "desc": f"bridge ({training.solver})",
+    bar_options = {
+        "desc": f"bridge ({options.solver})",
         "unit": "it",
-        "disable": not training.verbose,
+        "disable": not options.verbose,
     }
     # Rounding grows in training. So classes are put in an order of their content.
     order = _order_of_classes(X, codes, share, texts)
@@ -118,20 +95,20 @@ def train_bridge(
     every = np.ones(len(X), dtype=bool)
     with (
         threads_for(len(X) * bridge.matrix.size),
-        tqdm(total=training.most_iterations, **options) as bar,
+        tqdm(total=options.most_iterations, **bar_options) as bar,
     ):
-        if training.solver == "lbfgs":
+        if options.solver == "lbfgs":
             *held_out, trained = _lbfgs(
-                shots, [*kept, every], bridge, training, texts, dtype, report
+                shots, [*kept, every], bridge, options, texts, dtype, report
             )
         else:
-            loss, accuracy = BridgeLoss(*shots, bridge, training, texts, dtype), None
+            loss, accuracy = BridgeLoss(*shots, bridge, options, texts, dtype), None
             if validation is not None:
                 validation = validation._replace(codes=number[validation.codes])
                 accuracy = StepAccuracy(loss, shots, bridge, texts, validation, numbers)
             trained = _adamw(loss, bridge.matrix, report, accuracy)
-            held_out = _lbfgs(shots, kept, bridge, training, texts, dtype, report)
-    if training.class_bias:
+            held_out = _lbfgs(shots, kept, bridge, options, texts, dtype, report)
+    if options.class_bias:
         trained, *held_out = (
             each._replace(class_bias=each.class_bias[number]) for each in (trained, *held_out)
         )
@@ -152,18 +129,18 @@ def _adamw(loss, bridge, report, accuracy):
     """
     import torch
 
-    training, width = loss.training, len(bridge)
-    n_biases = loss.n_classes if training.class_bias else 0
+    options, width = loss.options, len(bridge)
+    n_biases = loss.n_classes if options.class_bias else 0
     parameters = loss.to_tensor(np.pad(bridge, [(0, n_biases), (0, 0)]))
-    optimizer = torch.optim.AdamW([parameters], weight_decay=training.weight_decay)
+    optimizer = torch.optim.AdamW([parameters], weight_decay=options.weight_decay)
     best, kept, curve = -np.inf, parameters, []
-    for step in range(training.most_iterations):
+    for step in range(options.most_iterations):
         value, parameters.grad = loss(parameters)
         report(value)
         curve.append(value)
         warm_up = min(1.0, step / WARM_UP_STEPS)
         optimizer.param_groups[0]["lr"] = (
-            training.learning_rate * warm_up if step else FIRST_LEARNING_RATE
+            options.learning_rate * warm_up if step else FIRST_LEARNING_RATE
         )
         optimizer.step()
         if accuracy is not None:
@@ -174,7 +151,7 @@ def _adamw(loss, bridge, report, accuracy):
     return TrainedBridge(rows[:width], rows[width:] if n_biases else None, curve, len(curve))
 
 
-def _lbfgs(shots, masks, bridge, training, texts, dtype, report):
+def _lbfgs(shots, masks, bridge, options, texts, dtype, report):
     """A `TrainedBridge` of the shots of each mask `(n,)`. Each starts where the one before ended.
 
     L-BFGS goes over the rows of `B (k, d)` and the class bias in
@@ -190,7 +167,7 @@ def _lbfgs(shots, masks, bridge, training, texts, dtype, report):
     basis *= unit / _typical_length(inputs @ basis, share)
     basis = basis @ _few_directions(inputs @ basis, codes, share)
     coordinates, offset = (part.astype(dtype) for part in (inputs @ basis, offset))
-    k, n_biases = basis.shape[1], int(codes[-1]) + 1 if training.class_bias else 0
+    k, n_biases = basis.shape[1], int(codes[-1]) + 1 if options.class_bias else 0
     # Without text, the bridge learns only what the bias does not learn. So both have equal units.
     bias_unit = unit * (BIAS_SCALE if texts.embeddings is not None else 1.0)
     units = np.repeat([1.0, bias_unit], [k, n_biases])[:, None]
@@ -201,13 +178,13 @@ def _lbfgs(shots, masks, bridge, training, texts, dtype, report):
             codes[kept],
             weight_in_class(codes[kept], share[kept]),
             bridge,
-            training,
+            options,
             texts,
             dtype,
             coordinates[kept],
             offset[kept],
         )
-        tol = training.tol * (1.0 if kept.all() else FIRST_TOLERANCE)
+        tol = options.tol * (1.0 if kept.all() else FIRST_TOLERANCE)
         rows, curve, converged = _minimize(loss, rows / units, units, tol, report)
         trained = bridge.matrix + basis @ rows[:k]
         bias = rows[k:] if n_biases else None
@@ -231,7 +208,7 @@ def _minimize(loss, rows, units, tol, report):
             return False
         return curve[-1 - WINDOW] - curve[-1] <= WINDOW * tol * abs(curve[-1])
 
-    rows, converged = minimize(evaluate, start, loss.training.most_iterations, is_done)
+    rows, converged = minimize(evaluate, start, loss.options.most_iterations, is_done)
     return (rows * units).cpu().numpy().astype(np.float64), curve, converged
 
 

@@ -4,7 +4,7 @@ numbers of the score have the same bridge in each fold.
 
 from __future__ import annotations
 
-from dataclasses import astuple, replace
+from dataclasses import astuple
 from typing import Any
 
 import numpy as np
@@ -12,8 +12,9 @@ import numpy as np
 from .._texts.encode import ClassTexts
 from .._utils.lru import LRUCache, content_key
 from .bridge import Bridge
+from .bridge_options import BridgeOptions
 from .score import Numbers
-from .training import TrainedBridge, TrainingOptions, train_bridge
+from .training import TrainedBridge, train_bridge
 from .validation_images import Validation
 
 # Bytes of all bridges that are kept: 256 MB. A search goes through all folds for each candidate, so
@@ -28,7 +29,7 @@ def trained_bridge(
     codes: np.ndarray,
     share: np.ndarray,
     bridge: Bridge,
-    options: TrainingOptions,
+    options: BridgeOptions,
     texts: ClassTexts,
     left_out: np.ndarray | None = None,
     validation: Validation | None = None,
@@ -48,7 +49,7 @@ def trained_bridge(
         *of_texts,
         *(validation and (*validation, numbers) or ()),
     )
-    key = (astuple(replace(options, verbose=0)), *map(_key, parts))
+    key = (astuple(options.of_training()), *map(_key, parts))
 
     def train() -> TrainedBridge:
         trained = train_bridge(

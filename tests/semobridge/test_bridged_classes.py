@@ -7,47 +7,46 @@ import pytest
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.metrics import log_loss
 
-from sksemobridge._semobridge.bridged_classes import CosineRows, bridge_classes
-from sksemobridge._semobridge.score import Numbers
-from sksemobridge._semobridge.training import TrainingOptions
+from sksemobridge._semobridge.bridge_fit import bridge_classes
+from sksemobridge._semobridge.bridge_options import BridgeOptions
+from sksemobridge._semobridge.bridged_classes import CosineRows
 from sksemobridge._utils.array_api import apply_in_blocks, softmax
 
 from .worlds import ClassTexts, draw, make_shots, make_texts
 
-TRAININGS = [
-    None,
-    TrainingOptions(device="cpu"),
-    TrainingOptions("adamw", max_iter=20, device="cpu"),
+SOLVERS = [
+    {"solver": "closed_form"},
+    {"solver": "lbfgs", "device": "cpu"},
+    {"solver": "adamw", "max_iter": 20, "device": "cpu"},
 ]
 
 
 def fit(texts, X, codes, *, group=None, **options):
-    given = {name: options.pop(name) for name in Numbers._fields if name in options}
-    return bridge_classes(make_shots(X, codes, group), texts, given, **options)
+    return bridge_classes(make_shots(X, codes, group), texts, BridgeOptions(**options))
 
 
 def decision(model, X):
     return apply_in_blocks(model, X, lambda scores: scores)
 
 
-@pytest.mark.parametrize("training", TRAININGS)
-def test_without_a_projection_the_bridge_starts_as_the_identity(training):
+@pytest.mark.parametrize("solver", SOLVERS)
+def test_without_a_projection_the_bridge_starts_as_the_identity(solver):
     X, codes = draw(make_texts(), 3)
-    model = fit(ClassTexts(), X, codes, training=training)
+    model = fit(ClassTexts(), X, codes, **solver)
     assert model.rank == X.shape[1]
     assert set(model.affinities(X)) == {"z2", "z3"}
     assert np.mean(decision(model, X).argmax(axis=1) == codes) > 0.9
-    assert (model.loss_curve is None) == (training is None)
-    if training is None:
+    assert (model.loss_curve is None) == (solver["solver"] == "closed_form")
+    if solver["solver"] == "closed_form":
         np.testing.assert_array_equal(model.bridge.matrix, np.eye(X.shape[1]))
 
 
-@pytest.mark.parametrize("training", TRAININGS)
-def test_a_class_without_shots_is_known_by_its_name(training):
+@pytest.mark.parametrize("solver", SOLVERS)
+def test_a_class_without_shots_is_known_by_its_name(solver):
     texts = make_texts()
     (X, codes), (queries, labels) = draw(texts, 3), draw(texts, 20, seed=2)
     others, indices = np.arange(4), np.array([0, 1, 2, 3, -1])
-    known = fit(texts.take(others), X[codes < 4], codes[codes < 4], training=training)
+    known = fit(texts.take(others), X[codes < 4], codes[codes < 4], **solver)
     model = known.for_classes(indices, texts.embeddings)
     right = decision(model, queries).argmax(axis=1) == labels
     assert right[labels == 4].mean() > 0.6
@@ -64,15 +63,15 @@ def test_single_classes_and_texts_that_are_all_the_same_have_finite_scores():
     ).all()
     alone = fit(texts, X, codes).for_classes(np.array([1, -1]), texts.embeddings[:2])
     assert np.isfinite(decision(alone, X)).all()
-    for training in TRAININGS:
-        one = fit(texts.take([0]), X[:2], codes[:2], training=training)
+    for solver in SOLVERS:
+        one = fit(texts.take([0]), X[:2], codes[:2], **solver)
         assert decision(one, X).shape == (10, 1)
 
 
 def test_training_that_ends_early_warns():
     texts = make_texts()
     with pytest.warns(ConvergenceWarning, match="did not converge in 12 iterations"):
-        fit(texts, *draw(texts, 3), training=TrainingOptions(max_iter=12, device="cpu"))
+        fit(texts, *draw(texts, 3), solver="lbfgs", max_iter=12, device="cpu")
 
 
 @pytest.mark.parametrize(("texts", "lambda1"), [(ClassTexts(), 1.0), (make_texts(), 0.0)])
@@ -93,7 +92,7 @@ def test_some_weight_that_is_used_is_above_zero(texts, lambda1):
 def test_a_temperature_changes_probabilities_alone():
     texts = make_texts()
     (X, codes), (queries, labels) = draw(texts, 3, noise=0.3), draw(texts, 40, noise=0.3, seed=2)
-    plain, auto, hot = (fit(texts, X, codes, temperature=value) for value in (1.0, None, 5.0))
+    plain, auto, hot = (fit(texts, X, codes, temperature=value) for value in (None, "auto", 5.0))
     expected = decision(plain, queries)
     np.testing.assert_allclose(decision(hot, queries), 5 * expected)
     np.testing.assert_allclose(decision(auto, queries), auto.temperature * expected)
@@ -101,13 +100,13 @@ def test_a_temperature_changes_probabilities_alone():
     assert losses[1] < losses[0]
 
 
-@pytest.mark.parametrize("training", TRAININGS[:2])
+@pytest.mark.parametrize("solver", SOLVERS[:2])
 @pytest.mark.parametrize("per_class", [1, [1, 2, 1, 1, 1], 2])
 @pytest.mark.parametrize("with_text", [True, False])
-def test_the_temperature_is_sensible_with_few_shots(training, per_class, with_text):
+def test_the_temperature_is_sensible_with_few_shots(solver, per_class, with_text):
     texts = make_texts()
     X, codes = draw(texts, per_class)
-    model = fit(texts if with_text else ClassTexts(), X, codes, training=training)
+    model = fit(texts if with_text else ClassTexts(), X, codes, **solver)
     assert 0.01 < model.temperature < 1000
 
 
@@ -131,12 +130,12 @@ def test_a_sample_of_the_shots_is_enough_for_the_temperature(monkeypatch):
 
 
 @pytest.mark.parametrize("atol", [0.0, 0.6, 1.0])
-@pytest.mark.parametrize("training", TRAININGS[:2])
+@pytest.mark.parametrize("solver", SOLVERS[:2])
 @pytest.mark.parametrize("with_text", [True, False])
-def test_rows_give_the_cosines_of_the_formula(atol, training, with_text):
+def test_rows_give_the_cosines_of_the_formula(atol, solver, with_text):
     texts = make_texts() if with_text else ClassTexts()
     X, codes = draw(make_texts(), 3)
-    model = fit(texts, X, codes, training=training, atol=atol)
+    model = fit(texts, X, codes, **solver, atol=atol)
     fast = CosineRows.of(model).cosines(X)
     for name, expected in model.cosines(X).items():
         np.testing.assert_allclose(fast[name], expected, atol=1e-6)

@@ -1,10 +1,14 @@
 """The numbers of the score that are "auto", and the temperature."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from sksemobridge import CLIPImageEncoder, CLIPTextEncoder, SeMoBridgeClassifier
-from sksemobridge._semobridge.bridged_classes import bridge_classes
+from sksemobridge._semobridge import numbers as score_numbers
+from sksemobridge._semobridge.bridge_fit import bridge_classes
+from sksemobridge._semobridge.bridge_options import BridgeOptions
 from sksemobridge._semobridge.held_out import HeldOut
 from sksemobridge._semobridge.numbers import (
     ALPHA,
@@ -15,18 +19,17 @@ from sksemobridge._semobridge.numbers import (
     Typical,
     automatic_numbers,
     calibrate,
+    compare,
     default_temperature,
+    draw_candidates,
     estimate_ratio,
     fit_temperature,
+    search_numbers,
     trained_temperature,
     typical_of,
 )
-from sksemobridge._semobridge.score import (
-    LabelledCosines,
-    Numbers,
-    log_score,
-)
-from sksemobridge._semobridge.training import TrainingOptions
+from sksemobridge._semobridge.score import START, LabelledCosines, Numbers, log_score
+from sksemobridge._semobridge.validation_images import Validation
 from sksemobridge._utils.array_api import softmax
 from sksemobridge.datasets import load_emoji
 
@@ -49,18 +52,18 @@ def fit(X, codes, *, texts=None, weight=None, **given):
     shots = make_shots(X, codes)
     if weight is not None:
         shots = type(shots)(shots.X, shots.codes, np.asarray(weight, dtype=float), shots.group)
-    return bridge_classes(shots, make_texts() if texts is None else texts, given)
+    return bridge_classes(shots, make_texts() if texts is None else texts, BridgeOptions(**given))
 
 
 @pytest.mark.parametrize("count", [1, 4, 16])
 @pytest.mark.parametrize("given", [{}, {"alpha": 6.0}, {"beta": 3.0}, {"smoothness": 0.7}])
 def test_the_ratio_of_the_slopes_is_proportional_to_the_number_of_shots(count, given):
-    numbers = automatic_numbers(given, 0.1, count, TYPICAL, reach=1.0)
+    numbers = automatic_numbers(BridgeOptions(**given), 0.1, count, TYPICAL, reach=1.0)
     assert slope("z2", numbers) / slope("z1", numbers) == pytest.approx(0.1 * count, rel=1e-4)
 
 
 def test_the_smoothness_closes_a_share_of_the_gap_of_a_class():
-    numbers = automatic_numbers({}, 0.1, 6.0, TYPICAL, reach=1.0)
+    numbers = automatic_numbers(BridgeOptions(), 0.1, 6.0, TYPICAL, reach=1.0)
     near, far = (
         log_score({"z1": z, "z2": z, "z3": z}, numbers, np.array([divergence]))
         for z, divergence in ((np.array([[0.3]]), 5.0), (np.array([[0.3]]), 5.1))
@@ -163,7 +166,7 @@ def test_a_ratio_without_held_out_images_is_that_of_the_prior():
     z = np.ones((3, 3)) / 2
     images = LabelledCosines({"z1": z, "z2": z, "z3": z}, np.arange(3), np.ones(3), np.zeros(3))
     single = HeldOut(images, n_images=1.0, reach=1.0, is_single=True)
-    assert estimate_ratio({}, single, 100.0) == RATIO
+    assert estimate_ratio(BridgeOptions(), single, 100.0) == RATIO
 
 
 @pytest.mark.parametrize("is_single", [False, True])
@@ -174,7 +177,7 @@ def test_the_temperature_of_single_shots_is_half_way_to_its_default(is_single):
     images = LabelledCosines(cosines, np.arange(12) % 3, np.ones(12), np.zeros(3))
     given = Numbers(1.0, 2.0, 3.0, 0.4, 0.5, 0.6, 0.7)
     held_out = HeldOut(images, n_images=3.0, reach=1.0, is_single=is_single)
-    found = calibrate(given._asdict(), held_out, 4.0, 20.0, None)
+    found = calibrate(BridgeOptions(**given._asdict()), held_out, 4.0, 20.0)
     factor, _ = fit_temperature(given, images, 20.0)
     default = default_temperature(given, typical_of(images), 20.0)
     assert factor < 0.5
@@ -189,7 +192,7 @@ def test_the_temperature_relative_to_its_default_is_that_of_the_folds():
     held_out = HeldOut(images, n_images=3.0, reach=1.0, is_single=False)
     relative = []
     for count in (3.0, 4.0, 16.0):
-        found = calibrate({}, held_out, count, 20.0, None)
+        found = calibrate(BridgeOptions(), held_out, count, 20.0)
         default = default_temperature(found.numbers, typical_of(images), 20.0)
         relative.append(found.temperature / default)
     np.testing.assert_allclose(relative, relative[0])
@@ -201,10 +204,10 @@ def test_the_third_term_of_a_trained_bridge_grows_where_shots_say_more_than_name
     rng = np.random.default_rng(0)
     centres = rng.normal(size=(5, texts.embeddings.shape[1]))
     far_from_names = centres[codes] + 0.3 * rng.normal(size=(30, len(centres[0])))
-    training = TrainingOptions("adamw", max_iter=2, device="cpu")
+    options = BridgeOptions("adamw", max_iter=2, device="cpu")
 
     def lambda3(X, codes, texts):
-        return bridge_classes(make_shots(X, codes), texts, {}, training=training).numbers.lambda3
+        return bridge_classes(make_shots(X, codes), texts, options).numbers.lambda3
 
     assert lambda3(*draw(texts, 1), texts) == TRAINED.lambda3
     assert lambda3(far_from_names, codes, texts) > 2 * TRAINED.lambda3
@@ -248,3 +251,162 @@ def test_few_real_shots_gain_over_the_names():
             by_names = classifier.classes_[classifier.affinities(X[queries])["z1"].argmax(axis=1)]
             gains.append(classifier.score(X[queries], y[queries]) - np.mean(by_names == y[queries]))
     assert np.mean(gains) > 0.001
+
+
+# Validation images
+
+
+def make_images(n=200, n_classes=4, noise=0.1, seed=0):
+    """Cosines of which only the second knows the class."""
+    rng = np.random.default_rng(seed)
+    codes = rng.integers(n_classes, size=n)
+    z = {name: 0.5 + noise * rng.normal(size=(n, n_classes)) for name in ("z1", "z2", "z3")}
+    z["z2"][np.arange(n), codes] += 0.2
+    return LabelledCosines(z, codes, np.ones(n), np.zeros(n_classes))
+
+
+def accuracy(numbers, images):
+    predicted = log_score(images.cosines, numbers, images.divergence).argmax(axis=1)
+    return np.average(predicted == images.codes, weights=images.weight)
+
+
+AUTO = Numbers(1.0, 0.1, 20.0, 1.0, 0.5, 0.01, 0.2)
+
+
+def search(images, auto=AUTO, **options):
+    options = BridgeOptions(**options)
+    return search_numbers(options.given_or(auto), options, images, 100.0)
+
+
+def test_candidates_are_random_multiples_of_the_numbers_without_validation_images():
+    options = BridgeOptions(gamma=20.0)
+    candidates = draw_candidates(AUTO, options)
+    assert len(candidates) == 1000
+    ratios = np.log(np.array(candidates) / np.array(AUTO))
+    assert (ratios[:, 2] == 0).all()
+    np.testing.assert_allclose(np.delete(ratios, 2, axis=1).mean(axis=0), 0, atol=0.12)
+    np.testing.assert_allclose(np.delete(ratios, 2, axis=1).std(axis=0), 1.0, rtol=0.1)
+    assert draw_candidates(AUTO, options) == candidates
+    assert draw_candidates(AUTO, replace(options, random_state=1)) != candidates
+    assert draw_candidates(AUTO, BridgeOptions(**AUTO._asdict())) == []
+
+
+def test_the_search_finds_the_term_that_knows_the_class():
+    images = make_images()
+    found = search(images)
+    assert accuracy(found.numbers, images) > accuracy(AUTO, images) + 0.1
+    assert search(images) == found
+    assert search(images, random_state=1) != found
+    few = search(images, n_candidates=3)
+    assert accuracy(few.numbers, images) <= accuracy(found.numbers, images)
+
+
+def test_the_numbers_stay_if_the_best_candidate_may_be_luck():
+    rng = np.random.default_rng(0)
+    codes = rng.integers(4, size=40)
+    z = {name: 0.5 + 0.1 * rng.normal(size=(40, 4)) for name in ("z1", "z2", "z3")}
+    for part in z.values():
+        part[np.arange(40), codes] += 0.5  # all terms know all classes, but for one image
+    z["z1"][0], z["z1"][0, codes[0] - 1] = 0.5, 0.8
+    images = LabelledCosines(z, codes, np.ones(40), np.zeros(4))
+    better = AUTO._replace(lambda2=10.0)
+    assert accuracy(AUTO, images) == 39 / 40
+    assert accuracy(better, images) == 1
+    assert search(images).numbers == AUTO
+
+
+def test_the_numbers_stay_if_candidates_make_the_labels_less_probable():
+    z = {name: np.full((100, 2), 0.5) for name in ("z1", "z2", "z3")}
+    z["z1"][:, 0] += 0.02
+    z["z1"][:20, 1] += 0.03  # by the text a fifth is wrong, but hardly
+    z["z2"][:, 0] += 0.05
+    z["z2"][90:, 1] += 0.45  # by the shots a tenth is wrong, and very
+    images = LabelledCosines(z, np.zeros(100, dtype=int), np.ones(100), np.zeros(2))
+    auto = Numbers(1.0, 1.0, 1.0, 1.0, 0.03, 0.01, 0.0)
+    shots = auto._replace(lambda2=0.3)
+    assert (accuracy(auto, images), accuracy(shots, images)) == (0.8, 0.9)
+    lead, error = compare(auto, [shots], images)
+    assert lead[0] > error[0]
+    assert search(images, auto=auto).numbers == auto
+
+
+def test_a_difference_is_compared_with_its_standard_error():
+    images = make_images()._replace(weight=np.arange(200.0))
+    other = AUTO._replace(lambda2=20.0)
+    lead, error = compare(AUTO, [other, AUTO], images)
+    right = [
+        log_score(images.cosines, numbers, images.divergence).argmax(axis=1) == images.codes
+        for numbers in (AUTO, other)
+    ]
+    change = right[1].astype(int) - right[0]
+    assert lead[0] == pytest.approx(images.weight @ change)
+    assert error[0] == pytest.approx(np.sqrt(images.weight**2 @ change**2))
+    assert lead[1] == error[1] == 0
+
+
+def test_given_numbers_and_a_given_temperature_stay():
+    found = search(make_images(), lambda3=0.0, alpha=25.0, temperature=7.0)
+    assert (found.numbers.lambda3, found.numbers.alpha) == (0.0, 25.0)
+    assert found.temperature == 7.0
+    every = Numbers(1.0, 2.0, 3.0, 0.4, 0.5, 0.6, 0.7)
+    assert search(make_images(), **every._asdict()).numbers == every
+
+
+def test_images_count_by_their_weight():
+    images, other = make_images(seed=1), make_images(seed=2)
+    other.cosines["z1"][np.arange(200), other.codes] += 1  # here the text knows the class
+    other.cosines["z2"][np.arange(200), other.codes] -= 1
+    both = LabelledCosines(
+        {name: np.concatenate([z, other.cosines[name]]) for name, z in images.cosines.items()},
+        np.concatenate([images.codes, other.codes]),
+        np.repeat([1.0, 1e-3], 200),
+        images.divergence,
+    )
+    alone = accuracy(search(images).numbers, images)
+    assert accuracy(search(both).numbers, images) == pytest.approx(alone, abs=0.02)
+
+
+def test_blocks_change_nothing(monkeypatch):
+    expected = search(make_images())
+    monkeypatch.setattr(score_numbers, "BLOCK", 28)
+    assert search(make_images()) == expected
+
+
+@pytest.mark.parametrize("with_text", [True, False])
+@pytest.mark.parametrize("solver", ["closed_form", "adamw"])
+def test_validation_images_choose_the_numbers(with_text, solver):
+    texts = make_texts() if with_text else ClassTexts()
+    (X, codes), (X_val, codes_val) = draw(make_texts(), 2), draw(make_texts(), 20, seed=2)
+    options = BridgeOptions(solver, max_iter=5, device="cpu")
+    validation = Validation(X_val, codes_val, np.ones(100))
+    found = bridge_classes(make_shots(X, codes), texts, options, validation)
+    assert (found.numbers.alpha is None) == (not with_text)
+    images = LabelledCosines(found.cosines(X_val), codes_val, np.ones(100), found.divergence)
+    start = START if with_text else START._replace(alpha=None, lambda1=None)
+    assert accuracy(found.numbers, images) >= accuracy(start, images)
+
+
+def test_adamw_keeps_its_best_step_on_validation_images():
+    texts = make_texts()
+    (X, codes), (X_val, codes_val) = draw(texts, 2, noise=0.3), draw(texts, 40, noise=0.3, seed=2)
+    validation = Validation(X_val, codes_val, np.ones(200))
+
+    def right(n_steps, validation):
+        """The accuracy with the start numbers after so many steps, and the classes."""
+        # A learning rate that is much too large, so that some steps are bad.
+        options = BridgeOptions(
+            "adamw",
+            **START._asdict(),
+            temperature=1.0,
+            max_iter=n_steps,
+            learning_rate=1000.0,
+            device="cpu",
+        )
+        classes = bridge_classes(make_shots(X, codes), texts, options, validation)
+        return np.mean(classes.decide(X_val).argmax(axis=1) == codes_val), classes.n_iter
+
+    each = [right(n_steps, None)[0] for n_steps in range(1, 13)]
+    best, n_iter = right(12, validation)
+    assert best == pytest.approx(max(each))
+    assert best > each[-1]
+    assert n_iter == 12

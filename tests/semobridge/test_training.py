@@ -9,8 +9,9 @@ from torch.nn.functional import cross_entropy, normalize
 
 from sksemobridge._semobridge import loss as training_loss
 from sksemobridge._semobridge import training as bridge_training
+from sksemobridge._semobridge.bridge_options import BridgeOptions
 from sksemobridge._semobridge.loss import BridgeLoss
-from sksemobridge._semobridge.training import WARM_UP_STEPS, TrainingOptions, train_bridge
+from sksemobridge._semobridge.training import WARM_UP_STEPS, train_bridge
 
 from .worlds import make_problem
 
@@ -23,9 +24,9 @@ def solver(request):
 
 
 def train(problem, optimizer="lbfgs", *, dtype=np.float64, **params):
-    """`train_bridge` on the CPU and in float64; `params` are those of `TrainingOptions`."""
-    training = TrainingOptions(optimizer, **{"device": "cpu"} | params)
-    return train_bridge(**problem, training=training, dtype=dtype)
+    """`train_bridge` on the CPU and in float64; `params` are those of `BridgeOptions`."""
+    options = BridgeOptions(optimizer, **{"device": "cpu"} | params)
+    return train_bridge(**problem, options=options, dtype=dtype)
 
 
 def reference_loss(problem, bridge, class_bias=None, *, lambda_it=0.5, lambda_c=0.1, lambda_b=0.1):
@@ -115,8 +116,8 @@ def test_loss_and_gradient_are_those_of_the_paper_word_by_word(
         inputs, offset = inputs @ basis, inputs @ (start - basis @ rows)
         gradients[0] = basis.T @ gradients[0]
 
-    training = TrainingOptions(device="cpu")
-    loss = BridgeLoss(**problem, training=training, dtype=dtype, inputs=inputs, offset=offset)
+    options = BridgeOptions(device="cpu")
+    loss = BridgeLoss(**problem, options=options, dtype=dtype, inputs=inputs, offset=offset)
     parameters = np.concatenate([rows, class_biases] if class_bias else [rows])
     value, gradient = loss(loss.to_tensor(parameters))
     assert value == pytest.approx(expected.item(), rel=rtol)

@@ -8,13 +8,13 @@ from sklearn.model_selection import GridSearchCV
 
 from sksemobridge import SeMoBridgeClassifier
 from sksemobridge._semobridge import training_cache
-from sksemobridge._semobridge.training import TrainingOptions
+from sksemobridge._semobridge.bridge_options import BridgeOptions
 from sksemobridge._semobridge.training_cache import trained_bridge
 from sksemobridge._utils.lru import LRUCache
 
 from .worlds import make_problem
 
-OPTIONS = TrainingOptions(max_iter=3, device="cpu")
+OPTIONS = BridgeOptions("lbfgs", max_iter=3, device="cpu")
 
 
 @pytest.fixture
@@ -37,9 +37,13 @@ def trainings(monkeypatch):
 
 def test_equal_content_is_trained_once(trainings):
     first, second = make_problem(), make_problem()
+    others = replace(OPTIONS, verbose=1, alpha=3.0, temperature=None, n_candidates=9)
     results = [
         trained_bridge(options=options, **problem)
-        for problem, options in ((first, OPTIONS), (second, replace(OPTIONS, verbose=0)))
+        for problem, options in (
+            (first, OPTIONS),
+            (second, others),
+        )
     ]
     assert len(trainings) == 1
     assert results[0] is results[1]

@@ -1,0 +1,155 @@
+"""From shots and texts to `BridgedClasses`: the bridge, the numbers of the score, and its
+temperature.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+from sklearn.exceptions import ConvergenceWarning
+
+from .._model.shots import Shots
+from .._texts.encode import ClassTexts
+from .._utils.rows import evenly_spaced, weight_in_class
+from .._utils.validation import warn_caller
+from .bridge import Bridge
+from .bridge_options import BridgeOptions
+from .bridged_classes import BridgedClasses, classes_of_shots
+from .held_out import MOST_COSINES, hold_out, images_of_class, left_out_cosines, left_out_once
+from .numbers import (
+    TRAINED,
+    Calibration,
+    calibrate,
+    search_numbers,
+    trained_numbers,
+    trained_temperature,
+)
+from .score import START, LabelledCosines, Numbers
+from .training_cache import trained_bridge
+from .validation_images import Validation
+
+
+def bridge_classes(
+    shots: Shots,
+    texts: ClassTexts,
+    options: BridgeOptions,
+    validation: Validation | None = None,
+) -> BridgedClasses:
+    """`BridgedClasses` of `Shots` and `ClassTexts`. Each class has a shot.
+
+    What is "auto" is estimated from the shots. `Validation` images are searched around this
+    estimate. Without a projection, the bridge in closed form is the identity.
+    """
+    if texts.embeddings is None:
+        options = replace(options, alpha=None, lambda1=None)
+    numbers = options.given_or(START)
+    if not (numbers.lambda1 or numbers.lambda2 or numbers.lambda3):
+        raise ValueError(
+            "lambda1 (without text unused), lambda2 and lambda3 are zero: set one of them above"
+            " zero."
+        )
+    shots = replace(shots, X=np.asarray(shots.X, dtype=np.float64))
+    if texts.projection is None:
+        bridge = Bridge.identity(shots.X.shape[1])
+    else:
+        bridge = Bridge.closed_form(
+            texts.projection, texts.projection_bias, texts.text_length, options.atol
+        )
+    eos = bridge.eos(shots.X)
+
+    def closed_form_of(kept: np.ndarray) -> BridgedClasses:
+        """The classes of the shots of a mask `(n,)` in closed form."""
+        part = shots.X[kept], eos[kept], shots.codes[kept], shots.weight[kept]
+        return classes_of_shots(bridge, *part, texts)
+
+    if options.is_trained:
+        numbers = _trained_numbers(closed_form_of, shots, texts, options)
+        classes, calibration = _train(bridge, shots, texts, options, validation, numbers)
+    else:
+        classes = closed_form_of(np.ones(len(eos), dtype=bool))
+        calibration = _calibrate(closed_form_of, shots, texts, options)
+    if validation is not None:
+        X, codes, weight = validation.thinned(len(classes.prototypes))
+        images = LabelledCosines(classes.cosines(X), codes, weight, classes.divergence)
+        calibration = search_numbers(calibration.numbers, options, images, texts.logit_scale)
+    return replace(classes, **calibration._asdict())
+
+
+def _calibrate(
+    closed_form_of: Callable[[np.ndarray], BridgedClasses],
+    shots: Shots,
+    texts: ClassTexts,
+    options: BridgeOptions,
+) -> Calibration:
+    """The numbers and the temperature of the closed form by the shots."""
+    temperature = options.given_temperature
+    if temperature is not None and not options.auto:
+        return Calibration(options.given_or(START), temperature)
+    count = images_of_class(shots.images())
+    return calibrate(options, hold_out(closed_form_of, shots), count, texts.logit_scale)
+
+
+def _trained_numbers(
+    closed_form_of: Callable[[np.ndarray], BridgedClasses],
+    shots: Shots,
+    texts: ClassTexts,
+    options: BridgeOptions,
+) -> Numbers:
+    """The numbers of a trained bridge by the shots."""
+    if options.lambda3 != "auto" or texts.embeddings is None:
+        return options.given_or(TRAINED)
+    count, held_out = images_of_class(shots.images()), hold_out(closed_form_of, shots)
+    return trained_numbers(options, held_out, count, texts.logit_scale)
+
+
+def _train(
+    closed: Bridge,
+    shots: Shots,
+    texts: ClassTexts,
+    options: BridgeOptions,
+    validation: Validation | None,
+    numbers: Numbers,
+) -> tuple[BridgedClasses, Calibration]:
+    """The classes of a bridge that is trained from the `closed` form on, and its temperature with
+    these `numbers`, which also judge the best step on validation images.
+    """
+    X, codes, share = shots.X, shots.codes, weight_in_class(shots.codes, shots.weight)
+    is_adamw = options.solver == "adamw"
+    is_asked = options.given_temperature is None and validation is None
+    # L-BFGS always trains without some shots first, so that the temperature changes no bridge.
+    left_out = left_out_once(shots) if is_asked or not is_adamw else None
+    judge = (validation, numbers) if is_adamw else (None, None)
+    trained = trained_bridge(X, codes, share, closed, options, texts, left_out, *judge)
+    if not trained.converged:
+        message = (
+            f"The bridge did not converge in {trained.n_iter} iterations. Increase max_iter or tol."
+        )
+        warn_caller(message, ConvergenceWarning)
+
+    def classes_of(trained, kept):
+        bridge = replace(closed, matrix=trained.bridge, basis=None)
+        bias = trained.class_bias
+        eos = bridge.eos(X[kept], None if bias is None else bias[codes[kept]])
+        return replace(
+            classes_of_shots(bridge, X[kept], eos, codes[kept], shots.weight[kept], texts),
+            class_bias=bias,
+            rank=closed.basis.shape[1],
+            loss_curve=list(trained.loss_curve),
+            n_iter=trained.n_iter,
+        )
+
+    classes = classes_of(trained, np.ones(len(codes), dtype=bool))
+    if not is_asked:
+        return classes, Calibration(numbers, options.given_temperature or 1.0)
+    some = evenly_spaced(len(X), max(MOST_COSINES // len(classes.prototypes), 1))
+    seen = LabelledCosines(
+        classes.cosines(X[some]), codes[some], shots.weight[some], classes.divergence
+    )
+    held_out = None
+    if left_out is not None:
+        held_out = left_out_cosines(classes_of(trained.held_out, ~left_out), shots, left_out)
+    count = images_of_class(shots.images())
+    temperature = trained_temperature(numbers, seen, count, held_out, texts.logit_scale)
+    return classes, Calibration(numbers, temperature)
