@@ -40,7 +40,16 @@ def pipeline_of(encoder, text_encoder):
     return ImagePipeline([("encoder", encoder), ("classifier", classifier)])
 
 
-def saved_pipeline(options):
+def pipeline_of_options(options, paths):
+    """The pipeline that the command asks for. It embeds these files."""
+    if options.model_file is not None:
+        return _saved_pipeline(options, paths)
+    if options.embeddings is not None:
+        return pipeline_of_embeddings(options)
+    return pipeline_of_models(options.model, _cache_of(options, paths), progress=True)
+
+
+def _saved_pipeline(options, paths):
     """The fitted pipeline of `--model-file`."""
     path = options.model_file
     try:
@@ -59,6 +68,8 @@ def saved_pipeline(options):
         raise UsageError(
             f"--alpha: the {type(pipeline[-1]).__name__} of --model-file has no p-values"
         )
+    if "cache" in pipeline[0].get_params():
+        pipeline[0].set_params(cache=_cache_of(options, paths))
     return pipeline
 
 
@@ -68,15 +79,15 @@ def model_names(encoder):
     return [encoder.model_name for encoder in encoders if hasattr(encoder, "model_name")]
 
 
-def cache_of(options, paths):
-    """`cache_folder`, which with `--read-all` does not know these files."""
-    cache = cache_folder(options)
+def _cache_of(options, paths):
+    """`_cache_folder`, which with `--read-all` does not know these files."""
+    cache = _cache_folder(options)
     if options.read_all and cache != "memory":
         forget_files(cache, paths)
     return cache
 
 
-def cache_folder(options):
+def _cache_folder(options):
     """The folder that keeps embeddings between runs, in the user's folder for caches. "memory" if
     none is wanted, or if it cannot be made.
     """

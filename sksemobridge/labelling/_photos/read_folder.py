@@ -16,13 +16,13 @@ from .corrections import is_own_table, read_corrections, refuse_predictions
 from .embeddings_file import read_embeddings
 from .events import ANSWERS, PictureEvent
 from .folder_job import FolderJob
-from .folder_pipeline import cache_of, model_names
+from .folder_pipeline import model_names
 from .folder_table import embed_folder, embed_readable, plain
 from .labelled_images import LabelledImages
 from .messages import UsageError, naming
 from .picture_bursts import find_bursts
 from .picture_index import Pictures, real_paths
-from .said import fold
+from .said import Said, fold
 from .user_tables import as_class, read_classes, read_names
 
 # Labels for each class that classes without text need until nine of ten images are right, in the
@@ -58,10 +58,13 @@ def read_job(options, answers, make_pipeline, *, corrections=None, progress=Fals
         corrections = _corrections(options, classes)
     folders = {"photos": options.photos, "shots": options.shots}
     pictures = Pictures(folders, {"photos": files, "shots": paths})
-    said = read_said(answers, pictures, classes, corrections)
+    # A classifier of an earlier run has its classes, and learns no others.
+    is_saved = options.model_file is not None
+    said = Said() if is_saved else read_said(answers, pictures, classes, corrections)
     if new := {*said.names.current}.difference(classes):
         warn_caller(f"New classes by your answers or corrections: {listed(sorted(new))}")
-    _check_classes(options, said, paths, classes)
+    if not is_saved:
+        _check_classes(options, said, paths, classes)
     params = {} if options.names is None else read_names(options.names, said.names.current)
     elsewhere = {
         path: label for real, (path, label) in corrections.items() if real not in pictures.place
@@ -73,8 +76,9 @@ def read_job(options, answers, make_pipeline, *, corrections=None, progress=Fals
     elsewhere = {path: label for path, label in elsewhere.items() if label}
     paths, labels = [*paths, *elsewhere], [*labels, *elsewhere.values()]
     shots = _embed_shots(pipeline[0], paths, labels, progress=progress)
-    _check_texts(options, said, pipeline, [] if shots is None else shots.labels)
-    embeddings, problems = embed_readable(pipeline[0], files, progress=progress)
+    if not is_saved:
+        _check_texts(options, said, pipeline, [] if shots is None else shots.labels)
+    embeddings, problems = embed_folder(pipeline, files, progress=progress)
     return FolderJob(
         pipeline,
         files,
@@ -88,26 +92,6 @@ def read_job(options, answers, make_pipeline, *, corrections=None, progress=Fals
         alpha=options.alpha,
         learns_from_photos=not options.each_by_itself,
     ), said
-
-
-def read_saved_job(options, answers, pipeline, *, progress):
-    """The job of `--model-file`, whose pipeline is fitted."""
-    files = photo_files(options, answers)
-    if "cache" in pipeline[0].get_params():
-        pipeline[0].set_params(cache=cache_of(options, files))
-    bursts = find_bursts(options.bursts, options.photos, files, progress=progress)
-    embeddings, problems = embed_folder(pipeline, files, progress=progress)
-    return FolderJob(
-        pipeline,
-        files,
-        problems,
-        embeddings,
-        Pictures({"photos": options.photos}, {"photos": files}),
-        LabelledImages.none(embeddings),
-        bursts=bursts,
-        alpha=options.alpha,
-        learns_from_photos=not options.each_by_itself,
-    )
 
 
 def _corrections(options, classes):

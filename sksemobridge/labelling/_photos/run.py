@@ -2,14 +2,14 @@
 
 import os
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from .answers_file import Answers
 from .folder_labels import FolderLabels
-from .folder_pipeline import cache_of, pipeline_of_embeddings, pipeline_of_models, saved_pipeline
+from .folder_pipeline import pipeline_of_options
 from .messages import UsageError, say
-from .read_folder import keep_corrections, photo_files, read_job, read_saved_job
-from .said import Said
+from .read_folder import keep_corrections, photo_files, read_job
 from .sort_into import earlier_copies
 from .summary import summary, summary_of_saved
 from .write_files import check_file, check_outputs, write_files
@@ -28,23 +28,20 @@ def run(options):
     if options.open:
         with answers:
             return _serve(options, answers)
+    job, said = _read(options, answers)
     if options.model_file is not None:
-        labels = _labels_of_saved(options, answers)
+        labels = job.after_photos(FolderLabels(job, said, job.pipeline, job.shots))
         lines = summary_of_saved(labels)
     else:
-        job, said = read_job(options, answers, _pipeline_for(options), progress=True)
         labels = job.fit(said, evaluate=True)
         lines = summary(labels)
     with answers:
-        keep_corrections(options, answers, labels.job, labels.said)
+        keep_corrections(options, answers, job, said)
         return write_files(options, answers, labels, lines)
 
 
-def _labels_of_saved(options, answers):
-    """Labels by the classifier of `--model-file`."""
-    pipeline = saved_pipeline(options)
-    job = read_saved_job(options, answers, pipeline, progress=True)
-    return job.after_photos(FolderLabels(job, Said(), pipeline, job.shots))
+def _read(options, answers):
+    return read_job(options, answers, partial(pipeline_of_options, options), progress=True)
 
 
 def _serve(options, answers):
@@ -53,7 +50,7 @@ def _serve(options, answers):
     from .._live.server import serve
     from .._live.session import Session
 
-    job, said = read_job(options, answers, _pipeline_for(options), progress=True)
+    job, said = _read(options, answers)
     arrivals = Arrivals(
         lambda: photo_files(options, answers), lambda job: _job_anew(options, answers, job)
     )
@@ -61,17 +58,6 @@ def _serve(options, answers):
     session = Session(job, said, answers, arrivals)
     outputs = Outputs(options, answers)
     return serve(session, outputs.write, f"Label {options.photos}", say, outputs)
-
-
-def _pipeline_for(options):
-    """A function from the files to embed to the pipeline that these options ask for."""
-
-    def make_pipeline(paths):
-        if options.embeddings is not None:
-            return pipeline_of_embeddings(options)
-        return pipeline_of_models(options.model, cache_of(options, paths), progress=True)
-
-    return make_pipeline
 
 
 def _job_anew(options, answers, job):

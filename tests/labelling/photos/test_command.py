@@ -20,6 +20,7 @@ import pytest
 import skops.io
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import FunctionTransformer
 
 import sksemobridge
 from sksemobridge import CLIPImageEncoder, clear_model_cache, make_few_shot_pipeline
@@ -79,6 +80,28 @@ def test_a_pipeline_of_a_user_is_a_model_file_and_can_be_saved_again(label):
     status, said = label("photos --model-file mine.joblib --out b.csv --alpha 0.1")
     assert status == 2
     assert "--alpha: the LogisticRegression of --model-file has no p-values" in said
+
+
+def sizes_of(paths):
+    """An encoder of a user, as a function: it looks at the size of the files only."""
+    return np.array([[os.path.getsize(path)] for path in paths], dtype=float)
+
+
+def test_a_model_file_may_embed_images_by_any_function(label):
+    pipeline = make_pipeline(FunctionTransformer(sizes_of), LogisticRegression())
+    joblib.dump(fitted_to_shots(pipeline), "mine.joblib")
+    assert label("photos --model-file mine.joblib --out a.csv --save again.joblib")[0] == 0
+    assert {row["label"] for row in rows_of("a.csv")} <= {*CLASSES}
+
+
+def test_the_files_of_an_earlier_run_are_no_images_for_a_model_file(label):
+    joblib.dump(fitted_to_shots(), "a.joblib")
+    files = "--out photos/labels.csv --report photos/page.html --overwrite"
+    tables = []
+    for _ in range(2):
+        label(f"photos --model-file a.joblib {files}")
+        tables.append(rows_of("photos/labels.csv"))
+    assert tables[0] == tables[1]
 
 
 def test_the_command_shows_how_far_images_and_texts_are(label, bars_after):
