@@ -1,11 +1,11 @@
 // "Ask": one picture, and what it is. A check asks in the same way for what was predicted.
-import {
-  by_id, count, element, is_pressable, label_of, large, once_each, quoted, strip, thumb,
-} from "./dom.js";
+import { by_id, element, is_pressable, once_each } from "./dom.js";
 import { Chooser, like_address } from "./labels.js";
 import { note, note_of, offer_strangers } from "./notes.js";
+import { large, strip, thumb } from "./pictures.js";
 import { act, now } from "./state.js";
 import { enlarge } from "./tiles.js";
+import { count, label_of, quoted } from "./words.js";
 
 // Pictures that are fetched before they are shown.
 const N_AHEAD = 4;

@@ -1,13 +1,13 @@
 // "Classes": how many and how good each is, its pictures, and what one can do with it.
-import {
-  NONE, by_id, count, element, label_of, once_each, percent, plural, quoted, sure, thumb,
-} from "./dom.js";
+import { by_id, element, once_each } from "./dom.js";
 import { is_choice, is_letter } from "./keys.js";
-import { Chooser, ask_for, spoken } from "./labels.js";
+import { Chooser, ask_for } from "./labels.js";
 import { look } from "./look_through.js";
-import { note, note_of, ways } from "./notes.js";
+import { note, note_of, sure, ways } from "./notes.js";
+import { thumb } from "./pictures.js";
 import { act, now, see } from "./state.js";
 import { Tiles } from "./tiles.js";
+import { NONE, count, label_of, percent, plural, quoted, spoken } from "./words.js";
 
 // Pictures of a gallery that are shown at a time.
 const N_IMAGES = 60;

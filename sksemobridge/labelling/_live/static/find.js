@@ -1,10 +1,11 @@
 // "Find": pictures in the order of a text, or of their likeness to some, to label many at once.
-import { by_id, count, label_of, plural, quoted } from "./dom.js";
+import { by_id } from "./dom.js";
 import { is_choice, is_letter } from "./keys.js";
 import { Chooser, ask_for, like_address } from "./labels.js";
 import { note_of, ways } from "./notes.js";
 import { act, now, see, tile_noun } from "./state.js";
 import { Tiles } from "./tiles.js";
+import { count, label_of, plural, quoted } from "./words.js";
 
 // Pictures that are shown at a time, and most that get a label at once, as in session.py.
 const N_IMAGES = 60;

@@ -1,7 +1,10 @@
 // Done: what people disagree about, the files, and what to do next; and the end of the program.
-import { by_id, button, count, element, label_of, plural, quoted, sure, thumb } from "./dom.js";
+import { button, by_id, element } from "./dom.js";
 import { Chooser } from "./labels.js";
+import { sure } from "./notes.js";
+import { thumb } from "./pictures.js";
 import { act, end, has_bursts, now, see, tile_noun } from "./state.js";
+import { count, label_of, plural, quoted } from "./words.js";
 
 // Where to go back to.
 let from = "ask";

@@ -1,9 +1,10 @@
 // "What is in this folder?": names for what the pictures show, to keep, change, join or drop.
-import { by_id, button, count, element, plural, thumb } from "./dom.js";
-import { spoken } from "./labels.js";
+import { button, by_id, element } from "./dom.js";
 import { note_of } from "./notes.js";
+import { thumb } from "./pictures.js";
 import { act, now, see } from "./state.js";
 import { enlarge } from "./tiles.js";
+import { count, plural, spoken } from "./words.js";
 
 // Suggestions that are asked for at a time.
 const N_NAMES = 30;

@@ -1,7 +1,9 @@
 // The choice of a class: by its key, by letters, or from the list of all.
-import { NONE, count, element, label_of, once_each, small } from "./dom.js";
+import { element, once_each } from "./dom.js";
 import { class_keys, is_letter } from "./keys.js";
+import { small } from "./pictures.js";
 import { now } from "./state.js";
+import { NONE, count, label_of, spoken } from "./words.js";
 
 // Most likely classes that have a digit, and the least share of one.
 const N_LIKELY = 5;
@@ -135,11 +137,6 @@ export class Chooser {
     this.field.setAttribute("aria-expanded", "false");
     this.field.removeAttribute("aria-activedescendant");
   }
-}
-
-// Spellings that differ in case, `_` and spaces only are one class.
-export function spoken(text) {
-  return text.normalize("NFKC").toLowerCase().replace(/[\s_]+/gu, " ").trim();
 }
 
 function matches(typed, likely) {

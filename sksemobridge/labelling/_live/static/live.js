@@ -1,6 +1,6 @@
 // The live page: which view is in sight, and what all views share.
-import { ask } from "./ask.js";
 import { who } from "./api.js";
+import { ask } from "./ask.js";
 import { classes } from "./classes.js";
 import { by_id, element, keep_focus, once_each } from "./dom.js";
 import { find } from "./find.js";

@@ -1,13 +1,13 @@
 // "Look through": a page of pictures under the labels that the model gives them.
-import {
-  NONE, by_id, button, count, element, is_pressable, once_each, plural, quoted, small, sure,
-} from "./dom.js";
+import { button, by_id, element, is_pressable, once_each } from "./dom.js";
 import { how_many_fit } from "./fit.js";
 import { is_choice, is_letter } from "./keys.js";
-import { Chooser, ask_for, spoken } from "./labels.js";
-import { note, note_of, offer_strangers } from "./notes.js";
+import { Chooser, ask_for } from "./labels.js";
+import { note, note_of, offer_strangers, sure } from "./notes.js";
+import { small } from "./pictures.js";
 import { act, bursts_of, has_bursts, now, see, tile_noun } from "./state.js";
 import { Tiles } from "./tiles.js";
+import { NONE, count, plural, quoted, spoken } from "./words.js";
 
 // Pictures of a second look: among 48, two thirds of what was overlooked were found.
 const N_SECOND = 48;

@@ -1,5 +1,6 @@
-// The line at the foot: what was done last, with what one may do about it.
-import { by_id, button, count } from "./dom.js";
+// What the page says: the line at the foot, with what one may do about it, and questions.
+import { button, by_id } from "./dom.js";
+import { count } from "./words.js";
 
 let strangers_after = null;
 
@@ -31,4 +32,17 @@ export function tell_of_strangers(answer) {
   note(`About ${count(n)} ${n === 1 ? "picture looks" : "pictures look"} like this:`,
     ["show them", () => ways.show_strangers()], ["Undo", () => ways.undo()],
     ["What else is in here?", () => { location.hash = "names"; }]);
+}
+
+// Ask, and say whether the answer was `yes`, which is what the first button says.
+export function sure(question, yes, no = "Cancel") {
+  const place = by_id("sure");
+  by_id("sure-question").textContent = question;
+  by_id("sure-yes").textContent = yes;
+  by_id("sure-no").textContent = no;
+  place.returnValue = "";
+  place.showModal();
+  return new Promise((done) => {
+    place.addEventListener("close", () => done(place.returnValue === "yes"), { once: true });
+  });
 }

@@ -1,7 +1,8 @@
 // The line at the top: how good the labels are, and when to stop.
-import { by_id, count, percent, plural } from "./dom.js";
+import { by_id } from "./dom.js";
 import { how_many_fit } from "./fit.js";
 import { bursts_of, has_bursts, now } from "./state.js";
+import { count, percent, plural } from "./words.js";
 
 // Share of right labels at which one may stop.
 const GOOD = 0.95;

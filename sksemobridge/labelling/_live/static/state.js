@@ -1,6 +1,8 @@
 // What the program said last, and the one way to change it.
 import { Failed, request } from "./api.js";
-import { by_id, numbers, plural } from "./dom.js";
+import { by_id } from "./dom.js";
+import { numbers } from "./pictures.js";
+import { plural } from "./words.js";
 
 // Milliseconds between questions for news while the model learns.
 const SOON = 400;

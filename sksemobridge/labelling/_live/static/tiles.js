@@ -1,7 +1,9 @@
 // A grid of pictures under headings: one tab stop with arrows inside, marks, and a choice of tiles.
-import { by_id, count, element, label_of, large, small, strip, thumb } from "./dom.js";
+import { by_id, element } from "./dom.js";
 import { SHARP, fit, usual_side } from "./fit.js";
+import { large, small, strip, thumb } from "./pictures.js";
 import { now } from "./state.js";
+import { count, label_of } from "./words.js";
 
 // Milliseconds after which a press is a hold, which enlarges.
 const HOLD = 350;

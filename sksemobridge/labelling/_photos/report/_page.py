@@ -4,6 +4,7 @@ import base64
 import hashlib
 import io
 import os
+import re
 from importlib.resources import files
 from pathlib import Path
 from urllib.parse import quote
@@ -22,6 +23,9 @@ N_THUMBNAILS = 2000
 SIDE = 160
 # Pictures to label next.
 N_NEXT = 20
+# Where parts of a page are: of this one alone, and those that the live page has too.
+PLACES = (files(__package__), files("sksemobridge.labelling._live") / "static")
+IMPORT = re.compile(r'^import [^;]+ from "[^"]*?([^"/]+)";\n', re.MULTILINE)
 
 
 def report(path, folder, labels, lines):
@@ -41,8 +45,7 @@ def report(path, folder, labels, lines):
         item |= {"path": plain(file), "thumbnail": small.get(file), "address": address(file, place)}
     title = plain(f"Labels of {os.fspath(folder)}")
     lines = [plain(line) for line in [count_files(labels.rows)[0], *lines]]
-    page, _ = render("page.html", "page.css", "page.js", title=title, summary=lines, data=data)
-    return page
+    return render(title=title, summary=lines, data=data)
 
 
 def page_data(labels):
@@ -100,15 +103,35 @@ def address(path, folder):
     return quote(os.fsencode(relative.replace(os.sep, "/")))
 
 
-def render(template, style, script, **values):
-    """A page, and the hashes of its style and program: it runs no other program, and has no other
-    style.
-    """
+def render(**values):
+    """The page with these values. It runs no program but its own, and has no other style."""
+    texts = {
+        "style": source("controls.css") + source("page.css"),
+        "script": '"use strict";\n' + program("page.js"),
+    }
     parts = {}
-    for name, file in (("style", style), ("script", script)):
-        text = (files(__package__) / file).read_text(encoding="utf-8")
+    for name, text in texts.items():
         digest = base64.b64encode(hashlib.sha256(text.encode()).digest()).decode("ascii")
         parts[name] = {"text": Markup(text), "hash": f"sha256-{digest}"}
     environment = Environment(loader=PackageLoader(__package__, "."), autoescape=True)
-    hashes = {name: part["hash"] for name, part in parts.items()}
-    return environment.get_template(template).render(**parts, **values), hashes
+    return environment.get_template("page.html").render(**parts, **values)
+
+
+def source(name):
+    """A part of a page, as it is in its file."""
+    return next(place / name for place in PLACES if (place / name).is_file()).read_text("utf-8")
+
+
+def program(name):
+    """A module after those that it imports, as one program: a page that is a file imports none."""
+    modules = []
+    _take_with_imports(name, modules)
+    text = IMPORT.sub("", "".join(map(source, modules)))
+    return re.sub("^export ", "", text, flags=re.MULTILINE)
+
+
+def _take_with_imports(name, modules):
+    for other in IMPORT.findall(source(name)):
+        if other not in modules:
+            _take_with_imports(other, modules)
+    modules.append(name)

@@ -1,158 +1,132 @@
-"use strict";
-// Texts from files go into the page by textContent alone, so that no name of a file or class
-// becomes markup.
-const data = JSON.parse(document.getElementById("data").textContent);
-const byId = (id) => document.getElementById(id);
-const NONE = "",
-  UNSAID = "\u0000unsaid",
-  ANOTHER = "\u0000another",
-  AT_ONCE = 120;
+// The page of `--report`: what the classifier says of each picture, to tick right or wrong.
+import { button, by_id, element } from "../../_live/static/dom.js";
+import { NONE, percent, plural, spoken } from "../../_live/static/words.js";
+
+// Choices that are no class.
+const UNSAID = "\u0000unsaid", ANOTHER = "\u0000another";
+// Cards that are drawn at a time.
+const AT_ONCE = 120;
+
+const { classes, pictures, next, doubtful, ...data } = JSON.parse(by_id("data").textContent);
 const corrections = new Map(Object.entries(data.corrections));
 // Paths of what is ticked as wrong, while nobody has said yet what it is.
 const unsaid = new Set();
-const classes = [...data.classes];
-let saved = true,
-  shown = [],
-  n_drawn = 0;
+let saved = true, shown = [], n_drawn = 0;
 
-const is_shot = (item) => "likely" in item;
-const sureness = (item) => item.probability ?? item.runner_up_probability ?? 0;
-const by_doubt = (a, b) => sureness(a) - sureness(b);
-const predicted = data.pictures.filter((item) => item.label !== null);
-const turned_away = data.pictures.filter((item) => item.label === null && item.readable);
-const { doubtful } = data;
-const unread = data.pictures.filter((item) => !item.readable);
+const readable = pictures.filter((item) => item.readable);
+const predicted = readable.filter(({ label }) => label !== null);
+const turned_away = readable.filter(({ label }) => label === null);
+const unread = pictures.filter((item) => !item.readable);
 
 // What can be shown: its name, its items, and a sentence about it.
 const VIEWS = {
   all: ["All pictures", () => [...predicted, ...turned_away], ""],
-  next: [
-    "Label next",
-    () => data.next.map((i) => data.pictures[i]),
-    "Labels of these teach the classifier most.",
-  ],
-  none: [
-    "None of these",
-    () => turned_away,
-    "These look like none of the classes, or somebody marked them so.",
-  ],
-  doubtful: [
-    "Doubtful shots",
-    () => doubtful,
-    "Shots whose label is more likely wrong than right. Wrong and “none of these” takes a shot back.",
-  ],
-  ticked: [
-    "Ticked here",
-    () =>
-      [...data.pictures, ...doubtful].filter(
-        (item) => is_wrong(item) || corrections.has(item.path),
-      ),
-    "",
-  ],
+  next: ["Label next", () => next.map((i) => pictures[i]),
+    "Labels of these teach the classifier most."],
+  none: ["None of these", () => turned_away,
+    "These look like none of the classes, or somebody marked them so."],
+  doubtful: ["Doubtful shots", () => doubtful,
+    "Shots whose label is more likely wrong than right. "
+      + "Wrong and “none of these” takes a shot back."],
+  ticked: ["Ticked here", () => [...pictures, ...doubtful].filter(is_ticked), ""],
   unread: ["Not read", () => unread, "Files that could not be read, with the reason."],
 };
 
-const percent = (p) => (p === null ? "" : `${Math.round(100 * p)}%`);
+const is_shot = (item) => "likely" in item;
+const is_wrong = (item) => unsaid.has(item.path)
+  || (corrections.has(item.path) && corrections.get(item.path) !== (item.label ?? NONE));
+const is_ticked = (item) => is_wrong(item) || corrections.has(item.path);
+const sureness = (item) => item.probability ?? item.runner_up_probability ?? 0;
+const by_doubt = (a, b) => sureness(a) - sureness(b);
 const name_of = (path) => path.split(/[\\/]/).pop();
 
+// What a card says of its picture, and below of what else it may be.
 function describe(item) {
+  const { label, given, probability, runner_up } = item;
   if (is_shot(item)) {
-    return [
-      `${item.label}?`,
-      `looks like ${item.likely}; label right: ${percent(item.probability)}`,
-    ];
+    return [`${label}?`, `looks like ${item.likely}; label right: ${percent(probability)}%`];
   }
   if (!item.readable) return ["Not read", item.problem];
-  const second =
-    item.runner_up === null ? "" : `${item.runner_up} ${percent(item.runner_up_probability)}`;
-  if (item.label === null) return ["None of these", second && `else ${second}`];
-  return [
-    item.given ? `${item.label} (given)` : `${item.label} ${percent(item.probability)}`,
-    second && `or ${second}`,
-  ];
+  const second = runner_up === null ? ""
+    : `${label === null ? "else" : "or"} ${runner_up} ${percent(item.runner_up_probability)}%`;
+  if (label === null) return ["None of these", second];
+  return [given ? `${label} (given)` : `${label} ${percent(probability)}%`, second];
 }
-
-const parts_of = (article) => (name) => article.querySelector(`.${name}`);
 
 function card(item) {
-  const article = byId("card").content.firstElementChild.cloneNode(true),
-    part = parts_of(article);
-  const link = article.querySelector("a");
-  link.href = item.address;
-  link.tabIndex = -1;
-  if (item.readable)
-    Object.assign(article.querySelector("img"), {
-      alt: item.path,
-      src: item.thumbnail ?? item.address,
-    });
-  else link.remove();
-  [part("label").textContent, part("other").textContent] = describe(item);
-  part("path").textContent = name_of(item.path);
-  part("path").title = item.path;
-  article.setAttribute("aria-label", `${item.path}: ${part("label").textContent}`);
-  if (!item.readable) {
-    part("ticks").remove();
-    return article;
-  }
-  part("right").addEventListener("click", () => {
-    const label = item.label ?? NONE;
-    correct(item.path, corrections.get(item.path) === label ? undefined : label);
-    mark(article, item);
-  });
-  part("wrong").addEventListener("click", () => {
-    const was_open = !part("choice").hidden;
-    if (was_open) correct(item.path, undefined);
+  const [label, other] = describe(item);
+  const place = element("article",
+    { class: "card", tabindex: 0, "aria-label": `${item.path}: ${label}` },
+    item.readable ? picture(item) : null, element("p", { class: "label" }, label),
+    element("p", { class: "other soft" }, other),
+    element("p", { class: "path", title: item.path }, name_of(item.path)));
+  if (item.readable) place.append(...ticks(item));
+  return place;
+}
+
+const picture = ({ path, address, thumbnail }) =>
+  element("a", { href: address, target: "_blank", rel: "noopener", tabindex: -1 },
+    element("img", { loading: "lazy", decoding: "async", width: 160, height: 160, alt: path,
+      src: thumbnail ?? address }));
+
+// What one can tick of a picture, and if it is wrong, say.
+function ticks(item) {
+  const own = item.label ?? NONE;
+  const right = button("✓ Right", () => {
+    correct(item.path, corrections.get(item.path) === own ? undefined : own);
+    mark();
+  }, { class: "right" });
+  const wrong = button("✗ Wrong", () => {
+    const was_wrong = is_wrong(item);
+    if (was_wrong) correct(item.path, undefined);
     else leave_open(item.path);
-    mark(article, item);
-    if (!was_open) part("choice").focus();
-  });
-  part("choice").addEventListener("change", (event) => {
-    part("another").hidden = event.target.value !== ANOTHER;
-    if (event.target.value !== ANOTHER) return correct(item.path, event.target.value);
+    mark();
+    if (!was_wrong) choice.focus();
+  }, { class: "wrong" });
+  const choice = element("select", { class: "choice", "aria-label": "What it is", change() {
+    another.hidden = choice.value !== ANOTHER;
+    if (another.hidden) return correct(item.path, choice.value);
     leave_open(item.path);
-    part("another").focus();
+    another.focus();
+  } });
+  const another = element("input", {
+    class: "another", "aria-label": "Name of another class", placeholder: "name of the class",
+    change() {
+      if (another.value.trim()) correct(item.path, class_of(another.value.trim()));
+      else leave_open(item.path);
+    },
   });
-  part("another").addEventListener("change", (event) => {
-    const label = event.target.value.trim();
-    if (!label) return leave_open(item.path);
-    if (!classes.includes(label)) classes.push(label);
-    correct(item.path, label);
-  });
-  mark(article, item);
-  return article;
-}
-
-const is_wrong = (item) =>
-  unsaid.has(item.path) ||
-  (corrections.has(item.path) && corrections.get(item.path) !== (item.label ?? NONE));
-
-// Show on a card what was ticked.
-function mark(article, item) {
-  const part = parts_of(article);
-  const wrong = is_wrong(item),
-    right = corrections.has(item.path) && !wrong;
-  part("right").setAttribute("aria-pressed", right);
-  part("wrong").setAttribute("aria-pressed", wrong);
-  part("choice").hidden = !wrong;
-  part("another").hidden = true;
-  if (wrong) {
-    offer_classes(part("choice"), item);
-    part("choice").value = corrections.get(item.path) ?? UNSAID;
+  function mark() {
+    const must_say = is_wrong(item);
+    right.setAttribute("aria-pressed", corrections.has(item.path) && !must_say);
+    wrong.setAttribute("aria-pressed", must_say);
+    choice.hidden = !must_say;
+    another.hidden = true;
+    if (!must_say) return;
+    // Made only on request: a thousand classes on each card would be too many.
+    choice.replaceChildren(...options_for(item));
+    choice.value = corrections.get(item.path) ?? UNSAID;
   }
+  mark();
+  return [element("div", { class: "ticks" }, right, wrong), choice, another];
 }
 
-// Made only on request: a thousand classes on each card would be too many.
-function offer_classes(select, item) {
+// What a wrong picture may be, the likeliest class first.
+function options_for(item) {
   const first = is_shot(item) ? item.likely : item.runner_up;
-  const others = classes.filter((name) => name !== item.label && name !== first);
-  const options = [
-    [UNSAID, "what is it?"],
-    ...[first, ...others].filter((name) => name !== null).map((name) => [name, name]),
-  ];
-  if (item.label !== null) options.push([NONE, "none of these"]);
-  options.push([ANOTHER, "another class …"]);
-  select.replaceChildren(...options.map(([value, text]) => new Option(text, value)));
-  select.options[0].disabled = true;
+  const names = [first, ...classes.filter((name) => name !== item.label && name !== first)];
+  const ask = new Option("what is it?", UNSAID);
+  ask.disabled = true;
+  return [ask, ...names.filter((name) => name !== null).map((name) => new Option(name, name)),
+    ...(item.label === null ? [] : [new Option("none of these", NONE)]),
+    new Option("another class …", ANOTHER)];
+}
+
+// The class that a text names in any spelling, or a new one.
+function class_of(text) {
+  const known = classes.find((name) => spoken(name) === spoken(text));
+  if (known === undefined) classes.push(text);
+  return known ?? text;
 }
 
 function correct(path, label) {
@@ -160,20 +134,19 @@ function correct(path, label) {
   if (label === undefined) corrections.delete(path);
   else corrections.set(path, label);
   saved = false;
-  count();
+  draw_count();
 }
 
 function leave_open(path) {
   correct(path, undefined);
   unsaid.add(path);
-  count();
+  draw_count();
 }
 
-function count() {
+function draw_count() {
   const open = unsaid.size ? `, ${unsaid.size} wrong without a class` : "";
-  byId("count").textContent =
-    (corrections.size === 1 ? "1 correction" : `${corrections.size} corrections`) + open;
-  for (const id of ["copy", "save"]) byId(id).disabled = corrections.size === 0;
+  by_id("count").textContent = plural(corrections.size, "correction") + open;
+  for (const id of ["copy", "save"]) by_id(id).disabled = corrections.size === 0;
   label_views();
 }
 
@@ -186,7 +159,7 @@ function table() {
 }
 
 function label_views() {
-  const select = byId("view");
+  const select = by_id("view");
   for (const [key, [name, items]] of Object.entries(VIEWS)) {
     const option =
       select.querySelector(`[value="${key}"]`) ?? select.appendChild(new Option("", key));
@@ -198,90 +171,87 @@ function label_classes() {
   const counts = new Map(classes.map((name) => [name, 0]));
   for (const { label } of predicted) counts.set(label, (counts.get(label) ?? 0) + 1);
   const options = [...counts].map(([name, n], i) => new Option(`${name} (${n})`, i + 1));
-  byId("class").replaceChildren(new Option("all", 0), ...options);
+  by_id("class").replaceChildren(new Option("all", 0), ...options);
 }
 
 function show() {
-  const [, items, about] = VIEWS[byId("view").value];
-  const chosen = Number(byId("class").value),
-    wanted = chosen && classes[chosen - 1];
-  const grouped = byId("sort").value === "class" && byId("view").value === "all";
+  const view = by_id("view").value, [, items, about] = VIEWS[view];
+  const chosen = Number(by_id("class").value), wanted = chosen && classes[chosen - 1];
   shown = items().filter((item) => !chosen || item.label === wanted);
-  if (byId("view").value !== "next") shown.sort(by_doubt);
-  if (grouped) {
-    const groups = new Map([...classes, null].map((name) => [name, []]));
-    for (const item of shown) groups.get(item.label).push(item);
-    shown = [...groups]
-      .filter(([, group]) => group.length)
-      .flatMap(([name, group]) => [`${name ?? "None of these"} (${group.length})`, ...group]);
-  }
-  byId("about").textContent = shown.length ? about : "Nothing to show.";
+  if (view !== "next") shown.sort(by_doubt);
+  by_id("about").textContent = shown.length ? about : "Nothing to show.";
+  if (by_id("sort").value === "class" && view === "all") shown = with_headings(shown);
   n_drawn = 0;
-  byId("grid").replaceChildren();
+  by_id("grid").replaceChildren();
   draw_more();
+}
+
+// The items by their class, under a heading each.
+function with_headings(items) {
+  const groups = new Map([...classes, null].map((name) => [name, []]));
+  for (const item of items) groups.get(item.label).push(item);
+  return [...groups].filter(([, group]) => group.length)
+    .flatMap(([name, group]) => [`${name ?? "None of these"} (${group.length})`, ...group]);
 }
 
 function draw_more() {
   const part = shown.slice(n_drawn, n_drawn + AT_ONCE);
   n_drawn += part.length;
-  byId("grid").append(
-    ...part.map((item) => {
-      if (typeof item !== "string") return card(item);
-      const heading = document.createElement("h2");
-      heading.textContent = item;
-      return heading;
-    }),
-  );
+  by_id("grid").append(
+    ...part.map((item) => (typeof item === "string" ? element("h2", {}, item) : card(item))));
   // Again if the end is still in sight.
-  end_in_sight.unobserve(byId("end"));
-  if (n_drawn < shown.length) end_in_sight.observe(byId("end"));
+  end_in_sight.unobserve(by_id("end"));
+  if (n_drawn < shown.length) end_in_sight.observe(by_id("end"));
 }
 const end_in_sight = new IntersectionObserver(
   (entries) => entries.some((entry) => entry.isIntersecting) && draw_more(),
   { rootMargin: "1000px" },
 );
 
-function move(article, step) {
-  const cards = [...byId("grid").querySelectorAll("article")];
-  const next = cards[article ? cards.indexOf(article) + step : 0];
-  next?.focus();
-  next?.scrollIntoView({ block: "nearest" });
+function move(from, step) {
+  const cards = [...by_id("grid").querySelectorAll(".card")];
+  const to = cards[from ? cards.indexOf(from) + step : 0];
+  to?.focus();
+  to?.scrollIntoView({ block: "nearest" });
+}
+
+// Whether a key did something, of the card where it was pressed.
+function take_key(key, place) {
+  const step = { ArrowRight: 1, ArrowLeft: -1 }[key];
+  if (step) {
+    move(place, step);
+    return true;
+  }
+  const name = { r: "right", w: "wrong" }[key.toLowerCase()];
+  const pressed = name && place?.querySelector(`.${name}`);
+  pressed?.click();
+  return Boolean(pressed);
 }
 
 document.addEventListener("keydown", (event) => {
-  if (event.ctrlKey || event.metaKey || event.altKey || event.target.matches("select, input"))
+  if (event.ctrlKey || event.metaKey || event.altKey || event.target.matches("select, input")) {
     return;
-  const article = event.target.closest("article");
-  if (event.key === "ArrowRight" || event.key === "ArrowLeft") {
-    move(article, event.key === "ArrowRight" ? 1 : -1);
-  } else {
-    const name = { r: "right", w: "wrong" }[event.key.toLowerCase()];
-    const button = name && article?.querySelector(`.${name}`);
-    if (!button) return;
-    button.click();
   }
-  event.preventDefault();
+  if (take_key(event.key, event.target.closest(".card"))) event.preventDefault();
 });
-byId("filters").addEventListener("submit", (event) => event.preventDefault());
-for (const id of ["view", "class", "sort"]) byId(id).addEventListener("change", show);
-byId("save").addEventListener("click", () => {
-  const link = document.createElement("a");
-  link.href = URL.createObjectURL(new Blob(["\ufeff", table()], { type: "text/csv" }));
-  link.download = "corrections.csv";
-  link.click();
+by_id("filters").addEventListener("submit", (event) => event.preventDefault());
+for (const id of ["view", "class", "sort"]) by_id(id).addEventListener("change", show);
+by_id("save").addEventListener("click", () => {
+  const href = URL.createObjectURL(new Blob(["\ufeff", table()], { type: "text/csv" }));
+  element("a", { href, download: "corrections.csv" }).click();
   saved = true;
 });
-byId("copy").addEventListener("click", async () => {
-  const list = byId("list");
+by_id("copy").addEventListener("click", async () => {
+  const list = by_id("list");
   list.value = table();
   list.hidden = false;
   list.select();
   try {
     await navigator.clipboard.writeText(list.value);
-    byId("count").textContent = "Copied";
+    by_id("count").textContent = "Copied";
     saved = true;
   } catch {
-    byId("count").textContent = "Copy it from here";
+    by_id("count").textContent = "Copy it from here";
   }
 });
 window.addEventListener("beforeunload", (event) => {
@@ -289,5 +259,5 @@ window.addEventListener("beforeunload", (event) => {
 });
 
 label_classes();
-count();
+draw_count();
 show();

@@ -99,6 +99,9 @@ def test_right_and_wrong_make_a_list(browser, report):
         change(browser, ".another", label, card=1)
         assert corrections(browser)[2:] == [[paths[1], f"'{label}"]]
     assert texts(browser, "#count") == ["2 corrections"]
+    # Another spelling is no other class.
+    change(browser, ".another", " CLOCK ", card=1)
+    assert corrections(browser)[2:] == [[paths[1], "clock"]]
     click(browser, f"{first}, {second}")
     assert corrections(browser) == [["path", "label"]]
     click(browser, second)
@@ -112,13 +115,13 @@ def test_the_list_is_saved_and_copied(browser, report, tmp_path):
     browser.open(report())
     browser.send("Browser.setDownloadBehavior", behavior="allow", downloadPath=str(tmp_path))
     click(browser, ".right")
-    browser.run("byId('save').click()")
+    browser.run("by_id('save').click()")
     saved = tmp_path / "corrections.csv"
     wait_until(saved.exists)
     text = saved.read_bytes().decode("utf-8-sig")
     assert list(csv.reader(io.StringIO(text))) == corrections(browser)
-    browser.run("byId('copy').click()")
-    assert browser.run("byId('list').value") == text.replace("\r\n", "\n")
+    browser.run("by_id('copy').click()")
+    assert browser.run("by_id('list').value") == text.replace("\r\n", "\n")
 
 
 def test_the_keyboard_is_enough_and_a_list_is_not_lost_without_a_question(browser, report):
@@ -148,9 +151,9 @@ def test_names_of_files_and_classes_are_text(browser, label, place):
     assert browser.errors == []
     assert browser.fetched == [(place / "report.html").as_uri()]
     # And markup that got in would run nothing.
-    browser.run("byId('about').innerHTML = '<img src=x onerror=\"document.title=1\">'")
+    browser.run("by_id('about').innerHTML = '<img src=x onerror=\"document.title=1\">'")
     script = "Object.assign(document.createElement('script'), {text: 'document.title=1'})"
-    browser.run(f"byId('about').append({script})")
+    browser.run(f"by_id('about').append({script})")
     browser.run("new Promise((done) => setTimeout(done, 200))")
     assert browser.run("document.title") == "Labels of photos"
 
@@ -169,7 +172,7 @@ def test_ten_thousand_pictures_are_drawn_as_they_are_scrolled_to(browser, place,
     browser.open(place / "many.html")
     n_cards = browser.run(N_CARDS)
     assert 0 < n_cards < 1000
-    browser.run("byId('end').scrollIntoView()")
+    browser.run("by_id('end').scrollIntoView()")
     wait_until(lambda: browser.run(N_CARDS) > n_cards)
     change(browser, "#sort", "doubt")
     assert browser.run("shown.length") == 10_000

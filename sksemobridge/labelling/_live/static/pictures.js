@@ -1,0 +1,26 @@
+// Pictures of the folder, by number.
+import { element } from "./dom.js";
+
+// Pictures have other numbers after new ones were read.
+export const numbers = { generation: 0 };
+export const large = (number) => `/picture/${number}?g=${numbers.generation}`;
+export const small = (number) => `${large(number)}&small`;
+
+// An image that is empty, not broken, where there is none.
+export function thumb(number, attributes = {}) {
+  return element("img", { src: small(number), alt: "", draggable: "false", ...attributes });
+}
+
+// Pictures of a burst, as buttons that call `show(number)`. The one in sight is pressed.
+export function strip(numbers, first, show) {
+  const buttons = numbers.map((number, i) => element("button", {
+    type: "button", "aria-pressed": number === first, "data-number": number,
+    "aria-label": `Picture ${i + 1} of ${numbers.length} of this burst`,
+    click: (event) => {
+      event.stopPropagation();
+      for (const one of buttons) one.setAttribute("aria-pressed", one === buttons[i]);
+      show(number);
+    },
+  }, thumb(number, { loading: "lazy" })));
+  return buttons;
+}

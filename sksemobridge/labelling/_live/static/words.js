@@ -1,0 +1,19 @@
+// Words of both pages: labels, counts, shares, and which spellings are one class.
+
+// The label of pictures of none of the classes.
+export const NONE = "";
+
+export const label_of = (label) => (label === NONE ? "none of these" : label);
+export const quoted = (label) => (label === NONE ? "none of these" : `“${label}”`);
+export const count = (n) => n.toLocaleString("en");
+export const plural = (n, one, many = `${one}s`) => `${count(n)} ${n === 1 ? one : many}`;
+// 100 is said of all, and 0 of none.
+export const percent = (share) => (
+  share > 0 && share < 1 ? `${Math.min(Math.max(Math.round(100 * share), 1), 99)}` : `${100 * share}`
+);
+
+// How a name is said: names that are said alike are one class. The same as in class_names.py.
+export function spoken(name) {
+  const words = name.normalize("NFC").split(/[\p{White_Space}_]+/u).filter((word) => word);
+  return words.join(" ").toLowerCase().normalize("NFC");
+}
