@@ -13,7 +13,8 @@ def spoken(name):
     Unicode form make no difference.
     """
     text = normalize("NFC", name.encode(errors="backslashreplace").decode())
-    return normalize("NFC", " ".join(as_words(text).split()).casefold())
+    # Not `casefold`, which joins "Maße" and "Masse". words.js does the same.
+    return normalize("NFC", " ".join(as_words(text).split()).lower())
 
 
 def refuse_control(argument, names):

@@ -15,7 +15,7 @@ from PIL import Image
 
 from sksemobridge.encoders._memory import forget_embeddings
 from sksemobridge.labelling import predict_folder
-from sksemobridge.labelling._photos.report._page import address, thumbnail
+from sksemobridge.labelling._photos.report._page import address, program, thumbnail
 
 from ....user_folder import SHOTS, fitted_to_shots
 
@@ -42,6 +42,14 @@ def test_each_file_has_its_prediction(report):
         "<li>Held-out shots predicted right",
     ):
         assert said in text
+
+
+def test_a_program_has_the_modules_that_it_imports_before_itself():
+    text = program("page.js")
+    assert not re.search("^(import|export) ", text, re.M)
+    places = [text.index(f"function {name}(") for name in ("element", "spoken", "card")]
+    assert places == sorted(places)
+    assert text.count("function element(") == 1
 
 
 def test_doubtful_shots_say_what_they_look_like(report):
