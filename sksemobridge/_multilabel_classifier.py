@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Self
 
 import numpy as np
@@ -12,7 +12,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from ._base import BaseEmbeddingClassifier
 from ._model.linear import Linear
-from ._model.multilabel import TaggedImages, fit_tags, tag_together
+from ._model.multilabel import TaggedImages, TagModel, fit_tags, tag_together
 from ._texts.encode import read_texts
 from ._texts.prompts import ClassPrompts
 from ._utils.array_api import astype, sigmoid, to_numpy
@@ -78,7 +78,7 @@ class MultilabelFewShotClassifier(BaseEmbeddingClassifier):
     coef_: NDArray[Any]
     intercept_: NDArray[Any]
     thresholds_: NDArray[Any]
-    _fitted: TagState
+    _fitted: FittedTags
     # What metadata routing gives to `fit`.
     __metadata_request__fit = {"sample_weight": True}
     _parameter_constraints = {
@@ -177,7 +177,7 @@ class MultilabelFewShotClassifier(BaseEmbeddingClassifier):
         with one_thread():
             model = fit_tags(images, directions, texts.logit_scale)
         dtype = images.X.dtype
-        state = TagState(
+        fitted = FittedTags(
             classes=tags,
             class_prompts=class_prompts,
             text_embeddings=None
@@ -185,21 +185,18 @@ class MultilabelFewShotClassifier(BaseEmbeddingClassifier):
             else texts.embeddings.astype(dtype, copy=False),
             images=images,
             is_sets=table.is_sets,
-            decision=astype(model.linear, dtype),
-            thresholds=model.thresholds,
-            text_scale=model.text_scale,
-            C=model.C,
+            model=replace(model, linear=astype(model.linear, dtype)),
         )
         if earlier is None:
             validate_data(self, X, skip_check_array=True)
-        self._set_fitted(state)
+        self._set_fitted(fitted)
         return self
 
     def _set_fitted(self, fitted):
         super()._set_fitted(fitted)
-        self.coef_, self.intercept_ = fitted.decision.weights, fitted.decision.offsets
-        self.thresholds_ = fitted.thresholds
-        self.text_scale_, self.C_ = fitted.text_scale, fitted.C
+        model = fitted.model
+        self.coef_, self.intercept_ = model.linear.weights, model.linear.offsets
+        self.thresholds_, self.text_scale_, self.C_ = model.thresholds, model.text_scale, model.C
 
     def predict(self, X: ArrayLike) -> NDArray[Any]:
         """Return which tags each image has: those with a probability of at least `thresholds_`.
@@ -280,18 +277,20 @@ class MultilabelFewShotClassifier(BaseEmbeddingClassifier):
 
 
 @dataclass(frozen=True, eq=False)
-class TagState:
-    """What `fit` learns of `K` tags, and what `partial_fit` needs."""
+class FittedTags:
+    """`K` tags, the images of all calls, and a model of them: what is saved."""
 
     classes: np.ndarray  # `(K,)`
     class_prompts: ClassPrompts
     text_embeddings: np.ndarray | None  # `T_k (K, D)`
     images: TaggedImages
     is_sets: bool  # whether the tags came in sets
-    decision: Linear
-    thresholds: np.ndarray  # `(K,)`
-    text_scale: float
-    C: float
+    model: TagModel
+
+    @property
+    def decision(self) -> Linear:
+        """What classifies."""
+        return self.model.linear
 
     def images_for(self, tags):
         """The images, for these and further tags."""
