@@ -39,6 +39,7 @@ from sksemobridge._model import (
     logistic,
     pool,
     shots,
+    texts_alone,
     unlabeled,
 )
 
@@ -115,8 +116,8 @@ def nothing_beyond(self, rows):
     return np.zeros((len(rows), self.u.shape[1]))
 
 
-def no_doubt(evidence_if, u, codes, *args):
-    return np.ones((2, len(codes)))
+def no_doubt(images, *args):
+    return np.ones((2, len(images.codes)))
 
 
 def any_class(p, codes, *args):
@@ -152,14 +153,14 @@ def all_typical(levels):
     return np.ones(len(levels), dtype=bool)
 
 
-fit_text, features_of, default_scales = fit.fit_text, fit.features_of, fit.default_scales
+fit_text, features_of, default_scales = texts_alone.fit_text, fit.features_of, fit.default_scales
 fit_discriminant, judged_by_names = fit.fit_discriminant, label_noise._judged_by_names
 of_texts_alone = fit.TextsAlone.of
 # Each heuristic: the modules or classes, their attributes, and what takes the place of these.
 SWITCHES = {
-    "texts may not help": [(fit, "fit_text", believe_texts)],
+    "texts may not help": [(texts_alone, "fit_text", believe_texts)],
     "few answers refute no names": [
-        (logistic, "expected_wrong", none_wrong),
+        (texts_alone, "expected_wrong", none_wrong),
         (logistic, "LEAST_IN_SPAN", 1e-6),
     ],
     "kappa by moments": [(class_means, "_kappa", guess_kappa)],
@@ -168,7 +169,7 @@ SWITCHES = {
     "few classes with many images": [(fit, "MOST_IMAGES", np.inf)],
     "images of one predicted class": [(fit.TextsAlone, "of", each_alone)],
     "stand-ins for texts": [
-        (fit.TextsAlone, "with_stand_ins", mean_text),
+        (texts_alone.TextsAlone, "with_stand_ins", mean_text),
         (class_means.ClassMeans, "beyond_text", nothing_beyond),
     ],
     "few images beside many": [

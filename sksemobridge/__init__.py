@@ -7,7 +7,7 @@ How data flow:
     labels, weights, groups -> _model/shots, near_copies
 
     _shot_classifier reads them, and fits
-    _few_shot_classifier:    _model/method -> fit: label_noise, class_means -> discriminant
+    _few_shot_classifier:    _model/fit: label_noise, texts_alone, class_means -> discriminant
                              -> logistic -> decision
     _multilabel_classifier:  _utils/tag_table -> _model/multilabel
     _semobridge_classifier:  _semobridge/bridge_fit: bridge, training, held_out, numbers

@@ -11,10 +11,13 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ._base import LinearClassifier
-from ._model.method import fit_shots, join_copies
+from ._model.fit import fit_model
 from ._shot_classifier import ShotClassifier, number_classes_with_shots
+from ._texts.words import word_span
 from ._utils.array_api import softmax
 from ._utils.sklearn import Interval, StrOptions, checks_parameters
+from ._utils.threads import one_thread
+from ._utils.validation import require_width, warn_caller
 
 
 class FewShotClassifier(ShotClassifier, LinearClassifier):
@@ -175,23 +178,42 @@ class FewShotClassifier(ShotClassifier, LinearClassifier):
         return self._learn(X, y, classes, sample_weight, groups, earlier)
 
     def _join_copies(self, memory):
-        return join_copies(memory)
+        with one_thread():
+            memory = memory.with_near_copies()
+        group = memory.near_copy_group
+        joined = np.isin(group, group[group != memory.shots.group])
+        if joined.any():
+            n_images = len(np.unique(group[joined]))
+            warn_caller(
+                f"{joined.sum()} of {len(joined)} shots are near copies of others, such as"
+                f" augmentations or frames of a film. They count as {n_images}"
+                f" {'image' if n_images == 1 else 'images'}.",
+                advice=(
+                    "Mark copies of one image with equal values of groups; groups=[None] * len(y)"
+                    " says that there are none."
+                ),
+            )
+        return memory
 
     def _fit_model(self, classes, memory, texts):
         # The method gets the classes with shots. Others have only a name.
         known = number_classes_with_shots(memory.grouped_shots, texts, len(classes))
-        # Embedding thousands of words takes long, so it needs to be meant.
-        is_meant = self.text_encoder is None or self._ignores_names()
-        fit = fit_shots(
-            known.shots,
-            known.texts,
-            classes[known.classes],
-            self.text_encoder,
-            self.vocabulary if is_meant else None,
-            self.label_noise,
-            self.store_held_out,
-        )
-        model, judged = fit.model.rounded(memory.shots.X.dtype), fit.judged
+        words = None if texts.embeddings is not None else self._word_span(memory)
+        with one_thread():
+            model, judged, belief = fit_model(
+                known.shots, known.texts, words, self.label_noise, self.store_held_out
+            )
+        doubted = belief < 0.5
+        if doubted.any():
+            first = known.classes[known.shots.codes[doubted.argmax()]]
+            warn_caller(
+                f"{doubted.sum()} of {len(doubted)} shots hardly count, because their labels look"
+                f" wrong. The first is labelled {classes[[first]].tolist()[0]!r}.",
+                advice=(
+                    "Check the shots with the lowest label_proba_. label_noise=0 trusts all labels."
+                ),
+            )
+        model = model.rounded(memory.shots.X.dtype)
         if len(known.classes) < len(classes):
             model = model.for_classes(known.number, texts.embeddings)
             if judged.held_out_logits is not None:
@@ -199,6 +221,15 @@ class FewShotClassifier(ShotClassifier, LinearClassifier):
                 logits[:, known.classes] = judged.held_out_logits
                 judged = replace(judged, held_out_logits=logits)
         return model, judged
+
+    def _word_span(self, memory):
+        """The directions of the words that help where classes have no text, or None."""
+        # Embedding thousands of words takes long, so it needs to be meant.
+        is_meant = self.text_encoder is None or self._ignores_names()
+        words = word_span(self.text_encoder, self.vocabulary if is_meant else None)
+        if words is not None:
+            require_width(memory.shots.X.shape[1], len(words))
+        return words
 
     def _set_fitted(self, fitted):
         super()._set_fitted(fitted)

@@ -35,7 +35,6 @@ MORE_TESTS = {
     "sksemobridge/_model/linear.py": ["tests/test_fitted.py"],
     "sksemobridge/_model/decision.py": ["tests/model/test_typicality.py", "tests/test_fitted.py"],
     "sksemobridge/_model/mixture.py": ["tests/model/test_unlabeled.py"],
-    "sksemobridge/_model/method.py": ["tests/model/test_near_copies.py"],
     "sksemobridge/_fitted.py": ["tests/model/test_reference.py"],
     "sksemobridge/_zero_shot.py": ["tests/model/test_reference.py"],
     "sksemobridge/labelling/_live/page_state.py": ["tests/labelling/live/test_session.py"],

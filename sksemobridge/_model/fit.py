@@ -7,7 +7,7 @@
 `z` is the discriminant of a Gaussian model, whose class means start at predictions from the names.
 The steps of docs/method.md are
 
-1. the text scale, and the probability that texts help (`logistic.fit_text`),
+1. the text scale, and the probability that texts help (`texts_alone`),
 2. predictions of the class means from the names, and 3. class means that start there
    (`class_means`),
 4. one covariance, and 5. the discriminant, also of images that are held out (`discriminant`),
@@ -43,10 +43,10 @@ from .logistic import (
     cross_fitted_logits,
     features_of,
     fit_regression,
-    fit_text,
     logits_without_own_offset,
 )
-from .shots import JudgedShots
+from .shots import Images, JudgedShots
+from .texts_alone import TextsAlone
 from .typicality import Typicality
 
 # Default scales of the discriminant, as shares of a log-likelihood ratio: they are below one,
@@ -69,106 +69,98 @@ class FitResult(NamedTuple):
     belief: np.ndarray  # how far the label of each shot is believed `(n,)`
 
 
+@dataclass(frozen=True, eq=False)
+class FitInput:
+    """What the steps are fitted to: `n` images of `C` classes, and what is known beside them."""
+
+    images: Images
+    held_rows: np.ndarray  # indices of the images that are held out `(k,)`
+    texts_alone: TextsAlone | None
+    texts: np.ndarray | None  # `T_c (C, D)`; a class without a text has the mean text
+    has_text: np.ndarray  # `(C,)`
+    # Directions in which words differ `(D, r)`. They stand in for texts, and are None beside them.
+    words: np.ndarray | None
+    most: float  # a class counts as so many images at most
+
+    @classmethod
+    def of(cls, shots, class_texts, words):
+        """Of `Shots` of `C` classes, and the `ClassTexts` of these and of classes without shots,
+        which come last.
+        """
+        images = shots.images()
+        held_rows = held_out_images(images.codes, images.group)
+        n_classes = int(images.codes.max()) + 1
+        if class_texts.embeddings is None:
+            has_text = np.zeros(n_classes, dtype=bool)
+            return cls(images, held_rows, None, None, has_text, words, np.inf)
+        n_all = len(class_texts.has_text)
+        most = np.inf if n_all == n_classes else MOST_IMAGES / (1 - n_classes / n_all)
+        return cls(
+            images=images,
+            held_rows=held_rows,
+            texts_alone=TextsAlone.of(images, held_rows, class_texts, most),
+            texts=class_texts.embeddings[:n_classes],
+            has_text=class_texts.has_text[:n_classes],
+            words=words,
+            most=most,
+        )
+
+    def omega(self, belief=1.0):
+        """`omega_i (n,)`, if the part `belief (n,)` of each image counts."""
+        return weights_of_images(self.images.codes, self.images.weight, belief, self.most)
+
+
 def fit_model(shots, class_texts, words, label_noise, with_held_out=False):
-    """`FitResult` of `Shots` of `C` classes, and the `ClassTexts` of these and of `M` classes
-    without shots, which come last.
-
-    `words (D, r)` are directions in which words differ. They stand in for texts, and are None if
-    there are texts.
-    """
-    u, codes, weight, group, image_of_shot = shots.images()
-    n_classes = int(codes.max()) + 1
-    held_rows = held_out_images(codes, group)
-    texts, by_texts_alone, has_text = None, None, np.zeros(n_classes, dtype=bool)
-    most = np.inf
-    if class_texts.embeddings is not None:
-        texts, has_text = class_texts.embeddings[:n_classes], class_texts.has_text[:n_classes]
-        if len(class_texts.has_text) > n_classes:
-            most = MOST_IMAGES / (1 - n_classes / len(class_texts.has_text))
-        by_texts_alone = TextsAlone.of(u, codes, weight, held_rows, class_texts, most)
-    evidence_if = partial(
-        gather_evidence, u, codes, weight, held_rows, texts, by_texts_alone, words, most
-    )
-
+    """`FitResult` of `Shots` and `ClassTexts`, as `FitInput.of` takes them."""
+    given = FitInput.of(shots, class_texts, words)
+    images, evidence_if = given.images, partial(gather_evidence, given)
     # The probability that each label is right: first from the texts alone, then from rounds of
     # steps 1 to 5.
-    right, belief = np.ones((2, len(codes)))
+    right, belief = np.ones((2, len(images.codes)))
     if label_noise != 0:
-        by_texts = None
-        if texts is not None:
-            omega = weights_of_images(codes, weight, most=most)[held_rows]
-            _, trust = by_texts_alone.fit(omega)
-            p = softmax(class_texts.logit_scale * (u @ class_texts.embeddings.T)[held_rows])
-            is_judged = by_texts_alone.is_judged
-            by_texts = held_rows[is_judged], p[is_judged], trust
-        right, belief = right_labels(evidence_if, u, codes, weight, has_text, by_texts, label_noise)
+        by_texts = None if given.texts is None else judge_by_texts(given, class_texts)
+        right, belief = right_labels(images, evidence_if, by_texts, given.has_text, label_noise)
         del by_texts  # a table `(k, C)`
     evidence = evidence_if(belief)
-    classes, discriminant, trust = evidence.classes, evidence.discriminant, evidence.trust
 
     # 6. Scales, offsets and correction, fitted to the held-out images.
-    regression, back, logits = fit_correction(evidence, texts is not None, with_held_out)
+    problem, back, order = problem_of_correction(evidence)
+    regression = fit_regression(problem)
     held_out_logits = None
     if with_held_out:
-        held_out_logits = np.full((len(u), n_classes), np.nan)
-        held_out_logits[evidence.regression_rows] = logits
-        held_out_logits = held_out_logits[image_of_shot]
-
-    # 7. All terms are linear in `u`, and so is their sum. It is more certain than step 6, which saw
-    #    classes without one image.
-    sharper = 1 + (1 - trust) / classes.mean_count**2
-    scales = {name: float(sharper * scale) for name, scale in regression.scales.items()}
-    offsets = sharper * regression.coefficients[0]
-    correction = sharper * (back @ regression.coefficients[1:]).T
-    terms = {}
-    if texts is not None:
-        with_stand_ins, missing = texts.copy(), np.flatnonzero(~has_text)
-        with_stand_ins[missing] += classes.beyond_text(missing)
-        terms["text"] = scales["text"] * Linear(with_stand_ins, np.zeros(n_classes))
-    z = discriminant.gaussian.discriminant(classes.leaning_means, classes.counts)
-    terms["shots"] = scales["shots"] * z
-    terms["correction"] = Linear(correction, offsets - correction @ classes.centre)
-
-    # The typicality of the held-out images has the parts of `LinearModel.parts`.
-    scaled = {name: scales[name] * z for name, z in evidence.terms.items()}
-    parts = {"decision": sum(scaled.values()), "images": cosines_without(classes, held_rows)}
-    if texts is not None:
-        parts["text"] = scaled["text"]
-    model = LinearModel(
-        terms=terms,
-        scales=scales,
-        trust=trust,
-        gaussian=None if texts is None else discriminant.gaussian,
-        slope=classes.slope,
-        text_mean=None if texts is None else texts.mean(axis=0),
-        image_means=classes.image_means,
-        typicality=Typicality.of(parts, codes[held_rows], weight[held_rows]),
-        has_only_name=np.zeros(n_classes, dtype=bool),
-    )
-    if texts is not None:
-        names = model.for_classes(np.full(n_classes, -1), texts).parts()
-        # As they are: images that are joined are shorter than one. Those of classes without a text
-        # do not tell how well names fit.
-        rows = held_rows[has_text[codes[held_rows]]]
-        parts = {name: u[rows] @ part.weights.T + part.offsets for name, part in names.items()}
-        model = replace(model, typicality_of_names=Typicality.of(parts, codes[rows], weight[rows]))
+        held_out_logits = np.full((len(images.codes), len(given.has_text)), np.nan)
+        held_out_logits[evidence.regression_rows] = cross_fitted_logits(problem, regression, order)
+        held_out_logits = held_out_logits[images.image_of_shot]
+    # 7. One linear model.
+    model = linear_model(evidence, regression, back)
 
     # Shots that are copies of one image have its values.
-    omega = weights_of_images(codes, weight, belief, most)
-    rest = weights_of_images(codes, weight, belief) - omega
-    of_shots = (values[image_of_shot] for values in (right, omega, rest))
-    return FitResult(model, JudgedShots(*of_shots, held_out_logits), belief[image_of_shot])
+    omega = given.omega(belief)
+    rest = weights_of_images(images.codes, images.weight, belief) - omega
+    of_shots = (values[images.image_of_shot] for values in (right, omega, rest))
+    return FitResult(model, JudgedShots(*of_shots, held_out_logits), belief[images.image_of_shot])
+
+
+def judge_by_texts(given, class_texts):
+    """What texts alone say of the held-out images whose classes have a text: indices of these
+    `(j,)`, their probabilities `(j, C + M)`, the last of classes without shots, and the trust.
+    """
+    is_judged, u = given.texts_alone.is_judged, given.images.u
+    _, trust = given.texts_alone.fit(given.omega()[given.held_rows])
+    p = softmax(class_texts.logit_scale * (u @ class_texts.embeddings.T)[given.held_rows])
+    return given.held_rows[is_judged], p[is_judged], trust
 
 
 @dataclass(frozen=True, eq=False)
 class Evidence:
     """Results of steps 1 to 5."""
 
+    given: FitInput
     classes: ClassMeans
     discriminant: Discriminant
     trust: float  # probability that the texts help
-    held_rows: np.ndarray  # indices of the held-out images `(k,)`
-    in_regression: np.ndarray  # True for those to which scales and correction are fitted `(k,)`
+    # True for the held-out images to which scales and correction are fitted `(k,)`
+    in_regression: np.ndarray
     omega: np.ndarray  # `omega_i (k,)`
     relative: np.ndarray  # weights as shares of the largest one of their class `(k,)`
     # the terms `z_k (k, C)` of each image, by a model without the image
@@ -178,7 +170,7 @@ class Evidence:
     @property
     def regression_rows(self):
         """Indices of the images in the regression `(f,)`."""
-        return self.held_rows[self.in_regression]
+        return self.given.held_rows[self.in_regression]
 
     def regression(self, features):
         """The `Problem` of scales, offsets (coefficient 0), and the correction, with its features
@@ -210,132 +202,112 @@ class Evidence:
         return logits_without_own_offset(regression, problem), regression
 
 
-def gather_evidence(u, codes, weight, held_rows, texts, by_texts_alone, words, most, belief):
-    """Steps 1 to 5: `Evidence` of unit embeddings `u (n, D)`, if the part `belief (n,)` of each
-    image counts, and a class counts as `most` images at most. `by_texts_alone` is `TextsAlone`.
-    """
-    # Without text, a class needs another image that stays.
-    in_regression = (np.bincount(codes)[codes[held_rows]] > 1) | (texts is not None)
-    omega = weights_of_images(codes, weight, belief, most)[held_rows]
+def gather_evidence(given, belief):
+    """Steps 1 to 5: `Evidence` of a `FitInput`, if the part `belief (n,)` of each image counts."""
+    (u, codes, weight, *_), held_rows, texts = given.images, given.held_rows, given.texts
+    omega = given.omega(belief)[held_rows]
     # 1. Texts alone: the scale of their cosines, and the probability that they help.
-    terms, text_scale, trust = {}, 0.0, 0.0
-    if texts is not None:
-        text_scale, trust = by_texts_alone.fit(omega)
+    text_scale, trust = (0.0, 0.0) if texts is None else given.texts_alone.fit(omega)
     # 2. and 3. Names predict class means, and class means start there.
-    classes = fit_class_means(u, codes, weight, texts, trust, words, belief, most)
+    classes = fit_class_means(u, codes, weight, texts, trust, given.words, belief, given.most)
+    terms = {}
     if texts is not None:
-        terms["text"] = by_texts_alone.with_stand_ins(classes, held_rows)
+        terms["text"] = given.texts_alone.with_stand_ins(classes, held_rows)
     # 4. One covariance, and 5. the discriminant, for queries and for held-out images.
-    discriminant = fit_discriminant(classes, trust, has_words=words is not None)
+    discriminant = fit_discriminant(classes, trust, has_words=given.words is not None)
     terms["shots"] = discriminant.held_out(held_rows)
     relative = relative_weight(codes, weight)
     believed = np.sum(relative * belief) / (np.sum(relative) + KAPPA_IN_SPAN)
-    defaults = default_scales(classes.counts, trust, text_scale, believed)
     return Evidence(
-        classes,
-        discriminant,
-        trust,
-        held_rows,
-        in_regression,
-        omega,
-        relative[held_rows],
-        terms,
-        defaults,
+        given=given,
+        classes=classes,
+        discriminant=discriminant,
+        trust=trust,
+        # Without text, a class needs another image that stays.
+        in_regression=(np.bincount(codes)[codes[held_rows]] > 1) | (texts is not None),
+        omega=omega,
+        relative=relative[held_rows],
+        terms=terms,
+        defaults=default_scales(classes.counts, trust, text_scale, believed),
     )
 
 
-def fit_correction(evidence, has_texts, with_held_out):
-    """Step 6: the `Regression` with the correction, and `back (D, r)`, which leads from its
-    coefficients to the correction. `with_held_out` also the logits `(f, C)` of the images, each by
-    a model without it, else None.
+def problem_of_correction(evidence):
+    """The `Problem` of step 6, `back (D, r)`, which leads from the coefficients of its features to
+    the correction, and an order of its images `(f,)`.
     """
-    problem, back, order = problem_of_correction(evidence, has_texts)
-    regression = fit_regression(problem)
-    logits = cross_fitted_logits(problem, regression, order) if with_held_out else None
-    return regression, back, logits
-
-
-def problem_of_correction(evidence, has_texts):
-    """The `Problem` of step 6, `back (D, r)` of its features, and an order of its images `(f,)`."""
     classes = evidence.classes
     v = classes.u[evidence.regression_rows]
     v -= classes.centre
     extra = evidence.trust * (1 + 1 / classes.mean_count)
-    parts = (classes.span, extra) if has_texts else ()
-    features, back = features_of(v, evidence.relative[evidence.in_regression], *parts)
+    span = () if evidence.given.texts is None else (classes.span, extra)
+    features, back = features_of(v, evidence.relative[evidence.in_regression], *span)
     problem = evidence.regression(features)
     # The parts of held-out images must not depend on the order of features or the lengths of rows.
     order = np.lexsort((v @ classes.centre, problem.codes))
     return problem, back, order
 
 
-@dataclass(frozen=True, eq=False)
-class TextsAlone:
-    """What the texts alone say of the `k` held-out images, which is the same in all rounds."""
+def linear_model(evidence, regression, back):
+    """Step 7: the `LinearModel`. All terms are linear in `u`, and so is their sum. `back (D, r)`
+    leads from the coefficients of the `Regression` to the correction.
+    """
+    given, classes, trust = evidence.given, evidence.classes, evidence.trust
+    texts, gaussian = given.texts, evidence.discriminant.gaussian
+    n_classes = len(given.has_text)
+    # It is more certain than step 6, which saw classes without one image.
+    sharper = 1 + (1 - trust) / classes.mean_count**2
+    scales = {name: float(sharper * scale) for name, scale in regression.scales.items()}
+    terms = {}
+    if texts is not None:
+        with_stand_ins, missing = texts.copy(), np.flatnonzero(~given.has_text)
+        with_stand_ins[missing] += classes.beyond_text(missing)
+        terms["text"] = scales["text"] * Linear(with_stand_ins, np.zeros(n_classes))
+    of_shots = gaussian.discriminant(classes.leaning_means, classes.counts)
+    terms["shots"] = scales["shots"] * of_shots
+    offsets = sharper * regression.coefficients[0]
+    correction = sharper * (back @ regression.coefficients[1:]).T
+    terms["correction"] = Linear(correction, offsets - correction @ classes.centre)
+    model = LinearModel(
+        terms=terms,
+        scales=scales,
+        trust=trust,
+        has_only_name=np.zeros(n_classes, dtype=bool),
+        gaussian=None if texts is None else gaussian,
+        slope=classes.slope,
+        text_mean=None if texts is None else texts.mean(axis=0),
+        image_means=classes.image_means,
+        typicality=typicality_of_shots(evidence, scales),
+    )
+    if texts is None:
+        return model
+    return replace(model, typicality_of_names=typicality_of_names(model, given))
 
-    cosines: np.ndarray  # `(k, C)`. A class without a text has the mean text
-    codes: np.ndarray  # classes of the images `(k,)`
-    has_text: np.ndarray  # `(C,)`
-    predicted: np.ndarray  # the class of each image by all texts `(k,)`
-    most: float  # a class counts as so many images at most
-    logit_scale: float
-    n_images: float  # of classes with a text, by `relative_weight`
-    distinct: float  # how different the texts are: if all are the same, any scale fits alike
 
-    @classmethod
-    def of(cls, u, codes, weight, held_rows, class_texts, most):
-        """Of unit embeddings `u (n, D)` and `ClassTexts`, also of classes without shots."""
-        n_classes = int(codes.max()) + 1
-        own = class_texts.embeddings[class_texts.has_text]
-        distinct = float(len(class_texts.has_text) == 1)
-        if len(own) > 1:
-            distinct = (len(np.unique(own.round(6), axis=0)) - 1) / (len(own) - 1)
-        cosines = (u @ class_texts.embeddings.T)[held_rows]
-        has_text = class_texts.has_text[:n_classes]
-        n_images = float(relative_weight(codes, weight)[held_rows] @ has_text[codes[held_rows]])
-        return cls(
-            cosines[:, :n_classes],
-            codes[held_rows],
-            has_text,
-            np.where(class_texts.has_text, cosines, -np.inf).argmax(axis=1),
-            most,
-            class_texts.logit_scale,
-            n_images,
-            distinct,
-        )
+def typicality_of_shots(evidence, scales):
+    """The `Typicality` of the held-out images, each by the model without it. Its parts are those of
+    `LinearModel.parts`.
+    """
+    images, rows = evidence.given.images, evidence.given.held_rows
+    scaled = {name: scales[name] * values for name, values in evidence.terms.items()}
+    parts = {"decision": sum(scaled.values()), "images": cosines_without(evidence.classes, rows)}
+    if "text" in scaled:
+        parts["text"] = scaled["text"]
+    return Typicality.of(parts, images.codes[rows], images.weight[rows])
 
-    @property
-    def is_judged(self):
-        """Whether the class of each image has a text `(k,)`. Others say nothing about texts."""
-        return self.has_text[self.codes]
 
-    def fit(self, omega):
-        """The scale of the cosines, and the probability that the texts help."""
-        cosines, codes, predicted = self.cosines, self.codes, self.predicted
-        if not self.has_text.all():
-            rows = np.flatnonzero(self.is_judged)
-            cosines, omega = cosines[np.ix_(rows, self.has_text)], omega[rows]
-            predicted = predicted[rows]
-            codes = (np.cumsum(self.has_text) - 1)[codes[rows]]
-        # Images that were looked at because the texts put them into one class say little of others.
-        numbers = np.bincount(predicted, weights=omega)
-        omega = omega * np.minimum(1, self.most / numbers[predicted])
-        scale, trust = fit_text(cosines, codes, omega, self.logit_scale, self.n_images)
-        return scale, trust * self.distinct
-
-    def with_stand_ins(self, classes, held_rows):
-        """The cosines `(k, C)`, in which stand-ins take the place of missing texts. The one of an
-        image's own class does not know the image.
-        """
-        if self.has_text.all():
-            return self.cosines
-        cosines, missing = self.cosines.copy(), np.flatnonzero(~self.has_text)
-        rows = np.flatnonzero(~self.is_judged)
-        u, at_own = classes.u[held_rows], (rows, self.codes[rows])
-        own = classes.beyond_text_without(held_rows[rows])
-        cosines[:, missing] += u @ classes.beyond_text(missing).T
-        cosines[at_own] = self.cosines[at_own] + np.einsum("kd,kd->k", u[rows], own)
-        return cosines
+def typicality_of_names(model, given):
+    """The `Typicality` of the held-out images of a `FitInput` if all classes had only a name."""
+    images, n_classes = given.images, len(given.has_text)
+    of_names = model.for_classes(np.full(n_classes, -1), given.texts).parts()
+    # Images as they are: those that are joined are shorter than one. Those of classes without a
+    # text do not tell how well names fit.
+    rows = given.held_rows[given.has_text[images.codes[given.held_rows]]]
+    parts = {
+        name: images.u[rows] @ linear.weights.T + linear.offsets
+        for name, linear in of_names.items()
+    }
+    return Typicality.of(parts, images.codes[rows], images.weight[rows])
 
 
 def default_scales(counts, trust, text_scale, believed=1.0):

@@ -30,7 +30,7 @@ from .class_means import (
     number_of_others,
     relative_weight,
 )
-from .logistic import TEXT_ODDS
+from .texts_alone import TEXT_ODDS
 
 # Chosen by `python benchmarks/robustness.py labels`, which measures what wrong labels cost, and
 # `minorities`, what doubt costs.
@@ -45,15 +45,15 @@ SMALL_CHANGE = 0.1  # the rounds end if `right` changes by less
 NEAR = 0.7
 
 
-def right_labels(evidence_if, u, codes, weight, has_text, by_texts, label_noise):
+def right_labels(images, evidence_if, by_texts, has_text, label_noise):
     """For each image: the probability that its label is right, and how much the image counts, both
     `(n,)`.
 
-    `evidence_if(belief)` gives the `Evidence` if this part of each image `u (n, D)` counts.
-    `has_text (C,)` says which classes have a text. `by_texts`, or None, are the indices of images
-    of these `(k,)`, their `p (k, C + M)` by the texts alone, the last of classes without shots, and
-    the trust in texts.
+    `evidence_if(belief)` gives the `Evidence` if this part of each of the `Images` counts.
+    `by_texts` is as `fit.judge_by_texts` has it, or None. `has_text (C,)` says which classes have a
+    text.
     """
+    u, codes, weight, *_ = images
     is_auto = label_noise == "auto"
     e = 2 * SHARE if is_auto else label_noise
     # An image of little weight is hardly one.

@@ -1,5 +1,5 @@
 """The weights of text and shots, and the correction: one penalised logistic regression (step 6 of
-docs/method.md). With the texts alone, it says how probably they help (step 1).
+docs/method.md).
 
 The decision is `sum_k s_k z_k,c + b_c + A_c . v` with `v = nrm(x) - m`. The scales `s_k > 0`, the
 offsets `b (C,)` and the corrections `A (C, D)` are a posterior mode. They minimise the log loss of
@@ -12,15 +12,12 @@ from dataclasses import dataclass, replace
 import numpy as np
 from scipy import linalg
 from scipy.optimize import minimize
-from scipy.special import expit
 
 from .._utils.array_api import softmax
 from .._utils.rows import ROUNDING
 
 # Chosen by `python benchmarks/few_shot.py --tasks FILE.npz ...`, on the mean log loss of our rows.
 WIDTH = 0.35  # a scale is right up to a factor of exp(0.35)
-TEXT_ODDS = 10.0  # prior odds that texts help: CLIP knows most words that are names
-LEAST_GAIN = 0.15  # if texts help, the loss is below that of guessing by at least this part
 # Least share of the mean square length that the prior of the correction takes to be in the span.
 # Random shots have 0.006 to 0.05 there. Uncertain images are alike in it, and have 0 to 0.02: two
 # of them would cost more than a point, and one wrong label of three would cost much more.
@@ -68,8 +65,14 @@ class Regression:
 
 
 def fit_regression(problem, start=None, tol=TOL):
-    """`Regression` of a `Problem`. The optimisation may start at another one, of a similar problem,
-    and ends if the loss decreases by less than the part `tol`.
+    """`Regression` of a `Problem`. Scales `s` and coefficients `B (r, C)` minimise, in nats,
+
+        -sum_i omega_i log((1 - wrong) softmax(f_i + log pi)_{y_i} + wrong pi_{y_i})
+            + sum_k (log(s_k / s0_k) / width)^2 / 2 + sum_rc (B_rc / deviations_r)^2 / 2
+
+    with `f_ic = sum_k s_k z_k,ic + sum_r features_ir B_rc` and the shares `pi_c` of the classes in
+    `omega`. The optimisation may start at another one, of a similar problem, and ends if the loss
+    decreases by less than the part `tol`.
     """
     codes, weight, features, width = problem.codes, problem.weight, problem.features, problem.width
     names, values, k = list(problem.terms), list(problem.terms.values()), len(problem.terms)
@@ -146,30 +149,6 @@ def logits_without_own_offset(fitted, problem):
     others_information = 1 + information.sum(axis=0) - information
     p[np.arange(len(p)), problem.codes] -= 1
     return logits + weight * p / others_information
-
-
-def expected_wrong(n):
-    """The share of wrong labels that the text scale and the trust expect among `n`, so that one of
-    few does not refute all names.
-
-    It is the estimate by Jeffreys' prior if none is known to be wrong. A constant share costs 6
-    points of accuracy if half of the names are swapped.
-    """
-    return 0.5 / (n + 1)
-
-
-def fit_text(cosines, codes, weight, logit_scale, n_images):
-    """Fit the cosines `(n, C)` to the texts alone: their scale, and the probability that the texts
-    help. They are those of `n_images`.
-    """
-    nothing = np.zeros((len(codes), 0)), np.zeros(0)
-    wrong = expected_wrong(n_images)
-    terms, defaults = {"text": cosines}, {"text": logit_scale}
-    problem = Problem(terms, codes, weight, defaults, *nothing, wrong=wrong)
-    fitted = fit_regression(problem)
-    loss_of_guessing = -weight @ fitted.log_shares[codes]
-    trust = expit(np.log(TEXT_ODDS) + (1 - LEAST_GAIN) * loss_of_guessing - fitted.loss)
-    return fitted.scales["text"], float(trust)
 
 
 def features_of(v, weight, span=None, extra=0.0):

@@ -7,13 +7,11 @@ from scipy.special import log_softmax, softmax
 
 from sksemobridge._model import logistic
 from sksemobridge._model.logistic import (
-    TEXT_ODDS,
     WIDTH,
     Problem,
     cross_fitted_logits,
     features_of,
     fit_regression,
-    fit_text,
     logits_without_own_offset,
 )
 
@@ -118,35 +116,6 @@ def test_the_part_of_an_image_in_the_offsets_is_that_of_a_fit_of_offsets_without
     own_part = logits_without_own_offset(mode, problem) - decision
     assert np.corrcoef(own_part.ravel(), expected.ravel())[0, 1] > 0.98
     assert np.abs(own_part - expected).mean() < 0.4 * np.abs(expected).mean()
-
-
-@pytest.mark.parametrize(
-    ("n_classes", "own", "noise", "least", "most"),
-    [
-        (4, 0.1, 0.02, 0.99, 1.0),
-        (4, 0.0, 0.1, 0.0, 0.1),
-        (4, 0.0, 0.0, 0.0, TEXT_ODDS / (1 + TEXT_ODDS) + 1e-9),
-        # Texts that hardly tell more than guessing.
-        (10, 0.0, 1e-3, 0.0, 0.01),
-        (10, 0.05, 1e-3, 0.99, 1.0),
-    ],
-)
-def test_texts_help_as_far_as_they_tell_their_class(n_classes, own, noise, least, most):
-    codes = np.arange(3 * n_classes) % n_classes
-    cosines = own * np.eye(n_classes)[codes]
-    cosines += noise * np.random.default_rng(0).normal(size=cosines.shape)
-    _, trust = fit_text(cosines, codes, np.ones(len(codes)), 100.0, len(codes))
-    assert least <= trust <= most
-
-
-def test_one_wrong_label_of_few_does_not_refute_the_names():
-    cosines = np.full((3, 5), 0.1) + 0.2 * np.eye(5)[[0, 1, 1]]
-    scale, trust = fit_text(cosines, np.array([0, 1, 2]), np.ones(3), 100.0, 3)
-    assert scale > 20
-    assert trust > 0.7
-    # If all of many are, they are refuted.
-    cosines, codes = np.tile(cosines, (20, 1)), np.tile([1, 0, 2], 20)
-    assert fit_text(cosines, codes, np.ones(60), 100.0, 60)[1] < 0.1
 
 
 def test_images_that_are_alike_in_the_span_do_not_widen_the_prior_there():
