@@ -1,26 +1,32 @@
-"""Write the tables of few shots in README and docs from the committed results.
+"""Write the tables of README and docs that the programs of this folder measure.
 
     python benchmarks/docs_tables.py
 
-Each table stands between two comments in its page. `TABLES` says which rows of `results/*.csv` it
-is made of. `few_shot.py --results benchmarks/results/few_shot.csv --tasks FILE.npz ...` measures
-them.
+Each table stands between two comments in its page, with a line below that names its file of rows in
+`results`, the number of draws, and the commits of the code that measured them. `TABLES` says which
+rows a table is made of. The program that measures them prints the same tables.
 """
 
 import re
 from dataclasses import dataclass
+from functools import cache, partial
 from pathlib import Path
 
+import classes_found
+import clicks
+import few_shot
+import folder
+import pages
 import pandas as pd
-from few_shot import differences_by_shots, means_by_shots
+import peer_settings
+import robustness
+import search
+from click_methods import OURS as OUR_CLICKS
 from few_shot_methods import CLOSED_FORM, OURS, PEERS, TRAINED, WITHOUT_TEXT, ZERO_SHOT
-from peer_settings import choices
-from settings import MEASURED
+from tasks import table
 
 HERE = Path(__file__).parent
 ROOT = HERE.parent
-FEW_SHOT = HERE / "results" / "few_shot.csv"
-ALL_SHOTS = (1, 2, 4, 8, 16)
 PHOTOGRAPHS = ("caltech101", "fashion")
 IMAGENET = ("imagenet_0_151", "imagenet_151_269", "imagenet_269_400")
 AERIAL = (
@@ -29,31 +35,48 @@ AERIAL = (
     "whurs19_skyclip50_vit-b-32",
     "whurs19_skyclip50_vit-l-14",
 )
+FOLDERS = ("caltech101", "cifar10_vit_b32", "fashion", "whurs19_remoteclip_vit-l-14")
+WITHOUT_TEXTS = ("dtd", "oxford_flowers")
+FIVE = PHOTOGRAPHS + IMAGENET
+IMAGES = ("among", "images")
+# How a table calls the tasks whose files have long names.
+TITLES = {
+    "cifar10_vit_b32": "cifar10",
+    "whurs19_clip_vit-b-32": "whurs19, CLIP B/32",
+    "whurs19_remoteclip_vit-l-14": "whurs19, RemoteCLIP L/14",
+    "whurs19_skyclip50_vit-b-32": "whurs19, SkyCLIP B/32",
+    "whurs19_skyclip50_vit-l-14": "whurs19, SkyCLIP L/14",
+}
 N_BEST = 5
 OTHERS = {OURS, WITHOUT_TEXT, CLOSED_FORM, TRAINED, ZERO_SHOT}
+IN_README = {
+    OUR_CLICKS: "FewShotClassifier: names, the folder, `label_next`",
+    "FewShotClassifier, no names": "the same without names",
+    "LogisticRegression, from names": (
+        "LogisticRegression, the texts of the names as first examples, least margin"
+    ),
+    "LogisticRegression, margin": "LogisticRegression, least margin",
+    "zero-shot, margin": "zero-shot names, least margin",
+    "LogisticRegression, random": "LogisticRegression, random images",
+}
+CLICKED = {
+    "caltech101": "objects (Caltech-101, CLIP ViT-B/32)",
+    "cifar10_vit_b32": "small photographs (CIFAR-10)",
+    "whurs19_remoteclip_vit-l-14": "satellite images (RemoteCLIP ViT-L/14)",
+    "fashion": "products with similar names (T-shirt, shirt)",
+}
+SHOT = {
+    "caltech101": "objects (Caltech-101)",
+    "whurs19_clip_vit-b-32": "satellite images",
+    "fashion": "products",
+    "imagenet_269_400": "things and animals (a part of ImageNet)",
+    "imagenet_151_269": "breeds of dogs and the like (another part)",
+    "oxford_flowers": "flowers, without names",
+    "dtd": "textures, without names",
+}
 
 
-@dataclass(frozen=True)
-class Table:
-    """Where a table stands, and the rows that it is the mean of."""
-
-    page: str
-    mark: str
-    tasks: tuple
-    shots: tuple = ALL_SHOTS
-    best_only: bool = False
-    differences: bool = False
-
-
-TABLES = (
-    Table("README.md", "shots table", PHOTOGRAPHS, best_only=True),
-    Table("docs/benchmarks.md", "all methods", PHOTOGRAPHS),
-    Table("docs/benchmarks.md", "differences", PHOTOGRAPHS, differences=True),
-    Table("docs/benchmarks.md", "five tasks", PHOTOGRAPHS + IMAGENET, (1, 2, 4)),
-    Table("docs/benchmarks.md", "emoji", ("emoji",)),
-    Table("docs/benchmarks.md", "remote sensing", AERIAL),
-    Table("docs/benchmarks.md", "without texts", ("dtd", "oxford_flowers")),
-)
+# Tables that no program prints as they stand in a page: functions of the rows.
 
 
 def best_peers(frame):
@@ -64,38 +87,199 @@ def best_peers(frame):
     return set(of_method.groupby("method").mean().nlargest(N_BEST).index)
 
 
-def markdown(table, frame):
-    """A table, made of the accuracies in percent of `frame`."""
-    rows = frame[frame.task.isin(table.tasks) & frame.shots.isin(table.shots)]
-    if table.best_only:
-        rows = rows[rows.method.isin(OTHERS | best_peers(rows))]
-    if table.differences:
-        return differences_by_shots(rows, "accuracy", 1, OURS)
-    return means_by_shots(rows, "accuracy", 1)
+def means(frame, shots=(1, 2, 4, 8, 16), best_only=False):
+    frame = in_percent(frame[frame.shots.isin(shots)])
+    if best_only:
+        frame = frame[frame.method.isin(OTHERS | best_peers(frame))]
+    return few_shot.means_by_shots(frame, "accuracy", 1)
+
+
+def differences(frame):
+    return few_shot.differences_by_shots(in_percent(frame), "accuracy", 1, OURS)
+
+
+def in_percent(frame):
+    return frame.assign(accuracy=100 * frame.accuracy)
+
+
+def shots_by_task(frame):
+    """Accuracy of names alone and with some shots, without names where there are none."""
+    found = in_percent(frame).groupby(["task", "method", "shots"]).accuracy.mean()
+    rows = []
+    for task, kind in SHOT.items():
+        ours = OURS if (task, OURS) in found else WITHOUT_TEXT
+        keys = [(task, ZERO_SHOT, 1), *((task, ours, k) for k in (1, 4, 16))]
+        cells = [f"{found[key]:.0f} %" if key in found else "" for key in keys]
+        rows.append([kind, f"{frame.classes[frame.task == task].max()}", *cells])
+    header = ["kind of images", "classes", "names alone", "1 shot of each class", "4", "16"]
+    return table(header, rows)
+
+
+def clicks_by_task(frame):
+    """What is right without a label, and the labels a class that others needed."""
+    rows = []
+    for task, kind in CLICKED.items():
+        curve = frame[(frame.task == task) & (frame.method == OUR_CLICKS)].sort_values("labels")
+        until = [clicks.labels_until(curve, level)[0] / curve.classes.iloc[0] for level in (95, 99)]
+        rows.append([kind, f"{curve.right.iloc[0]:.0f} %", *(f"{labels:.1f}" for labels in until)])
+    header = [
+        "kind of images",
+        "right without a label",
+        "labels until 95 % are right",
+        "until 99 %",
+    ]
+    return table(header, rows)
+
+
+def wrong_labels(frame):
+    """Labels that are trusted, and the default, by the kind of wrong labels."""
+    found = frame.groupby(["row", "column", "task"])[["figure", "log_loss"]].mean()
+    found = found.groupby(level=[0, 1]).mean()
+    rows = []
+    for k in (1, 4):
+        for row, kind in (
+            (f"{k}, 20% any", "any class"),
+            (f"{k}, 20% alike", "a class that looks alike"),
+            (f"{k}, 0%", "none is wrong"),
+        ):
+            both = [found.loc[row, column] for column in ("trusted", "default")]
+            doubted = (row, "wrong are doubted")
+            rows.append(
+                [
+                    str(k),
+                    kind,
+                    " → ".join(f"{of.figure:.1f}" for of in both),
+                    " → ".join(f"{of.log_loss:.2f}" for of in both),
+                    f"{found.figure[doubted]:.0f} %" if doubted in found.index else "",
+                ]
+            )
+    header = ["shots of a class", "wrong labels are of", "accuracy", "log loss", "found"]
+    return table(header, rows, n_left=2)
+
+
+def rejected(frame):
+    """The shares of images that small p-values reject."""
+    found = frame.groupby("column").figure.mean()
+    rows = [
+        [
+            f"{100 * alpha:g} %",
+            *(f"{found[f'{what}, {alpha}']:.0f} %" for what in ("mean of classes", "images")),
+        ]
+        for alpha in (0.05, 0.2)
+    ]
+    return table(["threshold", "rejected, mean over the classes", "rejected of all images"], rows)
+
+
+@dataclass(frozen=True)
+class Table:
+    """Where a table stands, and what it is made of.
+
+    Attributes
+    ----------
+    page, mark : str
+        The page, and the comment before the table.
+    results : str
+        The file of its rows.
+    made : callable
+        From these to Markdown.
+    tasks : tuple of str
+        The tasks of the rows, in the order of the table; all, if empty.
+    where : tuple
+        A column of the rows, and its value; all rows, if empty.
+    titled : bool
+        Whether tasks have the names of `TITLES`.
+    """
+
+    page: str
+    mark: str
+    results: str
+    made: object
+    tasks: tuple = ()
+    where: tuple = ()
+    titled: bool = False
+
+    def rows(self):
+        frame = rows_of(self.results)
+        if self.where:
+            column, value = self.where
+            frame = frame[frame[column] == value]
+        if self.tasks:
+            parts = [frame[frame.task == task] for task in self.tasks]
+            frame = pd.concat([part for part in parts if len(part)])
+        return frame
+
+    def markdown(self):
+        """The table, and below it where its figures come from."""
+        frame = self.rows()
+        titled = frame.replace({"task": TITLES}) if self.titled else frame
+        return f"{self.made(titled)}\n\n{source(frame, self.results)}"
+
+
+@cache
+def rows_of(results):
+    return pd.read_csv(HERE / "results" / f"{results}.csv", low_memory=False)
+
+
+def source(frame, results):
+    """One line: the file of some rows, the number of draws of a task, and the commits."""
+    draws = ""
+    if "seed" in frame:
+        numbers = frame.groupby("task").seed.nunique()
+        least, most = numbers.min(), numbers.max()
+        draws = f"{most} draw{'s' if most > 1 else ''}"
+        draws = f": {least} to {draws}" if least < most else f": {draws}"
+    commits = ", ".join(sorted(frame.commit.unique()))
+    plural = "s" if frame.commit.nunique() > 1 else ""
+    return f"*From `benchmarks/results/{results}.csv`{draws}; commit{plural} {commits}.*"
+
+
+PAGE = "docs/benchmarks.md"
+TABLES = (
+    Table("README.md", "clicks", "clicks", partial(clicks.means_table, titles=IN_README), FOLDERS),
+    Table("README.md", "shots", "few_shot", partial(means, best_only=True), PHOTOGRAPHS),
+    Table(PAGE, "settings", "peer_settings", peer_settings.choices),
+    Table(PAGE, "clicks by task", "clicks", clicks.labels_table, FOLDERS, titled=True),
+    Table(PAGE, "shares", "clicks", clicks.shares_table, FOLDERS),
+    Table(PAGE, "strangers", "strangers", clicks.shares_table),
+    Table(PAGE, "seconds", "pages", pages.report, (*FOLDERS, AERIAL[0]), titled=True),
+    Table(PAGE, "names", "classes_found", classes_found.report, titled=True),
+    Table(PAGE, "folder", "folder", folder.report, (), ("names", "yes"), titled=True),
+    Table(PAGE, "folder without names", "folder", folder.report, (), ("names", "no"), titled=True),
+    Table(PAGE, "five tasks", "few_shot", partial(means, shots=(1, 2, 4)), FIVE),
+    Table(PAGE, "all methods", "few_shot", means, PHOTOGRAPHS),
+    Table(PAGE, "differences", "few_shot", differences, PHOTOGRAPHS),
+    Table(PAGE, "emoji", "few_shot", means, ("emoji",)),
+    Table(PAGE, "remote sensing", "few_shot", means, AERIAL),
+    Table(PAGE, "without texts", "few_shot", means, WITHOUT_TEXTS),
+    Table("docs/models.md", "clicks by kind", "clicks", clicks_by_task, (*CLICKED,)),
+    Table("docs/models.md", "shots by kind", "few_shot", shots_by_task, (*SHOT,)),
+    Table("docs/method.md", "terms", "robustness", robustness.report, FIVE, ("case", "terms")),
+    Table("docs/wrong_labels.md", "labels", "robustness", wrong_labels, (), ("case", "labels")),
+    Table("docs/none_of_these.md", "uneven classes", "robustness", rejected, (), ("row", "8")),
+    Table("docs/image_search.md", "search", "search", search.report, FIVE + WITHOUT_TEXTS, IMAGES),
+    Table("docs/image_search.md", "search with mini", "search", search.report, ("emoji",), IMAGES),
+)
 
 
 def with_table(text, mark, table):
     """The text of a page with the table between the comments of a mark in place of its own."""
-    pattern = rf"(<!-- {mark} -->\n(?:(?!<!--|\|).*\n)*)(?:\|.*\n)+"
+    pattern = rf"(<!-- {mark} -->\n(?:(?!<!--|\|).*\n)*)(?:\|.*\n)+(?:\n\*From .*\*\n)?"
     text, found = re.subn(pattern, lambda match: match[1] + table + "\n", text)
     if found != 1:
         raise SystemExit(f"There are {found} tables after '<!-- {mark} -->'; one is needed.")
     return text
 
 
-def pages():
+def made_pages():
     """The pages with their tables made anew, by name."""
-    frame = pd.read_csv(FEW_SHOT).assign(accuracy=lambda rows: 100 * rows.accuracy)
-    made = [(table.page, table.mark, markdown(table, frame)) for table in TABLES]
-    made.append(("docs/benchmarks.md", "settings", choices(pd.read_csv(MEASURED))))
-    texts = {page: (ROOT / page).read_text(encoding="utf-8") for page, *_ in made}
-    for page, mark, table in made:
-        texts[page] = with_table(texts[page], mark, table)
+    texts = {of.page: (ROOT / of.page).read_text(encoding="utf-8") for of in TABLES}
+    for of in TABLES:
+        texts[of.page] = with_table(texts[of.page], of.mark, of.markdown())
     return texts
 
 
 def main():
-    for page, text in pages().items():
+    for page, text in made_pages().items():
         (ROOT / page).write_text(text, encoding="utf-8")
 
 

@@ -121,7 +121,7 @@ def strangers_of(task, all_tasks):
 
 def report(frame):
     """A table of the means over the draws of each task, and then over tasks."""
-    rows, by_task = [], frame.groupby(["shots", "pool", "task"], sort=False)[[*VALUES]].mean()
+    rows, by_task = [], frame.groupby(["shots", "pool", "task"])[[*VALUES]].mean()
     for k, kind in product(sorted(frame.shots.unique()), KINDS):
         if (k, kind) not in by_task.index:
             continue
