@@ -73,11 +73,11 @@ NAMED = [
     ),
     ("labelling/_photos/folder_job.py", "is_open & (strangers < 0.5)", "is_open"),
     (
-        "labelling/_photos/said.py",
+        "labelling/_photos/evidence.py",
         "if real not in shown and not answer.along",
         "if not answer.along",
     ),
-    ("labelling/_photos/said.py", "round=earlier.round, **asked", "**asked"),
+    ("labelling/_photos/event_kinds.py", "round=earlier.round, **asked", "**asked"),
     ("_model/decision.py", "has_only_name=new | self.has_only_name[indices]", "has_only_name=new"),
     (
         "labelling/_suggest_names.py",

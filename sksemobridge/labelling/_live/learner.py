@@ -3,7 +3,7 @@
 import threading
 import traceback
 
-from .._photos.said import ANSWERS_OF_A_ROUND
+from .._photos.event_kinds import ANSWERS_OF_A_ROUND
 from .view import view_of
 
 # Seconds to wait for the first model. Then a person sees the page without it.

@@ -3,7 +3,8 @@
 import numpy as np
 
 from ..._utils.rows import evenly_spaced
-from .._photos.events import ANSWERS
+from .._photos.event_kinds import ANSWERS
+from .._photos.evidence import evidence, labels_right, may_stop, why_unsure
 from .._photos.folder_table import plain
 from .._photos.summary import NO_ICONS
 from .._share_right import MOST_ESTIMATED, share_right
@@ -45,9 +46,9 @@ class PageState:
             "pictures": n,
             "rest": self._rest(now),
             "plants": said.attention.is_on,
-            "labels_right": said.labels_right(),
-            "may_stop": said.may_stop(),
-            "why_unsure": said.why_unsure() if now.job.is_known_kind else NO_ICONS,
+            "labels_right": labels_right(said),
+            "may_stop": may_stop(said),
+            "why_unsure": why_unsure(said) if now.job.is_known_kind else NO_ICONS,
             "strangers": int((now.are_open & ~view.has_class[:n]).sum()),
             "classes": [plain(label) for label in now.classes],
             "cards": cards_of(now),
@@ -70,9 +71,9 @@ class PageState:
             rest = np.array(now.strips.first_of_each(rest), dtype=int)
             # To copy the probabilities of all would take longer than the rest of an answer.
             some = rest[evenly_spaced(len(rest), MOST_ESTIMATED)]
-            evidence = now.said.evidence()
-            share = share_right(view.proba[some], n=len(rest), **evidence) if len(rest) else None
-            share = share and [*share]
+            share = None
+            if len(rest):
+                share = [*share_right(view.proba[some], n=len(rest), **evidence(now.said))]
             self._known_share = key, share
         return share
 
@@ -104,7 +105,7 @@ def recent(now):
 
 def cards_of(now):
     """What became of suggestions that are no class: name or number of the first picture, one of
-    `CARDS`, and how it is called.
+    those of `KINDS`, and how it is called.
     """
     found = []
     for key, (how, name) in now.said.cards.items():

@@ -3,10 +3,10 @@
 import threading
 from dataclasses import replace
 
-from .._photos.events import CARDS
+from .._photos.event_kinds import KINDS
 from .._photos.folder_table import plain
+from .._photos.history import after, fold
 from .._photos.messages import UsageError
-from .._photos.said import fold
 from .answered_pictures import answered_pictures, readable
 from .confirmed_page import check_page, without_newer
 from .learner import Learner
@@ -264,7 +264,7 @@ class Session:
         first picture.
         """
         with self.lock:
-            if how not in [*CARDS]:
+            if how not in [*KINDS["card"].among]:
                 raise Refused("A name is kept, dropped or joined.")
             if not isinstance(into, str) or len(into) > MOST_LETTERS:
                 raise Refused(f"A name has at most {MOST_LETTERS} letters.")
@@ -284,7 +284,7 @@ class Session:
             events, job = self.answers_file.events, self.job
             self.said = fold(events, self._find, job.classes, job.corrections)
         else:
-            self.said = self.said.after(event, self._find)
+            self.said = after(self.said, event, self._find)
         self.learner.tell(self.said)
         return event
 

@@ -6,10 +6,12 @@ from functools import cached_property
 
 import numpy as np
 
-from .._photos.events import ANSWERS, KINDS, Event
+from .._photos.event_kinds import ANSWERS, KINDS
+from .._photos.events import Event
 from .._photos.folder_job import FolderJob
 from .._photos.folder_table import plain
-from .._photos.said import Said, last_undoable
+from .._photos.history import last_undoable
+from .._photos.said import Said
 from .picture_numbers import PictureNumbers
 from .strips import Strips
 from .view import ModelView

@@ -1,11 +1,10 @@
-"""What persons did: the events, and their form as JSON."""
+"""What persons did: an event, and its form as JSON."""
 
 from dataclasses import MISSING, dataclass, fields
 from functools import cache
 from pathlib import PurePath
-from typing import Any, NamedTuple
 
-from .class_names import NONE_OF_THESE
+from .event_kinds import KINDS
 
 # Largest count of classes in an event, so that it is a number for NumPy.
 MOST_COLUMNS = 2**31
@@ -59,86 +58,6 @@ class Event:
     sha256: str | None = None
 
 
-class Kind(NamedTuple):
-    """A kind of event: all that is particular to it.
-
-    `needs` are fields that it must have, and `each_needs` those of each of its pictures. `effect`
-    changes a `Said` by an event, where `find` gives the real paths of a picture. `words` says what
-    a person did. A kind without words cannot be taken back.
-    """
-
-    needs: tuple[str, ...]
-    effect: Any = lambda said, event, find: None
-    words: Any = None
-    each_needs: tuple[str, ...] = ()
-
-
-def _names(event):
-    return ", ".join(f"“{name}”" for name in event.names)
-
-
-KINDS = {
-    # Labels of pictures by a person.
-    "say": Kind(
-        ("pictures",),
-        lambda said, event, find: said.answer(event, find),
-        lambda event: f"the answer “{event.pictures[0].label or NONE_OF_THESE}”",
-        ("label",),
-    ),
-    # The same of a page: the pictures that were not changed are right as they were shown.
-    "page": Kind(
-        ("pictures",),
-        lambda said, event, find: said.answer(event, find),
-        lambda event: f"a page of {len(event.pictures)}",
-        ("label",),
-    ),
-    # What was said of pictures that were planted in the page before: see `attention`.
-    "planted": Kind(
-        ("pictures",),
-        lambda said, event, find: said.attention.take_planted(event),
-        each_needs=("label", "shown"),
-    ),
-    # Pictures are planted from now on, or none: `among` is "on" or "off".
-    "planting": Kind(("among",), lambda said, event, find: said.switch_planting(event.among)),
-    # One event is taken back, see `undone`.
-    "undo": Kind(("of",)),
-    # Ask later.
-    "skip": Kind(("pictures",), lambda said, event, find: said.put_off(event, find)),
-    # Pictures of a check are drawn, or none, at its end.
-    "check": Kind(
-        (), lambda said, event, find: said.begin_or_end_check(event, find), each_needs=("shown",)
-    ),
-    # Classes.
-    "add": Kind(
-        ("names",),
-        lambda said, event, find: said.add(event.names),
-        lambda event: (
-            f"the new class {_names(event)}" if len(event.names) == 1 else "the new classes"
-        ),
-    ),
-    "rename": Kind(
-        ("names", "into"),
-        lambda said, event, find: said.rename(event.names[0], event.into),
-        lambda event: f"the name “{event.into}” for {_names(event)}",
-    ),
-    "join": Kind(
-        ("names", "into"),
-        lambda said, event, find: said.join(event.names, event.into),
-        lambda event: f"the join of {_names(event)} into “{event.into}”",
-    ),
-    "drop": Kind(
-        ("names",),
-        lambda said, event, find: said.drop(event.names),
-        lambda event: f"the drop of {_names(event)}",
-    ),
-    # What became of a suggested name, or of a group that its first picture stands for: `among`
-    # `CARDS`, and what it is called, or with what name it was joined.
-    "card": Kind((), lambda said, event, find: said.take_card(event, find)),
-    # A file that this command wrote.
-    "wrote": Kind(("path", "size", "sha256")),
-}
-ANSWERS = ("say", "page")
-CARDS = ("kept", "dropped", "joined")
 _TYPES = {
     **dict.fromkeys(("id", "run", "of", "size", "changed", "n_columns"), int),
     **dict.fromkeys(("pictures", "names", "likely"), list),
@@ -205,19 +124,10 @@ def event_of(data):
     event = Event(**values | {"pictures": pictures, "names": names})
     kind = KINDS[event.kind]
     has_all = all(getattr(event, name) for name in kind.needs)
+    has_all = has_all and event.among in (kind.among or (event.among,))
     has_parts = all(
         getattr(part, name) is not None for part in pictures for name in kind.each_needs
     )
     if not (has_all and has_parts and all(isinstance(name, str) for name in names)):
         raise ValueError(event.kind)
     return event
-
-
-def undone(events):
-    """Positions of the events that were taken back."""
-    places, taken_back = {}, set()
-    for position, event in enumerate(events):
-        if event.kind == "undo" and event.of in places:
-            taken_back.add(places[event.of])
-        places[event.id] = position
-    return taken_back

@@ -11,6 +11,7 @@ from ..._evaluation import ShotEvaluation
 from .._bursts import first_of_each
 from .._label_next import images_to_label, least_certain
 from .._share_right import share_right
+from .evidence import evidence
 from .folder_table import has_label, proba_with_none, table_rows
 from .labelled_images import LabelledImages
 from .said import Said
@@ -78,7 +79,7 @@ class FolderLabels:
             return None
         if self.job.groups is not None:
             rest = rest[first_of_each(self.job.groups[rest])]
-        return share_right(self.proba[rest], **self.said.evidence())
+        return share_right(self.proba[rest], **evidence(self.said))
 
     def to_label(self):
         """The pictures in the order in which to label them."""

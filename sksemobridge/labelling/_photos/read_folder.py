@@ -14,15 +14,17 @@ from .class_names import refuse_control, spoken
 from .class_texts import class_has_text
 from .corrections import is_own_table, read_corrections, refuse_predictions
 from .embeddings_file import read_embeddings
-from .events import ANSWERS, PictureEvent
+from .event_kinds import ANSWERS
+from .events import PictureEvent
 from .folder_job import FolderJob
 from .folder_pipeline import model_names
 from .folder_table import embed_folder, embed_readable, plain
+from .history import fold
 from .labelled_images import LabelledImages
 from .messages import UsageError, naming
 from .picture_bursts import find_bursts
 from .picture_index import Pictures, real_paths
-from .said import Said, fold
+from .said import Said
 from .user_tables import as_class, read_classes, read_names
 
 # Labels for each class that classes without text need until nine of ten images are right, in the

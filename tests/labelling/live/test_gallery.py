@@ -6,7 +6,7 @@ import numpy as np
 
 from sksemobridge.labelling._live.gallery import held_out_accuracy
 from sksemobridge.labelling._photos.events import Event, PictureEvent
-from sksemobridge.labelling._photos.said import fold
+from sksemobridge.labelling._photos.history import fold
 
 from ...browser import wait_until
 from .live import WIDTH, make_job

@@ -13,8 +13,9 @@ from scipy.stats import binomtest
 
 from sksemobridge.labelling._live.view import view_of
 from sksemobridge.labelling._photos.answers_file import Answers
+from sksemobridge.labelling._photos.evidence import evidence
 from sksemobridge.labelling._photos.folder_job import FolderJob
-from sksemobridge.labelling._photos.said import fold
+from sksemobridge.labelling._photos.history import fold
 
 from ...browser import wait_until
 from .live import CLASSES, paint
@@ -130,8 +131,8 @@ def test_what_is_taken_back_leaves_nothing_in_the_estimate_nor_in_the_model(live
     # The two answers before are learnt now, which is not done yet for two alone.
     wait_until(lambda: page.state()["learnt"] == before["learnt"] + 2)
     fresh = live(n=60).state()
-    assert page.session.said.evidence()["n_checked"] == 0
-    assert sum(len(part.codes) for part in page.session.said.evidence()["answers"]) == 2
+    assert evidence(page.session.said)["n_checked"] == 0
+    assert sum(len(part.codes) for part in evidence(page.session.said)["answers"]) == 2
     assert page.session.learner.view.predicted == live(n=60).session.learner.view.predicted
     assert fresh["labelled"] == 2
 
@@ -191,13 +192,13 @@ def test_the_next_run_makes_one_fit_and_knows_what_the_model_said(live, monkeypa
     page = live()
     label_birds(page, range(7))
     wait_until(lambda: page.state()["learnt"] == 2)
-    before = page.session.said.evidence()
+    before = evidence(page.session.said)
     page.close()
     fit = Mock(side_effect=FolderJob.fit, autospec=True)
     monkeypatch.setattr(FolderJob, "fit", lambda *args, **params: fit(*args, **params))
     page = live()
     assert fit.call_count == 1
-    after = page.session.said.evidence()
+    after = evidence(page.session.said)
     assert sum(len(part.codes) for part in after["answers"]) == 7
     for part, again in zip(before["answers"], after["answers"]):
         assert [*map(str, part)] == [*map(str, again)]
@@ -411,14 +412,14 @@ def test_a_check_is_of_labels_as_they_stood_when_it_was_drawn(live):
     for state in (check, again):
         state["queue"] = [(item["number"], item["predicted"]) for item in state["queue"]]
     assert again == check
-    assert page.session.said.evidence()["n_right"] == 27
+    assert evidence(page.session.said)["n_right"] == 27
     # It may end early, and counts what was seen.
     check = page.act("check", begin=False)[1]["check"]
     assert (check["drawn"], check["done"], check["queue"]) == (29, 29, [])
     # What was right then says less of the labels after many other answers.
     others = [number for number in range(1, 100) if number not in drawn][:30]
     label_birds(page, others)
-    assert page.session.said.evidence()["n_checked"] == pytest.approx(29 / 2)
+    assert evidence(page.session.said)["n_checked"] == pytest.approx(29 / 2)
     assert live(n=100).state()["check"] == check
 
 
@@ -586,4 +587,4 @@ def test_a_session_that_is_cut_anywhere_and_opened_again_has_the_same_labels(liv
 def content_of(said):
     """What is said, and what the estimate hears of it, as plain values."""
     parts = vars(said) | {"names": said.names.current, "answers": [*said.answers.items()]}
-    return parts, json.dumps(said.evidence(), default=np.ndarray.tolist)
+    return parts, json.dumps(evidence(said), default=np.ndarray.tolist)

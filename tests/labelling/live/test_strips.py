@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from sksemobridge.labelling._photos.answers_file import Answers
+from sksemobridge.labelling._photos.evidence import evidence
 
 # Two bursts of birds and of clocks. The other seven pictures are by themselves.
 BURSTS = [[0, 3, 6], [1, 4]]
@@ -101,14 +102,14 @@ def test_a_check_draws_bursts_and_counts_each_once(live):
     assert (state["check"]["done"], state["check"]["right"]) == (N_BURSTS - 1, N_BURSTS - 1)
     assert len(page.labels()) == 12
     # Pictures that got their label along are no later answers.
-    assert page.session.said.evidence()["n_checked"] == N_BURSTS - 1
+    assert evidence(page.session.said)["n_checked"] == N_BURSTS - 1
 
 
 def test_the_estimate_hears_of_each_burst_once(live):
     page = live(bursts=BURSTS)
     page.act("say", number=0, label="bird")
     page.act("say", number=2, label="fruit")
-    (answered,) = page.session.said.evidence()["answers"]
+    (answered,) = evidence(page.session.said)["answers"]
     assert [len(part) for part in answered[:2]] == [2, 2]
 
 

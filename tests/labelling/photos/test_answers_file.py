@@ -13,7 +13,9 @@ from hypothesis import strategies as st
 
 from sksemobridge._utils.files import digest_of
 from sksemobridge.labelling._photos.answers_file import Answers
-from sksemobridge.labelling._photos.events import KINDS, PictureEvent, undone
+from sksemobridge.labelling._photos.event_kinds import KINDS
+from sksemobridge.labelling._photos.events import PictureEvent
+from sksemobridge.labelling._photos.history import undone
 
 HEADER = {"format": "sksemobridge answers", "version": 1}
 
@@ -70,7 +72,6 @@ VALUES = {
     "pictures": st.lists(PICTURES, min_size=1, max_size=3).map(tuple),
     "names": st.lists(NAMES, min_size=1, max_size=3).map(tuple),
     "into": NAMES,
-    "among": NAMES,
     "of": st.integers(1, 100),
     "path": FILES,
     "size": st.integers(1, 2**50),
@@ -80,6 +81,7 @@ EVENTS = st.sampled_from([*KINDS]).flatmap(
     lambda kind: st.fixed_dictionaries(
         {"kind": st.just(kind), "who": st.text(max_size=9), "tab": NAMES}
         | {name: VALUES[name] for name in KINDS[kind].needs}
+        | ({"among": st.sampled_from(KINDS[kind].among)} if KINDS[kind].among else {})
     )
 )
 
@@ -157,6 +159,10 @@ DAMAGED = [
     b'{"kind": "say", "id": true, "pictures": [{"path": "a.png", "label": "x"}]}',
     b'{"kind": "rename", "names": ["a"]}',
     b'{"kind": "add", "names": [1]}',
+    b'{"kind": "card", "names": ["a"]}',
+    b'{"kind": "card", "names": ["a"], "among": "lost"}',
+    b'{"kind": "planting", "among": "perhaps"}',
+    b'{"kind": "check", "among": "all", "pictures": [{"path": "a.png", "shown": "x"}]}',
     *(
         b'{"kind": "say", "pictures": [{"path": %s, "label": "x"}]}' % path
         for path in (

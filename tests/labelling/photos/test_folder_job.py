@@ -11,9 +11,9 @@ from sksemobridge.datasets import load_emoji
 from sksemobridge.labelling import label_next
 from sksemobridge.labelling._photos.events import Event, PictureEvent
 from sksemobridge.labelling._photos.folder_job import FolderJob
+from sksemobridge.labelling._photos.history import fold
 from sksemobridge.labelling._photos.labelled_images import LabelledImages
 from sksemobridge.labelling._photos.picture_index import Pictures
-from sksemobridge.labelling._photos.said import fold
 from sksemobridge.labelling._strangers import weighted_stranger_proba
 
 from ...user_folder import CLASSES, SHOTS, link, rows_of

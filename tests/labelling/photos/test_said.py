@@ -5,8 +5,10 @@ from dataclasses import replace
 from hypothesis import given
 from hypothesis import strategies as st
 
+from sksemobridge.labelling._photos.event_kinds import ANSWERS_OF_A_ROUND
 from sksemobridge.labelling._photos.events import Event, PictureEvent
-from sksemobridge.labelling._photos.said import ANSWERS_OF_A_ROUND, fold, last_undoable
+from sksemobridge.labelling._photos.evidence import evidence, shares_now, why_unsure
+from sksemobridge.labelling._photos.history import after, fold, last_undoable
 
 CLASSES = ["bird", "clock"]
 LIKELY = (("bird", 0.6), ("clock", 0.3))
@@ -82,20 +84,22 @@ def test_the_estimate_hears_what_the_model_said_before_it_learnt():
     sure = {"likely": (("clock", 0.9),), "n_columns": 4}
     page = say(["a", "b"], "bird", "page", **asked)
     page["pictures"] = page["pictures"][0], replace(page["pictures"][1], label="owl")
-    first, second = said_by(page, say("c", "clock", **sure)).evidence()["answers"]
+    first, second = evidence(said_by(page, say("c", "clock", **sure)))["answers"]
     # The model did not know the owl.
     assert (first.proba.tolist(), first.codes.tolist(), first.n_others) == ([[0.6, 0.3]], [0], 2)
     assert (second.proba.tolist(), second.codes.tolist(), second.n_others) == ([[0.9]], [0], 3)
     # It has learnt since the first one was asked.
     assert 2 * first.weights[0] == second.weights[0]
     # Said again after the model had learnt a slip, and renamed.
-    (again,) = said_by(
+    said = said_by(
         say("a", "bird", "page", **asked),
         say("a", "clock", **sure),
         {"kind": "rename", "names": ("clock",), "into": "watch"},
-    ).evidence()["answers"]
+    )
+    (again,) = evidence(said)["answers"]
     assert (again.proba.tolist(), again.codes.tolist()) == ([[0.6, 0.3]], [1])
-    assert said_by(say("a", "bird", **asked), {"kind": "undo", "of": 1}).evidence()["answers"] == []
+    taken_back = said_by(say("a", "bird", **asked), {"kind": "undo", "of": 1})
+    assert evidence(taken_back)["answers"] == []
 
 
 def test_rounds_are_pages_and_handfuls_of_single_answers():
@@ -118,11 +122,11 @@ def test_rounds_are_pages_and_handfuls_of_single_answers():
 
 def test_there_is_no_estimate_before_a_look_nor_beside_pictures_of_no_class():
     single = [say(name, "bird", likely=LIKELY, n_columns=3) for name in "abcde"]
-    assert "After a page" in said_by(*single[:4]).why_unsure()
-    assert said_by(*single).why_unsure() == ""
+    assert "After a page" in why_unsure(said_by(*single[:4]))
+    assert why_unsure(said_by(*single)) == ""
     none = say("f", "", "page", likely=LIKELY, n_columns=3)
-    assert "only a check at random" in said_by(*single, none).why_unsure()
-    assert said_by(*single, none, {"kind": "undo", "of": 6}).why_unsure() == ""
+    assert "only a check at random" in why_unsure(said_by(*single, none))
+    assert why_unsure(said_by(*single, none, {"kind": "undo", "of": 6})) == ""
 
 
 def test_probabilities_follow_the_names_of_the_classes():
@@ -133,10 +137,10 @@ def test_probabilities_follow_the_names_of_the_classes():
         {"kind": "rename", "names": ("bird",), "into": "animal"},
     ]
     said = fold(numbered(events), find, ["bird", "finch", "clock"])
-    (answered,) = said.evidence()["answers"]
+    (answered,) = evidence(said)["answers"]
     assert (answered.proba.tolist(), answered.codes.tolist()) == ([[0.8]] * 2, [0, 0])
     assert answered.n_others == 1
-    (answer,) = {said._shares(answer)[answer.label] for answer in said.answers.values()}
+    (answer,) = {shares_now(said, answer)[answer.label] for answer in said.answers.values()}
     assert answer == 0.8
 
 
@@ -152,13 +156,13 @@ def test_a_check_counts_what_is_said_after_it():
     said = said_by(*events)
     assert said.checked() == {"b": True, "c": False}
     # Random pictures are no answers that the model chose.
-    assert said.evidence() == {"answers": [], "n_checked": 2, "n_right": 1}
+    assert evidence(said) == {"answers": [], "n_checked": 2, "n_right": 1}
     assert said_by(*events, {"kind": "undo", "of": 4}).checked() == {"b": True}
     assert said_by(*events, {"kind": "check"}).check.shown == {"b": "clock", "c": "bird"}
     renamed = said_by(*events, {"kind": "rename", "names": ("clock",), "into": "watch"})
     assert renamed.checked() == {"b": True, "c": False}
     others = [say(str(i), "bird") for i in range(30)]
-    assert said_by(*events, *others).evidence()["n_checked"] == 1
+    assert evidence(said_by(*events, *others))["n_checked"] == 1
 
 
 def test_who_differs_is_named():
@@ -235,9 +239,9 @@ def test_one_event_more_is_as_all_from_the_beginning(events):
         if event.kind == "undo":
             said = together
         before = said.labels()
-        after = said if event.kind == "undo" else said.after(event, find)
+        later = said if event.kind == "undo" else after(said, event, find)
         assert said.labels() == before
-        said = after
+        said = later
         for name in ("answers", "seen", "skipped", "check", "opinions", "attention", "cards"):
             assert getattr(said, name) == getattr(together, name)
         assert said.names.current == together.names.current

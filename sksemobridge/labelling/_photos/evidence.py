@@ -1,0 +1,99 @@
+"""What the answers say of the predictions, and how far one may believe it."""
+
+from collections import defaultdict
+
+import numpy as np
+
+from .._share_right import Answered, weights_of_answers
+
+# After so many other answers, those to a check count half.
+HALF_OF_A_CHECK = 30
+# Pages, or predictions that were drawn at random, at which somebody looked before the estimate says
+# that one can stop: an assumption.
+LEAST_PAGES = 2
+LEAST_CHECKED = 10
+# Why there is no estimate.
+NOBODY_LOOKED = "After a page or five answers, this line says how many labels are right."
+OTHERS_AMONG_THEM = (
+    "Some pictures are of none of the classes, so that only a check at random says how many labels"
+    " are right."
+)
+# Rounds of which the estimate hears. Each counts half of the next one, so that all earlier ones
+# together count a millionth.
+LAST_ROUNDS = 20
+
+
+def why_unsure(said):
+    """Why the probabilities do not say how many labels are right, or empty. They are of the
+    classes, and know nothing of pictures of others.
+    """
+    if not said.rounds:
+        return NOBODY_LOOKED
+    return OTHERS_AMONG_THEM if said.has_none() else ""
+
+
+def may_stop(said):
+    """Whether somebody looked at enough for the estimate to say that one can stop."""
+    return said.attention.n_pages >= LEAST_PAGES or len(said.checked()) >= LEAST_CHECKED
+
+
+def labels_right(said):
+    """The expected share of the answers that is right. What was passed over is as right as the
+    model said.
+    """
+    asked = [answer for answer in said.answers.values() if not answer.along]
+    if not any(missed for _, missed in said.attention.planted.values()) or not asked:
+        return 1.0
+    right = [
+        worth + (1 - worth) * shares_now(said, answer).get(answer.label, 0.0)
+        for answer, worth in ((answer, said.worth(answer)) for answer in asked)
+    ]
+    return float(np.mean(right))
+
+
+def evidence(said):
+    """What the answers say of the predictions: arguments of `share_right`.
+
+    Pictures of a check are drawn at random. The more other answers follow, the less it counts.
+    A burst is one answer.
+    """
+    shown = {} if said.check is None else said.check.shown
+    asked = [
+        answer for real, answer in said.answers.items() if real not in shown and not answer.along
+    ]
+    last = sorted({answer.round for answer in asked if answer.likely})[-LAST_ROUNDS:]
+    known = []
+    for answer in (answer for answer in asked if answer.round in last):
+        shares = shares_now(said, answer)
+        # The model may not have known the class.
+        if answer.label in shares:
+            known.append((answer, [*shares].index(answer.label)))
+    rounds = [answer.round for answer, _ in known]
+    weights = weights_of_answers(rounds, [answer.likely[0][0] for answer, _ in known])
+    weights *= [said.worth(answer) for answer, _ in known]
+    # Those of as many columns together.
+    alike = defaultdict(list)
+    for (answer, code), weight in zip(known, weights):
+        shares = [*shares_now(said, answer).values()]
+        n_others = max(answer.n_columns - len(answer.likely), 0)
+        alike[len(shares), n_others].append((shares, code, weight))
+    checked = said.checked()
+    n_later = sum(said.check is not None and answer.event > said.check.event for answer in asked)
+    part = HALF_OF_A_CHECK / (HALF_OF_A_CHECK + n_later)
+    return {
+        "answers": [
+            Answered(*map(np.array, zip(*rows)), n_others) for (_, n_others), rows in alike.items()
+        ],
+        "n_checked": part * len(checked),
+        "n_right": part * sum(checked.values()),
+    }
+
+
+def shares_now(said, answer):
+    """The probabilities of an answer by the classes of now. Those of joined classes are
+    added.
+    """
+    shares = defaultdict(float)
+    for name, share in answer.likely:
+        shares[said.now(name)] += share
+    return dict(shares)

@@ -1,0 +1,56 @@
+"""All events together: what is said after them, and which of them may be taken back."""
+
+from .class_names import ClassNames
+from .event_kinds import KINDS
+from .said import Answer, Said
+
+
+def fold(events, find, classes=(), corrections=None):
+    """`Said` by all events together, without those that were taken back.
+
+    `classes` are there to begin with. `corrections` are labels of a list, real paths to `(path,
+    label)`.
+    """
+    said = Said(ClassNames(classes))
+    for real, (path, label) in (corrections or {}).items():
+        label = said.names.add(label) if label else ""
+        said.answers[real] = Answer(label, path)
+    passed = undone(events)
+    for position, event in enumerate(events):
+        if position not in passed:
+            KINDS[event.kind].effect(said, event, find)
+    return said
+
+
+def after(said, event, find):
+    """`Said` with one more event, which takes none back."""
+    said = said.copy()
+    KINDS[event.kind].effect(said, event, find)
+    return said
+
+
+def undone(events):
+    """Positions of the events that were taken back."""
+    places, taken_back = {}, set()
+    for position, event in enumerate(events):
+        if event.kind == "undo" and event.of in places:
+            taken_back.add(places[event.of])
+        places[event.id] = position
+    return taken_back
+
+
+def last_undoable(events, tab, n_before, is_here):
+    """The event that a tab takes back: its own last one, or else the last of an earlier run, which
+    had `n_before` events. None if there is none.
+
+    `is_here` says whether an event is about something that is here.
+    """
+    passed = undone(events)
+    left = [
+        (position, event)
+        for position, event in reversed([*enumerate(events)])
+        if KINDS[event.kind].words and position not in passed
+    ]
+    own = (event for _, event in left if event.tab == tab and is_here(event))
+    earlier = (event for position, event in left if position < n_before and is_here(event))
+    return next(own, None) or next(earlier, None)
