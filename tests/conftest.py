@@ -19,7 +19,7 @@ from sksemobridge import (  # noqa: E402
     SeMoBridgeClassifier,
     ZeroShotClassifier,
 )
-from sksemobridge.encoders._memory import forget_embeddings  # noqa: E402
+from sksemobridge.encoders._cache import MEMORY  # noqa: E402
 from sksemobridge.labelling._photos.command import main  # noqa: E402
 
 from .user_folder import fill  # noqa: E402
@@ -137,7 +137,7 @@ def on_pass():
     """Have a function called with the number of images or texts of each pass through a tower,
     before or after it. What earlier tests embedded is forgotten.
     """
-    forget_embeddings()
+    MEMORY.clear()
     from open_clip.modified_resnet import ModifiedResNet
     from open_clip.transformer import VisionTransformer
     from torch.nn import Embedding

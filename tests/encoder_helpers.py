@@ -152,5 +152,7 @@ def n_cached(directory):
         suppress(sqlite3.OperationalError),
         closing(sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True)) as found,
     ):
-        return found.execute("SELECT count(*) FROM embeddings").fetchone()[0]
+        # Keys of files are shorter.
+        count = "SELECT count(*) FROM embeddings WHERE length(key) = 32"
+        return found.execute(count).fetchone()[0]
     return 0

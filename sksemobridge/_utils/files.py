@@ -99,6 +99,14 @@ def changed_ns(status):
     return max(status.st_mtime_ns, status.st_ctime_ns)
 
 
+def file_state(status):
+    """What changes with the content of a file, of its `os.stat`, as a text. The time of change too:
+    programs can set that of the content.
+    """
+    facts = status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_dev, status.st_ino
+    return " ".join(map(str, facts))
+
+
 def has_settled(status):
     """Whether a later change of a file will have another time, of its `os.stat`."""
     return time.time_ns() - changed_ns(status) >= SETTLED_NS

@@ -39,36 +39,19 @@ class LRUCache:
         self._size = self._n_passes = 0
         self._lock = threading.Lock()
 
-    def begin(self) -> int:
-        """The number of a new pass."""
+    def begin(self) -> Pass:
+        """A new pass."""
         with self._lock:
             self._n_passes += 1
-            return self._n_passes
-
-    def find(self, keys: Iterable[Hashable], number: int) -> dict[Hashable, Any]:
-        """The results that are kept of these keys, for a pass of this number."""
-        found = {}
-        with self._lock:
-            for key in keys:
-                if key in self._items:
-                    found[key] = result = self._items[key][1]
-                    self._items[key] = number, result
-                    self._items.move_to_end(key)
-        return found
-
-    def keep(self, results: Mapping[Any, Any], number: int) -> None:
-        """Keep those results for which a pass of this number finds room."""
-        with self._lock:
-            for key, result in results.items():
-                self._keep(key, result, number)
+            return Pass(self, self._n_passes)
 
     def get(self, key: Hashable, compute: Callable[[], Any]) -> Any:
         """The result for `key`, in a pass of its own. If it is missing, `compute()` gives it."""
-        number = self.begin()
-        found = self.find([key], number)
+        one = self.begin()
+        found = one.find([key])
         # No thread waits for another: two may compute the same.
         result = found[key] if key in found else compute()
-        self.keep({key: result}, number)
+        one.keep({key: result})
         return result
 
     def clear(self) -> None:
@@ -91,3 +74,27 @@ class LRUCache:
             self._size -= self._size_of(old)
         self._items[key] = number, result
         self._size += size
+
+
+class Pass:
+    """The use of a store from `LRUCache.begin` on. Threads may share it."""
+
+    def __init__(self, store: LRUCache, number: int) -> None:
+        self._store, self._number = store, number
+
+    def find(self, keys: Iterable[Hashable]) -> dict[Any, Any]:
+        """The results that are kept of these keys."""
+        items, found = self._store._items, {}
+        with self._store._lock:
+            for key in keys:
+                if key in items:
+                    found[key] = result = items[key][1]
+                    items[key] = self._number, result
+                    items.move_to_end(key)
+        return found
+
+    def keep(self, results: Mapping[Any, Any]) -> None:
+        """Keep those results for which there is room."""
+        with self._store._lock:
+            for key, result in results.items():
+                self._store._keep(key, result, self._number)

@@ -1,16 +1,26 @@
-"""A cache that keeps embeddings between runs. Its keys are the contents of images and texts."""
+"""What keeps embeddings, by the contents of images and texts, and what is known of files: this
+process, or a folder between runs.
+"""
 
 import os
 import sqlite3
 import threading
 import zlib
-from contextlib import suppress
+from collections.abc import Mapping
+from contextlib import AbstractContextManager, closing, nullcontext, suppress
 from pathlib import Path
+from typing import Any, Protocol
 
 from filelock import FileLock, Timeout
 
+from .._utils.lru import LRUCache
 from .._utils.validation import warn_caller
 
+# 90,000 embeddings of 512 numbers. A search over the parameters of a classifier embeds no more of
+# them again.
+MAX_BYTES = 2**28
+# What Python takes for an item beside its numbers.
+_ITEM_BYTES = 400
 _FILE = "embeddings.sqlite3"
 # Small pages, so that the file is little larger than its embeddings.
 _PAGE_BYTES = 512
@@ -24,8 +34,36 @@ _AGAIN_SECONDS = 1
 _HELD: set[Path] = set()
 # A full disk, or a system without locks, among others. A damaged name of a column is no text.
 _FAILURES = sqlite3.Error, OSError, NotImplementedError, UnicodeDecodeError
-# The tables: embeddings by their keys, and digests of files by their paths.
-_TABLES = {"embeddings": ("key", "embedding"), "files": ("path", "digest")}
+
+
+class Session(Protocol):
+    """What is kept, for one call. Threads may share it."""
+
+    def find(self, keys: list[Any]) -> Mapping[Any, bytes]:
+        """The contents that are kept under these keys, at most some hundred."""
+
+    def keep(self, contents: Mapping[Any, bytes]) -> None:
+        """Keep contents under their keys."""
+
+
+def store_in_memory(max_bytes: int = MAX_BYTES) -> LRUCache:
+    return LRUCache(max_bytes, lambda content: len(content) + _ITEM_BYTES)
+
+
+MEMORY = store_in_memory()
+
+
+def open_cache(cache: str | os.PathLike[str] | None) -> AbstractContextManager[Session]:
+    """A context with the `Session` that the parameter `cache` of an encoder names: of this process
+    ("memory"), of a folder, or one that keeps nothing (None).
+    """
+    if is_on_disk(cache):
+        return closing(FolderSession(cache))
+    return nullcontext((MEMORY if cache == "memory" else LRUCache(0)).begin())
+
+
+def is_on_disk(cache):
+    return cache not in (None, "memory")
 
 
 def as_path(directory):
@@ -59,20 +97,16 @@ def _checksum(key, embedding):
     return zlib.crc32(embedding, zlib.crc32(key)).to_bytes(4, "big")
 
 
-class CacheSession:
-    """The cache of one call. Threads may share it. Without a directory it keeps nothing and finds
-    nothing.
+class FolderSession:
+    """The `Session` of a folder.
 
     After a failure (a full disk, a directory that cannot be written) the call goes on without the
     cache. It begins a new file in place of a broken one. A warning says either, and what is waited
     for. A damaged embedding counts as missing.
     """
 
-    is_lasting = True
-
     def __init__(self, directory):
-        self.active = directory is not None
-        self._path = as_path(directory) / _FILE if self.active else None
+        self._path, self._is_usable = as_path(directory) / _FILE, True
         self._timeout = _AGAIN_SECONDS if self._path in _HELD else _NOTE_SECONDS
         self._lock = threading.Lock()
         self._connection, self._was_broken = None, False
@@ -80,8 +114,8 @@ class CacheSession:
         self._try(lambda: None)
 
     def _try(self, function):
-        """`function()` with a connection. None without a directory, and after a first failure."""
-        while self.active:
+        """`function()` with a connection. None after a first failure."""
+        while self._is_usable:
             try:
                 if self._connection is None:
                     self._connect()
@@ -98,7 +132,7 @@ class CacheSession:
                     self._timeout = _MORE_SECONDS
                 elif self._was_broken or not _is_of_a_broken_file(error):
                     self._warn(f"cannot be used ({error}); going on without it")
-                    self.active = False
+                    self._is_usable = False
                     if is_held:
                         _HELD.add(self._path)
                 else:
@@ -125,14 +159,13 @@ class CacheSession:
             self._connection.execute("PRAGMA journal_mode = WAL")
             # A power cut may then lose the last embeddings, but does not damage the file.
             self._connection.execute("PRAGMA synchronous = NORMAL")
-            for table, (key, content) in _TABLES.items():
-                self._connection.execute(
-                    f"CREATE TABLE IF NOT EXISTS {table}"
-                    f" ({key} BLOB PRIMARY KEY, {content} BLOB NOT NULL)"
-                )
-                found = self._connection.execute(f"PRAGMA table_info({table})").fetchall()
-                if [column[1] for column in found] != [key.encode(), content.encode()]:
-                    raise sqlite3.DatabaseError(f"its table {table} has other columns")
+            self._connection.execute(
+                "CREATE TABLE IF NOT EXISTS embeddings"
+                " (key BLOB PRIMARY KEY, embedding BLOB NOT NULL)"
+            )
+            found = self._connection.execute("PRAGMA table_info(embeddings)").fetchall()
+            if [column[1] for column in found] != [b"key", b"embedding"]:
+                raise sqlite3.DatabaseError("its table embeddings has other columns")
 
     def _warn(self, problem):
         warn_caller(f"The cache in {str(self._path.parent)!r} {problem}.")
@@ -144,31 +177,9 @@ class CacheSession:
                 connection.close()
 
     def find(self, keys):
-        """The contents under these keys, as far as they are there and whole. At most some hundred
-        keys.
-        """
-        return self._find("embeddings", keys)
-
-    def keep(self, contents):
-        """Keep contents under their keys: all of them, or none after a failure."""
-        self._keep("embeddings", contents)
-
-    def find_files(self, keys):
-        """What is kept of files, by the keys of their paths."""
-        return self._find("files", keys)
-
-    def keep_files(self, contents):
-        """Keep what is known of files: all of them, or none after a failure."""
-        self._keep("files", contents)
-
-    def delete_files(self, keys):
-        """Forget files."""
-        self._write("DELETE FROM files WHERE path = ?", [(key,) for key in keys])
-
-    def _find(self, table, keys):
-        key_column, column = _TABLES[table]
+        """Contents that are damaged are missing."""
         places = ",".join("?" * len(keys))
-        statement = f"SELECT {key_column}, {column} FROM {table} WHERE {key_column} IN ({places})"
+        statement = f"SELECT key, embedding FROM embeddings WHERE key IN ({places})"
         with self._lock:
             rows = self._try(lambda: self._connection.execute(statement, keys).fetchall())
         return {
@@ -177,9 +188,13 @@ class CacheSession:
             if isinstance(content, bytes) and content[:4] == _checksum(key, content[4:])
         }
 
-    def _keep(self, table, contents):
+    def keep(self, contents):
+        """All of them, or none after a failure."""
         rows = [(key, _checksum(key, content) + content) for key, content in contents.items()]
-        self._write(f"INSERT OR REPLACE INTO {table} VALUES (?, ?)", rows)
+        self._write("INSERT OR REPLACE INTO embeddings VALUES (?, ?)", rows)
+
+    def forget(self, keys):
+        self._write("DELETE FROM embeddings WHERE key = ?", [(key,) for key in keys])
 
     def _write(self, statement, rows):
         def write():

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from ._cache import is_on_disk, open_cache
 from ._file_index import FileIndex
 
 # A `GridSearchCV` embeds hundreds of times, mostly what is cached. A shorter bar would only
@@ -39,12 +40,12 @@ class Source(NamedTuple):
     is_of_content: bool = True
 
 
-def embed(tower, items, *, batch_size, store, bar_options, n_threads=1, ends_at=None):
+def embed(tower, items, *, cache, batch_size, bar_options, n_threads=1, ends_at=None):
     """Embeddings `(n, width)` of images or texts in float32, and a `Refusal` for each row without
     one, which is NaN.
 
-    `store` is a `CacheSession` or a `MemorySession`, which is closed. The first refusal by an error
-    of the class `ends_at` is the last row. `bar_options` are those of tqdm. `n_threads` read.
+    `cache` is that of the encoder. The first refusal by an error of the class `ends_at` is the last
+    row. `bar_options` are those of tqdm. `n_threads` read.
 
     A `tower` has a `width`, `digest()` of what embeddings depend on besides the content, `name()`,
     which stands for it within this process, `path(item)`, the file that an item is or None,
@@ -59,13 +60,13 @@ def embed(tower, items, *, batch_size, store, bar_options, n_threads=1, ends_at=
     rows_by_key = defaultdict(list)
     refusals, batch = {}, []
 
+    # Reading all weights for the digest takes time. Only keys on disk need it.
+    prefix = tower.digest() if is_on_disk(cache) else tower.name()
     with (
-        closing(store),
+        open_cache(cache) as store,
         closing(FileIndex(store)) as files,
         tqdm(total=n, delay=_BAR_AFTER, **bar_options) as bar,
     ):
-        # Reading all weights for the digest takes time. Only keys on disk need it.
-        prefix = tower.digest() if store.active and store.is_lasting else tower.name()
         to_read = _fill_known(embeddings, tower, items, prefix, store, files)
         bar.update(n - len(to_read))
 
@@ -114,10 +115,7 @@ def _fill_known(embeddings, tower, items, prefix, store, files):
     """Fill the embeddings of files that are as they were when they were embedded. Gives the other
     rows, each with its `SeenFile` or None.
     """
-    paths = [tower.path(item) for item in items]
-    if not store.active:
-        return [(row, None) for row in range(len(items))]
-    to_read = []
+    paths, to_read = [tower.path(item) for item in items], []
     for start in range(0, len(items), _AT_ONCE):
         seen = [*enumerate(files.look_up(paths[start : start + _AT_ONCE]), start)]
         key_of = {

@@ -7,9 +7,8 @@ from collections.abc import Sequence
 from contextlib import closing
 from typing import NamedTuple
 
-from .._utils.files import has_settled
-from ._cache import CacheSession
-from ._memory import MemorySession
+from .._utils.files import file_state, has_settled
+from ._cache import FolderSession, Session
 
 # So many are written at once.
 _BATCH = 1000
@@ -18,20 +17,16 @@ _BATCH = 1000
 class SeenFile(NamedTuple):
     """A file before it is read."""
 
-    key: bytes  # of its path
+    key: bytes  # of its path, shorter than those of embeddings
     state: bytes  # what changes with its content
     digest: bytes | None  # of its content, if it has not changed since it was indexed
 
 
 class FileIndex:
-    """The files of a store. Threads may share it.
+    """The files of a session, known by their paths. Threads may share it."""
 
-    A file is known by its path. Size, time of content and of change in nanoseconds, device and file
-    number tell whether it is as it was: programs can set the first time, but not the second.
-    """
-
-    def __init__(self, store: CacheSession | MemorySession) -> None:
-        self._store = store
+    def __init__(self, session: Session) -> None:
+        self._session = session
         self._new: dict[bytes, bytes] = {}
         self._lock = threading.Lock()
 
@@ -39,7 +34,7 @@ class FileIndex:
         """Files as they are now. None for what is no file."""
         seen = [None if path is None else _seen(path) for path in paths]
         keys = [file.key for file in seen if file is not None]
-        found = self._store.find_files(keys) if keys else {}
+        found = self._session.find(keys) if keys else {}
         return [
             file._replace(digest=known[:32])
             if file is not None and (known := found.get(file.key, b""))[32:] == file.state
@@ -66,13 +61,13 @@ class FileIndex:
         with self._lock:
             new, self._new = self._new, {}
         if new:
-            self._store.keep_files(new)
+            self._session.keep(new)
 
 
 def forget_files(directory: str | os.PathLike[str], paths: list[str]) -> None:
     """Let the next run read these files, whatever their state."""
-    with closing(CacheSession(directory)) as session:
-        session.delete_files([_key(path) for path in paths])
+    with closing(FolderSession(directory)) as session:
+        session.forget([_key(path) for path in paths])
 
 
 def _seen(path):
@@ -84,14 +79,13 @@ def _key(path):
     return hashlib.sha256(os.fsencode(os.path.abspath(path))).digest()[:16]
 
 
+def _state(status):
+    return file_state(status).encode()
+
+
 def _stat(path):
     try:
         return os.stat(path)
     # There is none, or its name has a null byte or no bytes.
     except (OSError, ValueError):
         return None
-
-
-def _state(status):
-    facts = status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_dev, status.st_ino
-    return " ".join(map(str, facts)).encode()

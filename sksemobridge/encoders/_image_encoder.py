@@ -13,7 +13,6 @@ import numpy as np
 from .._utils.array_api import l2_normalize
 from .._utils.sklearn import StrOptions
 from .._utils.validation import warn_caller
-from ._cache import CacheSession
 from ._decoding import (
     ImageReadError,
     UnknownDepthError,
@@ -26,7 +25,6 @@ from ._decoding import (
 from ._depth import DEPTHS
 from ._embedding import Source, embed
 from ._known import with_model
-from ._memory import OF_IMAGES, MemorySession
 from ._shared import CLIPEncoder, ImageEncoder
 
 # Part of the keys in caches, and of the manifests of jobs. Increase it if pictures are read or
@@ -101,23 +99,20 @@ class CLIPImageEncoder(CLIPEncoder, ImageEncoder):
     def _embed_with(self, images, ends_at_problem, model):
         precision = model.image_precision(self.precision)
         options = {
+            "cache": self.cache,
             "batch_size": self.batch_size,
             "bar_options": {"desc": "images", "unit": "image", "disable": not self.progress},
             "n_threads": joblib.effective_n_jobs(self.n_jobs),
             "ends_at": ImageReadError if ends_at_problem else None,
         }
-        embeddings, refused = embed(
-            _ImageTower(model, precision), images, store=self._open_store(), **options
-        )
+        embeddings, refused = embed(_ImageTower(model, precision), images, **options)
         problems = {row: why.reason for row, why in refused.items() if why.kind is ImageReadError}
         # Pictures of one camera stay comparable: all that do not say their depth have the same.
         unknown = [row for row in refused if row not in problems]
         if unknown and not (problems and ends_at_problem):
             bits = max(refused[row].reason for row in unknown)
             tower = _ImageTower(model, precision, bits)
-            embeddings[unknown], more = embed(
-                tower, [images[row] for row in unknown], store=self._open_store(), **options
-            )
+            embeddings[unknown], more = embed(tower, [images[row] for row in unknown], **options)
             problems |= {unknown[i]: why.reason for i, why in more.items()}
             if bits < max(DEPTHS):
                 warn_caller(
@@ -126,9 +121,6 @@ class CLIPImageEncoder(CLIPEncoder, ImageEncoder):
                     " them."
                 )
         return embeddings, problems
-
-    def _open_store(self):
-        return MemorySession(OF_IMAGES) if self.cache == "memory" else CacheSession(self.cache)
 
 
 class _ImageTower:
@@ -167,10 +159,10 @@ class _ImageTower:
         return max(self._bits, needed)
 
     def _pixels(self, content):
-        model = self._model
         if isinstance(content, bytes):
             # What is no picture needs no model, which may not be loaded yet.
             open_picture(io.BytesIO(content)).close()
+        model = self._model.loaded()
         picture = decode(content, model.shortest_side, model.resize_box, self._choose)
         return np.asarray(model.crop(picture))
 

@@ -6,12 +6,12 @@ import hashlib
 import json
 import os
 from contextlib import suppress
+from dataclasses import asdict, dataclass
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 
-from .._utils.files import new_file
-from ._cache import as_path
-from ._source import file_state
+from .._utils.files import file_state, new_file
+from ._cache import as_path, is_on_disk
 
 # What decides, beside the files of a model, how it embeds.
 _PACKAGES = (
@@ -25,67 +25,73 @@ _PACKAGES = (
 )
 
 
-class StaleModelError(Exception):
-    """A model is not what it was when it was remembered."""
+class ModelNeeded(Exception):
+    """What is remembered of a model does not suffice."""
 
 
+@dataclass(frozen=True)
 class KnownModel:
-    """What is remembered of a `LoadedModel`. Other members load it; `StaleModelError` if it is
-    another one then.
-    """
+    """What is remembered of a `LoadedModel`, for images or for texts."""
 
-    def __init__(self, facts, load):
-        self._facts, self._load = facts, load
-        self.name, self.embed_dim = facts["name"], facts["embed_dim"]
-        self.logit_scale = facts["logit_scale"]
+    files: list  # each with its state
+    name: str
+    embed_dim: int
+    precision: str | None
+    logit_scale: float | None
+    digest_in_hex: str
+
+    @classmethod
+    def of(cls, model, encoder, for_images):
+        return cls(
+            files=[[path, file_state(os.stat(path))] for path in model.files],
+            name=model.name,
+            embed_dim=model.embed_dim,
+            precision=model.image_precision(encoder.precision) if for_images else None,
+            logit_scale=None if for_images else model.logit_scale,
+            digest_in_hex=model.digest(for_images).hex(),
+        )
 
     def digest(self, for_images):
-        return bytes.fromhex(self._facts["digest"])
+        return bytes.fromhex(self.digest_in_hex)
 
     def image_precision(self, precision):
-        return self._facts["precision"]
+        return self.precision
 
-    def __getattr__(self, name):
-        model, facts = self._load()
-        if facts != self._facts:
-            raise StaleModelError
-        return getattr(model, name)
+    def loaded(self):
+        raise ModelNeeded
 
 
 def with_model(encoder, for_images, use):
     """`use(model)` with the model of an encoder. With a cache on disk, it is a `KnownModel` if an
-    earlier run has remembered it.
+    earlier run has remembered it, and this suffices.
     """
-    if encoder.cache in (None, "memory"):
+    if not is_on_disk(encoder.cache):
         return use(encoder._model())
     encoder._validate_params()
-    # A relative name is another one elsewhere.
-    named = (
-        encoder.model_name,
-        str(encoder.pretrained),
-        os.getcwd(),
-        encoder.device,
-        encoder.precision,
-    )
-    name = hashlib.sha256(f"{named} {for_images} {_versions()}".encode()).hexdigest()[:32]
-    path = as_path(encoder.cache) / f"model-{name}.json"
-
-    @cache
-    def load():
-        model = encoder._model()
-        return model, _facts(model, encoder, for_images)
-
-    with suppress(StaleModelError):
-        if (facts := _remembered(path)) is not None:
-            return use(KnownModel(facts, load))
-    model, facts = load()
-    if facts["files"]:
+    path = as_path(encoder.cache) / f"model-{_key(encoder, for_images)}.json"
+    known = _remembered(path)
+    if known is not None:
+        with suppress(ModelNeeded):
+            return use(known)
+    model = encoder._model()
+    facts = KnownModel.of(model, encoder, for_images)
+    if facts.files and facts != known:
         # Without it, the next run loads the model.
         with suppress(OSError):
             path.parent.mkdir(parents=True, exist_ok=True)
             with new_file(path, replace=True) as unfinished:
-                unfinished.write_text(json.dumps(facts))
+                unfinished.write_text(json.dumps(asdict(facts)))
     return use(model)
+
+
+def _key(encoder, for_images):
+    named = encoder.model_name, str(encoder.pretrained)
+    # The name of a file here is another one elsewhere.
+    paths = [name.rpartition(":")[2] for name in named]
+    is_here = any(os.path.exists(path) and not os.path.isabs(path) for path in paths)
+    here = os.getcwd() if is_here else None
+    facts = *named, here, encoder.device, encoder.precision, for_images, _versions()
+    return hashlib.sha256(repr(facts).encode()).hexdigest()[:32]
 
 
 @cache
@@ -97,28 +103,12 @@ def _versions():
     return found
 
 
-def _facts(model, encoder, for_images):
-    facts = {
-        "files": [[path, *file_state(path)] for path in model.files],
-        "name": model.name,
-        "embed_dim": model.embed_dim,
-        "precision": model.image_precision(encoder.precision) if for_images else None,
-        "logit_scale": None if for_images else model.logit_scale,
-        "digest": model.digest(for_images).hex(),
-    }
-    return json.loads(json.dumps(facts))
-
-
 def _remembered(path):
-    """Facts of a model whose files have not changed, or None. What a broken file says is as good as
-    nothing.
+    """The `KnownModel` of a file, if the model's files have not changed. What a broken file says is
+    as good as nothing.
     """
     with suppress(OSError, ValueError, TypeError, KeyError):
-        facts = json.loads(path.read_text())
-        if (
-            facts["name"]
-            and facts["files"]
-            and all(file_state(file) == tuple(state) for file, *state in facts["files"])
-        ):
-            return facts
+        known = KnownModel(**json.loads(path.read_text()))
+        if known.files and all(file_state(os.stat(file)) == state for file, state in known.files):
+            return known
     return None

@@ -77,6 +77,10 @@ class LoadedModel:
         self._check_texts()
         return float(self.model.logit_scale.detach().exp())
 
+    def loaded(self):
+        """Itself. What is only remembered of a model refuses it."""
+        return self
+
     def _check_texts(self):
         if self._parts.make_tokenizer is None:
             raise NoTextError(

@@ -22,9 +22,9 @@ from .._utils.sklearn import (
     in_output_container,
 )
 from .._utils.validation import listed, refuse_masked, warn_caller
+from ._cache import MEMORY
 from ._decoding import check_pixel_type, describe
 from ._heads import ImageReadError
-from ._memory import forget_embeddings
 from ._source import TIMM, TRANSFORMERS, find_source, refuse_out_of_question
 
 # Threads that want the same model wait for the one that loads it.
@@ -50,7 +50,7 @@ def clear_model_cache() -> None:
     >>> clear_model_cache()
     """
     _load.cache_clear()
-    forget_embeddings()
+    MEMORY.clear()
 
 
 class StatelessEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):

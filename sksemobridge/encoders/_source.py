@@ -14,6 +14,7 @@ from functools import lru_cache
 from importlib.util import find_spec
 from pathlib import Path
 
+from .._utils.files import file_state
 from ._hub import address, is_out_of_question, is_out_of_reach
 
 BUNDLED_NAME = "mini"
@@ -185,16 +186,10 @@ def _folder_source(scheme, folder, config):
     return ModelSource(f"{scheme}{folder}", None, tuple(_stamp(path) for path in sorted(paths)))
 
 
-def file_state(path):
-    """What changes with the content of a file. ctime too: programs can set mtime, but not ctime."""
-    status = os.stat(path)
-    return status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns
-
-
 def _stamp(path):
     """Path and digest of a file. The file is read again only if its state has changed."""
     path = str(path.resolve())
-    return path, _digest(path, file_state(path))
+    return path, _digest(path, file_state(os.stat(path)))
 
 
 @lru_cache(64)

@@ -5,10 +5,9 @@ from dataclasses import dataclass
 from functools import partial
 
 from .._utils.validation import warn_caller
-from ._cache import CacheSession
+from ._cache import MEMORY
 from ._embedding import Source, embed, from_contents, to_contents
 from ._known import with_model
-from ._memory import OF_TEXTS, MemorySession
 from ._shared import CLIPEncoder, TextEncoder
 from ._source import TIMM, TRANSFORMERS, refuse_out_of_question
 
@@ -99,7 +98,7 @@ class CLIPTextEncoder(TextEncoder, CLIPEncoder):
             return self._compute(tower, texts, folder)
         # Another folder is to be filled.
         shared = tower.name(), folder if folder is None else os.path.abspath(folder)
-        memory = MemorySession(OF_TEXTS)
+        memory = MEMORY.begin()
         rows = memory.find([(shared, text) for text in texts])
         new = [text for text in dict.fromkeys(texts) if (shared, text) not in rows]
         if new:
@@ -113,8 +112,8 @@ class CLIPTextEncoder(TextEncoder, CLIPEncoder):
         return embed(
             tower,
             texts,
+            cache=folder,
             batch_size=self.batch_size,
-            store=CacheSession(folder),
             bar_options={
                 "desc": f"embedding {len(texts):,} texts",
                 "unit": "text",
@@ -131,7 +130,9 @@ class _TextTower:
 
     def __init__(self, model, precision, project):
         self._model, self._precision, self._project = model, precision, project
-        self.width = model.embed_dim if project else len(model.projection(for_images=False)[0])
+        self.width = (
+            model.embed_dim if project else len(model.loaded().projection(for_images=False)[0])
+        )
         self.cut = []
 
     def digest(self):
@@ -150,7 +151,7 @@ class _TextTower:
         return Source(text.encode(), partial(self._tokens, text))
 
     def _tokens(self, text):
-        tokens, is_cut = self._model.tokenize(text)
+        tokens, is_cut = self._model.loaded().tokenize(text)
         if is_cut:
             self.cut.append(text)
         return tokens

@@ -2,10 +2,10 @@
 
 import pytest
 
-from sksemobridge.encoders._memory import forget_embeddings
+from sksemobridge.encoders._cache import MEMORY
 
 
 @pytest.fixture(autouse=True)
 def nothing_is_known():
     """No test finds an embedding that another one has made."""
-    forget_embeddings()
+    MEMORY.clear()

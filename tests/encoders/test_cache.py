@@ -18,7 +18,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from PIL import Image
 
 from sksemobridge.encoders import CLIPImageEncoder
-from sksemobridge.encoders._cache import _HELD, CacheSession
+from sksemobridge.encoders._cache import _HELD, FolderSession
 from sksemobridge.encoders._embedding import to_contents
 
 from ..encoder_helpers import n_cached, small_config, some_pictures, write_model, write_pictures
@@ -56,7 +56,7 @@ def database(directory):
 
 
 def fill(directory, n=3, width=8):
-    with closing(CacheSession(directory)) as cache:
+    with closing(FolderSession(directory)) as cache:
         keys = [row.tobytes() for row in rows(n)]
         cache.keep(dict(zip(keys, to_contents(rows(n, width)))))
 
@@ -160,7 +160,7 @@ def test_several_may_write_at_once_to_a_cache_that_none_has_made(directory):
 
     def write(seed):
         together.wait()
-        with closing(CacheSession(directory)) as cache:
+        with closing(FolderSession(directory)) as cache:
             for number in range(20):
                 values = rows(20, 256, seed=20 * seed + number)
                 # Keys that tell what belongs under them.
@@ -172,7 +172,7 @@ def test_several_may_write_at_once_to_a_cache_that_none_has_made(directory):
         assert connection.execute("PRAGMA integrity_check").fetchone() == ("ok",)
         found = [key for (key,) in connection.execute("SELECT key FROM embeddings")]
     assert len(found) == 4 * 20 * 20
-    with closing(CacheSession(directory)) as cache:
+    with closing(FolderSession(directory)) as cache:
         for start in range(0, len(found), 200):
             some = found[start : start + 200]
             contents = cache.find(some)

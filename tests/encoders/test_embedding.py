@@ -17,7 +17,7 @@ from sklearn.pipeline import make_pipeline
 
 from sksemobridge import FewShotClassifier
 from sksemobridge.encoders import CLIPImageEncoder, CLIPTextEncoder, clear_model_cache
-from sksemobridge.encoders._memory import forget_embeddings
+from sksemobridge.encoders._cache import MEMORY
 
 from ..encoder_helpers import n_cached, some_pictures, write_pictures
 
@@ -91,7 +91,7 @@ def test_images_and_texts_may_share_a_cache(tmp_path, paths):
     )
     wanted = texts.transform(TEXTS), images.transform(paths[:5])
     assert n_cached(tmp_path) == 3 + 5
-    forget_embeddings()
+    MEMORY.clear()
     assert_array_equal(texts.transform(TEXTS), wanted[0])
     assert_array_equal(images.transform(paths[:5]), wanted[1])
 

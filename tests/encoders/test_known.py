@@ -45,6 +45,23 @@ def test_a_run_whose_embeddings_are_all_cached_does_without_torch(
     assert done.stdout == here.replace(" True\n", " False\n")
 
 
+def test_a_model_is_known_in_any_folder_and_its_relative_name_in_one(
+    tmp_path, forget, loads, monkeypatch
+):
+    pictures = some_pictures(1)
+    for folder in ("a", "b"):
+        write_model(tmp_path / folder / "model", small_config("ViT-B-16"))
+    for name, n_loads in (("mini", 1), ("local-dir:model", 2)):
+        pretrained = "bundled" if name == "mini" else None
+        loads.clear()
+        for _ in range(2):
+            for folder in ("a", "b"):
+                monkeypatch.chdir(tmp_path / folder)
+                forget()
+                CLIPImageEncoder(name, pretrained, cache=tmp_path / "cache").transform(pictures)
+        assert len(loads) == n_loads
+
+
 def test_what_is_not_cached_is_embedded_as_ever(tmp_path, forget, loads):
     pictures = some_pictures(4)
     encoder = CLIPImageEncoder("mini", "bundled", precision="fp32", cache=tmp_path)

@@ -15,17 +15,16 @@ from sklearn.pipeline import make_pipeline
 from sksemobridge.encoders import (
     CLIPImageEncoder,
     CLIPTextEncoder,
-    _image_encoder,
-    _memory,
+    _cache,
     _text_encoder,
     clear_model_cache,
 )
-from sksemobridge.encoders._memory import MemorySession, embedding_store
+from sksemobridge.encoders._cache import store_in_memory
 
 from ..encoder_helpers import n_cached, small_config, some_pictures, write_model, write_pictures
 
 ENCODER = CLIPImageEncoder("mini", "bundled", precision="fp32")
-ITEM = 4 * 16 + _memory._ITEM_BYTES
+ITEM = 4 * 16 + _cache._ITEM_BYTES
 
 
 def test_a_search_from_images_embeds_each_once(tmp_path, passes):
@@ -101,18 +100,17 @@ def test_nothing_of_it_is_in_a_pickle_and_clearing_models_forgets_it(passes):
     assert sum(passes) == 4
 
 
-@pytest.mark.parametrize("kind", ["OF_IMAGES", "OF_TEXTS"])
-def test_a_pass_larger_than_the_room_finds_what_fitted(kind, monkeypatch, on_pass):
-    room = embedding_store(10 * (4 * 128 + _memory._ITEM_BYTES))
-    encoders = _image_encoder if kind == "OF_IMAGES" else _text_encoder
-    monkeypatch.setattr(encoders, kind, room)
+@pytest.mark.parametrize("tower", ["image", "text"])
+def test_a_pass_larger_than_the_room_finds_what_fitted(tower, monkeypatch, on_pass):
+    room = store_in_memory(10 * (4 * 128 + _cache._ITEM_BYTES))
     sizes = []
-    if kind == "OF_IMAGES":
+    on_pass(tower, sizes.append)
+    for module in (_cache, _text_encoder):
+        monkeypatch.setattr(module, "MEMORY", room)
+    if tower == "image":
         encoder, items = clone(ENCODER), some_pictures(16)
-        on_pass("image", sizes.append)
     else:
         encoder, items = CLIPTextEncoder("mini", "bundled"), [f"{i} cats" for i in range(16)]
-        on_pass("text", sizes.append)
     first = encoder.transform(items)
     np.testing.assert_allclose(encoder.transform(items), first, atol=1e-5)
     assert sizes == [16, 6]
@@ -123,18 +121,18 @@ def contents(n, start=0):
 
 
 def found(store, keys):
-    return [*MemorySession(store).find(keys)]
+    return [*store.begin().find(keys)]
 
 
 def test_the_room_is_bounded_and_the_longest_unused_is_dropped_first():
-    store = embedding_store(5 * ITEM)
-    MemorySession(store).keep(contents(5))
+    store = store_in_memory(5 * ITEM)
+    store.begin().keep(contents(5))
     assert store._size == 5 * ITEM
     assert found(store, [0, 1]) == [0, 1]
-    MemorySession(store).keep(contents(2, start=10))
+    store.begin().keep(contents(2, start=10))
     assert store._size == 5 * ITEM
     assert found(store, range(12)) == [0, 1, 4, 10, 11]
-    MemorySession(store).keep(contents(9, start=20))
+    store.begin().keep(contents(9, start=20))
     assert found(store, range(30)) == [20, 21, 22, 23, 24]
     store.clear()
     assert store._size == 0
@@ -142,7 +140,7 @@ def test_the_room_is_bounded_and_the_longest_unused_is_dropped_first():
 
 
 def test_what_has_no_room_at_all_is_not_kept():
-    store = embedding_store(ITEM - 1)
-    MemorySession(store).keep(contents(1))
+    store = store_in_memory(ITEM - 1)
+    store.begin().keep(contents(1))
     assert found(store, [0]) == []
     assert store._size == 0
