@@ -100,19 +100,19 @@ class Bridge:
         is_span = self.basis is not None and self.projection_bias is None
         return l2_normalize(self.apply_unscaled(x) if is_span else self.joint(self.eos(x)))
 
-    def as_linear(self):
-        """`(M (D, D), N (k, D), is_rest)` of a bridge without a bias of the projection, where
+    def as_rows(self, y):
+        """`(y @ M' (C, D), N (k, D), is_rest)` of a bridge without a bias of the projection, where
         `bridge(x) = nrm(x @ M)`. `|N x|` is the length of `x @ M`, or if `is_rest`, what is left:
         `|x|^2 = |x @ M|^2 + |N x|^2`.
         """
         if self.basis is None:
             matrix = self.matrix if self.projection is None else self.matrix @ self.projection
-            return matrix, matrix.T, False
+            return y @ matrix.T, matrix.T, False
         # Few rows are fast.
         width, rank = self.basis.shape
         is_rest = rank > width // 2
         rows = linalg.qr(self.basis)[0][:, rank:].T if is_rest else self.basis.T
-        return self.basis @ self.basis.T, rows, is_rest
+        return y @ self.basis @ self.basis.T, rows, is_rest
 
     def apply_unscaled(self, x):
         """`bridge(x)` in closed form without the outer `nrm`, shape (n, D). Without a bias, it is

@@ -51,12 +51,13 @@ class BridgeOptions:
 
     def given_or(self, numbers: Numbers) -> Numbers:
         """The numbers that are given, and `numbers` in place of those that are estimated."""
-        chosen = (
-            estimate if (own := getattr(self, name)) == "auto" else own
-            for name, estimate in numbers._asdict().items()
-        )
-        # Scalars of NumPy would make the score of single precision one of double precision.
-        return Numbers(*(value if value is None else float(value) for value in chosen))
+        result: dict[str, Any] = {}
+        for name, estimate in numbers._asdict().items():
+            own = getattr(self, name)
+            value = estimate if own == "auto" else own
+            # A scalar of NumPy would make the score of single precision one of double precision.
+            result[name] = None if value is None else float(value)
+        return Numbers(**result)
 
     @property
     def given_temperature(self) -> float | None:

@@ -16,6 +16,9 @@ from .._utils.rows import sum_rows, weight_in_class
 from .bridge import Bridge
 from .score import START, Numbers, class_divergence, log_score
 
+# Numbers of unit rows that differ less are equal in single precision.
+SAME = 1e-6
+
 
 @dataclass(frozen=True, eq=False)
 class CosineRows:
@@ -23,9 +26,10 @@ class CosineRows:
     matrix: `bridge(x) = nrm(x @ M)`, so `z3 = x . (F_c M') / |x @ M|`.
     """
 
-    rows: np.ndarray  # `T_c` (if there is text), `P_c` and `F_c M'`, then those of the length
+    rows: np.ndarray  # of classes, then those of the length
+    in_span: np.ndarray | None  # other rows of classes, in the directions of the length
     n_classes: int
-    has_text: bool
+    n_of_length: int
     is_rest: bool  # whether the last rows give what the bridge leaves out of the length
 
     @classmethod
@@ -38,29 +42,38 @@ class CosineRows:
         if bridge.matrix is None:  # the identity, which leaves nothing out
             of_length, is_rest = means[:0], True
         else:
-            matrix, of_length, is_rest = bridge.as_linear()
-            means = means @ matrix.T
-        parts = [classes.prototypes, means, of_length]
-        rows = np.concatenate(parts if texts is None else [texts, *parts])
-        return cls(rows, len(classes.prototypes), texts is not None, is_rest)
+            means, of_length, is_rest = bridge.as_rows(means)
+        rows, in_span = np.concatenate([classes.prototypes, means]), None
+        if bridge.basis is not None and not is_rest:
+            # Products with few directions are needed for the length. Prototypes are in their span,
+            # but for those of classes without shots.
+            inside = rows @ of_length.T
+            if np.abs(inside @ of_length - rows).max(initial=0) < SAME:
+                rows, in_span = rows[:0], inside
+        rows = np.concatenate([rows if texts is None else np.concatenate([texts, rows]), of_length])
+        return cls(rows, in_span, len(means), len(of_length), is_rest)
 
     def cosines(self, X: Any) -> dict[str, Any]:
         """The cosines of queries that have the precision and the device of the rows."""
         X, length = rows_and_lengths(X)
-        names, xp = ("z1", "z2", "z3") if self.has_text else ("z2", "z3"), namespace(X)
-        products = (X @ self.rows.T) * (1 / length)
-        C = self.n_classes
-        cosines = {name: products[:, k * C : (k + 1) * C] for k, name in enumerate(names)}
-        of_length = products[:, len(names) * C :]
-        if of_length.shape[1] or not self.is_rest:
-            square = xp.linalg.vecdot(of_length, of_length)[:, None]
+        xp, products = namespace(X), X @ self.rows.T
+        n = products.shape[1] - self.n_of_length
+        of_classes, of_length = [products[:, :n]], products[:, n:]
+        if self.in_span is not None:
+            of_classes.append(of_length @ self.in_span.T)
+        C, columns = self.n_classes, []
+        for part in of_classes:
+            scaled = part * (1 / length)
+            columns += [scaled[:, k : k + C] for k in range(0, scaled.shape[1], C)]
+        if self.n_of_length:
+            share = xp.linalg.vecdot(of_length, of_length)[:, None] / length**2
             limits = xp.finfo(X.dtype)
             # What is left by rounding is not a length.
-            square, least = (
-                (1 - square, limits.eps) if self.is_rest else (square, limits.smallest_normal)
+            share, least = (
+                (1 - share, limits.eps) if self.is_rest else (share, limits.smallest_normal)
             )
-            cosines["z3"] = cosines["z3"] / xp.sqrt(xp.clip(square, float(least), None))
-        return cosines
+            columns[-1] /= xp.sqrt(xp.clip(share, float(least), None))
+        return dict(zip(("z1", "z2", "z3")[-len(columns) :], columns))
 
 
 @dataclass(frozen=True, eq=False)

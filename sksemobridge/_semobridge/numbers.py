@@ -10,7 +10,7 @@ All numbers that are "auto" follow from it.
 from __future__ import annotations
 
 from functools import reduce
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from scipy.optimize import minimize_scalar
@@ -187,7 +187,8 @@ def automatic_numbers(
     if "z1" not in typical.cosines:
         return options.given_or(START._replace(smoothness=0.0))
     numbers = options.given_or(Numbers(ALPHA, BETA, GAMMA / reach, LAMBDA1, 0.0, 0.0, 0.0))
-    alpha, beta, gamma, lambda1, *_ = numbers
+    sharpness_and_weight: tuple[Any, ...] = numbers[:4]  # with text, none of them is None
+    alpha, beta, gamma, lambda1 = sharpness_and_weight
     # How steeply the text's term rises. If it is left out, the others are relative to one.
     rise = alpha * lambda1 * np.exp(-alpha * (1 - typical.cosines["z1"])) or 1.0
     # `smoothness * (second term) = offset * rise`, where `KL_c` is in bits.

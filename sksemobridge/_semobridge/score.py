@@ -12,6 +12,8 @@ from .._utils.array_api import namespace, softmax
 
 # `eps` of the paper's class weights.
 EPS = 1e-6
+# Exponentials up to this are far from the limits of single precision, in both directions.
+MOST_EXPONENT = 80.0
 
 
 class Numbers(NamedTuple):
@@ -48,23 +50,25 @@ def log_score(cosines: Mapping[str, Any], numbers: Numbers, divergence: Any) -> 
     with `w_c = exp(smoothness * KL_c)`, for cosines `"z1"` (if there is text), `"z2"` and `"z3"`,
     each `(n, C)`, and `KL_c`, the `divergence (C,)` (or `(n, C)`).
     """
-    terms: list[Any] = []
+    xp, terms, largest = namespace(divergence), [], 0.0
     for name, sharpness, offset in terms_of_score(cosines, numbers, divergence):
         term = sharpness * cosines[name]
         term += offset - sharpness
         terms.append(term)
+        largest = max(largest, 2 * sharpness + float(xp.max(xp.abs(offset))))
     if len(terms) == 1:
         return terms[0]
-    xp = namespace(terms[0])
-    top = reduce(xp.maximum, terms)
-    total: Any = 0.0
-    for term in terms:
-        term -= top
-        # Arrays are used again, which is faster than new ones.
-        total += np.exp(term, out=term) if xp is np else xp.exp(term)
+    top: Any = 0.0
+    if largest > MOST_EXPONENT:
+        top = reduce(xp.maximum, terms)
+        for term in terms:
+            term -= top
+    # Arrays are used again, which is faster than new ones.
+    total, *others = (np.exp(term, out=term) if xp is np else xp.exp(term) for term in terms)
+    for term in others:
+        total += term
     total = np.log(total, out=total) if xp is np else xp.log(total)
-    total += top
-    return total
+    return total if largest <= MOST_EXPONENT else total + top
 
 
 def terms_of_score(
@@ -75,7 +79,7 @@ def terms_of_score(
     """
     log_weight = numbers.smoothness * divergence
     for name, sharpness, weight, offset in (
-        ("z1", numbers.alpha, numbers.lambda1, 0.0),
+        ("z1", numbers.alpha, numbers.lambda1, 0 * log_weight),
         ("z2", numbers.beta, numbers.lambda2, log_weight),
         ("z3", numbers.gamma, numbers.lambda3, log_weight),
     ):

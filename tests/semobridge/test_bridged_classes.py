@@ -4,12 +4,14 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from scipy.special import logsumexp
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.metrics import log_loss
 
 from sksemobridge._semobridge.bridge_fit import bridge_classes
 from sksemobridge._semobridge.bridge_options import BridgeOptions
 from sksemobridge._semobridge.bridged_classes import CosineRows
+from sksemobridge._semobridge.score import START, log_score
 from sksemobridge._utils.array_api import apply_in_blocks, softmax
 
 from .worlds import ClassTexts, draw, make_shots, make_texts
@@ -135,7 +137,26 @@ def test_a_sample_of_the_shots_is_enough_for_the_temperature(monkeypatch):
 def test_rows_give_the_cosines_of_the_formula(atol, solver, with_text):
     texts = make_texts() if with_text else ClassTexts()
     X, codes = draw(make_texts(), 3)
-    model = fit(texts, X, codes, **solver, atol=atol)
-    fast = CosineRows.of(model).cosines(X)
-    for name, expected in model.cosines(X).items():
-        np.testing.assert_allclose(fast[name], expected, atol=1e-6)
+    model = fit(texts, X, codes, atol=atol, **solver)
+    each = [model]
+    if with_text:
+        # The prototype of a class without shots is not where the bridge leads.
+        each.append(model.for_classes(np.array([0, 2, -1]), texts.embeddings[:3]))
+    for classes in each:
+        fast = CosineRows.of(classes).cosines(X)
+        for name, expected in classes.cosines(X).items():
+            np.testing.assert_allclose(fast[name], expected, atol=1e-6)
+
+
+@pytest.mark.parametrize("sharpness", [1.0, 500.0])
+def test_the_score_of_large_exponents_is_finite(sharpness):
+    rng = np.random.default_rng(0)
+    cosines = {name: rng.uniform(-1, 1, (9, 3)).astype(np.float32) for name in ("z1", "z2", "z3")}
+    numbers = START._replace(alpha=sharpness, beta=sharpness, gamma=2 * sharpness)
+    divergence = np.zeros(3, dtype=np.float32)
+    exponents = [
+        (2 if name == "z3" else 1) * sharpness * (z.astype(float) - 1)
+        for name, z in cosines.items()
+    ]
+    expected = logsumexp(exponents, axis=0) + np.log(0.5)
+    np.testing.assert_allclose(log_score(cosines, numbers, divergence), expected, rtol=1e-5)
