@@ -23,7 +23,7 @@ import robustness
 import search
 from click_methods import OURS as OUR_CLICKS
 from few_shot_methods import CLOSED_FORM, OURS, PEERS, TRAINED, WITHOUT_TEXT, ZERO_SHOT
-from tasks import table
+from tasks import shots_in_words, table
 
 HERE = Path(__file__).parent
 ROOT = HERE.parent
@@ -115,6 +115,16 @@ def shots_by_task(frame):
     return table(header, rows)
 
 
+def calibration(frame):
+    """The expected calibration error by shots, in points: mean over the tasks, and the worst."""
+    errors = 100 * frame.groupby(["method", "shots", "task"]).calibration_error.mean()
+    shots, rows = sorted(frame.shots.unique()), []
+    for title, method in (("with names", OURS), ("without names", WITHOUT_TEXT)):
+        of_shots = [errors[method, k] for k in shots]
+        rows.append([title, *(f"{of.mean():.1f} ({of.max():.1f})" for of in of_shots)])
+    return table(["mean (worst) calibration error", *map(shots_in_words, shots)], rows)
+
+
 def clicks_by_task(frame):
     """What is right without a label, and the labels a class that others needed."""
     rows = []
@@ -129,6 +139,20 @@ def clicks_by_task(frame):
         "until 99 %",
     ]
     return table(header, rows)
+
+
+def estimates(frame):
+    """How far estimates of the share that is right are off, and how often intervals hold it."""
+    batches = frame[frame.batch.isin((0, 1, 2, 4))].groupby("batch")
+    error, held = batches.error.apply(lambda values: values.abs().mean()), batches.held
+    rows = [
+        ["mean error of the estimate, in points", *(f"{value:.1f}" for value in error)],
+        [
+            "intervals that hold the true share",
+            *(f"{values.sum():.0f} of {len(values)}" for _, values in held),
+        ],
+    ]
+    return table(["labels a class", *(f"{batch / 2:g}" for batch in error.index)], rows)
 
 
 def wrong_labels(frame):
@@ -253,6 +277,8 @@ TABLES = (
     Table(PAGE, "without texts", "few_shot", means, WITHOUT_TEXTS),
     Table("docs/models.md", "clicks by kind", "clicks", clicks_by_task, (*CLICKED,)),
     Table("docs/models.md", "shots by kind", "few_shot", shots_by_task, (*SHOT,)),
+    Table("docs/evaluate.md", "calibration", "few_shot", calibration),
+    Table("docs/evaluate.md", "estimates", "estimates", estimates),
     Table("docs/method.md", "terms", "robustness", robustness.report, FIVE, ("case", "terms")),
     Table("docs/wrong_labels.md", "labels", "robustness", wrong_labels, (), ("case", "labels")),
     Table("docs/none_of_these.md", "uneven classes", "robustness", rejected, (), ("row", "8")),

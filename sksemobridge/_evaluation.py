@@ -59,6 +59,11 @@ class ShotEvaluation:
         counts = listed([f"{label} {n}" for label, n in zip(self.classes, self.n_shots)], 10)
         n, n_classes, n_doubtful = self.n_shots.sum(), len(self.classes), len(self.doubtful)
         lines = [f"{n} {plural(n, 'shot')} of {n_classes} {plural(n_classes, 'class')}: {counts}"]
+        if not np.isfinite(self.held_out_proba).all(axis=1).any():
+            lines.append(
+                "No shot could be held out, so probabilities are a rough guess. Give each class a"
+                " second shot, or a name"
+            )
         if not math.isnan(self.accuracy):
             n_held_out = np.isfinite(self.held_out_proba).all(axis=1).sum()
             n_right = round(self.accuracy * n_held_out)

@@ -104,6 +104,7 @@ def test_what_cannot_be_compared_is_nan(pipeline, embedded):
     first = np.unique(y, return_index=True)[1]
     unnamed = evaluate_shots(UNNAMED, X[first], y[first])
     assert np.isnan([unnamed.accuracy, unnamed.names_accuracy]).all()
+    assert "No shot could be held out, so probabilities are a rough guess" in str(unnamed)
     assert "%" not in str(unnamed)
     assert str(evaluate_shots(pipeline[-1], X[:1], y[:1])).startswith(
         f"1 shot of 1 class: {y[0]} 1\n"
