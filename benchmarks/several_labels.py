@@ -13,9 +13,11 @@ the tags that some of them have), and the macro F1, in percent:
 - its gain over LogisticRegression on the same draws, with its standard error over these.
 
 Tags are given to the whole set by the largest expected F1 ("together"), also for
-LogisticRegression, and to single images, by `predict`. Draws have the seeds 3000, 3001, ... With
-`--time`, the table has seconds of the processor instead, for made-up images of any number, features
-and tags, beside scikit-learn's OneVsRestClassifier of LogisticRegression (`C=1`).
+LogisticRegression, and to single images, by `predict`. Draws have the seeds 3000, 3001, ... Rows
+are added to `--results`, so that an interrupted run goes on.
+
+With `--time`, the table has seconds of the processor instead, for made-up images of any number,
+features and tags, beside scikit-learn's OneVsRestClassifier of LogisticRegression (`C=1`).
 """
 
 import warnings
@@ -23,6 +25,7 @@ import warnings
 import joblib
 import numpy as np
 import tasks
+from results import Results
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import average_precision_score, f1_score
 from sklearn.multiclass import OneVsRestClassifier
@@ -32,6 +35,8 @@ from timing import cpu_timed
 from sksemobridge import MultilabelFewShotClassifier
 from sksemobridge._model.multilabel import tag_together
 
+KEY = ("task", "images", "seed", "method", "measure")
+VALUES = ("percent",)
 FIRST_SEED = 3000
 MOST_TAGS = 40
 TO_LEARN = 0.6  # share of the images that may be learnt from
@@ -81,7 +86,7 @@ def logistic_regressions(X, Y, queries):
 
 
 def one_draw(task, n, seed):
-    """Rows `(task, n, seed, method, figure, value)`; none if the task has too few images."""
+    """The rows of a draw; none if the task has too few images."""
     tags, (X, Y), (queries, truth) = draw(task, n, seed)
     if len(X) < n:
         return []
@@ -105,14 +110,18 @@ def one_draw(task, n, seed):
         if name != "names alone":
             rows.append((name, "together", macro_f1(truth, tag_together(values))))
     rows.append(("ours", "predict", macro_f1(truth, by_rows)))
-    return [(task.name, n, seed, name, figure, 100 * v) for name, figure, v in rows]
+    key = {"task": task.name, "images": n, "seed": seed}
+    return [
+        key | {"method": name, "measure": measure, "percent": 100 * value}
+        for name, measure, value in rows
+    ]
 
 
 def macro_f1(truth, given):
     return f1_score(truth, given, average="macro", zero_division=0)
 
 
-def report(rows):
+def report(frame):
     """The table of all draws."""
     header = [
         "task, tagged images",
@@ -127,24 +136,19 @@ def report(rows):
         "gain",
     ]
     lines = []
-    for key in dict.fromkeys((row[0], row[1]) for row in rows):
-        values = {}
-        for name, n, seed, method, figure, value in rows:
-            if (name, n) == key:
-                values.setdefault((method, figure), {})[seed] = value
+    for (task, images), rows in frame.groupby(["task", "images"], sort=False):
+        found = rows.pivot(index="seed", columns=["method", "measure"], values="percent")
 
-        def mean(method, figure, values=values):
-            return f"{np.mean([*values[method, figure].values()]):.1f}"
+        def mean(method, measure, found=found):
+            return f"{found[method, measure].mean():.1f}"
 
-        def gain(figure, values=values):
-            ours, others = values["ours", figure], values["LogisticRegression", figure]
-            each = [ours[seed] - others[seed] for seed in ours]
-            error = np.std(each, ddof=1) / np.sqrt(len(each)) if len(each) > 1 else 0.0
-            return f"{np.mean(each):+.1f} ± {error:.1f}"
+        def gain(measure, found=found):
+            each = found["ours", measure] - found["LogisticRegression", measure]
+            return f"{each.mean():+.1f} ± {each.sem() if len(each) > 1 else 0.0:.1f}"
 
         lines.append(
             [
-                f"{key[0]}, {key[1]}",
+                f"{task}, {images}",
                 *(mean(method, "precision") for method in METHODS),
                 gain("precision"),
                 mean("LogisticRegression", "together"),
@@ -179,7 +183,7 @@ def seconds(sizes):
 
 
 def main(arguments=None):
-    parser = tasks.parser(__doc__, ["emoji"], shots=(), draws=10)
+    parser = tasks.parser(__doc__, ["emoji"], shots=(), draws=10, results="several_labels.csv")
     parser.add_argument("--images", nargs="+", type=int, default=[20, 50, 100, 200])
     parser.add_argument("--time", nargs="*", metavar="IMAGESxFEATURESxTAGS")
     args = parser.parse_args(arguments)
@@ -194,9 +198,11 @@ def main(arguments=None):
         for n in args.images
         for number in range(args.draws)
     ]
-    with joblib.parallel_config("loky", n_jobs=args.jobs, inner_max_num_threads=1):
-        found = joblib.Parallel()(joblib.delayed(one_draw)(*job) for job in jobs)
-    print(report([row for rows in found for row in rows]))
+    results = Results(args.results, KEY, VALUES)
+    done = results.seen("task", "images", "seed")
+    jobs = [job for job in jobs if (job[0].name, *map(str, job[1:])) not in done]
+    results.measure(one_draw, jobs, args.jobs)
+    print(report(results.frame()))
 
 
 if __name__ == "__main__":

@@ -5,18 +5,20 @@
 Of the images that are no shots, validation images are drawn at random, at most two thirds of them;
 the others are queries. Tasks without class texts are left out. A cell has the mean gain over the
 tasks in points of accuracy, on the same shots and queries, ± its standard error over the draws, and
-in brackets the task that gains least.
+in brackets the task that gains least. Rows are added to `--results`, so that an interrupted run
+goes on.
 """
 
 import warnings
 
-import joblib
 import numpy as np
-import pandas as pd
 import tasks
 from few_shot_methods import CLOSED_FORM, TRAINED, semobridge
+from results import Results
 from tasks import shots_in_words, table
 
+KEY = ("task", "shots", "seed", "solver", "images")
+VALUES = ("gain",)
 SIZES = 50, 200
 MOST_SHARE = 2 / 3
 SOLVERS = {CLOSED_FORM: "closed_form", TRAINED: "lbfgs"}
@@ -40,16 +42,16 @@ def one_draw(task, k, seed):
                 validation = {"X_val": task.X[chosen], "y_val": task.y[chosen]}
                 classifier.fit(task.X[shots], task.y[shots], **validation)
                 gain = classifier.score(task.X[queries], task.y[queries]) - default
-                rows.append((task.name, k, title, size, 100 * gain))
+                key = (task.name, k, seed, title, size)
+                rows.append(dict(zip(KEY, key)) | {"gain": 100 * gain})
     return rows
 
 
-def report(rows):
+def report(frame):
     """The table of rows of `one_draw`."""
-    frame = pd.DataFrame(rows, columns=["task", "shots", "title", "size", "gain"])
     shots = sorted(frame.shots.unique())
     lines = []
-    for (title, size), group in frame.groupby(["title", "size"], sort=False):
+    for (title, size), group in frame.groupby(["solver", "images"], sort=False):
         cells = []
         for k in shots:
             gains = group[group.shots == k].groupby("task").gain.agg(["mean", "sem"])
@@ -61,7 +63,7 @@ def report(rows):
 
 
 def main(arguments=None):
-    parser = tasks.parser(__doc__, ["emoji"], shots=(1, 4, 8))
+    parser = tasks.parser(__doc__, ["emoji"], shots=(1, 4, 8), results="validation_images.csv")
     args = parser.parse_args(arguments)
     jobs = [
         (task, k, seed)
@@ -71,9 +73,11 @@ def main(arguments=None):
         for seed in task.seeds(args.draws)
         if task.draw(k, seed) is not None
     ]
-    with joblib.parallel_config("loky", n_jobs=args.jobs, inner_max_num_threads=1):
-        found = joblib.Parallel()(joblib.delayed(one_draw)(*job) for job in jobs)
-    print(report([row for rows in found for row in rows]))
+    results = Results(args.results, KEY, VALUES)
+    done = results.seen("task", "shots", "seed")
+    jobs = [job for job in jobs if (job[0].name, *map(str, job[1:])) not in done]
+    results.measure(one_draw, jobs, args.jobs)
+    print(report(results.frame()))
 
 
 if __name__ == "__main__":

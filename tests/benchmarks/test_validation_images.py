@@ -1,5 +1,6 @@
 """What validation images gain: a row for each solver and number of images."""
 
+import pandas as pd
 import validation_images
 
 from .task_files import write_task
@@ -13,6 +14,9 @@ def test_gains_are_on_images_that_were_not_seen(tmp_path, capsys):
 
 
 def test_gains_are_means_over_tasks_with_the_least_one():
-    rows = [("a", 1, "title", 50, gain) for gain in (1.0, 3.0)]
-    rows += [("b", 1, "title", 50, gain) for gain in (-2.0, -2.0)]
-    assert "| title | 50 | +0.0 ± 0.5 (-2.0) |" in validation_images.report(rows)
+    rows = [("a", 1, seed, "title", 50, gain) for seed, gain in enumerate((1.0, 3.0))]
+    rows += [("b", 1, seed, "title", 50, -2.0) for seed in (0, 1)]
+    columns = [*validation_images.KEY, *validation_images.VALUES]
+    assert "| title | 50 | +0.0 ± 0.5 (-2.0) |" in validation_images.report(
+        pd.DataFrame(rows, columns=columns)
+    )
