@@ -20,6 +20,16 @@ _LOCK = ".lock"
 SETTLED_NS = 2 * 10**9
 
 
+def why_unread(error, kind):
+    """A sentence on an `OSError` of reading a path, of a `kind` (file or folder): what to do."""
+    path = repr(os.fspath(error.filename))
+    if isinstance(error, FileNotFoundError):
+        return f"There is no {kind} {path}; check the path."
+    if isinstance(error, NotADirectoryError | IsADirectoryError):
+        return f"{path} is no {kind}; give a {kind}."
+    return f"The {kind} {path} cannot be read: {error.strerror}."
+
+
 @contextmanager
 def new_file(path, replace=False):
     """Write a file completely, or not at all: yields a temporary path, from where it is moved to

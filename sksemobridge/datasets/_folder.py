@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 from sklearn.utils import Bunch
 
+from .._utils.files import why_unread
 from .._utils.validation import listed, warn_caller
 from ..encoders._heads import begins_as_picture
 
@@ -117,8 +118,11 @@ def warn_passed_over(folder, kind, found):
 
 def existing_folder(name):
     """A folder as a path. It is an error if there is no such folder, or if it may not be read."""
-    # By the name itself: as a path, an empty name would be the working folder.
-    os.scandir(os.fspath(name)).close()
+    try:
+        # By the name itself: as a path, an empty name would be the working folder.
+        os.scandir(os.fspath(name)).close()
+    except OSError as error:
+        raise type(error)(why_unread(error, "folder")) from None
     return Path(name)
 
 

@@ -20,7 +20,7 @@ from ...encoders import CLIPTextEncoder, PrecomputedTextEncoder
 from ...encoders._shared import ImageEncoder
 from .._suggest_names import without_article
 from .class_names import refuse_control, spoken
-from .messages import UsageError
+from .messages import UsageError, naming
 
 # What is read of a file.
 ARRAYS = ("paths", "images", "names", "texts", "words", "word_texts", "logit_scale")
@@ -189,11 +189,10 @@ def read_embeddings(path, photos):
     `images (n, D)`. It may have `names (C,)` and `texts (C, D)` of classes, `words (W,)` and
     `word_texts (W, D)`, and `logit_scale`. A `UsageError` says what does not fit.
     """
-    try:
+    with naming("--embeddings"):
         status = os.stat(path)
+    try:
         return _read(os.path.abspath(path), path, os.path.abspath(photos), status.st_mtime_ns)
-    except FileNotFoundError:
-        raise UsageError(f"--embeddings: there is no file {path!r}") from None
     except (UsageError, OSError):
         raise
     # What is damaged, or does not fit into memory, raises errors of all kinds.

@@ -13,7 +13,7 @@ from ..._utils.saving import trusted_types
 from ...encoders._file_index import forget_files
 from .embeddings_file import EmbeddingsOfFile, read_embeddings, text_encoder_of
 from .folder_table import image_pipeline
-from .messages import UsageError, say
+from .messages import UsageError, naming, say
 from .options import MODEL
 
 
@@ -52,6 +52,8 @@ def pipeline_of_options(options, paths):
 def _saved_pipeline(options, paths):
     """The fitted pipeline of `--model-file`."""
     path = options.model_file
+    with naming("--model-file"):
+        open(path, "rb").close()
     try:
         if Path(path).suffix.lower() == ".joblib":
             estimator = joblib.load(path)

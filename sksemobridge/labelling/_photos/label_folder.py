@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from numbers import Real
 from typing import Any
+
+from sklearn.utils import check_scalar
 
 from ..._evaluation import ShotEvaluation
 from .._share_right import ShareRight
@@ -131,14 +134,17 @@ def label_folder(
     """
     if classes is None and shots is None and embeddings is None:
         raise ValueError("Nothing says what the classes are; give classes, shots or embeddings.")
+    if photos is None:
+        raise ValueError("photos is None; give the path of a folder.")
+    check_scalar(alpha, "alpha", Real, min_val=0, max_val=1)
     options = LabelOptions(
-        photos=os.fspath(photos),
-        classes=classes if isinstance(classes, str | None) else tuple(classes),
-        shots=_text(shots),
-        embeddings=_text(embeddings),
+        photos=_path("photos", photos),
+        classes=_classes(classes),
+        shots=_path("shots", shots),
+        embeddings=_path("embeddings", embeddings),
         model=(model,) if isinstance(model, str) else tuple(model or ()),
-        names=_text(names),
-        corrections=_text(corrections),
+        names=_path("names", names),
+        corrections=_path("corrections", corrections),
         bursts=bursts,
         alpha=alpha,
         each_by_itself=each_by_itself,
@@ -150,8 +156,9 @@ def label_folder(
         raise ValueError("encoder is in place of model; give one of them.")
     if encoder is not None and embeddings is not None:
         raise ValueError("encoder and embeddings exclude each other; give one of them.")
+    answers = _path("answers", answers)
     if answers is not None and not os.path.exists(answers):
-        raise ValueError(f"answers: there is no file {os.fspath(answers)!r}.")
+        raise ValueError(f"answers: there is no file {answers!r}; check the path.")
     said_before = None if answers is None else Answers(answers)
 
     def make_pipeline(paths):
@@ -167,5 +174,20 @@ def label_folder(
     return LabelledFolder(table, labels.pipeline, labels.evaluation, labels.estimate())
 
 
-def _text(path):
-    return None if path is None else os.fspath(path)
+def _path(name, path):
+    if path is None or isinstance(path, str):
+        return path
+    if not isinstance(path, os.PathLike):
+        raise ValueError(f"{name} is {path!r}, and must be a path; give text or a pathlib.Path.")
+    return os.fspath(path)
+
+
+def _classes(classes):
+    if classes is None or isinstance(classes, str | os.PathLike):
+        return _path("classes", classes)
+    if not isinstance(classes, Iterable) or isinstance(classes, bytes):
+        raise ValueError(f"classes is {classes!r}, and must be text; give a list of names.")
+    names = tuple(classes)
+    if no_text := [name for name in names if not isinstance(name, str)]:
+        raise ValueError(f"classes has {no_text[0]!r}, which is no text; give names as text.")
+    return names

@@ -6,6 +6,8 @@ import re
 import sys
 from contextlib import contextmanager, suppress
 
+from ..._utils.files import why_unread
+
 # Characters that a terminal obeys: controls, and marks that change the direction of what follows.
 CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
 REPORT_AT = "https://github.com/sksemobridge/sksemobridge/issues"
@@ -73,4 +75,6 @@ def naming(argument, *kinds):
     try:
         yield
     except (FileNotFoundError, NotADirectoryError, IsADirectoryError, *kinds) as error:
-        raise UsageError(f"{argument}: {error}") from error
+        is_raw = isinstance(error, OSError) and error.filename is not None
+        why = why_unread(error, "file") if is_raw else str(error)
+        raise UsageError(f"{argument}: {why}") from error

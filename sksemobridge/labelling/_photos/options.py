@@ -12,7 +12,7 @@ from importlib.util import find_spec
 from os import PathLike
 from typing import Any
 
-from .messages import UsageError, naming
+from .messages import UsageError
 
 # Accurate and fast on a CPU.
 MODEL = "ViT-B-32-256"
@@ -152,8 +152,8 @@ class LabelOptions:
             raise UsageError("--model: with --embeddings give one model, that made them")
         if self.open:
             check_packages("--open", 'the page needs the extra "live",', "--open")
-        with naming("PHOTOS", OSError):
-            os.stat(self.photos)
+        if not os.path.lexists(self.photos):
+            raise UsageError(f"PHOTOS: There is no folder {self.photos!r}; check the path.")
 
     def given(self) -> list[Field[Any]]:
         """The options that were given."""

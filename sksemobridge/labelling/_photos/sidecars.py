@@ -77,10 +77,31 @@ def merged(content, wanted):
     our own.
     """
     rdf = _parse(content)
+    if any(wanted.values()) and not any(map(_takes_lists, rdf.children)):
+        content = _with_place(content, rdf)
+        rdf = _parse(content)
     edits = [edit for name, values in wanted.items() for edit in _edits(content, rdf, name, values)]
     for start, end, new in sorted(edits, reverse=True):
         content = content[:start] + new + content[end:]
     return content
+
+
+def _takes_lists(element):
+    return element.name == f"{RDF} Description" and not element.is_empty
+
+
+def _with_place(content, rdf):
+    """The content with a description that lists can stand in."""
+    for description in rdf.children:
+        if description.name == f"{RDF} Description":  # <rdf:Description ... />
+            name = re.match(rb"<([^\s/>]+)", content[description.start :])[1]
+            before = content[: description.inner].removesuffix(b"/>")
+            return before + b">\n  </%b>" % name + content[description.inner :]
+    if rdf.is_empty:
+        raise NotMergedError("its rdf:RDF is empty")
+    r, place = _prefix(content, rdf), len(content[: rdf.inner_end].rstrip())
+    new = b'\n  <%bDescription %babout="">\n  </%bDescription>' % (r, r, r)
+    return content[:place] + new + content[place:]
 
 
 def _parse(content):
@@ -187,14 +208,9 @@ def _replaced(content, rdf, given, what, values):
         text += b"\n    <%b%b>%b\n    </%b%b>\n   </%b>" % (r, kind, items, r, kind, tag)
     if given is not None:
         return _lead(content, given), given.end, text
-    for description in rdf.children:
-        if description.name == f"{RDF} Description" and not description.is_empty:
-            place = len(content[: description.inner_end].rstrip())
-            return place, place, text
-    if rdf.is_empty:
-        raise NotMergedError("its rdf:RDF is empty")
-    about = b'\n  <%bDescription %babout="">' % (r, r)
-    return rdf.inner_end, rdf.inner_end, b"%b%b\n  </%bDescription>\n" % (about, text, r)
+    description = next(filter(_takes_lists, rdf.children))
+    place = len(content[: description.inner_end].rstrip())
+    return place, place, text
 
 
 def _lead(content, element):

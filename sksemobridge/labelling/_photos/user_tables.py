@@ -67,8 +67,11 @@ def read_classes(text):
     if not isinstance(text, str):
         found = text
     elif Path(text).suffix.lower() == ".txt" or os.path.isfile(text):
-        with naming("--classes", UnicodeDecodeError):
-            found = Path(text).read_text(encoding="utf-8-sig").splitlines()
+        try:
+            with naming("--classes"):
+                found = Path(text).read_text(encoding="utf-8-sig").splitlines()
+        except UnicodeDecodeError as error:
+            raise UsageError(f"--classes: {text!r} is no text in UTF-8: {error}") from error
     else:
         found = text.split(",")
     labels = [*dict.fromkeys(filter(None, map(str.strip, found)))]

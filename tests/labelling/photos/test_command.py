@@ -185,13 +185,27 @@ WRONG = {
     ),
     f"{SHOTS} --out nowhere/a.csv": "no folder 'nowhere'",
     f"{SHOTS} --out a.csv --alpha 2": "--alpha: 2 is not between 0 and 1",
-    "photos --shots nowhere --out a.csv": "label: --shots: [",
-    "nowhere --shots shots --out a.csv --save a.joblib": "'nowhere'",
+    "photos --shots nowhere --out a.csv": "--shots: There is no folder 'nowhere'; check the path.",
+    "nowhere --shots shots --out a.csv --save a.joblib": (
+        "PHOTOS: There is no folder 'nowhere'; check the path."
+    ),
+    f"photos/bird.png {SHOTS.partition(' ')[2]} --out a.csv": (
+        "PHOTOS: 'photos/bird.png' is no folder; give a folder."
+    ),
     "photos --shots photos/more --out a.csv": "has no sub-folders",
     "photos --shots one --out a.csv": "--shots: there is one class, 'bird'",
     "photos --shots latin --out a.csv": r"--shots: the name of the folder 'caf\udce9' is not UTF-8",
-    "photos --model-file nowhere.skops --out a.csv": "'nowhere.skops'",
-    f"{SHOTS} --out a.csv --names nowhere.csv": "'nowhere.csv'",
+    "photos --model-file nowhere.skops --out a.csv": (
+        "--model-file: There is no file 'nowhere.skops'; check the path."
+    ),
+    "photos --embeddings nowhere.npz --out a.csv": "--embeddings: There is no file 'nowhere.npz'; ",
+    "photos --classes nowhere.txt --out a.csv": "--classes: There is no file 'nowhere.txt'; check",
+    "photos --classes latin.txt --out a.csv": "--classes: 'latin.txt' is no text in UTF-8: ",
+    "photos --classes a,b --bursts nowhere.csv --out a.csv": "--bursts: There is no file 'nowhere",
+    "photos --classes a,b --corrections more.csv --out a.csv": (
+        "--corrections: 'more.csv' is no file; give a file."
+    ),
+    f"{SHOTS} --out a.csv --names nowhere.csv": "--names: There is no file 'nowhere.csv'; check",
     "photos --model-file a.skops --out a.csv --names there.csv": (
         "--names does not go with --model-file"
     ),
@@ -217,6 +231,8 @@ def test_wrong_use_is_said_before_the_work_and_has_status_2(label, monkeypatch, 
     Path("there.csv").write_text("mine")
     Path("a.skops").touch()
     Path("no.jsonl").write_text("notes")
+    Path("latin.txt").write_bytes(b"caf\xe9")
+    Path("more.csv").mkdir()
     save(np.zeros((8, 8, 3), dtype=np.uint8), "one/bird/0.png")
     if sys.platform == "linux":
         os.makedirs("latin/caf\udce9")

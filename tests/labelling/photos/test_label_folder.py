@@ -1,5 +1,6 @@
 """The job of the command, from Python."""
 
+import re
 import warnings
 from pathlib import Path
 
@@ -82,6 +83,23 @@ def test_what_does_not_fit_is_refused(place):
         label_folder("photos", shots="shots", text_encoder=own_encoder())
     with pytest.raises(ValueError, match="give classes, shots or embeddings"):
         label_folder("photos")
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"classes": ["a", None]}, "classes has None, which is no text; give names as text"),
+        ({"classes": 5}, "classes is 5, and must be text; give a list of names"),
+        ({"classes": Path("nowhere.txt")}, "There is no file 'nowhere.txt'; check the path"),
+        ({"shots": 5}, "shots is 5, and must be a path; give text or a pathlib.Path"),
+        ({"photos": None, "shots": "shots"}, "photos is None; give the path of a folder"),
+        ({"photos": "nowhere", "shots": "shots"}, "There is no folder 'nowhere'; check the path"),
+        ({"shots": "shots", "answers": b"a"}, "answers is b'a', and must be a path"),
+    ],
+)
+def test_a_path_or_a_class_that_is_none_is_named(place, given, message):
+    with pytest.raises(ValueError, match=re.escape(message)):
+        label_folder(**{"photos": "photos", "model": "mini"} | given)
 
 
 def test_answers_that_are_not_there_are_named(label):

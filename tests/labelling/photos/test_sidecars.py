@@ -60,6 +60,24 @@ def test_all_else_in_a_sidecar_stays(content, label):
     assert merged(labelled, keywords(None)) == content
 
 
+@pytest.mark.parametrize("description", ["<r:Description r:about='x' xmp:Rating='4' />", ""])
+def test_all_lists_are_in_one_description_also_where_none_has_content(description):
+    around = OTHERS.partition(b" <r:Desc")[0], b"</r:RDF>" + OTHERS.partition(b"</r:RDF>")[2]
+    spaces = " xmlns:xmp='http://ns.adobe.com/xap/1.0/'"
+    description = description.replace(" r:about", f"{spaces} r:about").encode()
+    content = b"%b %b\n%b" % (around[0], description, around[1])
+    labelled = merged(content, keywords("animal/cat"))
+    assert labelled.count(b"<r:Description ") == labelled.count(b"</r:Description>") == 1
+    assert labelled.count(b"</r:Bag>") + labelled.count(b"</r:Seq>") == 6
+    assert description.removesuffix(b"/>") in labelled
+    assert labelled.startswith(around[0])
+    assert labelled.endswith(around[1])
+    assert merged(labelled, keywords("animal/cat")) == labelled
+    without = merged(labelled, keywords(None))
+    assert b"cat" not in without
+    assert merged(without, keywords("animal/cat")) == labelled
+
+
 @given(st.text(min_size=1), st.text(min_size=1))
 def test_a_second_run_changes_what_the_first_one_wrote(first, second):
     labelled = merged(OTHERS, keywords(first))

@@ -175,7 +175,7 @@ def test_classes_are_a_text_or_a_file():
     assert read_classes("names.txt") == ["beach", "golden_retriever", "golden retriever"]
     assert sorted(read_classes("beach, V\u00f6gel,,beach")) == ["V\u00f6gel", "beach"]
     Path("names.txt").write_bytes("V\u00f6gel".encode("cp1252"))
-    wrong = {"names.txt": "--classes: 'utf-8' codec", "gone.txt": "No such file", " ,": "no class"}
+    wrong = {"names.txt": "no text in UTF-8", "gone.txt": "is no file 'gone", " ,": "no class"}
     for text, message in wrong.items():
         with pytest.raises(UsageError, match=message):
             read_classes(text)
