@@ -43,7 +43,7 @@ def review_next(
     """Return which images of `X` to look through together, to find wrong predictions.
 
     Somebody sees them under their predicted classes, marks those that are wrong, and so confirms
-    the others. A glance at many pictures that should be alike takes little longer than a question
+    the others. A glance at many images that should be alike takes little longer than a question
     about one, and it also finds errors of which the model is certain.
 
     A page has equally many images of one, two, three, four or six classes, the least certain of

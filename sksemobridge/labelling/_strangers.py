@@ -92,9 +92,11 @@ def weighted_stranger_proba(classifier, X, strangers, weight):
         to_numpy(validate_embeddings(classifier, part, reset=False)) for part in (X, strangers)
     )
     shots = shot_directions(classifier)
-    known = np.vstack([shots, l2_normalize(strangers.astype(np.float64))])
-    is_stranger = np.arange(len(known)) >= len(shots)
-    features = np.vstack([_features(classifier, rows, known, is_stranger) for rows in (X, known)])
+    labelled = np.vstack([shots, l2_normalize(strangers.astype(np.float64))])
+    is_stranger = np.arange(len(labelled)) >= len(shots)
+    features = np.vstack(
+        [_features(classifier, rows, labelled, is_stranger) for rows in (X, labelled)]
+    )
     level, n = features[:, 0].copy(), len(X)
     # Where there is no neighbour, the median of the others.
     for nearest in features[:, 1:].T:
@@ -104,7 +106,7 @@ def weighted_stranger_proba(classifier, X, strangers, weight):
 
     q = _stranger_by_names(level[:n], level[n:], is_stranger)
     labels = np.concatenate([np.zeros(n), np.ones(n), is_stranger])
-    examples = np.ones(len(known))
+    examples = np.ones(len(labelled))
     examples[is_stranger] = weight
     worth = WORTH_OF_IMAGES / (1 + examples[is_stranger].sum() / STRANGERS_FOR_HALF)
     weight = np.concatenate([np.concatenate([1 - q, q]) * worth / n, examples])
@@ -117,15 +119,15 @@ def weighted_stranger_proba(classifier, X, strangers, weight):
     return regression.predict_proba(features[:n])[:, 1]
 
 
-def _features(classifier, rows, known, is_stranger):
+def _features(classifier, rows, labelled, is_stranger):
     """How well the names fit each of the `rows (n, D)`, and the cosines to the most similar of the
-    `known (k, D)` that is a shot, and that `is_stranger (k,)`, or -inf: shape (n, 3).
+    `labelled (k, D)` that is a shot, and that `is_stranger (k,)`, or -inf: shape (n, 3).
     """
     texts, scale = classifier.text_embeddings_, read_logit_scale(classifier.text_encoder)
     features = np.empty((len(rows), 3))
     for part in blocks(len(rows)):
         u = l2_normalize(rows[part].astype(np.float64))
-        cosines = u @ known.T
+        cosines = u @ labelled.T
         # An example is not its own neighbour.
         cosines[cosines > 1 - 1e-9] = -np.inf
         features[part, 0] = logsumexp(scale * (u @ texts.T), axis=1)

@@ -49,7 +49,7 @@ ROUNDS_OF_SHARES = 150
 # Rounds of the second step. With 3 or 30, level.
 ROUNDS_OF_PLACES = 10
 # A word with a smaller share is given up. It would only lose more.
-LEAST_SHARE = 1e-9
+NO_SHARE = 1e-9
 # Most images that the words are fitted to (others are only assigned). It takes about two seconds.
 MOST_FITTED = 4000
 # Least number of images of a suggestion, if the folder has so many.
@@ -252,7 +252,7 @@ class _Words:
             p = likelihood * shares[active].astype(np.float32)
             p /= np.maximum(p.sum(axis=1, keepdims=True), np.finfo(np.float32).tiny)
             shares[active] = p.mean(axis=0, dtype=np.float64)
-            shares[shares < LEAST_SHARE] = 0
+            shares[shares < NO_SHARE] = 0
             if not (is_left := shares[active] > 0).all():
                 active, likelihood = active[is_left], likelihood[:, is_left]
         return shares

@@ -18,7 +18,7 @@ from .events import Event, event_of, to_json
 from .messages import UsageError
 
 # What the first line says.
-FORMAT, VERSION = "sksemobridge answers", 1
+FORMAT, FORMAT_VERSION = "sksemobridge answers", 1
 
 
 class Answers:
@@ -76,8 +76,8 @@ class Answers:
             raise UsageError(f"--answers: {name!r} is no file of answers")
 
     def _check_version(self, version):
-        if version != VERSION:
-            newer = f"is of version {version!r}; this program knows version {VERSION}"
+        if version != FORMAT_VERSION:
+            newer = f"is of version {version!r}; this program knows version {FORMAT_VERSION}"
             raise UsageError(f"--answers: {os.fspath(self.path)!r} {newer}; update sksemobridge")
 
     def notes(self):
@@ -108,7 +108,7 @@ class Answers:
             if not self._is_as_read():
                 self._read()
             if not self._content:
-                self._write(_line({"format": FORMAT, "version": VERSION}))
+                self._write(_line({"format": FORMAT, "version": FORMAT_VERSION}))
         except BaseException:
             self.end()
             raise

@@ -13,7 +13,7 @@ from .messages import UsageError
 from .user_tables import as_class, read_rows, with_formulas
 
 # Columns of a table of this command.
-OWN = ("path", "label", "model_label", "problem")
+COLUMNS_OF_OURS = ("path", "label", "model_label", "problem")
 HEADERS = ({"path", "label"}, {"file", "label"})
 
 
@@ -59,7 +59,7 @@ def _header(rows):
 
 
 def _is_own(header):
-    return {WRITTEN[name].casefold() for name in OWN} <= {*header}
+    return {WRITTEN[name].casefold() for name in COLUMNS_OF_OURS} <= {*header}
 
 
 def _columns(rows, *names):
@@ -78,7 +78,7 @@ def _corrected(path, rows):
     a cell.
     """
     corrected, emptied = [], []
-    for file, label, model, problem in _columns(rows, *OWN):
+    for file, label, model, problem in _columns(rows, *COLUMNS_OF_OURS):
         if label.strip() == model.strip():
             continue
         if label.strip() or spoken(problem) == NONE_OF_THESE:

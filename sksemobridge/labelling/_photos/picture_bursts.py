@@ -17,7 +17,7 @@ from .options import TABLES
 from .picture_index import real_paths
 from .user_tables import read_rows, with_formulas
 
-COLUMNS = ("path", "burst")
+BURST_COLUMNS = ("path", "burst")
 
 
 def find_bursts(given, photos, paths, *, progress=False):
@@ -130,7 +130,7 @@ def _by_table(table, photos, paths):
     """Bursts of a table with the columns path and burst. An empty burst is a picture by itself."""
     rows = read_rows("--bursts", table)
     header = [cell.strip().lower() for cell in rows[0]] if rows else []
-    if missing := [name for name in COLUMNS if name not in header]:
+    if missing := [name for name in BURST_COLUMNS if name not in header]:
         raise UsageError(
             f"--bursts: {table!r} has no column {' and no column '.join(map(repr, missing))} in its"
             " first line; name the columns path and burst"
@@ -138,7 +138,7 @@ def _by_table(table, photos, paths):
     known, bursts, gone = {*real_paths(paths).values()}, {}, []
     for row in rows[1:]:
         row = [*map(with_formulas, row), *[""] * len(header)]
-        name, burst = (row[header.index(column)].strip() for column in COLUMNS)
+        name, burst = (row[header.index(column)].strip() for column in BURST_COLUMNS)
         real = _real(name, photos, known)
         if real is None:
             gone.append(name)

@@ -35,8 +35,8 @@ EMPTY = f"""\
  </rdf:RDF>
 </x:xmpmeta>
 """.encode()
-_START = re.compile(rb"""<[^\s/>]+(?:\s+[^\s=]+\s*=\s*(?:"[^"]*"|'[^']*'))*\s*(/?)>""")
-_END = re.compile(rb"</[^>]*>")
+_START_TAG = re.compile(rb"""<[^\s/>]+(?:\s+[^\s=]+\s*=\s*(?:"[^"]*"|'[^']*'))*\s*(/?)>""")
+_END_TAG = re.compile(rb"</[^>]*>")
 # What XML cannot hold.
 _ILLEGAL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff]")
 
@@ -112,7 +112,7 @@ def _parse(content):
 
     def start(name, attributes):
         begins = parser.CurrentByteIndex
-        tag = _START.match(content, begins)
+        tag = _START_TAG.match(content, begins)
         if tag is None:
             raise NotMergedError("it is not in UTF-8")
         element = _Element(name, begins, tag.end(), bool(tag[1]), attributes)
@@ -127,7 +127,7 @@ def _parse(content):
             element.inner_end = element.end = element.inner
         else:
             element.inner_end = parser.CurrentByteIndex
-            element.end = _END.match(content, element.inner_end).end()
+            element.end = _END_TAG.match(content, element.inner_end).end()
 
     def text(part):
         stack[-1].text += part
