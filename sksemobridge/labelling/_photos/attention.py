@@ -12,17 +12,14 @@ def person_of(event):
 
 @dataclass
 class Attention:
-    """What events say of it.
+    """What events say of it."""
 
-    `in_a_row` are by tab the numbers of the last pages without a correction, since a page that had
-    planted pictures. `planted` counts by person the planted pictures, and those passed over.
-    `n_pages` counts all pages. Pictures are planted unless somebody switched it off.
-    """
-
+    # By tab: the last pages without a correction, since a page that had planted pictures.
     in_a_row: dict[str, tuple[int, ...]] = field(default_factory=dict)
+    # By person: how many planted pictures there were, and how many were passed over.
     planted: dict[str, tuple[int, int]] = field(default_factory=dict)
     n_pages: int = 0
-    is_on: bool = True
+    is_on: bool = True  # unless somebody switched planting off
 
     def copy(self):
         return Attention(dict(self.in_a_row), dict(self.planted), self.n_pages, self.is_on)

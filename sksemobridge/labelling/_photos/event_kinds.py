@@ -150,19 +150,14 @@ def _names(event):
 
 
 class Kind(NamedTuple):
-    """A kind of event: all that is particular to it.
+    """A kind of event: all that is particular to it."""
 
-    `effect` changes a `Said` by an event, where `find` gives the real paths of a picture. `words`
-    say what a person did; without them, it cannot be taken back. `needs` are fields that it must
-    have, `each_needs` those of each of its pictures, and `among` what that field may be, if it is
-    of this kind.
-    """
-
+    # Changes a `Said` by an event, where `find` gives the real paths of a picture.
     effect: Callable[[Any, Any, Any], None] = _nothing
-    words: Callable[[Any], str] | None = None
-    needs: tuple[str, ...] = ()
-    each_needs: tuple[str, ...] = ()
-    among: tuple[str, ...] = ()
+    words: Callable[[Any], str] | None = None  # what a person did; None if it cannot be taken back
+    needs: tuple[str, ...] = ()  # fields that it must have
+    each_needs: tuple[str, ...] = ()  # those of each of its pictures
+    among: tuple[str, ...] = ()  # what the field of this name may be
 
 
 KINDS = {

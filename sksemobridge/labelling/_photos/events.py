@@ -12,47 +12,41 @@ MOST_COLUMNS = 2**31
 
 @dataclass(frozen=True)
 class PictureEvent:
-    """A picture in an event.
+    """A picture in an event."""
 
-    `path` is below a root, `"photos"` or `"shots"`. `size` and `sha256` are of the content that was
-    seen, and `changed` is when the file got it, in nanoseconds. `label` is what a person said of it
-    (empty: none of the classes), `shown` what stood under it. A `taught` answer is learnt from.
-    `likely` are classes with the probability that the model gave them, of `n_columns` in all, none
-    of the classes included; the others share the rest. A picture is `along` if it got the label of
-    another one of its burst, which was asked.
-    """
-
-    path: str
-    root: str = "photos"
+    path: str  # below the root
+    root: str = "photos"  # or "shots"
+    # The content that was seen, and when the file got it, in nanoseconds.
     size: int | None = None
     sha256: str | None = None
     changed: int | None = None
-    label: str | None = None
-    shown: str | None = None
-    taught: bool | None = None
+    label: str | None = None  # what a person said; empty for none of the classes
+    shown: str | None = None  # what stood under it
+    taught: bool | None = None  # whether the answer is learnt from
+    # Classes with the probability that the model gave them, of so many columns, none of the classes
+    # included. The others share the rest.
     likely: tuple[tuple[str, float], ...] = ()
     n_columns: int = 0
-    along: bool = False
+    along: bool = False  # whether another one of its burst was asked, whose label it got
 
 
 @dataclass(frozen=True)
 class Event:
-    """What a person did. `who` is a name, and `tab` the window, of a `run` that began after so many
-    events. A page was on the screen for so many `seconds`. The other fields are those of a kind.
-    """
+    """What a person did."""
 
     kind: str
     id: int = 0
     when: str = ""
-    who: str = ""
-    tab: str = ""
-    run: int = 0
+    who: str = ""  # a name
+    tab: str = ""  # the window
+    run: int = 0  # the number of events at which the program began
+    # What is particular to a kind, see `KINDS`.
     pictures: tuple[PictureEvent, ...] = ()
     names: tuple[str, ...] = ()
     into: str = ""
     of: int = 0
     among: str = "rest"
-    seconds: float | None = None
+    seconds: float | None = None  # for which a page was on the screen
     path: str = ""
     size: int | None = None
     sha256: str | None = None

@@ -34,24 +34,17 @@ LEAST_POOL = 50
 
 @dataclass(frozen=True, eq=False)
 class FolderJob:
-    """What a user gave, and what was read of it. It never changes.
+    """What a user gave, and what was read of it. It never changes."""
 
-    `pipeline` is fitted only if it is of an earlier run. `files` are all those in PHOTOS. Those
-    that cannot be read have `problems`, the others `embeddings (n, D)`. `pictures` finds the
-    pictures of events. `shots` are the images of `--shots`, and those elsewhere that a list of
-    corrections has a label of. `classes` are the names to begin with, `corrections` the labels of
-    the list, real paths to `(path, label)`, and `bursts` those of `find_bursts`.
-    """
-
-    pipeline: Pipeline
-    files: list[str]
-    problems: dict[str, str]
-    embeddings: Any
-    pictures: Pictures
-    shots: LabelledImages
-    classes: Sequence[str] = ()
-    corrections: dict[str, tuple[str, str]] = field(default_factory=dict)
-    bursts: dict[str, Any] | None = None
+    pipeline: Pipeline  # fitted only if it is of an earlier run
+    files: list[str]  # all those in PHOTOS
+    problems: dict[str, str]  # of files that cannot be read
+    embeddings: Any  # of the others `(n, D)`, the pictures
+    pictures: Pictures  # finds the pictures of events
+    shots: LabelledImages  # of `--shots`, and those elsewhere that corrections have a label of
+    classes: Sequence[str] = ()  # the names to begin with
+    corrections: dict[str, tuple[str, str]] = field(default_factory=dict)  # by real path
+    bursts: dict[str, Any] | None = None  # see `find_bursts`
     alpha: float = 0.0
     learns_from_photos: bool = True
 

@@ -19,22 +19,16 @@ from .said import Said
 
 @dataclass(frozen=True, eq=False)
 class FolderLabels:
-    """The labels of a `FolderJob`, and how they came about.
-
-    `pipeline` is fitted. `said` is what persons said, and `shots` are those after it;
-    `shot_groups` are the numbers of those that show the same, or None. The pictures `taught_by`
-    have no label, and were learnt from. `strangers (n,)` are the probabilities that the pictures
-    show none of the classes.
-    """
+    """The labels of a `FolderJob`, and how they came about."""
 
     job: Any
     said: Said
-    pipeline: Pipeline
-    shots: LabelledImages
-    shot_groups: Any = None
+    pipeline: Pipeline  # fitted
+    shots: LabelledImages  # after what persons said
+    shot_groups: Any = None  # equal numbers for those that show the same
     evaluation: ShotEvaluation | None = None
-    taught_by: Any = ()
-    strangers: Any = 0.0
+    taught_by: Any = ()  # rows of the pictures without a label that were learnt from
+    strangers: Any = 0.0  # probabilities `(n,)` that pictures show none of the classes
 
     @property
     def classifier(self):

@@ -8,77 +8,51 @@ from .class_names import ClassNames
 
 @dataclass(frozen=True)
 class Answer:
-    """What was said of a picture. An empty label is none of the classes.
+    """What a person said of a picture."""
 
-    `path` is as a person knows it. `event` is the number of the event, 0 for a list of corrections.
-    `likely` and `n_columns` say what the model said of it when it was asked first, in this `round`,
-    and `along` that another picture of its burst was asked, see `events`. `person` gave it. It is
-    `confirmed` if it stood so on a page, after so many `seconds` a picture.
-    """
-
-    label: str
-    path: str
+    label: str  # empty for none of the classes
+    path: str  # as a person knows it
     taught: bool = True
     who: str = ""
-    event: int = 0
+    event: int = 0  # its number, 0 for a list of corrections
+    # What the model said when the picture was asked first, in this round: see `PictureEvent`.
     likely: tuple[tuple[str, float], ...] = ()
     n_columns: int = 0
     round: int = 0
     along: bool = False
     person: str = ""
-    confirmed: bool = False
-    seconds: float | None = None
+    confirmed: bool = False  # it stood so on a page
+    seconds: float | None = None  # of that page, by picture
 
 
 @dataclass(frozen=True)
 class Check:
-    """A check: `shown` are the labels of pictures when they were drawn, among `"rest"` or
-    `"seen"`.
-    """
+    """Pictures that are checked."""
 
-    shown: dict[str, str]
-    among: str
+    shown: dict[str, str]  # their labels when they were drawn
+    among: str  # "rest" or "seen"
     event: int
 
 
 @dataclass(eq=False)
 class Said:
-    """What all events say together. Pictures are real paths.
-
-    Attributes
-    ----------
-    names : ClassNames
-        The classes.
-    answers : dict of Answer
-        The last of each picture, in the order in which they were given.
-    seen, skipped : dict
-        Pictures at which somebody looked, and those to ask later, as keys.
-    check : Check or None
-        The last check.
-    opinions : dict of dict
-        What each person said of a picture: by name, or else by tab.
-    runs : dict
-        Tabs of persons without a name, and in which run they were.
-    rounds : int
-        The complete rounds of answers.
-    n_in_round : int
-        Single answers since the last of them.
-    attention : Attention
-    cards : dict of (str, str)
-        What became of suggested names, by these, or by pictures of groups: see the kind `card`, and
-        how it is called, or with which name it was joined.
-    """
+    """What all events say together. Pictures are real paths."""
 
     names: ClassNames = field(default_factory=ClassNames)
+    # The last of each picture, in the order in which they were given.
     answers: dict[str, Answer] = field(default_factory=dict)
+    # Pictures at which somebody looked, and those to ask later, as keys.
     seen: dict[str, bool] = field(default_factory=dict)
     skipped: dict[str, bool] = field(default_factory=dict)
-    check: Check | None = None
+    check: Check | None = None  # the last one
+    # What each person said of a picture: by name, or else by tab.
     opinions: dict[str, dict[str, str]] = field(default_factory=dict)
-    runs: dict[str, int] = field(default_factory=dict)
-    rounds: int = 0
-    n_in_round: int = 0
+    runs: dict[str, int] = field(default_factory=dict)  # of tabs of persons without a name
+    rounds: int = 0  # complete ones
+    n_in_round: int = 0  # single answers since the last of them
     attention: Attention = field(default_factory=Attention)
+    # By suggested name, or by picture of a group: what became of it (see the kind `card`), and how
+    # it is called, or with which name it was joined.
     cards: dict[str, tuple[str, str]] = field(default_factory=dict)
 
     def copy(self):
