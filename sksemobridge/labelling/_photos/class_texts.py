@@ -4,7 +4,7 @@ from sklearn.base import clone
 
 from ..._utils.validation import as_words
 from .embeddings_file import TextsOfFile
-from .user_tables import usual_prompts
+from .given_classes import usual_prompts
 
 
 def has_text(text_encoder, name):

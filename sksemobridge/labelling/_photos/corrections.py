@@ -9,8 +9,9 @@ from typing import NamedTuple
 from ..._utils.validation import listed, warn_caller
 from .class_names import NONE_OF_THESE, refuse_control, spoken
 from .folder_table import WRITTEN
+from .given_classes import as_class
 from .messages import UsageError
-from .user_tables import as_class, read_rows, with_formulas
+from .user_tables import read_rows, with_formulas
 
 # Columns of a table of this command.
 COLUMNS_OF_OURS = ("path", "label", "model_label", "problem")
@@ -31,9 +32,9 @@ def _line(path, label=""):
     return Line(file or path, label.strip(), file and os.path.realpath(file))
 
 
-def read_corrections(path, classes):
+def read_corrections(path, classes, table=None):
     """Labels by a person from a list of corrections, or a table of this command: real paths to
-    `(path, label)`. An empty label means none of the classes.
+    `(path, label)`. An empty label means none of the classes. `table` is that of the last run.
     """
     rows = read_rows("--corrections", path)
     header = _header(rows)
@@ -46,6 +47,8 @@ def read_corrections(path, classes):
         rows = [row[1::-1] if is_turned else row for row in _path_and_label(path, rows)]
     labels = _labels_of([_line(*map(with_formulas, row)) for row in rows], classes)
     refuse_control("--corrections", [label for _, label in labels.values()])
+    if table is not None and not _is_own(header):
+        _refuse_predictions(path, labels, table)
     return labels
 
 
@@ -112,11 +115,11 @@ def _path_and_label(path, rows):
     return [row[:2] for row in rows]
 
 
-def refuse_predictions(path, labels, table):
+def _refuse_predictions(path, labels, table):
     """Refuse a list that labels every picture just as the last table of this command: its
     predictions would become answers. Labels that are certain may be of a person.
     """
-    if is_own_table(path) or not os.path.isfile(table) or not is_own_table(table):
+    if not os.path.isfile(table) or not is_own_table(table):
         return
     rows, n_predicted = read_rows("--corrections", table), 0
     said = {real: label for real, (_, label) in labels.items()}

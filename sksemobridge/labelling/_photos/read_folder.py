@@ -12,20 +12,20 @@ from ...datasets import load_image_folder
 from ...datasets._folder import COPIES_MARK, existing_folder, list_files
 from .class_names import refuse_control, spoken
 from .class_texts import class_has_text
-from .corrections import is_own_table, read_corrections, refuse_predictions
+from .corrections import is_own_table, read_corrections
 from .embeddings_file import read_embeddings
 from .event_kinds import ANSWERS
 from .events import PictureEvent
 from .folder_job import FolderJob
 from .folder_pipeline import model_names
 from .folder_table import embed_folder, embed_readable, plain
+from .given_classes import as_class, read_classes, read_names
 from .history import fold
 from .labelled_images import LabelledImages
 from .messages import UsageError, naming
 from .picture_bursts import find_bursts
 from .picture_index import Pictures, real_paths
 from .said import Said
-from .user_tables import as_class, read_classes, read_names
 
 # Labels for each class that classes without text need until nine of ten images are right, in the
 # mean of four folders (`python benchmarks/clicks.py`).
@@ -57,7 +57,8 @@ def read_job(options, answers, make_pipeline, *, corrections=None, progress=Fals
     classes = _one_spelling(names)
     labels = [as_class(label, classes) for label in labels]
     if corrections is None:
-        corrections = _corrections(options, classes)
+        given = options.corrections
+        corrections = {} if given is None else read_corrections(given, classes, options.out)
     folders = {"photos": options.photos, "shots": options.shots}
     pictures = Pictures(folders, {"photos": files, "shots": paths})
     # A classifier of an earlier run has its classes, and learns no others.
@@ -94,15 +95,6 @@ def read_job(options, answers, make_pipeline, *, corrections=None, progress=Fals
         alpha=options.alpha,
         learns_from_photos=not options.each_by_itself,
     ), said
-
-
-def _corrections(options, classes):
-    if options.corrections is None:
-        return {}
-    corrections = read_corrections(options.corrections, classes)
-    if options.out is not None:
-        refuse_predictions(options.corrections, corrections, options.out)
-    return corrections
 
 
 def read_said(answers, pictures, classes, corrections):

@@ -5,8 +5,8 @@ from dataclasses import replace
 from ..._utils.validation import listed, plural
 from .class_names import NONE_OF_THESE
 from .evidence import OTHERS_AMONG_THEM
+from .given_classes import puzzling_names
 from .picture_bursts import count_bursts
-from .user_tables import puzzling_names
 
 NO_ICONS = "How many labels are right is not estimated: these are no drawn icons."
 

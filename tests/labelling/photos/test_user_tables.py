@@ -1,4 +1,4 @@
-"""Tables that users hand to the command."""
+"""Tables and names of classes that users hand to the command."""
 
 from datetime import datetime
 from pathlib import Path
@@ -9,16 +9,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sksemobridge.labelling._photos.corrections import read_corrections
-from sksemobridge.labelling._photos.messages import UsageError
-from sksemobridge.labelling._photos.user_tables import (
+from sksemobridge.labelling._photos.given_classes import (
     as_class,
     puzzling_names,
     read_classes,
     read_names,
-    read_rows,
-    with_formulas,
-    without_formulas,
 )
+from sksemobridge.labelling._photos.messages import UsageError
+from sksemobridge.labelling._photos.user_tables import read_rows, with_formulas, without_formulas
 
 
 @pytest.fixture(autouse=True)
