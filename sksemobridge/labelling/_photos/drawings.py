@@ -21,8 +21,8 @@ def are_icons(paths):
     say nothing.
     """
     shares = [share_of_border(paths[row]) for row in evenly_spaced(len(paths), N_LOOKED_AT)]
-    known = [share for share in shares if share is not None]
-    return not known or float(np.median(known)) >= LEAST_BORDER
+    found = [share for share in shares if share is not None]
+    return not found or float(np.median(found)) >= LEAST_BORDER
 
 
 def share_of_border(path):

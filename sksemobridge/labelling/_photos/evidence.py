@@ -62,18 +62,18 @@ def evidence(said):
         answer for real, answer in said.answers.items() if real not in shown and not answer.along
     ]
     last = sorted({answer.round for answer in asked if answer.likely})[-LAST_ROUNDS:]
-    known = []
+    heard = []
     for answer in (answer for answer in asked if answer.round in last):
         shares = shares_now(said, answer)
         # The model may not have known the class.
         if answer.label in shares:
-            known.append((answer, [*shares].index(answer.label)))
-    rounds = [answer.round for answer, _ in known]
-    weights = weights_of_answers(rounds, [answer.likely[0][0] for answer, _ in known])
-    weights *= [said.worth(answer) for answer, _ in known]
+            heard.append((answer, [*shares].index(answer.label)))
+    rounds = [answer.round for answer, _ in heard]
+    weights = weights_of_answers(rounds, [answer.likely[0][0] for answer, _ in heard])
+    weights *= [said.worth(answer) for answer, _ in heard]
     # Those of as many columns together.
     alike = defaultdict(list)
-    for (answer, code), weight in zip(known, weights):
+    for (answer, code), weight in zip(heard, weights):
         shares = [*shares_now(said, answer).values()]
         n_others = max(answer.n_columns - len(answer.likely), 0)
         alike[len(shares), n_others].append((shares, code, weight))

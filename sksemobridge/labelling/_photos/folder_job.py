@@ -46,7 +46,7 @@ class FolderJob:
     corrections: dict[str, tuple[str, str]] = field(default_factory=dict)  # by real path
     bursts: dict[str, Any] | None = None  # see `find_bursts`
     alpha: float = 0.0
-    learns_from_photos: bool = True
+    learns_from_pictures: bool = True
 
     @cached_property
     def paths(self):
@@ -108,15 +108,15 @@ class FolderJob:
             names = {"prompts": classifier.prompts, "class_names": classifier.class_names}
             classifier = ZeroShotClassifier(classifier.text_encoder, **names).fit(None, classes)
         pipeline = _with_classifier(self.pipeline, classifier)
-        return self.after_photos(FolderLabels(self, said, pipeline, shots, groups, evaluation))
+        return self.after_pictures(FolderLabels(self, said, pipeline, shots, groups, evaluation))
 
-    def after_photos(self, labels):
+    def after_pictures(self, labels):
         """The labels by a classifier that has learnt from the pictures without a label too, if it
         can, and if they are wanted and enough.
         """
         said, classifier = labels.said, labels.classifier
         labels = replace(labels, strangers=np.zeros(len(self.real)))
-        is_able = self.learns_from_photos and hasattr(classifier, "with_unlabeled")
+        is_able = self.learns_from_pictures and hasattr(classifier, "with_unlabeled")
         if not is_able or len(self.real) < LEAST_POOL:
             return labels
         strangers = self._strangers(classifier, said)

@@ -135,11 +135,11 @@ def _by_table(table, photos, paths):
             f"--bursts: {table!r} has no column {' and no column '.join(map(repr, missing))} in its"
             " first line; name the columns path and burst"
         )
-    known, bursts, gone = {*real_paths(paths).values()}, {}, []
+    pictures, bursts, gone = {*real_paths(paths).values()}, {}, []
     for row in rows[1:]:
         row = [*map(with_formulas, row), *[""] * len(header)]
         name, burst = (row[header.index(column)].strip() for column in BURST_COLUMNS)
-        real = _real(name, photos, known)
+        real = _real(name, photos, pictures)
         if real is None:
             gone.append(name)
         elif bursts.setdefault(real, burst) != burst:
@@ -157,7 +157,7 @@ def _by_table(table, photos, paths):
     return {real: burst for real, burst in bursts.items() if burst}
 
 
-def _real(name, photos, known):
+def _real(name, photos, pictures):
     """The real path that a name in a table leads to: in PHOTOS, from here, or in PHOTOS that was
     moved. None if it is no picture.
     """
@@ -166,4 +166,4 @@ def _real(name, photos, known):
     places = [os.path.join(photos, name), name]
     if os.path.isabs(name) and (below := after_name(Path(name), photos)) is not None:
         places.append(os.path.join(photos, below))
-    return next((real for real in map(os.path.realpath, places) if real in known), None)
+    return next((real for real in map(os.path.realpath, places) if real in pictures), None)

@@ -32,7 +32,7 @@ from .said import Said
 LABELS_WITHOUT_TEXT = 3
 
 
-def photo_files(options, answers=None):
+def files_to_label(options, answers=None):
     """The files in PHOTOS."""
     with naming("PHOTOS", ValueError):
         files = list_files(options.photos)
@@ -48,7 +48,7 @@ def read_job(options, answers, make_pipeline, *, corrections=None, progress=Fals
     A `UsageError` says what is wrong, before `make_pipeline(paths)` gives the pipeline that embeds
     these files. `corrections` are those of an earlier job of these options, if there is one.
     """
-    files = photo_files(options, answers)
+    files = files_to_label(options, answers)
     paths, labels, names = ([], [], []) if options.shots is None else _read_shots(options.shots)
     if options.classes is not None:
         names += read_classes(options.classes)
@@ -93,7 +93,7 @@ def read_job(options, answers, make_pipeline, *, corrections=None, progress=Fals
         corrections=corrections,
         bursts=bursts,
         alpha=options.alpha,
-        learns_from_photos=not options.each_by_itself,
+        learns_from_pictures=not options.each_by_itself,
     ), said
 
 

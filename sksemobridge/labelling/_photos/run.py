@@ -9,7 +9,7 @@ from .answers_file import Answers
 from .folder_labels import FolderLabels
 from .folder_pipeline import pipeline_of_options
 from .messages import UsageError, say
-from .read_folder import keep_corrections, photo_files, read_job
+from .read_folder import files_to_label, keep_corrections, read_job
 from .sort_into import earlier_copies
 from .summary import summary, summary_of_saved
 from .write_files import check_file, check_outputs, write_files
@@ -30,7 +30,7 @@ def run(options):
             return _serve(options, answers)
     job, said = _read(options, answers)
     if options.model_file is not None:
-        labels = job.after_photos(FolderLabels(job, said, job.pipeline, job.shots))
+        labels = job.after_pictures(FolderLabels(job, said, job.pipeline, job.shots))
         lines = summary_of_saved(labels)
     else:
         labels = job.fit(said, evaluate=True)
@@ -52,7 +52,7 @@ def _serve(options, answers):
 
     job, said = _read(options, answers)
     arrivals = Arrivals(
-        lambda: photo_files(options, answers), lambda job: _job_anew(options, answers, job)
+        lambda: files_to_label(options, answers), lambda job: _job_anew(options, answers, job)
     )
     said = keep_corrections(options, answers, job, said)
     session = Session(job, said, answers, arrivals)

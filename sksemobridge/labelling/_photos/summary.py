@@ -58,8 +58,8 @@ def summary(labels):
         lines.append(NO_ICONS)
     texts = [name for name in names if name is not None] if has_text else []
     if puzzling := puzzling_names(texts, job.model_names):
-        known = f"Note: Names that the model may not know ({len(puzzling)}): {listed(puzzling)}."
-        lines.append(f"{known} --names gives these classes other names, such as English ones.")
+        note = f"Note: Names that the model may not know ({len(puzzling)}): {listed(puzzling)}."
+        lines.append(f"{note} --names gives these classes other names, such as English ones.")
     if disputed := labels.said.disputed():
         answers = labels.said.answers
         named = [
