@@ -21,7 +21,7 @@ from ._projections import (
     read_text_projection,
     without_projection,
 )
-from ._source import TIMM, TRANSFORMERS, NoTextError
+from ._source import NoTextError
 
 # An image tower of fewer parameters is small. Towers of released models have more, that of the
 # bundled one 2.2 million.
@@ -33,16 +33,6 @@ PATCHES = 50
 _PROBE = "Two cats' photos, 3.5 m: É, 猫, naïve ☂."
 
 
-def _load_parts(source):
-    if source.scheme == TIMM:
-        from ._other_packages import load_timm as load
-    elif source.scheme == TRANSFORMERS:
-        from ._other_packages import load_transformers as load
-    else:
-        from ._open_clip import load
-    return load(source)
-
-
 class LoadedModel:
     """A model that encoders share, in float32 and evaluation mode, without gradients. It never
     changes.
@@ -50,7 +40,7 @@ class LoadedModel:
 
     def __init__(self, source, device):
         with asking_hub_of(source):
-            parts = _load_parts(source)
+            parts = source.load()
         model = parts.towers.eval().requires_grad_(False).to(device, torch.float32)
         if device.type == "cuda":
             model.visual.to(memory_format=torch.channels_last)

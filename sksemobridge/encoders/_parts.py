@@ -4,6 +4,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol, Self
 
+from torch import nn
+
 
 class Towers(Protocol):
     """The two towers of a model, a module of torch as those of open_clip.
@@ -37,6 +39,20 @@ class Towers(Protocol):
 
     def state_dict(self) -> Any:
         """Weights and buffers by their names."""
+
+
+class TwoTowers(nn.Module):
+    """The `Towers` of a package that has none in one module."""
+
+    def __init__(self, visual, text=None, logit_scale=None):
+        super().__init__()
+        self.visual, self.text, self.logit_scale = visual, text, logit_scale
+
+    def encode_image(self, pixels, normalize=False):
+        return self.visual(pixels)
+
+    def encode_text(self, tokens, normalize=False):
+        return self.text(tokens)
 
 
 @dataclass

@@ -25,7 +25,7 @@ from .._utils.validation import listed, refuse_masked, warn_caller
 from ._cache import MEMORY
 from ._decoding import check_pixel_type, describe
 from ._heads import ImageReadError
-from ._source import TIMM, TRANSFORMERS, find_source, refuse_out_of_question
+from ._source import find_source, refuse_out_of_question
 
 # Threads that want the same model wait for the one that loads it.
 _lock = threading.Lock()
@@ -230,12 +230,9 @@ class CLIPEncoder(StatelessEncoder):
     @property
     def _n_features_out(self):
         source = self._source()
-        if source.scheme in (TRANSFORMERS, TIMM):
-            return self._model().embed_dim
-        from ._open_clip import read_config
-
-        # The width is in the configuration, so no weights are loaded.
-        return int(read_config(source)["embed_dim"])
+        if source.loader.says_width:
+            return source.module().width(source)
+        return self._model().embed_dim
 
 
 def list_images(X):

@@ -1,5 +1,5 @@
-"""Find a model: by open_clip's name and tag, in a checkpoint, in a folder or on a hub, also of
-transformers and timm.
+"""Find a model: by open_clip's name and tag, in a checkpoint, in a folder or on a hub; and which
+package loads it.
 """
 
 import hashlib
@@ -11,19 +11,18 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from functools import lru_cache
+from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
+from typing import NamedTuple
 
 from .._utils.files import file_state
 from ._hub import address, is_out_of_question, is_out_of_reach
 
 BUNDLED_NAME = "mini"
 BUNDLED_TAG = "bundled"
-# Schemes of names of models.
-LOCAL = "local-dir:"
-HUB = "hf-hub:"
-TRANSFORMERS = "transformers:"
-TIMM = "timm:"
+# The usual names of weights, but for open_clip's.
+SAFETENSORS_OR_BIN = ("model.safetensors", "pytorch_model.bin")
 # The files of a model folder that are read: its configuration, tokenizer and weights.
 _READ_FILES = (
     "*config.json",
@@ -63,6 +62,27 @@ class NoProjectionError(RuntimeError):
     """A tower of a model does not end in a linear layer, so it has no projection."""
 
 
+class Loader(NamedTuple):
+    """A package that has models."""
+
+    module: str  # of this folder: `load(source)` gives the `Parts`
+    config: str  # the file that describes a model, in its folder
+    has_text: bool | None  # None: the module's `has_text(source)` says it
+    says_width: bool  # whether the module has `width(source)`, without loading weights
+
+
+_OPEN_CLIP = Loader("_open_clip", "open_clip_config.json", has_text=True, says_width=True)
+LOCAL, HUB, TRANSFORMERS = "local-dir:", "hf-hub:", "transformers:"
+# By the scheme with which the name of a model begins.
+LOADERS = {
+    LOCAL: _OPEN_CLIP,
+    HUB: _OPEN_CLIP,
+    TRANSFORMERS: Loader("_transformers", "config.json", has_text=None, says_width=False),
+    "timm:": Loader("_timm", "config.json", has_text=False, says_width=False),
+    "": _OPEN_CLIP,
+}
+
+
 @dataclass(frozen=True)
 class ModelSource:
     """A model and its weights."""
@@ -77,8 +97,24 @@ class ModelSource:
     @property
     def scheme(self):
         """The beginning of the name that says where the model is, or an empty text."""
-        schemes = LOCAL, HUB, TRANSFORMERS, TIMM
-        return next((scheme for scheme in schemes if self.name.startswith(scheme)), "")
+        return next(scheme for scheme in LOADERS if self.name.startswith(scheme))
+
+    @property
+    def place(self):
+        """The name without its scheme: a folder, or what a hub calls the model."""
+        return self.name.removeprefix(self.scheme)
+
+    @property
+    def loader(self):
+        return LOADERS[self.scheme]
+
+    def load(self):
+        """The `Parts` of the model; `ModelLoadError` if it or its weights are missing."""
+        return self.module().load(self)
+
+    def module(self):
+        """That of the loader. Its import takes seconds."""
+        return import_module(f".{self.loader.module}", __package__)
 
     def __str__(self):
         return repr(self.name) + (
@@ -90,19 +126,12 @@ def find_source(model_name, pretrained):
     """The source that the parameters of an encoder name; `ModelLoadError` if there is none. Loads
     no weights.
     """
-    if model_name.startswith(LOCAL):
-        return _folder_source(LOCAL, model_name[len(LOCAL) :], "open_clip_config.json")
-    if model_name.startswith(HUB):
-        return ModelSource(model_name, None)
-    for scheme in (TRANSFORMERS, TIMM):
-        name = model_name[len(scheme) :].removeprefix(LOCAL)
-        if model_name.startswith(scheme):
-            is_folder = os.path.isdir(os.path.expanduser(name))
-            return (
-                _folder_source(scheme, name, "config.json")
-                if is_folder
-                else ModelSource(model_name, None)
-            )
+    source = ModelSource(model_name, None)
+    if source.scheme:
+        place = source.place.removeprefix(LOCAL)
+        may_be_folder = source.scheme != HUB and os.path.isdir(os.path.expanduser(place))
+        is_folder = source.scheme == LOCAL or may_be_folder
+        return _folder_source(source.scheme, place) if is_folder else source
     if model_name == BUNDLED_NAME or pretrained == BUNDLED_TAG:
         if model_name != BUNDLED_NAME or pretrained not in (BUNDLED_TAG, "auto"):
             raise ModelLoadError(
@@ -111,7 +140,7 @@ def find_source(model_name, pretrained):
                 f" pretrained={BUNDLED_TAG!r}."
             )
         folder = Path(__file__).parent / "data" / BUNDLED_NAME
-        return _folder_source(LOCAL, folder, "open_clip_config.json")
+        return _folder_source(LOCAL, folder)
     if pretrained is None or not os.fspath(pretrained):
         raise ModelLoadError(
             f"Model {model_name!r} needs weights: pretrained is {pretrained!r}. Give a tag of"
@@ -144,7 +173,7 @@ def refuse_out_of_question(model_name, pretrained):
     repository, is_of_hub = None, False
     if source.scheme in (HUB, TRANSFORMERS):
         source = find_source(model_name, pretrained)
-        repository = model_name[len(source.scheme) :]
+        repository = source.place
         is_of_hub = not source.files and re.fullmatch(r"\w[\w.-]*(/[\w.-]+)?", repository)
     elif not source.scheme and pretrained in ("auto", "openai") and not Path(pretrained).exists():
         # Where on the hub the weights are, and all other tags, only open_clip knows. Is there any
@@ -177,8 +206,8 @@ def _known_name(name):
     return name
 
 
-def _folder_source(scheme, folder, config):
-    folder = Path(folder).expanduser()
+def _folder_source(scheme, folder):
+    folder, config = Path(folder).expanduser(), LOADERS[scheme].config
     if not (folder / config).is_file():
         raise ModelLoadError(f"No model in the folder {str(folder)!r}: there is no {config}.")
     folder = folder.resolve()

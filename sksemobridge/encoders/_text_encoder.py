@@ -9,7 +9,7 @@ from ._cache import MEMORY
 from ._embedding import Source, embed, from_contents, to_contents
 from ._known import with_model
 from ._shared import CLIPEncoder, TextEncoder
-from ._source import TIMM, TRANSFORMERS, refuse_out_of_question
+from ._source import ModelSource, refuse_out_of_question
 
 
 @dataclass(repr=False, eq=False, kw_only=True)
@@ -69,12 +69,12 @@ class CLIPTextEncoder(TextEncoder, CLIPEncoder):
         """Whether the model has texts, from its name or configuration. Some models embed images
         only.
         """
-        if self.model_name.startswith(TRANSFORMERS):
-            refuse_out_of_question(self.model_name, self.pretrained)
-            from ._other_packages import has_text
-
-            return has_text(self._source())
-        return not self.model_name.startswith(TIMM)
+        loader = ModelSource(self.model_name, self.pretrained).loader
+        if loader.has_text is not None:
+            return loader.has_text
+        refuse_out_of_question(self.model_name, self.pretrained)
+        source = self._source()
+        return source.module().has_text(source)
 
     def _embed(self, texts, project):
         return with_model(self, False, partial(self._embed_with, texts, project))

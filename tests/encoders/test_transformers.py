@@ -1,4 +1,4 @@
-"""Models of transformers and timm: the embeddings and scores of these packages."""
+"""Models of transformers: the embeddings and scores of this package."""
 
 import json
 

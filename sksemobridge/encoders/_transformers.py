@@ -1,20 +1,14 @@
-"""Models of transformers, with two towers as CLIP and SigLIP have them, or one for images, and
-those of timm, which have one.
-"""
+"""Models of transformers, with two towers as CLIP and SigLIP have them, or one for images."""
 
 import numpy as np
-import timm
 import torch
 from PIL.Image import Resampling
-from timm.data import create_transform, resolve_model_data_config
 from torch import nn
 from torchvision.transforms import CenterCrop, InterpolationMode, Normalize, Resize
 
 from ._hub import asking_hub_of
-from ._parts import Parts
-from ._source import LOCAL, TIMM, TRANSFORMERS, ModelLoadError, cannot_load, weight_files
-
-_WEIGHTS = ["model.safetensors", "pytorch_model.bin"]
+from ._parts import Parts, TwoTowers
+from ._source import SAFETENSORS_OR_BIN, ModelLoadError, cannot_load, weight_files
 
 
 class _Visual(nn.Module):
@@ -40,43 +34,7 @@ class _Text(nn.Module):
         )
 
 
-class _Towers(nn.Module):
-    def __init__(self, visual, text=None, logit_scale=None):
-        super().__init__()
-        self.visual, self.text, self.logit_scale = visual, text, logit_scale
-
-    def encode_image(self, pixels, normalize=False):
-        return self.visual(pixels)
-
-    def encode_text(self, tokens, normalize=False):
-        return self.text(tokens)
-
-
-def load_timm(source):
-    """The `Parts` of a model; `ModelLoadError` if it or its weights are missing."""
-    name = source.name[len(TIMM) :]
-    try:
-        model = timm.create_model(
-            f"{LOCAL}{name}" if source.files else name, pretrained=True, num_classes=0
-        )
-    except Exception as error:
-        raise cannot_load(source, error) from error
-    settings = resolve_model_data_config(model)
-    *geometry, _to_tensor, normalize = create_transform(**settings, is_training=False).transforms
-    return Parts(
-        _Towers(model),
-        width=model.num_features,
-        image_size=tuple(settings["input_size"][1:]),
-        resize="squash" if settings["crop_mode"] == "squash" else "shortest",
-        interpolation=settings["interpolation"],
-        geometry=geometry,
-        normalize=normalize,
-        description=settings,
-        files=weight_files(source, model.pretrained_cfg.get("hf_hub_id"), _WEIGHTS),
-    )
-
-
-def load_transformers(source):
+def load(source):
     """The `Parts` of a model; `ModelLoadError` if it or its weights are missing."""
     model, loading = _read("AutoModel", source, output_loading_info=True, dtype=torch.float32)
     settings = _read("AutoImageProcessor", source).to_dict()
@@ -86,7 +44,9 @@ def load_transformers(source):
         raise ModelLoadError(f"The model {source} lacks weights of {', '.join(sorted(missing))}.")
     image_size, resize, geometry = _geometry(settings, source)
     has_text = hasattr(model, "text_model") and hasattr(model, "vision_model")
-    towers = _two_towers(model) if has_text else _Towers(_Visual(model, nn.Identity(), not missing))
+    towers = (
+        _two_towers(model) if has_text else TwoTowers(_Visual(model, nn.Identity(), not missing))
+    )
     moments = [0.0] * 3, [1.0] * 3
     if settings["do_normalize"]:
         moments = settings["image_mean"], settings["image_std"]
@@ -101,7 +61,7 @@ def load_transformers(source):
         geometry=geometry,
         normalize=Normalize(*moments),
         description=[str(model.config), str(settings)],
-        files=weight_files(source, source.name[len(TRANSFORMERS) :], _WEIGHTS),
+        files=weight_files(source, source.place, SAFETENSORS_OR_BIN),
         make_tokenizer=(lambda: _tokenizer(source, model.config)) if has_text else None,
     )
 
@@ -119,9 +79,7 @@ def _read(kind, source, **options):
 
         # Code of a repository would run with all rights of the user.
         options["trust_remote_code"] = False
-        return getattr(transformers, kind).from_pretrained(
-            source.name[len(TRANSFORMERS) :], **options
-        )
+        return getattr(transformers, kind).from_pretrained(source.place, **options)
     except ImportError as error:
         needed = "pip install 'sksemobridge[transformers]'"
         raise ModelLoadError(f"{source} needs transformers: {needed} ({error}).") from error
@@ -136,7 +94,7 @@ def _two_towers(model):
     if isinstance(getattr(texts, "head", None), nn.Linear):
         text_projection, texts.head = texts.head, nn.Identity()
     visual = _Visual(model.vision_model, getattr(model, "visual_projection", nn.Identity()))
-    return _Towers(visual, _Text(texts, text_projection, not is_siglip), model.logit_scale)
+    return TwoTowers(visual, _Text(texts, text_projection, not is_siglip), model.logit_scale)
 
 
 def _geometry(settings, source):
