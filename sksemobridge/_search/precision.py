@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import ArrayLike
-from sklearn.metrics import label_ranking_average_precision_score
 from sklearn.utils import check_array
 from sklearn.utils.validation import check_consistent_length
 
 from .._utils.array_api import l2_normalize, rows_as_bytes, to_numpy
 from .._utils.validation import as_labels, refuse_masked, sorted_labels, warn_caller
 
-# Number of similarities that are computed at once. Each takes up to 25 bytes.
+# Number of similarities that are computed at once. Each takes 17 bytes.
 BLOCK_SIZE = 2**22
 
 
@@ -85,12 +84,9 @@ def mean_average_precision(
             # The last rank of all changes no other rank, and no cosine is below -1.
             i = np.arange(len(similarity))
             similarity[i, start + i], is_match[i, start + i] = -2, False
-        found = is_match.any(axis=1)
-        if found.any():
-            n_found += found.sum()
-            total += found.sum() * label_ranking_average_precision_score(
-                is_match[found], similarity[found]
-            )
+        found = np.flatnonzero(is_match.any(axis=1))
+        n_found += len(found)
+        total += sum(_average_precision(similarity[i], is_match[i]) for i in found)
     if not n_found:
         raise ValueError(
             f"None of the {len(queries)} queries has an item with its label in the gallery."
@@ -99,6 +95,14 @@ def mean_average_precision(
         missed = f"{len(queries) - n_found} of {len(queries)} queries"
         warn_caller(f"{missed} have no item with their label in the gallery.")
     return float(total / n_found)
+
+
+def _average_precision(similarity, is_match):
+    """Of one query. A match has the rank of the last item that is as similar."""
+    matches = np.sort(similarity[is_match])
+    rank = len(similarity) - np.searchsorted(np.sort(similarity), matches)
+    n_matches = len(matches) - np.searchsorted(matches, matches)
+    return np.mean(n_matches / rank)
 
 
 def _read_side(X, labels, name):
