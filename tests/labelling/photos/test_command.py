@@ -9,6 +9,7 @@ import re
 import shutil
 import subprocess
 import sys
+from contextlib import suppress
 from importlib.metadata import PackageNotFoundError
 from pathlib import Path
 from unittest.mock import Mock
@@ -377,17 +378,23 @@ def test_a_second_run_reads_only_what_has_changed_unless_all_is_asked_for(label,
 
 
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="a system without this device")
-@pytest.mark.parametrize("option", ["", "--no-cache"])
-def test_a_stderr_that_cannot_be_written_costs_no_table(label, option):
-    if not option:
-        # So that one of the two does without a model, too.
+@pytest.mark.parametrize("is_program", [True, False], ids=["known", "embedded"])
+def test_a_stderr_that_cannot_be_written_costs_no_table(label, monkeypatch, is_program):
+    arguments = ["label", *f"{SHOTS} --out a.csv".split()]
+    if is_program:
         label(f"{SHOTS} --out before.csv")
-    program = (
-        "import sys; from sksemobridge.labelling._photos.command import main; sys.exit(main())"
-    )
-    command = [sys.executable, "-c", program, "label", *f"{SHOTS} --out a.csv {option}".split()]
-    with open("/dev/full", "w") as full:
-        assert subprocess.run(command, stderr=full, check=False).returncode == 1
+        program = "import sys; from sksemobridge.__main__ import main; sys.exit(main())"
+        with open("/dev/full", "w") as full:
+            command = [sys.executable, "-c", program, *arguments]
+            status = subprocess.run(command, stderr=full, check=False).returncode
+    else:
+        full = os.fdopen(os.open("/dev/full", os.O_WRONLY), "w", buffering=1)
+        with monkeypatch.context() as patch:
+            patch.setattr(sys, "stderr", full)
+            status = main([*arguments, "--no-cache"])
+        with suppress(OSError):
+            full.close()
+    assert status == 1
     assert len(rows_of("a.csv")) == 8
 
 
