@@ -1,10 +1,12 @@
 // "Ask": one picture, and what it is. A check asks in the same way for what was predicted.
-import { by_id, element, is_pressable, once_each } from "./dom.js";
-import { Chooser, like_address } from "./labels.js";
+import { Chooser } from "./chooser.js";
+import { like_address } from "./chosen.js";
+import { by_id, element } from "./dom.js";
+import { enlarge } from "./enlarged.js";
 import { note, note_of, offer_strangers } from "./notes.js";
 import { large, strip, thumb } from "./pictures.js";
+import { is_pressable, once_each } from "./presses.js";
 import { act, now } from "./state.js";
-import { enlarge } from "./tiles.js";
 import { count, label_of, quoted } from "./words.js";
 
 // Pictures that are fetched before they are shown.

@@ -1,10 +1,11 @@
 // "Classes": how many and how good each is, its pictures, and what one can do with it.
-import { by_id, element, once_each } from "./dom.js";
+import { ChosenPanel } from "./chosen.js";
+import { by_id, element } from "./dom.js";
 import { is_choice, is_letter } from "./keys.js";
-import { Chooser, ask_for } from "./labels.js";
 import { look } from "./look_through.js";
 import { note, note_of, sure, ways } from "./notes.js";
 import { thumb } from "./pictures.js";
+import { once_each } from "./presses.js";
 import { act, now, see } from "./state.js";
 import { Tiles } from "./tiles.js";
 import { NONE, count, label_of, percent, plural, quoted, spoken } from "./words.js";
@@ -15,7 +16,7 @@ const N_IMAGES = 60;
 const SOON = 1000;
 
 const tiles = new Tiles(by_id("gallery-tiles"), { click: choose_tile });
-const chooser = new Chooser(by_id("gallery-chooser"), say, put_down);
+const panel = new ChosenPanel("gallery", say, put_down, "Leave as it is");
 // The class whose pictures are shown (null: none), and what is known of each.
 let name = null, rows = [], total = 0, shown_of = null;
 // What was drawn last, whether more happened since, and what the form is for.
@@ -43,7 +44,7 @@ export const classes = {
     else if (event.key.startsWith("Arrow") && !tiles.at) tiles.focus();
     else if (is_choice(event.key) && (tiles.chosen.size || tiles.at)) {
       if (!tiles.chosen.size) choose_tile(tiles.at, false);
-      return chooser.key(event);
+      return panel.chooser.key(event);
     } else if (is_letter(event.key) || event.key === "/") {
       // No picture is selected: the name of a class, which the letter itself begins.
       if (!by_id("class-find").checkVisibility()) note("No picture is selected: click one.");
@@ -185,9 +186,8 @@ function draw_choice() {
   by_id("gallery-panel").hidden = name === null;
   by_id("gallery-panel").classList.toggle("idle", !n);
   by_id("gallery-about").hidden = n > 0;
-  by_id("gallery-chosen").hidden = !n;
-  if (!n) return chooser.clear();
-  chooser.show(ask_for(tiles.chosen, by_id("gallery-question"), by_id("gallery-chosen-picture")));
+  if (n) panel.show(tiles.chosen);
+  else panel.hide();
 }
 
 async function say(label) {
@@ -259,7 +259,6 @@ by_id("drop").addEventListener("click", once_each(() => {
 }));
 by_id("look-at-it").addEventListener("click", () => look.begin({ name }));
 by_id("gallery-more").addEventListener("click", show_more);
-by_id("gallery-leave").addEventListener("click", put_down);
 by_id("gallery-back").addEventListener("click", () => { location.hash = "classes"; });
 by_id("what-else").addEventListener("click", () => { location.hash = "names"; });
 by_id("class-find").addEventListener("input", draw_list);

@@ -1,7 +1,7 @@
 // "Find": pictures in the order of a text, or of their likeness to some, to label many at once.
+import { ChosenPanel, like_address } from "./chosen.js";
 import { by_id } from "./dom.js";
 import { is_choice, is_letter } from "./keys.js";
-import { Chooser, ask_for, like_address } from "./labels.js";
 import { note_of, ways } from "./notes.js";
 import { act, now, see, tile_noun } from "./state.js";
 import { Tiles } from "./tiles.js";
@@ -13,7 +13,7 @@ const MOST_CHOSEN = 500;
 
 const tiles = new Tiles(by_id("find-tiles"),
   { click: choose_tile, has_strips: true, has_captions: true });
-const chooser = new Chooser(by_id("find-chooser"), say, put_down);
+const panel = new ChosenPanel("find", say, put_down, "Select none");
 // What is looked for (`text`, or pictures in `like`), how many there are, and of which search.
 let query = null, total = 0, n_asked = 0;
 // The changes that are shown, and the tile from which Shift selects.
@@ -41,7 +41,7 @@ export const find = {
     const chosen = tiles.chosen.size > 0;
     if (event.key === "Escape" && chosen) put_down();
     else if (event.key.startsWith("Arrow") && !tiles.at) tiles.focus();
-    else if (is_choice(event.key) && chosen) return chooser.key(event);
+    else if (is_choice(event.key) && chosen) return panel.chooser.key(event);
     else if (is_letter(event.key) || event.key === "/") {
       by_id("find-text").focus();
       // The letter itself goes into the field.
@@ -142,9 +142,8 @@ function draw() {
   by_id("find-count").textContent = is_empty ? ""
     : `${count(tiles.tiles.length)} of ${plural(total, tile_noun())}`;
   by_id("find-about").hidden = n > 0 || is_empty;
-  by_id("find-chosen").hidden = !n;
-  if (!n) return chooser.clear();
-  chooser.show(ask_for(tiles.chosen, by_id("find-question"), by_id("find-chosen-picture")));
+  if (n) panel.show(tiles.chosen);
+  else panel.hide();
 }
 
 async function say(label) {
@@ -168,4 +167,3 @@ by_id("find-words").addEventListener("submit", (event) => {
 });
 by_id("find-open").addEventListener("change", () => { if (query) fetch(N_IMAGES); });
 by_id("find-more").addEventListener("click", () => fetch(tiles.tiles.length + N_IMAGES));
-by_id("find-none").addEventListener("click", put_down);

@@ -1,6 +1,6 @@
 // Done: what people disagree about, the files, and what to do next; and the end of the program.
+import { Chooser } from "./chooser.js";
 import { button, by_id, element } from "./dom.js";
-import { Chooser } from "./labels.js";
 import { sure } from "./notes.js";
 import { thumb } from "./pictures.js";
 import { act, end, has_bursts, now, see, tile_noun } from "./state.js";

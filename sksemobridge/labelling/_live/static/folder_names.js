@@ -1,9 +1,9 @@
 // "What is in this folder?": names for what the pictures show, to keep, change, join or drop.
 import { button, by_id, element } from "./dom.js";
+import { enlarge } from "./enlarged.js";
 import { note_of } from "./notes.js";
 import { thumb } from "./pictures.js";
 import { act, now, see } from "./state.js";
-import { enlarge } from "./tiles.js";
 import { count, plural, spoken } from "./words.js";
 
 // Suggestions that are asked for at a time.

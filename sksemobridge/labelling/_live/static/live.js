@@ -2,7 +2,7 @@
 import { who } from "./api.js";
 import { ask } from "./ask.js";
 import { classes } from "./classes.js";
-import { by_id, element, keep_focus, once_each } from "./dom.js";
+import { by_id, element } from "./dom.js";
 import { find } from "./find.js";
 import { finish, show_end } from "./finish.js";
 import { SIDES, choose_side, usual_side } from "./fit.js";
@@ -10,6 +10,7 @@ import { folder_names } from "./folder_names.js";
 import { HELP, listen } from "./keys.js";
 import { begin_check, look } from "./look_through.js";
 import { note, tell_of_strangers, ways } from "./notes.js";
+import { keep_focus, once_each } from "./presses.js";
 import { draw_progress } from "./progress.js";
 import { act, now, on_answer, see } from "./state.js";
 

@@ -1,27 +1,26 @@
 // "Look through": a page of pictures under the labels that the model gives them.
-import { button, by_id, element, is_pressable, once_each } from "./dom.js";
+import { ChosenPanel } from "./chosen.js";
+import { button, by_id, element } from "./dom.js";
 import { how_many_fit } from "./fit.js";
 import { is_choice, is_letter } from "./keys.js";
-import { Chooser, ask_for } from "./labels.js";
 import { note, note_of, offer_strangers, sure } from "./notes.js";
+import { OnScreen } from "./on_screen.js";
 import { small } from "./pictures.js";
+import { is_pressable, once_each } from "./presses.js";
 import { act, bursts_of, has_bursts, now, see, tile_noun } from "./state.js";
 import { Tiles } from "./tiles.js";
 import { NONE, count, plural, quoted, spoken } from "./words.js";
 
 // Pictures of a second look: among 48, two thirds of what was overlooked were found.
 const N_SECOND = 48;
-// Milliseconds that a page is on the screen before it can be confirmed.
-const LOOK_FOR = 1500;
 
 const tiles = new Tiles(by_id("look-tiles"), { click: mark, must_fit: true, has_strips: true });
-const chooser = new Chooser(by_id("look-chooser"), choose, leave);
+const panel = new ChosenPanel("look", choose, leave);
+const on_screen = new OnScreen(() => !by_id("look").hidden, draw_confirm);
 // Which pictures: of one class (`name`), or those that were seen (a second look).
 let which = {}, left = 0, is_fetching = false, is_wanted = true;
 // How many events the page knew when it was shown, and whether it is being sent.
 let knew = 0, is_sending = false;
-// When the page came on the screen, whether it was there long enough, and the last of such waits.
-let painted_at = null, is_seen = false, last_wait = 0;
 // Whether the name of a class is typed though no picture is selected.
 let is_naming = false;
 // The page that was sent last, to show it again after an undo.
@@ -36,7 +35,7 @@ export const look = {
   open() {
     if (is_wanted || !tiles.tiles.length) fetch_page();
     else tiles.fit();
-    wait_until_seen();
+    begin_to_look();
     draw();
   },
 
@@ -79,7 +78,7 @@ export const look = {
       }
       is_naming = !tiles.chosen.size;
       draw();
-      return chooser.key(event);
+      return panel.chooser.key(event);
     } else {
       return false;
     }
@@ -106,21 +105,7 @@ export const look = {
 
 const is_digit = (key) => !is_letter(key) && key !== "/";
 
-// Let a page be confirmed when all of it was painted, in sight, for a while.
-async function wait_until_seen() {
-  const wait = ++last_wait;
-  painted_at = null;
-  is_seen = false;
-  draw_confirm();
-  await Promise.all(tiles.tiles.map(({ image }) => image.decode().catch(() => {})));
-  for (let frame = 0; frame < 2; frame++) await new Promise(requestAnimationFrame);
-  if (wait !== last_wait || document.hidden) return;
-  painted_at = performance.now();
-  await new Promise((done) => { setTimeout(done, LOOK_FOR); });
-  if (wait !== last_wait || document.hidden || by_id("look").hidden) return;
-  is_seen = true;
-  draw_confirm();
-}
+const begin_to_look = () => on_screen.begin(tiles.tiles.map(({ image }) => image));
 
 // A picture was answered elsewhere (null: that was taken back).
 function hear(number, label, who) {
@@ -155,8 +140,8 @@ async function fetch_page() {
 
 function show(groups) {
   tiles.show(groups);
-  chooser.clear();
-  wait_until_seen();
+  panel.chooser.clear();
+  begin_to_look();
 }
 
 // The small pictures of the next page, while this one is looked at. It may be another one when the
@@ -242,45 +227,52 @@ function put_down() {
 }
 
 async function the_rest_is_right() {
-  if (!is_seen) return;
+  if (!on_screen.is_long_enough || !tiles.tiles.length) return;
   const sent = tiles.tiles.filter((tile) => tile.is_loaded && !tile.elsewhere);
-  if (!tiles.tiles.length) return;
   const n_missing = tiles.tiles.filter((tile) => !tile.is_loaded).length;
   if (!sent.length) {
     if (n_missing) note("No picture of this page is there yet.");
     else fetch_page();
     return;
   }
-  const pictures = sent.map(({ number, shown, label, item }) =>
-    ({ number, shown, label, planted: item.planted }));
-  const seconds = (performance.now() - painted_at) / 1000;
   const { learnt } = now.state;
-  is_sending = true;
-  // Until the next page was looked at.
-  is_seen = false;
-  const answer = await act("page", { pictures, knew, seconds });
-  is_sending = false;
-  if (!answer) {
-    is_seen = true;
-    draw_confirm();
-    return;
-  }
+  const answer = await send(sent);
+  if (!answer) return;
   const real = sent.filter(({ item }) => !item.planted);
   last = real.map(({ item, shown, label }) => ({ item, shown, label }));
-  const n_changed = real.filter((tile) => tile.is_changed).length;
-  const missing = n_missing
-    ? ` ${plural(n_missing, "picture")} could not be shown and got no label.` : "";
-  const labels = has_bursts() ? bursts_of(answer.said, answer.n_pictures)
-    : plural(answer.said, "picture");
-  const said = `${labels} labelled, ${count(n_changed)} of them changed.`;
-  const n_found = answer.n_planted - answer.n_missed;
-  const found = n_found ? ` ${plural(n_found, "planted picture")} found.` : "";
-  note_of(answer, said + missing + found);
+  tell_of_page(answer, real, n_missing);
   if (real.some(({ label }) => label === NONE)) offer_strangers(learnt);
   put_down();
   if (answer.again.length && await look_at_them_again(answer)) {
     look.begin({ among: "seen", of: answer.again });
   } else await fetch_page();
+}
+
+async function send(sent) {
+  const pictures = sent.map(({ number, shown, label, item }) =>
+    ({ number, shown, label, planted: item.planted }));
+  const { seconds } = on_screen;
+  is_sending = true;
+  // Until the next page was looked at.
+  on_screen.is_long_enough = false;
+  const answer = await act("page", { pictures, knew, seconds });
+  is_sending = false;
+  if (!answer) {
+    on_screen.is_long_enough = true;
+    draw_confirm();
+  }
+  return answer;
+}
+
+function tell_of_page(answer, real, n_missing) {
+  const n_changed = real.filter((tile) => tile.is_changed).length;
+  const labels = has_bursts() ? bursts_of(answer.said, answer.n_pictures)
+    : plural(answer.said, "picture");
+  const missing = n_missing
+    ? ` ${plural(n_missing, "picture")} could not be shown and got no label.` : "";
+  const n_found = answer.n_planted - answer.n_missed;
+  const found = n_found ? ` ${plural(n_found, "planted picture")} found.` : "";
+  note_of(answer, `${labels} labelled, ${count(n_changed)} of them changed.${missing}${found}`);
 }
 
 function look_at_them_again({ n_missed, again }) {
@@ -290,43 +282,38 @@ function look_at_them_again({ n_missed, again }) {
 }
 
 function draw() {
-  const { tiles: all, chosen } = tiles, n_changed = all.filter((tile) => tile.is_changed).length;
-  const is_empty = !all.length;
+  const { tiles: all, chosen } = tiles, is_empty = !all.length;
   by_id("look").classList.toggle("over", is_empty && !is_fetching);
   by_id("look-nothing").hidden = !is_empty || is_fetching;
   if (is_empty && !is_fetching) draw_nothing();
   draw_confirm();
-  const changed = n_changed ? `, ${count(n_changed)} changed` : "";
-  const of = which.name === undefined ? "" : ` of ${class_of(which.name)}`;
-  by_id("look-count").textContent = is_empty ? ""
-    : look.is_of_seen ? `Second look at ${plural(all.length, tile_noun())}${changed}`
-      : `${plural(all.length, tile_noun())}${of} of ${count(left)} not yet seen${changed}`;
+  by_id("look-count").textContent = is_empty ? "" : what_is_shown(all);
   by_id("plant").checked = now.state.plants;
   const is_choosing = chosen.size > 0 || is_naming;
   by_id("look-about").hidden = by_id("look-count").hidden = is_choosing;
-  by_id("look-chosen").hidden = !is_choosing;
   by_id("many").hidden = is_empty || (chosen.size > 0 && !is_many());
   by_id("leave-look").hidden = !("name" in which || look.is_of_seen) || is_empty;
   by_id("leave-look").textContent = look.is_of_seen ? "End the second look" : "Back to all classes";
-  if (is_choosing) show_choice();
+  if (chosen.size) panel.show(chosen);
+  else if (is_naming) panel.show_without("No picture is selected. Find or add a class:");
+  else panel.place.hidden = true;
+}
+
+function what_is_shown(all) {
+  const n = plural(all.length, tile_noun()), n_changed = all.filter((tile) => tile.is_changed).length;
+  const changed = n_changed ? `, ${count(n_changed)} changed` : "";
+  if (look.is_of_seen) return `Second look at ${n}${changed}`;
+  const of = which.name === undefined ? "" : ` of ${class_of(which.name)}`;
+  return `${n}${of} of ${count(left)} not yet seen${changed}`;
 }
 
 function draw_confirm() {
+  const is_seen = on_screen.is_long_enough;
   const is_changed = tiles.tiles.some((tile) => tile.is_changed);
   const text = !is_seen ? "Look first …" : is_changed ? "The rest is right" : "All are right";
   by_id("rest-right").replaceChildren(element("span", {}, text), element("kbd", {}, "Enter"));
   by_id("rest-right").disabled = !tiles.tiles.length || !is_seen;
   by_id("rest-right").classList.toggle("early", !is_seen && tiles.tiles.length > 0);
-}
-
-function show_choice() {
-  if (is_naming) {
-    by_id("look-question").textContent = "No picture is selected. Find or add a class:";
-    by_id("look-chosen-picture").removeAttribute("src");
-    chooser.show({ likely: [] });
-    return;
-  }
-  chooser.show(ask_for(tiles.chosen, by_id("look-question"), by_id("look-chosen-picture")));
 }
 
 // Everything was seen: a second look, or a check, or the end.
@@ -361,9 +348,9 @@ by_id("leave-look").addEventListener("click", () => look.begin());
 by_id("again").addEventListener("click", () => look.begin({ among: "seen" }));
 by_id("plant").addEventListener("change", () => act("planting", { on: by_id("plant").checked }));
 document.addEventListener("visibilitychange", () => {
-  if (!document.hidden && !by_id("look").hidden) wait_until_seen();
+  if (!document.hidden && !by_id("look").hidden) begin_to_look();
 });
-chooser.field.addEventListener("blur", () => {
+panel.chooser.field.addEventListener("blur", () => {
   if (is_naming && !tiles.chosen.size) put_down();
 });
 by_id("look-tiles").parentElement.addEventListener("click", (event) => {

@@ -31,7 +31,7 @@ export function draw_progress() {
   by_id("kept").textContent = `Each answer is kept in ${state.answers}`;
 }
 
-export function sentence(state) {
+function sentence(state) {
   const { seen, total, check } = state;
   if (state.stage === "names") return `${counts(state)}.`;
   if (check?.queue.length) return during(check);

@@ -1,8 +1,8 @@
 // A grid of pictures under headings: one tab stop with arrows inside, marks, and a choice of tiles.
 import { by_id, element } from "./dom.js";
+import { enlarge } from "./enlarged.js";
 import { SHARP, fit, usual_side } from "./fit.js";
-import { large, small, strip, thumb } from "./pictures.js";
-import { now } from "./state.js";
+import { large, small, thumb } from "./pictures.js";
 import { count, label_of } from "./words.js";
 
 // Milliseconds after which a press is a hold, which enlarges.
@@ -199,32 +199,3 @@ function sharpen({ image, number }) {
   next.addEventListener("load", () => { image.src = next.src; });
   next.src = large(number);
 }
-
-// Show a picture as large as it fits, with those of its burst. A click or Escape closes it.
-export function enlarge(item) {
-  const { burst = [] } = item;
-  const show = (number) => { by_id("large-picture").src = large(number); };
-  show(item.number);
-  by_id("large-picture").alt = item.name;
-  by_id("large").lastElementChild.textContent = item.name;
-  by_id("large-like").setAttribute("href", `#find/${item.number}`);
-  by_id("large-like").hidden = now.state.stage === "names";
-  by_id("large-burst").hidden = burst.length < 2;
-  by_id("large-burst").replaceChildren(...strip(burst, item.number, show));
-  if (!by_id("large").open) by_id("large").showModal();
-}
-
-by_id("large").addEventListener("click", () => by_id("large").close());
-by_id("large").addEventListener("keydown", (event) => {
-  const step = { ArrowRight: 1, ArrowLeft: -1 }[event.key];
-  if (step) {
-    const all = [...by_id("large-burst").children];
-    const next = all[all.findIndex((one) => one.matches("[aria-pressed=true]")) + step];
-    next?.click();
-    next?.focus();
-    event.preventDefault();
-  } else if ([".", " ", "Enter", "Escape"].includes(event.key)) {
-    by_id("large").close();
-    event.preventDefault();
-  }
-});

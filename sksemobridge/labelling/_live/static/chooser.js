@@ -1,9 +1,9 @@
 // The choice of a class: by its key, by letters, or from the list of all.
-import { element, once_each } from "./dom.js";
+import { element } from "./dom.js";
 import { class_keys, is_letter } from "./keys.js";
-import { small } from "./pictures.js";
+import { once_each } from "./presses.js";
 import { now } from "./state.js";
-import { NONE, count, label_of, spoken } from "./words.js";
+import { NONE, label_of, spoken } from "./words.js";
 
 // Most likely classes that have a digit, and the least share of one.
 const N_LIKELY = 5;
@@ -158,18 +158,4 @@ function matches(typed, likely) {
 function rank({ text, at }, wanted) {
   const name = spoken(text);
   return name === wanted ? 0 : at === 1 ? 1 : ` ${name}`.includes(` ${wanted}`) ? 2 : 3;
-}
-
-// Where pictures like these are found.
-export const like_address = (numbers) => `#find/${numbers}`;
-
-// Ask what the chosen tiles are, and give what a `Chooser` shows for them.
-export function ask_for(tiles, title, picture) {
-  const [first] = tiles, n = tiles.size, noun = first.is_strip ? "burst" : "picture";
-  title.textContent = n === 1 ? `What is this ${noun}?` : `What are these ${count(n)} ${noun}s?`;
-  if (picture.getAttribute("src") !== small(first.number)) picture.src = small(first.number);
-  const like = title.closest("div").parentElement.querySelector(".like");
-  like.textContent = n === 1 ? "More like this" : "More like these";
-  like.setAttribute("href", like_address([...tiles].map(({ number }) => number)));
-  return { likely: first.item.likely, label: first.label, first: first.likeliest_other };
 }

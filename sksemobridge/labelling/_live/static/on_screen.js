@@ -1,0 +1,35 @@
+// Whether a page was on the screen long enough to be looked at.
+
+// Milliseconds that a page is on the screen before it can be confirmed.
+const LOOK_FOR = 1500;
+
+export class OnScreen {
+  is_long_enough = false;
+  // When all of the page was painted.
+  #since = null;
+  #n_begun = 0;
+
+  // `is_in_sight()` says whether the page is there. `changed()` is called when one may confirm, and
+  // when no more.
+  constructor(is_in_sight, changed) {
+    Object.assign(this, { is_in_sight, changed });
+  }
+
+  get seconds() { return (performance.now() - this.#since) / 1000; }
+
+  // A page with these images comes on the screen, or comes back.
+  async begin(images) {
+    const n_begun = ++this.#n_begun, is_gone = () => n_begun !== this.#n_begun || document.hidden;
+    this.#since = null;
+    this.is_long_enough = false;
+    this.changed();
+    await Promise.all(images.map((image) => image.decode().catch(() => {})));
+    for (let frame = 0; frame < 2; frame++) await new Promise(requestAnimationFrame);
+    if (is_gone()) return;
+    this.#since = performance.now();
+    await new Promise((done) => { setTimeout(done, LOOK_FOR); });
+    if (is_gone() || !this.is_in_sight()) return;
+    this.is_long_enough = true;
+    this.changed();
+  }
+}
