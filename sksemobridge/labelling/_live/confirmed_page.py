@@ -13,14 +13,14 @@ MOST_TILES = 60
 # Seconds that a page may be on the screen: a year.
 MOST_SECONDS = 366 * 86400
 # What is said of each of them.
-PARTS = ("number", "label", "shown")
+MARKED = ("number", "label", "shown")
 
 
 def check_page(now, pictures, seconds):
     """Refuse what is no page that was so many `seconds` on the screen."""
     if not isinstance(pictures, list) or not 0 < len(pictures) <= MOST_TILES:
         raise Refused(f"A page has 1 to {MOST_TILES} pictures.")
-    if not all(isinstance(one, dict) and {*PARTS} <= {*one} for one in pictures):
+    if not all(isinstance(one, dict) and {*MARKED} <= {*one} for one in pictures):
         raise Refused("A picture of a page has its number, its label, and what was shown.")
     numbers = [picture["number"] for picture in pictures]
     for number in numbers:

@@ -15,9 +15,9 @@ from .refused import Refused
 from .session import MOST_CHOSEN
 
 # Letters of a text.
-MOST_LETTERS = 200
+LONGEST_TEXT = 200
 # Most pictures that are sent at a time.
-MOST_IMAGES = 200
+MOST_FOUND = 200
 # What every direction of the embeddings has at least of the mean variance, times this. On eight
 # sets of 13 to 102 classes it finds the class of one picture with a mean average precision of 0.62,
 # of three with 0.74 and of ten with 0.80; the cosine to the mean of the pictures with 0.59, 0.66
@@ -65,7 +65,7 @@ class Finder:
         order = [*dict.fromkeys([*(number for number in like if number < len(order)), *order])]
         may = now.is_open if is_open is True else now.is_readable
         shown = now.strips.first_of_each(filter(may, order))
-        stop = start + min(n_images, MOST_IMAGES)
+        stop = start + min(n_images, MOST_FOUND)
         return {"found": {"total": len(shown), "pictures": items(now, shown[start:stop])}}
 
 
@@ -82,8 +82,8 @@ def by_text(now, measured, text):
     """The cosine to the text, both centred. Classes say what the text differs from: without them,
     what all texts share counts for most.
     """
-    if not text.strip() or len(text) > MOST_LETTERS:
-        raise Refused(f"A text has 1 to {MOST_LETTERS} letters.")
+    if not text.strip() or len(text) > LONGEST_TEXT:
+        raise Refused(f"A text has 1 to {LONGEST_TEXT} letters.")
     encoder, text = now.job.pipeline[-1].text_encoder, without_article(text.strip())
     if not has_text(encoder, text):
         raise Refused(f"There is no text “{text}” in what was given.")

@@ -11,7 +11,7 @@ from .page_state import items
 from .refused import Refused
 
 # Most pictures of a class that are sent at a time.
-MOST_IMAGES = 200
+MOST_OF_CLASS = 200
 
 
 class Gallery:
@@ -61,7 +61,7 @@ def look_at_class(now, name, start, n_images):
     labelled = [*filter(now.is_labelled, own)]
     rest = sorted({*own}.difference(labelled), key=lambda number: now.view.top[number])
     shown = [*filter(now.is_readable, [*labelled, *rest])]
-    start, stop = max(start, 0), max(start, 0) + min(max(n_images, 0), MOST_IMAGES)
+    start, stop = max(start, 0), max(start, 0) + min(max(n_images, 0), MOST_OF_CLASS)
     pictures = [item | {"predicted": plain(label)} for item in items(now, shown[start:stop])]
     return {"gallery": {"name": name, "total": len(shown), "pictures": pictures}}
 

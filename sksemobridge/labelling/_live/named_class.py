@@ -6,7 +6,7 @@ from .._photos.messages import CONTROL
 from .refused import Refused
 
 # Letters of the name of a class. A longer text is a slip, such as a list in one line.
-MOST_LETTERS = 100
+LONGEST_NAME = 100
 
 
 def known_class(names, text):
@@ -43,8 +43,8 @@ def as_label(names, text, notes):
 
 def new_name(text):
     """The name of a new class, if it can be one."""
-    if not text.strip() or len(text) > MOST_LETTERS or len(text.splitlines()) > 1:
-        raise Refused(f"The name of a new class is one line of at most {MOST_LETTERS} letters.")
+    if not text.strip() or len(text) > LONGEST_NAME or len(text.splitlines()) > 1:
+        raise Refused(f"The name of a new class is one line of at most {LONGEST_NAME} letters.")
     if plain(text) != text or not spoken(text) or CONTROL.search(text.strip()):
         raise Refused("The name of a new class has letters, and no control characters.")
     return text.strip()

@@ -12,7 +12,7 @@ from .random_check import check_so_far
 from .snapshot import in_words
 
 # Pictures that the page may show next or again.
-N_SHOWN = 12
+N_SENT = 12
 # Likely classes that are sent of a picture. The page offers five of them.
 N_LIKELY = 9
 # Classes among them that the model has not learnt yet.
@@ -52,7 +52,7 @@ class PageState:
             "strangers": int((now.are_open & ~view.has_class[:n]).sum()),
             "classes": [plain(label) for label in now.classes],
             "cards": cards_of(now),
-            "queue": items(now, queue[:N_SHOWN]),
+            "queue": items(now, queue[:N_SENT]),
             "recent": items(now, recent(now)),
             "check": _check(now),
             "news": items(now, _told_since(now, since, lambda event: event.tab != tab)),
@@ -98,7 +98,7 @@ def recent(now):
     found = {}
     for number in numbers:
         found.setdefault(number)
-        if len(found) == N_SHOWN:
+        if len(found) == N_SENT:
             break
     return now.strips.first_of_each(found)
 
@@ -139,7 +139,7 @@ def _own(now, tab, since):
 
 def _check(now):
     check = check_so_far(now)
-    return check and check | {"queue": items(now, check["queue"][:N_SHOWN])}
+    return check and check | {"queue": items(now, check["queue"][:N_SENT])}
 
 
 def _undoable(now, tab):

@@ -11,7 +11,7 @@ from .._photos.picture_index import settled_change
 from .._photos.report._page import jpeg
 
 # Pixels of the longer side of a picture that a person is asked about.
-SIDE = 800
+LARGE_SIDE = 800
 # Pixels of the longer side of a picture among others.
 SMALL_SIDE = 160
 # Bytes of small pictures that are kept, so that a file is not read for each of them again. One has
@@ -39,7 +39,7 @@ class PictureFiles:
         """A picture as a JPEG. ImageReadError says why there is none."""
         if is_small:
             return self._small.get(number, lambda: self._read(number, SMALL_SIDE))
-        picture = self._read(number, SIDE)
+        picture = self._read(number, LARGE_SIDE)
         self._small.get(number, lambda: jpeg(picture, SMALL_SIDE))
         return picture
 

@@ -4,8 +4,6 @@ import asyncio
 import functools
 import json
 import os
-import re
-import secrets
 import signal
 import socket
 import sys
@@ -28,6 +26,7 @@ from starlette.routing import Route
 from ...encoders._heads import ImageReadError
 from .._photos.folder_table import plain
 from .._photos.messages import UsageError, fault
+from .access import Access
 from .find import Finder, words
 from .gallery import Gallery, disputed, look_at_class
 from .look import look
@@ -37,10 +36,6 @@ from .suggestions import Suggestions
 from .written import linked_files
 
 MACHINE = "127.0.0.1"
-# Names of this machine in an address. A tunnel may change the port, but not the name.
-ORIGIN = re.compile(r"https?://(127\.0\.0\.1|localhost)(:[0-9]{1,5})?", re.IGNORECASE)
-# Bytes of a request. The answers to 60 pictures with long names of classes are shorter.
-MOST_REQUEST_BYTES = 100_000
 # Seconds to wait for the rest of a request.
 REQUEST_PATIENCE = 10
 # Seconds that the end waits for requests that are under way.
@@ -48,7 +43,7 @@ GRACE = 1
 # Seconds that the program waits after Ctrl-C for pages to hear that the files are written. An open
 # page asks every three seconds.
 FAREWELL = 4
-HEADERS = {
+ALWAYS_SENT = {
     "Cache-Control": "no-store",
     "Cross-Origin-Opener-Policy": "same-origin",
     "Cross-Origin-Resource-Policy": "same-origin",
@@ -56,17 +51,21 @@ HEADERS = {
     "X-Content-Type-Options": "nosniff",
 }
 # Parts of the page, by name.
-PARTS = files(__package__) / "static"
-KINDS = {"js": "text/javascript", "css": "text/css", "svg": "image/svg+xml"}
-STATIC = {part.name: part for part in PARTS.iterdir() if part.name.rpartition(".")[2] in KINDS}
+STATIC_FOLDER = files(__package__) / "static"
+MEDIA_TYPES = {"js": "text/javascript", "css": "text/css", "svg": "image/svg+xml"}
+STATIC = {
+    part.name: part
+    for part in STATIC_FOLDER.iterdir()
+    if part.name.rpartition(".")[2] in MEDIA_TYPES
+}
 POLICY = "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 
 
 # Actions with numbers of pictures, during which no others get these numbers, nor another tab the
 # same pictures.
-NUMBERED = ("say", "say_same", "page", "skip", "card", "undo", "look")
+WITH_NUMBERS = ("say", "say_same", "page", "skip", "card", "undo", "look")
 # Actions and questions without any, also of what the page does not know yet.
-UNNUMBERED = ("state", "read_new", "words", "done", "also", "end")
+WITHOUT_NUMBERS = ("state", "read_new", "words", "done", "also", "end")
 
 
 def serve(session, write, title, say, outputs=None):
@@ -82,11 +81,11 @@ def serve(session, write, title, say, outputs=None):
         listening.bind((MACHINE, 0))
         listening.listen()
         address = f"http://{MACHINE}:{listening.getsockname()[1]}/?secret="
-        say(f"The page: {address}{live.secret}")
+        say(f"The page: {address}{live.access.secret}")
         say("Ctrl-C writes the files and ends it, as “End” does in the page.")
         # Programs of other users may see the arguments of a browser: this secret is good for one
         # visit.
-        threading.Thread(target=_open, args=[address + live.once], daemon=True).start()
+        threading.Thread(target=_open, args=[address + live.access.once], daemon=True).start()
         session.learner.start()
         try:
             live.server.run(sockets=[listening])
@@ -128,12 +127,7 @@ class _LivePage:
         # When each tab asked last, and what those that ask after the end are told.
         self.asked, self.ended = {}, None
         self.state = PageState(session.reserved)
-        self.secret, self.once, self.finished = (
-            secrets.token_urlsafe(32),
-            secrets.token_urlsafe(32),
-            None,
-        )
-        self.cookie = f"sksemobridge-{secrets.token_hex(4)}"
+        self.access, self.finished = Access(), None
         # What a person may ask: a function of a `Snapshot`, the fields that a request needs, and
         # those that it may have.
         self.questions = {
@@ -190,7 +184,7 @@ class _LivePage:
 
     async def guard(self, request, call_next):
         """Answer only to the page itself."""
-        refusal = self.refusal(request)
+        refusal = self.access.refusal(request)
         try:
             response = PlainTextResponse(*refusal) if refusal else await call_next(request)
         # Nobody has foreseen it.
@@ -198,52 +192,23 @@ class _LivePage:
             traceback.print_exc()
             response = _json({"failed": fault(error)}, 500)
         response.headers.update(
-            {"Content-Security-Policy": POLICY} | HEADERS | dict(response.headers)
+            {"Content-Security-Policy": POLICY} | ALWAYS_SENT | dict(response.headers)
         )
         return response
-
-    def refusal(self, request):
-        """Why a request is not answered, and the status, or None."""
-        headers, is_page = request.headers, request.scope["path"] == "/"
-        host = f"http://{headers.get('host')}"
-        is_named = ORIGIN.fullmatch(host) and ORIGIN.fullmatch(headers.get("origin", host))
-        # A name elsewhere may lead to this machine, and so may a page of another port. A link may
-        # lead to the page.
-        if not is_named or (
-            not is_page and headers.get("sec-fetch-site", "same-origin") != "same-origin"
-        ):
-            return "This page answers to itself alone.", 403
-        n_bytes = int(headers.get("content-length", 0))
-        if "transfer-encoding" in headers or n_bytes > MOST_REQUEST_BYTES:
-            return f"At most {MOST_REQUEST_BYTES} bytes of a known length.", 413
-        enters = is_page and "secret" in request.query_params
-        if not enters and not _same(request.cookies.get(self.cookie), self.secret):
-            return "Open the address that the command printed.", 403
-        # Pages elsewhere cannot send this kind without a question, which is not answered.
-        if (
-            request.method == "POST"
-            and headers.get("content-type", "").split(";")[0] != "application/json"
-        ):
-            return "Requests are application/json.", 415
-        return None
 
     async def page(self, request):
         secret = request.query_params.get("secret")
         if secret is None:
             policy = f"{POLICY}; img-src 'self'; connect-src 'self'"
             policy += "; style-src 'self'; script-src 'self'"
-            text = (PARTS / "live.html").read_text("utf-8")
+            text = (STATIC_FOLDER / "live.html").read_text("utf-8")
             return HTMLResponse(text, headers={"Content-Security-Policy": policy})
-        if _same(secret, self.once):
-            self.once = None
-        elif not _same(secret, self.secret) and not _same(
-            request.cookies.get(self.cookie), self.secret
-        ):
+        if not self.access.enters(secret, request.cookies):
             return PlainTextResponse(
                 "This address is not good. Open the one that was printed.", 403
             )
         response = RedirectResponse("/", 303)
-        response.set_cookie(self.cookie, self.secret, httponly=True, samesite="lax")
+        response.set_cookie(*self.access.cookie, httponly=True, samesite="lax")
         return response
 
     async def picture(self, request):
@@ -265,7 +230,7 @@ class _LivePage:
         name = request.path_params["name"]
         if name not in STATIC:
             return PlainTextResponse("There is no such part.", 404)
-        return Response(STATIC[name].read_bytes(), media_type=KINDS[name.rpartition(".")[2]])
+        return Response(STATIC[name].read_bytes(), media_type=MEDIA_TYPES[name.rpartition(".")[2]])
 
     async def act(self, request):
         """Do what a person did. The answer is the state afterwards, or what went wrong."""
@@ -298,14 +263,14 @@ class _LivePage:
     def answer(self, name, question, generation, values):
         """The answer to a question of a page with the numbers of a `generation`."""
         now = self.session.snapshot()
-        if name not in UNNUMBERED:
+        if name not in WITHOUT_NUMBERS:
             check_generation(generation, now.generation)
         return question(now, **values)
 
     def do(self, tab, who, name, action, generation, values):
         """Do it, if the page has the numbers of pictures that are now."""
-        with self.session.lock if name in NUMBERED else nullcontext():
-            if name not in UNNUMBERED:
+        with self.session.lock if name in WITH_NUMBERS else nullcontext():
+            if name not in WITHOUT_NUMBERS:
                 check_generation(generation, self.session.generation)
             return action(tab, who, **values)
 
@@ -419,12 +384,3 @@ def check_generation(generation, current):
 def _json(data, status=200):
     # In ASCII: names of files may be no text.
     return Response(json.dumps(data), status, media_type="application/json")
-
-
-def _same(text, secret):
-    """Compare in a time that says nothing about the secret."""
-    return (
-        text is not None
-        and secret is not None
-        and secrets.compare_digest(text.encode(), secret.encode())
-    )

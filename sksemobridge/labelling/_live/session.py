@@ -10,7 +10,7 @@ from .._photos.messages import UsageError
 from .answered_pictures import answered_pictures, readable
 from .confirmed_page import check_page, without_newer
 from .learner import Learner
-from .named_class import MOST_LETTERS, as_class, as_label, known_class, new_name
+from .named_class import LONGEST_NAME, as_class, as_label, known_class, new_name
 from .picture_files import PictureFiles
 from .picture_numbers import PictureNumbers
 from .planted import planted_pictures
@@ -23,7 +23,7 @@ from .strips import Strips, members_of
 # Pictures that are chosen for one label: a request with their numbers is short.
 MOST_CHOSEN = 500
 # Classes of one request: as many as ImageNet has.
-MOST_NAMES = 1000
+MOST_CLASSES = 1000
 
 
 class Session:
@@ -222,8 +222,8 @@ class Session:
     def add(self, tab, who, names):
         """Have classes of these names."""
         with self.lock:
-            if not isinstance(names, list) or not 0 < len(names) <= MOST_NAMES:
-                raise Refused(f"Add 1 to {MOST_NAMES} classes.")
+            if not isinstance(names, list) or not 0 < len(names) <= MOST_CLASSES:
+                raise Refused(f"Add 1 to {MOST_CLASSES} classes.")
             notes = []
             names = dict.fromkeys(as_class(self.said.names, name, notes) for name in names)
             self._append("add", tab, who, names=tuple(names))
@@ -247,8 +247,8 @@ class Session:
     def join(self, tab, who, names, into):
         """Make one class of several."""
         with self.lock:
-            if not isinstance(names, list) or not 0 < len(names) <= MOST_NAMES:
-                raise Refused(f"Join 1 to {MOST_NAMES} classes.")
+            if not isinstance(names, list) or not 0 < len(names) <= MOST_CLASSES:
+                raise Refused(f"Join 1 to {MOST_CLASSES} classes.")
             names, notes = tuple(known_class(self.said.names, name) for name in names), []
             into = as_class(self.said.names, into, notes)
             self._append("join", tab, who, names=names, into=into)
@@ -266,8 +266,8 @@ class Session:
         with self.lock:
             if how not in [*KINDS["card"].among]:
                 raise Refused("A name is kept, dropped or joined.")
-            if not isinstance(into, str) or len(into) > MOST_LETTERS:
-                raise Refused(f"A name has at most {MOST_LETTERS} letters.")
+            if not isinstance(into, str) or len(into) > LONGEST_NAME:
+                raise Refused(f"A name has at most {LONGEST_NAME} letters.")
             about = {"names": (name,)}
             if name is None:
                 self.files.pictures.check(number)

@@ -12,9 +12,9 @@ from .._suggest_names import suggest_names
 from .refused import Refused
 
 # Most names of a request.
-MOST_NAMES = 100
+MOST_SUGGESTED = 100
 # Pictures of a name: the page shows eight, some of which may not be there any more.
-N_SHOWN = 12
+N_OF_NAME = 12
 # Pictures of a group in the mean. With fewer, a group shows little more than one picture does.
 N_GROUPED = 16
 
@@ -29,15 +29,15 @@ class Suggestions:
         """At most `n_names` names with their share and pictures. Models without words give groups
         without a name.
         """
-        if type(n_names) is not int or not 1 <= n_names <= MOST_NAMES:
-            raise Refused(f"Ask for 1 to {MOST_NAMES} names.")
+        if type(n_names) is not int or not 1 <= n_names <= MOST_SUGGESTED:
+            raise Refused(f"Ask for 1 to {MOST_SUGGESTED} names.")
         gone = {key for key in now.said.cards if _is_class(now.said, key)}
         with self._one_at_a_time:
             found = _names(now, n_names + len(gone)) or _groups(now, n_names)
         found = [one for one in found if one[0] not in gone][:n_names]
         return {
             "suggestions": [
-                {"name": plain(name), "share": share, "numbers": numbers[:N_SHOWN]}
+                {"name": plain(name), "share": share, "numbers": numbers[:N_OF_NAME]}
                 for name, share, numbers in found
             ]
         }

@@ -20,7 +20,7 @@ from ..picture_index import real_paths
 # Most thumbnails in a page. They take about 15 MB.
 N_THUMBNAILS = 2000
 # Pixels of the longer side of a thumbnail.
-SIDE = 160
+THUMBNAIL_SIDE = 160
 # Pictures to label next.
 N_NEXT = 20
 # Where parts of a page are: of this one alone, and those that the live page has too.
@@ -77,7 +77,7 @@ def page_data(labels):
 def thumbnail(path):
     """The data address of a small picture, or None if it cannot be read."""
     try:
-        content = jpeg(fetch(path), SIDE)
+        content = jpeg(fetch(path), THUMBNAIL_SIDE)
     except ImageReadError:
         return None
     return f"data:image/jpeg;base64,{base64.b64encode(content).decode('ascii')}"

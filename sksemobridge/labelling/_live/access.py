@@ -1,0 +1,65 @@
+"""Who may ask the live page: a browser of this machine, which knows a secret."""
+
+import re
+import secrets
+
+# Names of this machine in an address. A tunnel may change the port, but not the name.
+ORIGIN = re.compile(r"https?://(127\.0\.0\.1|localhost)(:[0-9]{1,5})?", re.IGNORECASE)
+# Bytes of a request. The answers to 60 pictures with long names of classes are shorter.
+MOST_REQUEST_BYTES = 100_000
+
+
+class Access:
+    """The secret of a run, which is in the address that the command prints, and then in a cookie.
+
+    `once` is another one, for one visit.
+    """
+
+    def __init__(self):
+        self.secret, self.once = secrets.token_urlsafe(32), secrets.token_urlsafe(32)
+        # Several pages of this machine may be open in one browser.
+        self.cookie = f"sksemobridge-{secrets.token_hex(4)}", self.secret
+
+    def enters(self, secret, cookies):
+        """Whether an address with this secret, or a browser with these cookies, gets the cookie."""
+        if _same(secret, self.once):
+            self.once = None
+            return True
+        return _same(secret, self.secret) or self._knows(cookies)
+
+    def _knows(self, cookies):
+        name, secret = self.cookie
+        return _same(cookies.get(name), secret)
+
+    def refusal(self, request):
+        """Why a request is not answered, and the status, or None."""
+        headers, is_page = request.headers, request.scope["path"] == "/"
+        host = f"http://{headers.get('host')}"
+        is_named = ORIGIN.fullmatch(host) and ORIGIN.fullmatch(headers.get("origin", host))
+        # A name elsewhere may lead to this machine, and so may a page of another port. A link may
+        # lead to the page.
+        if not is_named or (
+            not is_page and headers.get("sec-fetch-site", "same-origin") != "same-origin"
+        ):
+            return "This page answers to itself alone.", 403
+        n_bytes = int(headers.get("content-length", 0))
+        if "transfer-encoding" in headers or n_bytes > MOST_REQUEST_BYTES:
+            return f"At most {MOST_REQUEST_BYTES} bytes of a known length.", 413
+        if not (is_page and "secret" in request.query_params) and not self._knows(request.cookies):
+            return "Open the address that the command printed.", 403
+        # Pages elsewhere cannot send this kind without a question, which is not answered.
+        if (
+            request.method == "POST"
+            and headers.get("content-type", "").split(";")[0] != "application/json"
+        ):
+            return "Requests are application/json.", 415
+        return None
+
+
+def _same(text, secret):
+    """Compare in a time that says nothing about the secret."""
+    return (
+        text is not None
+        and secret is not None
+        and secrets.compare_digest(text.encode(), secret.encode())
+    )
