@@ -38,7 +38,9 @@ MORE_TESTS = {
     "sksemobridge/_fitted.py": ["tests/model/test_reference.py"],
     "sksemobridge/_zero_shot.py": ["tests/model/test_reference.py"],
     "sksemobridge/labelling/_live/page_state.py": ["tests/labelling/live/test_session.py"],
-    "sksemobridge/labelling/_live/answered_pictures.py": ["tests/labelling/live/test_strips.py"],
+    "sksemobridge/labelling/_live/answered_pictures.py": [
+        "tests/labelling/live/test_shown_bursts.py"
+    ],
 }
 # What tests load before the package.
 LOADED = ["scipy.stats", "sklearn.cluster", "sklearn.linear_model", "sklearn.mixture"]
@@ -91,7 +93,7 @@ NAMED = [
     ),
     ("labelling/_live/page_state.py", "view.learnt, len(now.events), ", "view.learnt, "),
     (
-        "labelling/_live/strips.py",
+        "labelling/_live/shown_bursts.py",
         "is_left[[number for number in self.unread if number < len(is_left)]]",
         "_",
     ),

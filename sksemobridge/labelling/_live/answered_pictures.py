@@ -1,4 +1,4 @@
-"""What an event keeps of pictures that a person answered, and of the others of their strips."""
+"""What an event keeps of pictures that a person answered, and of the others of their bursts."""
 
 from contextlib import suppress
 
@@ -11,14 +11,14 @@ N_LISTED = 5
 
 def answered_pictures(now, files, marks, alone, notes):
     """What an event keeps of the pictures of `marks`, each number, label and what was shown, and
-    unless `alone` of the others of their strips. What a person should know is added to `notes`.
+    unless `alone` of the others of their bursts. What a person should know is added to `notes`.
     """
     parts, missing = [], 0
-    # Two pictures of the page may be of one strip, since another one was taken back.
+    # Two pictures of the page may be of one burst, since another one was taken back.
     named = {number for number, _, _ in marks}
     for number, label, shown in marks:
         parts.append(_answered(now, files, number, label, shown))
-        others = [i for i in now.strips.of(number)[1:] if not (alone or i in named)]
+        others = [i for i in now.bursts.of(number)[1:] if not (alone or i in named)]
         named.update(others)
         along = [*readable(files, others, label=label, shown=shown, taught=True, along=True)]
         parts += along

@@ -64,7 +64,7 @@ class Finder:
         order = np.argsort(-scores, kind="stable").tolist()
         order = [*dict.fromkeys([*(number for number in like if number < len(order)), *order])]
         may = now.is_open if is_open is True else now.is_readable
-        shown = now.strips.first_of_each(filter(may, order))
+        shown = now.bursts.first_of_each(filter(may, order))
         stop = start + min(n_images, MOST_FOUND)
         return {"found": {"total": len(shown), "pictures": items(now, shown[start:stop])}}
 

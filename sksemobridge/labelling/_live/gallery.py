@@ -74,7 +74,7 @@ def disputed(now):
         for real, opinions in now.said.disputed().items()
         if real in number_of
     }
-    shown = items(now, now.strips.first_of_each(found))
+    shown = items(now, now.bursts.first_of_each(found))
     return {"disputed": [item | {"said": _spelt(now, found[item["number"]])} for item in shown]}
 
 

@@ -58,7 +58,7 @@ def next_pictures(now, reserved, tab, n_images, among="rest", name=None, without
         )
     n_images, without = min(n_images, MOST_TILES), {*without}
     numbers = _of_pages(now, of) if among == "seen" else _not_seen(now)
-    numbers = now.strips.first_of_each(numbers)
+    numbers = now.bursts.first_of_each(numbers)
     labels = now.labels_of([number for number in numbers if number not in without])
     if name is not None:
         wanted = now.said.names.now(name) if name else ""

@@ -40,9 +40,9 @@ class PageState:
             "learning": now.is_learning,
             "problem": now.problem,
             "stage": "label" if now.classes else "names",
-            "labelled": now.strips.count(now.pictures.among(said.answers)[:n]),
-            "seen": now.strips.count(now.pictures.among(said.seen)[:n]),
-            "total": now.strips.total,
+            "labelled": now.bursts.count(now.pictures.among(said.answers)[:n]),
+            "seen": now.bursts.count(now.pictures.among(said.seen)[:n]),
+            "total": now.bursts.total,
             "pictures": n,
             "rest": self._rest(now),
             "plants": said.attention.is_on,
@@ -68,7 +68,7 @@ class PageState:
         key = now.generation, view.learnt, len(now.events), len(now.unread)
         if known_of != key:
             rest = np.flatnonzero(now.are_open & view.has_class[: len(now.are_open)]).tolist()
-            rest = np.array(now.strips.first_of_each(rest), dtype=int)
+            rest = np.array(now.bursts.first_of_each(rest), dtype=int)
             # To copy the probabilities of all would take longer than the rest of an answer.
             some = rest[evenly_spaced(len(rest), MOST_ESTIMATED)]
             share = None
@@ -84,7 +84,7 @@ def queue_of(now):
     later = [number_of[real] for real in skipped if real in number_of]
     is_next = now.are_open & ~now.pictures.among(skipped)[: now.pictures.n_photos]
     order = [number for number in now.view.order if is_next[number]]
-    return now.strips.first_of_each([*order, *filter(now.is_open, later)])
+    return now.bursts.first_of_each([*order, *filter(now.is_open, later)])
 
 
 def recent(now):
@@ -93,14 +93,14 @@ def recent(now):
     numbers = (
         number
         for event in reversed(told)
-        for number in now.strips.first_of_each(now.numbers_of(event))
+        for number in now.bursts.first_of_each(now.numbers_of(event))
     )
     found = {}
     for number in numbers:
         found.setdefault(number)
         if len(found) == N_SENT:
             break
-    return now.strips.first_of_each(found)
+    return now.bursts.first_of_each(found)
 
 
 def cards_of(now):
@@ -168,5 +168,5 @@ def _item(now, number, known, new):
         "predicted": plain(now.shown(number)),
         "label": None if answer is None else plain(answer.label),
         "who": "" if answer is None else plain(answer.who),
-        "burst": sorted(now.strips.of(number)),
+        "burst": sorted(now.bursts.of(number)),
     }

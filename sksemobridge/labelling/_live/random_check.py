@@ -15,7 +15,7 @@ CHECK_CONFIDENCE = 0.95
 
 def draw_check(now, files, among):
     """What an event keeps of the predictions of a new check."""
-    numbers = now.strips.first_of_each(now.rest() if among == "rest" else now.seen())
+    numbers = now.bursts.first_of_each(now.rest() if among == "rest" else now.seen())
     drawn = np.random.default_rng().permutation(numbers)[: N_CHECKED[among]].tolist()
     if not drawn:
         raise Refused("There is no picture to check.")

@@ -298,7 +298,7 @@ class _LivePage:
 
     def undo(self, tab, who):
         undone, now = self.session.undo(tab, who)["undone"], self.session.snapshot()
-        numbers = now.strips.first_of_each(undone.pop("numbers"))
+        numbers = now.bursts.first_of_each(undone.pop("numbers"))
         return {"undone": undone | {"items": items(now, numbers)}}
 
     def look(self, tab, who, **asked):

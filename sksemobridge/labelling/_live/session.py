@@ -18,7 +18,7 @@ from .random_check import N_CHECKED, draw_check
 from .refused import Refused
 from .reserved import Reserved
 from .snapshot import Snapshot, in_words
-from .strips import Strips, members_of
+from .shown_bursts import ShownBursts, members_of
 
 # Pictures that are chosen for one label: a request with their numbers is short.
 MOST_CHOSEN = 500
@@ -82,7 +82,7 @@ class Session:
                 is_learning=self.learner.is_learning,
                 problem=self.learner.problem,
                 unread=unread,
-                strips=Strips(groups, self._members, pictures, answers, unread),
+                bursts=ShownBursts(groups, self._members, pictures, answers, unread),
                 n_arrived=0 if self.arrivals is None else self.arrivals.count(),
             )
 
@@ -111,7 +111,7 @@ class Session:
     # Answers
 
     def say(self, tab, who, number, label, alone=False):
-        """Label a picture, and with it the others of its strip unless `alone`. An empty label is
+        """Label a picture, and with it the others of its burst unless `alone`. An empty label is
         none of the classes.
         """
         with self.lock:
@@ -124,7 +124,7 @@ class Session:
             return {"said": shown, "n_pictures": len(parts), "notes": notes}
 
     def say_same(self, tab, who, numbers, label):
-        """Label pictures that a person chose, and with them the others of their strips. They say
+        """Label pictures that a person chose, and with them the others of their bursts. They say
         nothing of the predictions: nobody chooses at random.
         """
         with self.lock:
@@ -142,7 +142,7 @@ class Session:
 
     def say_all(self, tab, who, pictures, alone=False, knew=None, seconds=None):
         """Label pictures that were looked through together, and with them the others of their
-        strips unless `alone`. Each has its `number`, the label `shown`, and `label`.
+        bursts unless `alone`. Each has its `number`, the label `shown`, and `label`.
 
         `knew` is the number of events that the page knew when it was shown. Later ones win. Those
         that are `planted` get no label. The page was on the screen for so many `seconds`.
@@ -199,7 +199,7 @@ class Session:
         with self.lock:
             now = self.snapshot()
             now.pictures.check(number)
-            others = readable(self.files, now.strips.of(number)[1:])
+            others = readable(self.files, now.bursts.of(number)[1:])
             self._append("skip", tab, who, pictures=(self.files.event(number), *others))
 
     def check(self, tab, who, begin, among):

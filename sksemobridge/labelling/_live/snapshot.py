@@ -13,7 +13,7 @@ from .._photos.folder_table import plain
 from .._photos.history import last_undoable
 from .._photos.said import Said
 from .picture_numbers import PictureNumbers
-from .strips import Strips
+from .shown_bursts import ShownBursts
 from .view import ModelView
 
 
@@ -39,7 +39,7 @@ class Snapshot:
         Why the model could not learn, or empty.
     unread : dict
         Why a picture cannot be shown, by number.
-    strips : Strips
+    bursts : ShownBursts
     n_arrived : int
         New pictures, which nobody has read.
     """
@@ -55,7 +55,7 @@ class Snapshot:
     is_learning: bool
     problem: str
     unread: dict[int, str]
-    strips: Strips
+    bursts: ShownBursts
     n_arrived: int
 
     @cached_property

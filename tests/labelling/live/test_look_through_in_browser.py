@@ -196,7 +196,7 @@ def test_a_burst_is_one_tile_with_a_row_of_its_pictures(look):
     assert person.text("status").endswith("8 bursts, 12 pictures.")
     assert {1, 4}.intersection(dict(person.tiles())) == {1}
     assert person.all("#look-tiles .tile .size") == ["2"]
-    assert person.all("#look-tiles .tile .strip img", "alt") == [""]
+    assert person.all("#look-tiles .tile .others img", "alt") == [""]
     person.go("ask")
     while len(person.all("#burst button")) != 4:
         person.press("ArrowRight")

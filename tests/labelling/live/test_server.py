@@ -11,7 +11,7 @@ from unittest.mock import Mock
 import pytest
 from PIL import Image
 
-from sksemobridge.labelling._live.strips import Strips
+from sksemobridge.labelling._live.shown_bursts import ShownBursts
 from sksemobridge.labelling._photos.messages import UsageError
 
 from ...browser import wait_until
@@ -180,7 +180,7 @@ def test_a_fault_of_ours_prints_its_traceback_and_says_so(live, monkeypatch, cap
     page = live()
     with monkeypatch.context() as patch:
         patch.setattr(page.session.files, "jpeg", Mock(side_effect=error))
-        patch.setattr(Strips, "count", Mock(side_effect=error))
+        patch.setattr(ShownBursts, "count", Mock(side_effect=error))
         status, _, content = page.ask(path, {"tab": "a"} if path == "/state" else None)
     assert status == 500
     failed = json.loads(content)["failed"]

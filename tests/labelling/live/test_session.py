@@ -365,7 +365,7 @@ def test_a_snapshot_stays_what_it_was(live):
     page.act("drop", name="bird")
     wait_until(lambda: page.session.learner.view is not now.view)
     assert (now.events, now.classes, now.said.labels()) == ((), CLASSES, {})
-    assert (now.is_open(0), now.strips.of(0), now.shown(0)) == (True, [0, 3, 6], "bird")
+    assert (now.is_open(0), now.bursts.of(0), now.shown(0)) == (True, [0, 3, 6], "bird")
     later = page.session.snapshot()
     assert (len(later.events), later.classes) == (2, ["clock", "fruit", "owl"])
     assert (later.is_open(0), later.shown(0)) == (False, "owl")

@@ -4,7 +4,7 @@ import { like_address } from "./chosen.js";
 import { by_id, element } from "./dom.js";
 import { enlarge } from "./enlarged.js";
 import { note, note_of, offer_strangers } from "./notes.js";
-import { large, strip, thumb } from "./pictures.js";
+import { burst_buttons, large, thumb } from "./pictures.js";
 import { is_pressable, once_each } from "./presses.js";
 import { act, now } from "./state.js";
 import { count, label_of, quoted } from "./words.js";
@@ -120,7 +120,7 @@ function draw_burst() {
   place.hidden = burst.length < 2;
   if (place.dataset.numbers === `${burst}`) return;
   place.dataset.numbers = burst;
-  place.replaceChildren(...strip(burst, current.number, (number) => {
+  place.replaceChildren(...burst_buttons(burst, current.number, (number) => {
     by_id("picture").src = large(number);
   }));
   by_id("burst-about").textContent = burst.length < 2 ? ""

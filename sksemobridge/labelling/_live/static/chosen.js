@@ -23,7 +23,7 @@ export class ChosenPanel {
 
   // Ask for the class of these tiles.
   show(tiles) {
-    const [first] = tiles, n = tiles.size, noun = first.is_strip ? "burst" : "picture";
+    const [first] = tiles, n = tiles.size, noun = first.is_burst ? "burst" : "picture";
     this.question.textContent = n === 1 ? `What is this ${noun}?`
       : `What are these ${count(n)} ${noun}s?`;
     const address = small(first.number);

@@ -1,7 +1,7 @@
 // A picture as large as it fits.
 import { like_address } from "./chosen.js";
 import { by_id } from "./dom.js";
-import { large, strip } from "./pictures.js";
+import { burst_buttons, large } from "./pictures.js";
 import { now } from "./state.js";
 
 // Show a picture as large as it fits, with those of its burst. A click or Escape closes it.
@@ -14,7 +14,7 @@ export function enlarge(item) {
   by_id("large-like").setAttribute("href", like_address([item.number]));
   by_id("large-like").hidden = now.state.stage === "names";
   by_id("large-burst").hidden = burst.length < 2;
-  by_id("large-burst").replaceChildren(...strip(burst, item.number, show));
+  by_id("large-burst").replaceChildren(...burst_buttons(burst, item.number, show));
   if (!by_id("large").open) by_id("large").showModal();
 }
 

@@ -12,7 +12,7 @@ const N_IMAGES = 60;
 const MOST_CHOSEN = 500;
 
 const tiles = new Tiles(by_id("find-tiles"),
-  { click: choose_tile, has_strips: true, has_captions: true });
+  { click: choose_tile, shows_bursts: true, has_captions: true });
 const panel = new ChosenPanel("find", say, put_down, "Select none");
 // What is looked for (`text`, or pictures in `like`), how many there are, and of which search.
 let query = null, total = 0, n_asked = 0;

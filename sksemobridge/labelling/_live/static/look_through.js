@@ -14,7 +14,7 @@ import { NONE, count, plural, quoted, spoken } from "./words.js";
 // Pictures of a second look: among 48, two thirds of what was overlooked were found.
 const N_SECOND = 48;
 
-const tiles = new Tiles(by_id("look-tiles"), { click: mark, must_fit: true, has_strips: true });
+const tiles = new Tiles(by_id("look-tiles"), { click: mark, must_fit: true, shows_bursts: true });
 const panel = new ChosenPanel("look", choose, leave);
 const on_screen = new OnScreen(() => !by_id("look").hidden, draw_confirm);
 // Which pictures: of one class (`name`), or those that were seen (a second look).

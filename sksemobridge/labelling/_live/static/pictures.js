@@ -12,7 +12,7 @@ export function thumb(number, attributes = {}) {
 }
 
 // Pictures of a burst, as buttons that call `show(number)`. The one in sight is pressed.
-export function strip(numbers, first, show) {
+export function burst_buttons(numbers, first, show) {
   const buttons = numbers.map((number, i) => element("button", {
     type: "button", "aria-pressed": number === first, "data-number": number,
     "aria-label": `Picture ${i + 1} of ${numbers.length} of this burst`,

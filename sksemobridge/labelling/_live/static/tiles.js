@@ -30,10 +30,10 @@ class Tile {
 
 export class Tiles {
   // `click(tile, adds)` is called for a click or Space on a tile: `adds` with Shift.
-  // With `has_strips` a tile shows the pictures of a burst, which get one label.
+  // With `shows_bursts` a tile shows the pictures of a burst, which get one label.
   // With `has_captions` it says the label that its picture has by now, and whose that is.
-  constructor(place, { click, must_fit = false, has_strips = false, has_captions = false }) {
-    Object.assign(this, { place, click, must_fit, has_strips, has_captions });
+  constructor(place, { click, must_fit = false, shows_bursts = false, has_captions = false }) {
+    Object.assign(this, { place, click, must_fit, shows_bursts, has_captions });
     Object.assign(this, { tiles: [], chosen: new Set() });
     place.classList.toggle("captions", has_captions);
     place.addEventListener("keydown", (event) => this.#move(event));
@@ -69,13 +69,13 @@ export class Tiles {
 
   #tile(item, shown) {
     const tile = new Tile(item, shown);
-    tile.is_strip = this.has_strips && item.burst.length > 1;
+    tile.is_burst = this.shows_bursts && item.burst.length > 1;
     const redraw = () => this.draw(tile);
     tile.image = element("img",
       { alt: "", draggable: "false", load: redraw, error: redraw });
     tile.mark = element("span", { class: "mark" });
     tile.button = element("button", { type: "button", class: "tile", tabindex: "-1" },
-      tile.image, ...(tile.is_strip ? this.#strip(item) : []), tile.mark);
+      tile.image, ...(tile.is_burst ? this.#others(item) : []), tile.mark);
     tile.image.src = small(item.number);
     this.#listen(tile);
     this.tiles.push(tile);
@@ -84,9 +84,9 @@ export class Tiles {
   }
 
   // The other pictures of a burst, in a row below the first, and how many there are.
-  #strip({ number, burst }) {
+  #others({ number, burst }) {
     const others = burst.filter((other) => other !== number).slice(0, N_OTHERS);
-    return [element("span", { class: "strip" }, ...others.map((other) => thumb(other))),
+    return [element("span", { class: "others" }, ...others.map((other) => thumb(other))),
       element("span", { class: "size" }, count(burst.length))];
   }
 
@@ -133,7 +133,7 @@ export class Tiles {
       : tile.is_changed ? `, changed to ${label_of(tile.label)}` : "";
     const state = this.chosen.has(tile) ? ", chosen" : "";
     const shown = is_broken ? "cannot be shown" : label_of(tile.shown);
-    const burst = tile.is_strip ? ` and ${count(item.burst.length - 1)} more of its burst` : "";
+    const burst = tile.is_burst ? ` and ${count(item.burst.length - 1)} more of its burst` : "";
     button.setAttribute("aria-label", `${item.name}${burst}: ${shown}${said}${state}`);
     button.dataset.number = item.number;
     button.dataset.label = tile.label;

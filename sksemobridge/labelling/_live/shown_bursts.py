@@ -1,4 +1,4 @@
-"""Strips: pictures that are shown, asked and answered as one."""
+"""Bursts as pages show them: pictures that are asked and answered as one."""
 
 from collections import defaultdict
 from dataclasses import dataclass
@@ -11,10 +11,10 @@ from .picture_numbers import PictureNumbers
 
 
 @dataclass(frozen=True, eq=False)
-class Strips:
-    """A strip is the pictures of a burst with the same label by a person, or with none. So a
-    picture that was corrected alone is a strip by itself. Without bursts, and of `--shots`, every
-    picture is.
+class ShownBursts:
+    """Of a burst, the pictures with the same label by a person, or with none, are shown as one. So
+    a picture that was corrected alone stands by itself. Without bursts, and of `--shots`, every
+    picture does.
 
     `groups (n,)` are the numbers of the bursts, or None, and `members` the pictures of each.
     """
@@ -26,7 +26,7 @@ class Strips:
     unread: dict[int, str]
 
     def of(self, number):
-        """The pictures of a strip that can be shown, this one first."""
+        """The pictures that are shown as one with this one, which is the first."""
         key = self._key(number)
         others = self.members.get(key[0], ())
         return [number] + [
@@ -36,7 +36,7 @@ class Strips:
         ]
 
     def first_of_each(self, numbers):
-        """One picture of each strip, the first of these numbers."""
+        """One picture of each burst, the first of these numbers."""
         if self.groups is None:
             return [*numbers]
         first = {}

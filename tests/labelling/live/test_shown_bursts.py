@@ -10,7 +10,7 @@ BURSTS = [[0, 3, 6], [1, 4]]
 N_BURSTS = 9
 
 
-def strips_of(items):
+def bursts_of(items):
     return {item["number"]: item["burst"] for item in items}
 
 
@@ -22,10 +22,10 @@ def test_a_burst_is_asked_once_and_one_answer_is_one_line_with_all_its_pictures(
     page = live(bursts=BURSTS)
     state = page.state()
     assert (state["total"], state["pictures"]) == (N_BURSTS, 12)
-    strips = strips_of(state["queue"])
-    assert sorted(map(tuple, strips.values()), key=len)[-2:] == [(1, 4), (0, 3, 6)]
-    assert len(strips) == N_BURSTS
-    (asked,) = (number for number, strip in strips.items() if strip == [0, 3, 6])
+    bursts = bursts_of(state["queue"])
+    assert sorted(map(tuple, bursts.values()), key=len)[-2:] == [(1, 4), (0, 3, 6)]
+    assert len(bursts) == N_BURSTS
+    (asked,) = (number for number, burst in bursts.items() if burst == [0, 3, 6])
     answer, state = page.act("say", number=asked, label="bird")
     assert (answer, state["n_pictures"]) == (200, 3)
     pictures = last_event(page).pictures
@@ -35,23 +35,23 @@ def test_a_burst_is_asked_once_and_one_answer_is_one_line_with_all_its_pictures(
     assert [picture.along for picture in pictures] == [False, True, True]
     assert [bool(picture.likely) for picture in pictures] == [True, False, False]
     assert (state["labelled"], state["seen"]) == (1, 1)
-    assert strips_of(state["recent"]) == {asked: [0, 3, 6]}
+    assert bursts_of(state["recent"]) == {asked: [0, 3, 6]}
     _, state = page.act("undo")
     assert page.labels() == {}
-    assert strips_of(state["undone"]["items"]) == {asked: [0, 3, 6]}
+    assert bursts_of(state["undone"]["items"]) == {asked: [0, 3, 6]}
     assert len(state["queue"]) == N_BURSTS
 
 
-def test_a_picture_that_is_corrected_alone_is_a_strip_by_itself(live):
+def test_a_picture_that_is_corrected_alone_is_a_burst_by_itself(live):
     page = live(bursts=BURSTS)
     page.act("say", number=0, label="bird")
     page.act("say", number=3, label="fruit", alone=True)
     _, state = page.act("say", number=6, label="clock")
     assert page.labels() == {0: "clock", 3: "fruit", 6: "clock"}
-    assert strips_of(state["recent"]) == {6: [0, 6], 3: [3]}
+    assert bursts_of(state["recent"]) == {6: [0, 6], 3: [3]}
     # Before its burst was asked, too: the answer is to the others.
     page.act("say", number=4, label="fruit", alone=True)
-    assert strips_of(page.state()["queue"])[1] == [1]
+    assert bursts_of(page.state()["queue"])[1] == [1]
     page.act("say", number=1, label="clock")
     assert page.labels() | {0: "", 3: "", 6: ""} == {0: "", 3: "", 6: "", 4: "fruit", 1: "clock"}
 
@@ -130,4 +130,4 @@ def test_answers_to_a_burst_count_also_without_bursts_and_the_other_way_round(li
     page.act("say", number=1, label="clock")
     page = live(bursts=BURSTS)
     assert page.labels() == {0: "bird", 3: "bird", 6: "bird", 1: "clock"}
-    assert strips_of(page.state()["queue"])[4] == [4]
+    assert bursts_of(page.state()["queue"])[4] == [4]
