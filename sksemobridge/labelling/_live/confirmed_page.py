@@ -3,7 +3,7 @@
 from collections import Counter
 
 from ..._utils.validation import plural
-from .._photos.class_names import spoken
+from .._photos.class_names import comparable
 from .._photos.folder_table import plain
 from .named_class import as_label
 from .refused import Refused
@@ -39,14 +39,14 @@ def without_newer(now, pictures, knew, notes):
         raise Refused("A page knew some of the events.")
     last = now.events[knew - 1].id if knew else 0
     later = now.events[knew:]
-    dropped = {spoken(name) for event in later if event.kind == "drop" for name in event.names}
+    dropped = {comparable(name) for event in later if event.kind == "drop" for name in event.names}
     kept, n_answered, n_dropped = [], 0, Counter()
     for picture in pictures:
         answer = now.said.answers.get(now.pictures.real[picture["number"]])
         label = as_label(now.said.names, picture["label"], [])
         if answer is not None and answer.event > last:
             n_answered += 1
-        elif spoken(label) in dropped and now.said.names.now(label) is None:
+        elif comparable(label) in dropped and now.said.names.now(label) is None:
             n_dropped[label] += 1
         else:
             kept.append(picture)

@@ -1,6 +1,6 @@
 """The class that a text of a person means."""
 
-from .._photos.class_names import NONE_OF_THESE, spoken
+from .._photos.class_names import NONE_OF_THESE, comparable
 from .._photos.folder_table import plain
 from .._photos.messages import CONTROL
 from .refused import Refused
@@ -30,7 +30,7 @@ def as_label(names, text, notes):
     """
     if not isinstance(text, str):
         raise Refused("The name of a class is a text.")
-    if not text or spoken(text) == NONE_OF_THESE:
+    if not text or comparable(text) == NONE_OF_THESE:
         return ""
     if (name := names.now(text)) is None:
         if names.is_dropped(text):
@@ -45,6 +45,6 @@ def new_name(text):
     """The name of a new class, if it can be one."""
     if not text.strip() or len(text) > LONGEST_NAME or len(text.splitlines()) > 1:
         raise Refused(f"The name of a new class is one line of at most {LONGEST_NAME} letters.")
-    if plain(text) != text or not spoken(text) or CONTROL.search(text.strip()):
+    if plain(text) != text or not comparable(text) or CONTROL.search(text.strip()):
         raise Refused("The name of a new class has letters, and no control characters.")
     return text.strip()

@@ -17,8 +17,8 @@ from .planted import planted_pictures
 from .random_check import N_CHECKED, draw_check
 from .refused import Refused
 from .reserved import Reserved
-from .snapshot import Snapshot, in_words
 from .shown_bursts import ShownBursts, members_of
+from .snapshot import Snapshot, in_words
 
 # Pictures that are chosen for one label: a request with their numbers is short.
 MOST_CHOSEN = 500

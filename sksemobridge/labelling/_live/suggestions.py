@@ -6,7 +6,7 @@ import numpy as np
 from sklearn.cluster import KMeans
 
 from ..._utils.array_api import l2_normalize
-from .._photos.class_names import spoken
+from .._photos.class_names import comparable
 from .._photos.folder_table import plain
 from .._suggest_names import suggest_names
 from .refused import Refused
@@ -66,8 +66,8 @@ def _names(now, n_names):
 
 def _has_other(vocabulary, known):
     """Whether there is a word that is no class."""
-    classes = {spoken(name) for name in known.class_names_ if name is not None}
-    return vocabulary == "auto" or any(spoken(text) not in classes for text in vocabulary)
+    classes = {comparable(name) for name in known.class_names_ if name is not None}
+    return vocabulary == "auto" or any(comparable(text) not in classes for text in vocabulary)
 
 
 def _groups(now, n_groups):

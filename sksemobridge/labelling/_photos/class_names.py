@@ -8,8 +8,8 @@ from .messages import CONTROL, UsageError
 NONE_OF_THESE = "none of these"
 
 
-def spoken(name):
-    """How a name is said. Names that are said alike are one class: case, `_`, spaces and the
+def comparable(name):
+    """What is compared of a name: those that agree in it are one class. Case, `_`, spaces and the
     Unicode form make no difference.
     """
     text = normalize("NFC", name.encode(errors="backslashreplace").decode())
@@ -34,7 +34,7 @@ class ClassNames:
     """
 
     def __init__(self, given=()):
-        # By how they are said: names of the classes, and what became of others, None if dropped.
+        # By what is compared: names of the classes, and what became of others, None if dropped.
         self._names, self._became = {}, {}
         for name in given:
             self.add(name)
@@ -51,11 +51,11 @@ class ClassNames:
 
     def now(self, name):
         """The class that a name means, or None if there is none."""
-        return self._names.get(self._last(spoken(name)))
+        return self._names.get(self._last(comparable(name)))
 
     def before(self, name):
-        """How a class was called before, as it is said, the last first."""
-        found = [spoken(name)]
+        """How a class was called before, as far as names are compared, the last first."""
+        found = [comparable(name)]
         for earlier in found:
             olds = [old for old, new in reversed(self._became.items()) if new == earlier]
             found += [old for old in olds if old not in found]
@@ -63,22 +63,22 @@ class ClassNames:
 
     def is_dropped(self, name):
         """Whether a name means nothing because its class was dropped."""
-        return self._became.get(self._last(spoken(name)), "") is None
+        return self._became.get(self._last(comparable(name)), "") is None
 
-    def _last(self, said):
-        while self._became.get(said) is not None:
-            said = self._became[said]
-        return said
+    def _last(self, key):
+        while self._became.get(key) is not None:
+            key = self._became[key]
+        return key
 
     def add(self, name):
         """Have a class of this name, and return what it is called: perhaps there is one already."""
-        said = self._last(spoken(name))
-        self._became.pop(said, None)
-        return self._names.setdefault(said, name)
+        key = self._last(comparable(name))
+        self._became.pop(key, None)
+        return self._names.setdefault(key, name)
 
     def rename(self, old, new):
         """Call a class otherwise, or join it to the one that is called so. Return its name."""
-        before, after = self._last(spoken(old)), spoken(new)
+        before, after = self._last(comparable(old)), comparable(new)
         if before not in self._names:
             return None
         if after != before and self._last(after) != before and self.now(new) is not None:
@@ -91,17 +91,17 @@ class ClassNames:
 
     def join(self, names, into):
         """Make one class of several. It is called `into`."""
-        stays, last = self.add(into), self._last(spoken(into))
+        stays, last = self.add(into), self._last(comparable(into))
         for name in names:
-            said = self._last(spoken(name))
-            if said != last and self._names.pop(said, None) is not None:
-                self._became[said] = last
+            key = self._last(comparable(name))
+            if key != last and self._names.pop(key, None) is not None:
+                self._became[key] = last
         return stays
 
     def drop(self, name):
         """Take a class away, and return its name, or None if there is none."""
-        said = self._last(spoken(name))
-        if said not in self._names:
+        key = self._last(comparable(name))
+        if key not in self._names:
             return None
-        self._became[said] = None
-        return self._names.pop(said)
+        self._became[key] = None
+        return self._names.pop(key)

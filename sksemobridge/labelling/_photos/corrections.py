@@ -7,7 +7,7 @@ import re
 from typing import NamedTuple
 
 from ..._utils.validation import listed, warn_caller
-from .class_names import NONE_OF_THESE, refuse_control, spoken
+from .class_names import NONE_OF_THESE, comparable, refuse_control
 from .folder_table import WRITTEN
 from .given_classes import as_class
 from .messages import UsageError
@@ -84,7 +84,7 @@ def _corrected(path, rows):
     for file, label, model, problem in _columns(rows, *COLUMNS_OF_OURS):
         if label.strip() == model.strip():
             continue
-        if label.strip() or spoken(problem) == NONE_OF_THESE:
+        if label.strip() or comparable(problem) == NONE_OF_THESE:
             corrected.append([file, label])
         else:
             emptied.append(file)
@@ -124,9 +124,9 @@ def _refuse_predictions(path, labels, table):
     rows, n_predicted = read_rows("--corrections", table), 0
     said = {real: label for real, (_, label) in labels.items()}
     for file, label, share, problem in _columns(rows, "path", "label", "probability", "problem"):
-        if label.strip() or spoken(problem) == NONE_OF_THESE:
+        if label.strip() or comparable(problem) == NONE_OF_THESE:
             given = said.get(_line(with_formulas(file)).real)
-            if given is None or spoken(given) != spoken(with_formulas(label)):
+            if given is None or comparable(given) != comparable(with_formulas(label)):
                 return
             n_predicted += bool(label.strip()) and not re.fullmatch("1([.,]0*)?", share.strip())
     if n_predicted:

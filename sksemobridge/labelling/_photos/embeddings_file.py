@@ -19,7 +19,7 @@ from ..._utils.validation import as_words, listed, warn_caller
 from ...encoders import CLIPTextEncoder, PrecomputedTextEncoder
 from ...encoders._shared import ImageEncoder
 from .._suggest_names import without_article
-from .class_names import refuse_control, spoken
+from .class_names import comparable, refuse_control
 from .messages import UsageError, naming
 
 # What is read of a file.
@@ -125,7 +125,7 @@ class TextsOfFile(PrecomputedTextEncoder):
         """How the text of a class is called here, in any spelling of its label. None without
         one.
         """
-        found = {spoken(text): text for text in reversed(self.texts)}.get(spoken(label))
+        found = {comparable(text): text for text in reversed(self.texts)}.get(comparable(label))
         if found is None and self.model is None:
             return None
         return as_words(label if found is None else found)
@@ -225,11 +225,11 @@ def _read(full, path, photos, changed):
     if scale.size != 1 or scale.dtype.kind not in "iuf" or not 0 < float(scale.item()) < np.inf:
         raise UsageError(f"--embeddings: logit_scale in {path!r} is no number above zero")
     # Words are whole texts, such as "a cat". Names of classes come first.
-    known = {*map(spoken, names)}
+    known = {*map(comparable, names)}
     kept = {}
     for row, word in enumerate(map(without_article, words)):
-        if spoken(word) not in known:
-            kept.setdefault(spoken(word), row)
+        if comparable(word) not in known:
+            kept.setdefault(comparable(word), row)
     rows = [*kept.values()]
     texts = np.concatenate([texts, word_texts[rows]])
     row_below, row_at = _places(path, paths, photos)
@@ -288,8 +288,8 @@ def _texts(path, arrays, name, of_texts, width):
         raise UsageError(
             f"--embeddings: {of_texts} in {path!r} are not finite for {listed(map(repr, bad), 3)}"
         )
-    if name == "names" and len({*map(spoken, names)}) < len(names):
-        twice = _doubles([*map(spoken, names)])
+    if name == "names" and len({*map(comparable, names)}) < len(names):
+        twice = _doubles([*map(comparable, names)])
         raise UsageError(
             f"--embeddings: {path!r} has names of one class twice: {listed(twice, 3)}; keep one"
         )

@@ -7,7 +7,7 @@ from pathlib import Path
 from ..._texts.prompts import ENSEMBLE_TEMPLATES
 from ..._utils.validation import as_words, warn_caller
 from ...encoders._source import architecture
-from .class_names import NONE_OF_THESE, refuse_control, spoken
+from .class_names import NONE_OF_THESE, comparable, refuse_control
 from .messages import UsageError, naming
 from .user_tables import read_rows
 
@@ -69,12 +69,12 @@ def read_classes(text):
 
 def as_class(text, folders):
     """The folder that a text names in any spelling, or else the text. None of these is empty."""
-    if spoken(text) == NONE_OF_THESE:
+    if comparable(text) == NONE_OF_THESE:
         return ""
     if text in folders:
         return text
-    known = {spoken(folder): folder for folder in sorted(folders, reverse=True)}
-    return known.get(spoken(text), text.strip())
+    known = {comparable(folder): folder for folder in sorted(folders, reverse=True)}
+    return known.get(comparable(text), text.strip())
 
 
 def puzzling_names(names, models):

@@ -10,7 +10,7 @@ from ..._utils.files import digest_of
 from ..._utils.validation import listed, warn_caller
 from ...datasets import load_image_folder
 from ...datasets._folder import COPIES_MARK, existing_folder, list_files
-from .class_names import refuse_control, spoken
+from .class_names import comparable, refuse_control
 from .class_texts import class_has_text
 from .corrections import is_own_table, read_corrections
 from .embeddings_file import read_embeddings
@@ -142,7 +142,7 @@ def _one_spelling(names):
     """Sorted names of classes. Spellings of one name are one class."""
     classes = {}
     for name in names:
-        first = classes.setdefault(spoken(name), name)
+        first = classes.setdefault(comparable(name), name)
         if first != name:
             warn_caller(f"{name!r} and {first!r} are one class, {first!r}.")
     return sorted(classes.values())

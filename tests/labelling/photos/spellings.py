@@ -1,6 +1,6 @@
-"""Spellings of names, and how they are said: by Python, and by the pages."""
+"""Spellings of names, and what is compared of them: in Python, and in the pages."""
 
-SAID_AS = {
+COMPARED_AS = {
     "sea lion": "sea lion",
     "Sea lion": "sea lion",
     "sea_lion": "sea lion",

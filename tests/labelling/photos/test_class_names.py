@@ -4,18 +4,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sksemobridge.labelling._photos.class_names import ClassNames, spoken
+from sksemobridge.labelling._photos.class_names import ClassNames, comparable
 
-from .spellings import SAID_AS
+from .spellings import COMPARED_AS
 
 
-@pytest.mark.parametrize("text", SAID_AS)
+@pytest.mark.parametrize("text", COMPARED_AS)
 def test_spellings_are_one_class(text):
-    said = SAID_AS[text]
-    assert spoken(text) == said
-    names = ClassNames([said])
-    assert names.add(text) == said
-    assert names.current == [said]
+    same = COMPARED_AS[text]
+    assert comparable(text) == same
+    names = ClassNames([same])
+    assert names.add(text) == same
+    assert names.current == [same]
 
 
 def test_names_that_differ_in_a_letter_are_two_classes():
@@ -70,7 +70,7 @@ def test_every_name_means_one_class_or_none_whatever_was_done(steps):
         getattr(names, step)(*values)
         assert before.current == before.copy().current
         current = names.current
-        assert len({spoken(name) for name in current}) == len(current)
+        assert len({comparable(name) for name in current}) == len(current)
         for name in current:
             assert names.now(name) == name
         for name in ("a", "b", "c", "d", "e f"):

@@ -3,7 +3,7 @@ import { element } from "./dom.js";
 import { class_keys, is_letter } from "./keys.js";
 import { once_each } from "./presses.js";
 import { now } from "./state.js";
-import { NONE, label_of, spoken } from "./words.js";
+import { NONE, comparable, label_of } from "./words.js";
 
 // Most likely classes that have a digit, and the least share of one.
 const N_LIKELY = 5;
@@ -140,22 +140,22 @@ export class Chooser {
 }
 
 function matches(typed, likely) {
-  const wanted = spoken(typed), names = now.state.classes;
+  const wanted = comparable(typed), names = now.state.classes;
   if (!wanted) {
     const rest = names.filter((name) => !likely.includes(name));
     return [...likely, ...rest, NONE].map((value) => ({ value, text: label_of(value) }));
   }
   const found = [...names, NONE].map((value) => ({ value, text: label_of(value) }))
-    .map((option) => ({ ...option, at: ` ${spoken(option.text)}`.indexOf(wanted) }))
+    .map((option) => ({ ...option, at: ` ${comparable(option.text)}`.indexOf(wanted) }))
     .filter(({ at }) => at >= 0)
     .sort((a, b) => rank(a, wanted) - rank(b, wanted));
-  const is_known = found.some(({ text }) => spoken(text) === wanted);
+  const is_known = found.some(({ text }) => comparable(text) === wanted);
   if (!is_known) found.push({ value: typed.trim(), text: `Add “${typed.trim()}” as a class` });
   return found;
 }
 
 // The whole name, then names that begin so, then words that do, then the rest.
 function rank({ text, at }, wanted) {
-  const name = spoken(text);
+  const name = comparable(text);
   return name === wanted ? 0 : at === 1 ? 1 : ` ${name}`.includes(` ${wanted}`) ? 2 : 3;
 }

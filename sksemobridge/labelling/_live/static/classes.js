@@ -8,7 +8,7 @@ import { thumb } from "./pictures.js";
 import { once_each } from "./presses.js";
 import { act, now, see } from "./state.js";
 import { Tiles } from "./tiles.js";
-import { NONE, count, label_of, percent, plural, quoted, spoken } from "./words.js";
+import { NONE, comparable, count, label_of, percent, plural, quoted } from "./words.js";
 
 // Pictures of a gallery that are shown at a time.
 const N_IMAGES = 60;
@@ -84,11 +84,11 @@ async function get_figures() {
 const is_wide = () => matchMedia("(min-width: 900px)").matches;
 
 function draw_list() {
-  const typed = by_id("class-find").value, wanted = spoken(typed);
+  const typed = by_id("class-find").value, wanted = comparable(typed);
   const order = ORDERS[by_id("class-order").value];
-  const found = rows.filter((row) => spoken(label_of(row.name)).includes(wanted)).sort(order);
+  const found = rows.filter((row) => comparable(label_of(row.name)).includes(wanted)).sort(order);
   by_id("add-class").disabled = !wanted
-    || rows.some((row) => spoken(label_of(row.name)) === wanted);
+    || rows.some((row) => comparable(label_of(row.name)) === wanted);
   by_id("class-rows").replaceChildren(...found.map(draw_row));
 }
 
@@ -236,7 +236,7 @@ by_id("gallery-form").addEventListener("submit", async (event) => {
   event.preventDefault();
   const into = by_id("gallery-input").value.trim(), before = name;
   if (!into) return;
-  const known = now.state.classes.find((other) => spoken(other) === spoken(into)) ?? into;
+  const known = now.state.classes.find((other) => comparable(other) === comparable(into)) ?? into;
   if (work === "rename") {
     const text = `${quoted(before)} is now ${quoted(into)}.`;
     await change("rename", { name: before, into }, text, known);
@@ -270,7 +270,7 @@ by_id("add-class").addEventListener("click", add);
 
 async function add() {
   const typed = by_id("class-find").value.trim();
-  const known = rows.find((row) => spoken(label_of(row.name)) === spoken(typed));
+  const known = rows.find((row) => comparable(label_of(row.name)) === comparable(typed));
   if (!typed) return;
   if (tiles.chosen.size) {
     // What is selected is not lost.

@@ -4,7 +4,7 @@ import { enlarge } from "./enlarged.js";
 import { note_of } from "./notes.js";
 import { thumb } from "./pictures.js";
 import { act, now, see } from "./state.js";
-import { count, plural, spoken } from "./words.js";
+import { comparable, count, plural } from "./words.js";
 
 // Suggestions that are asked for at a time.
 const N_NAMES = 30;
@@ -76,7 +76,7 @@ function recall(more) {
 }
 
 const is_on_a_card = (name) =>
-  cards.some(({ field, kept }) => kept && spoken(field.value) === spoken(name));
+  cards.some(({ field, kept }) => kept && comparable(field.value) === comparable(name));
 
 // Keep what was done with a card, in the program. Nothing waits for it.
 function keep(made) {
@@ -164,7 +164,8 @@ function next_field(made) {
 function kept_names() {
   const names = cards.filter(({ kept, joined }) => kept && !joined)
     .map(({ field }) => field.value.trim()).filter(Boolean);
-  return [...new Map([...names, ...own, ...typed()].map((name) => [spoken(name), name])).values()];
+  const all = [...names, ...own, ...typed()];
+  return [...new Map(all.map((name) => [comparable(name), name])).values()];
 }
 
 const typed = () => by_id("own-name").value.split(/[,;\n]/).map((name) => name.trim())

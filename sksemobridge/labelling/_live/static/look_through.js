@@ -9,7 +9,7 @@ import { small } from "./pictures.js";
 import { is_pressable, once_each } from "./presses.js";
 import { act, bursts_of, has_bursts, now, see, tile_noun } from "./state.js";
 import { Tiles } from "./tiles.js";
-import { NONE, count, plural, quoted, spoken } from "./words.js";
+import { NONE, comparable, count, plural, quoted } from "./words.js";
 
 // Pictures of a second look: among 48, two thirds of what was overlooked were found.
 const N_SECOND = 48;
@@ -201,7 +201,7 @@ function choose(label) {
 
 // The name of a class without a picture: it is found, or added.
 async function name_alone(label) {
-  const known = now.state.classes.find((one) => spoken(one) === spoken(label));
+  const known = now.state.classes.find((one) => comparable(one) === comparable(label));
   if (known === undefined && label !== NONE) {
     const answer = await act("add", { names: [label] });
     if (answer) note_of(answer, `${quoted(label)} was added. No picture was selected for it.`);
@@ -300,7 +300,8 @@ function draw() {
 }
 
 function what_is_shown(all) {
-  const n = plural(all.length, tile_noun()), n_changed = all.filter((tile) => tile.is_changed).length;
+  const n = plural(all.length, tile_noun());
+  const n_changed = all.filter((tile) => tile.is_changed).length;
   const changed = n_changed ? `, ${count(n_changed)} changed` : "";
   if (look.is_of_seen) return `Second look at ${n}${changed}`;
   const of = which.name === undefined ? "" : ` of ${class_of(which.name)}`;

@@ -12,8 +12,8 @@ export const percent = (share) => (
   share > 0 && share < 1 ? `${Math.min(Math.max(Math.round(100 * share), 1), 99)}` : `${100 * share}`
 );
 
-// How a name is said: names that are said alike are one class. The same as in class_names.py.
-export function spoken(name) {
+// What is compared of a name: those that agree in it are one class. The same as in class_names.py.
+export function comparable(name) {
   const words = name.normalize("NFC").split(/[\p{White_Space}_]+/u).filter((word) => word);
   return words.join(" ").toLowerCase().normalize("NFC");
 }

@@ -1,6 +1,6 @@
 // The page of `--report`: what the classifier says of each picture, to tick right or wrong.
 import { button, by_id, element } from "../../_live/static/dom.js";
-import { NONE, percent, plural, spoken } from "../../_live/static/words.js";
+import { NONE, comparable, percent, plural } from "../../_live/static/words.js";
 
 // Choices that are no class.
 const UNSAID = "\u0000unsaid", ANOTHER = "\u0000another";
@@ -124,7 +124,7 @@ function options_for(item) {
 
 // The class that a text names in any spelling, or a new one.
 function class_of(text) {
-  const known = classes.find((name) => spoken(name) === spoken(text));
+  const known = classes.find((name) => comparable(name) === comparable(text));
   if (known === undefined) classes.push(text);
   return known ?? text;
 }

@@ -23,7 +23,7 @@ from sksemobridge.labelling._photos.said import Said
 
 from ....browser import wait_until
 from ....user_folder import SHOTS, fitted_to_shots
-from ..spellings import SAID_AS
+from ..spellings import COMPARED_AS
 
 HOSTILE = "<img src=x onerror=\"document.title='hurt'\">.png"
 N_CARDS = "document.querySelectorAll('article').length"
@@ -113,10 +113,10 @@ def test_right_and_wrong_make_a_list(browser, report):
     ) == [False]
 
 
-def test_names_are_said_as_in_python(browser, report):
+def test_names_are_compared_as_in_python(browser, report):
     browser.open(report())
-    said = browser.run(f"{json.dumps([*SAID_AS])}.map(spoken)")
-    assert dict(zip(SAID_AS, said)) == SAID_AS
+    said = browser.run(f"{json.dumps([*COMPARED_AS])}.map(comparable)")
+    assert dict(zip(COMPARED_AS, said)) == COMPARED_AS
 
 
 def test_the_list_is_saved_and_copied(browser, report, tmp_path):

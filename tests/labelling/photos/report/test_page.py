@@ -47,7 +47,7 @@ def test_each_file_has_its_prediction(report):
 def test_a_program_has_the_modules_that_it_imports_before_itself():
     text = program("page.js")
     assert not re.search("^(import|export) ", text, re.M)
-    places = [text.index(f"function {name}(") for name in ("element", "spoken", "card")]
+    places = [text.index(f"function {name}(") for name in ("element", "comparable", "card")]
     assert places == sorted(places)
     assert text.count("function element(") == 1
 
