@@ -12,7 +12,7 @@ from .refused import Refused
 MOST_TILES = 60
 # Seconds that a page may be on the screen: a year.
 MOST_SECONDS = 366 * 86400
-# What is said of each of them.
+# What a page sends of each of them.
 MARKED = ("number", "label", "shown")
 
 

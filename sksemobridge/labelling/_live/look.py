@@ -27,13 +27,13 @@ def look(now, reserved, tab, n_images, among, name, without, of, plant):
     plant = plant is True and among == "rest" and is_time_to_plant(now.said, tab)
     if plant and type(n_images) is int:
         n_images = max(n_images - N_PLANTED, 1)
-    groups, left = next_pictures(now, reserved, tab, n_images, among, name, without, of)
+    by_label, left = next_pictures(now, reserved, tab, n_images, among, name, without, of)
     shown = [
-        {"label": plain(label), "pictures": items(now, part)} for label, part in groups.items()
+        {"label": plain(label), "pictures": items(now, part)} for label, part in by_label.items()
     ]
     if plant:
         rng = np.random.default_rng()
-        for number, label in draw_planted(now, groups):
+        for number, label in draw_planted(now, by_label):
             pictures = next(part for part in shown if part["label"] == plain(label))["pictures"]
             (item,) = items(now, [number])
             at = rng.integers(len(pictures) + 1)
@@ -72,10 +72,10 @@ def next_pictures(now, reserved, tab, n_images, among="rest", name=None, without
         chosen = best_page(now.view.top, now.view.best, rows, n_images).tolist()
     if not without:
         reserved.order(tab, chosen, len(chosen))
-    groups = {}
+    by_label = {}
     for number in chosen:
-        groups.setdefault(labels[number], []).append(number)
-    return groups, len(labels)
+        by_label.setdefault(labels[number], []).append(number)
+    return by_label, len(labels)
 
 
 def _not_seen(now):

@@ -110,9 +110,9 @@ def cards_of(now):
     found = []
     for key, (how, name) in now.said.cards.items():
         key = now.pictures.number_of.get(key, key)
-        is_group = not isinstance(key, str)
-        if (is_group and not name) or now.said.names.now(name or key) is None:
-            found.append([key if is_group else plain(key), how, plain(name)])
+        is_cluster = not isinstance(key, str)
+        if (is_cluster and not name) or now.said.names.now(name or key) is None:
+            found.append([key if is_cluster else plain(key), how, plain(name)])
     return found
 
 

@@ -19,13 +19,13 @@ def is_time_to_plant(said, tab):
     return attention.is_on and len(attention.in_a_row.get(tab, ())) >= PAGES_IN_A_ROW
 
 
-def draw_planted(now, groups):
-    """Pictures to plant in a page of these `groups`: each number, and the label over it, which is
+def draw_planted(now, by_label):
+    """Pictures to plant in a page of these `by_label`: each number, and the label over it, which is
     wrong. Their label is known by an answer, and the model is sure of it.
     """
     view, columns = now.view, {label: i for i, label in enumerate([*now.view.columns, ""])}
-    headings = [label for label in groups if label in columns]
-    on_page = {number for numbers in groups.values() for number in numbers}
+    headings = [label for label in by_label if label in columns]
+    on_page = {number for numbers in by_label.values() for number in numbers}
     known = []
     for number, answer in _answered_photos(now):
         others = [label for label in headings if label != answer.label]

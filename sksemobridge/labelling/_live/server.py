@@ -61,10 +61,10 @@ STATIC = {
 POLICY = "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 
 
-# Actions with numbers of pictures, during which no others get these numbers, nor another tab the
-# same pictures.
+# Actions on pictures by their numbers. Meanwhile no new pictures are read, which changes numbers,
+# and no other tab gets the same pictures.
 WITH_NUMBERS = ("say", "say_same", "page", "skip", "card", "undo", "look")
-# Actions and questions without any, also of what the page does not know yet.
+# Actions and questions without numbers: they do not depend on which the page has.
 WITHOUT_NUMBERS = ("state", "read_new", "words", "done", "also", "end")
 
 
@@ -233,7 +233,7 @@ class _LivePage:
         return Response(STATIC[name].read_bytes(), media_type=MEDIA_TYPES[name.rpartition(".")[2]])
 
     async def act(self, request):
-        """Do what a person did. The answer is the state afterwards, or what went wrong."""
+        """Do what a person asks for. The reply is the state afterwards, or what went wrong."""
         try:
             data = await asyncio.wait_for(request.body(), REQUEST_PATIENCE)
             name = request.path_params["action"]
@@ -243,8 +243,8 @@ class _LivePage:
         except (LookupError, TypeError, ValueError, RecursionError):
             return _json({"failed": "The request does not fit."}, 400)
         try:
-            answer = self.answer if name in self.questions else functools.partial(self.do, tab, who)
-            more = await run_in_threadpool(answer, name, asked, generation, values) or {}
+            run = self.look_up if name in self.questions else functools.partial(self.do, tab, who)
+            more = await run_in_threadpool(run, name, asked, generation, values) or {}
             state = await run_in_threadpool(self.state_of, tab, since)
         except (Refused, ImageReadError) as error:
             return _json({"failed": str(error)}, 409)
@@ -260,8 +260,8 @@ class _LivePage:
             self.asked[tab] = time.monotonic()
         return _json(told)
 
-    def answer(self, name, question, generation, values):
-        """The answer to a question of a page with the numbers of a `generation`."""
+    def look_up(self, name, question, generation, values):
+        """What a page with the numbers of a `generation` asks."""
         now = self.session.snapshot()
         if name not in WITHOUT_NUMBERS:
             check_generation(generation, now.generation)

@@ -260,7 +260,7 @@ class Session:
             self._append("drop", tab, who, names=(known_class(self.said.names, name),))
 
     def card(self, tab, who, how, into, name=None, number=None):
-        """Keep what a person did with a suggested name, or with a group, of which `number` is the
+        """Keep what a person did with a suggested name, or with a cluster, of which `number` is the
         first picture.
         """
         with self.lock:

@@ -1,4 +1,4 @@
-"""What may be in a folder: names for the page, or groups of pictures that look alike."""
+"""What may be in a folder: names for the page, or clusters of pictures that look alike."""
 
 import threading
 
@@ -15,8 +15,8 @@ from .refused import Refused
 MOST_SUGGESTED = 100
 # Pictures of a name: the page shows eight, some of which may not be there any more.
 N_OF_NAME = 12
-# Pictures of a group in the mean. With fewer, a group shows little more than one picture does.
-N_GROUPED = 16
+# Pictures of a cluster in the mean. With fewer, one shows little more than a picture does.
+N_CLUSTERED = 16
 
 
 class Suggestions:
@@ -26,14 +26,14 @@ class Suggestions:
         self._one_at_a_time = threading.Lock()
 
     def suggest(self, now, n_names):
-        """At most `n_names` names with their share and pictures. Models without words give groups
+        """At most `n_names` names with their share and pictures. Models without words give clusters
         without a name.
         """
         if type(n_names) is not int or not 1 <= n_names <= MOST_SUGGESTED:
             raise Refused(f"Ask for 1 to {MOST_SUGGESTED} names.")
         gone = {key for key in now.said.cards if _is_class(now.said, key)}
         with self._one_at_a_time:
-            found = _names(now, n_names + len(gone)) or _groups(now, n_names)
+            found = _names(now, n_names + len(gone)) or _clusters(now, n_names)
         found = [one for one in found if one[0] not in gone][:n_names]
         return {
             "suggestions": [
@@ -70,20 +70,20 @@ def _has_other(vocabulary, known):
     return vocabulary == "auto" or any(comparable(text) not in classes for text in vocabulary)
 
 
-def _groups(now, n_groups):
-    """Pictures without a label that look alike, the largest group first."""
+def _clusters(now, n_clusters):
+    """Pictures without a label that look alike, the largest cluster first."""
     numbers = now.rest()
     if not numbers:
         return []
     embeddings = l2_normalize(now.job.embeddings[numbers])
-    n_groups = min(n_groups, max(1, len(numbers) // N_GROUPED))
-    means = KMeans(n_groups, n_init=3, random_state=0).fit(embeddings)
+    n_clusters = min(n_clusters, max(1, len(numbers) // N_CLUSTERED))
+    means = KMeans(n_clusters, n_init=3, random_state=0).fit(embeddings)
     distance = means.transform(embeddings)
-    counts = np.bincount(means.labels_, minlength=n_groups)
+    counts = np.bincount(means.labels_, minlength=n_clusters)
     found = []
-    for group in np.argsort(-counts, kind="stable"):
-        own = np.flatnonzero(means.labels_ == group)
-        nearest = own[np.argsort(distance[own, group], kind="stable")]
+    for cluster in np.argsort(-counts, kind="stable"):
+        own = np.flatnonzero(means.labels_ == cluster)
+        nearest = own[np.argsort(distance[own, cluster], kind="stable")]
         rows = [numbers[row] for row in nearest]
         found.append(("", len(own) / len(now.job.embeddings), rows))
     return found

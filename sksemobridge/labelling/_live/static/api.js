@@ -1,10 +1,10 @@
 // Requests to the program that serves this page.
 
-// Milliseconds after which an answer is no longer waited for, unless it takes long by itself.
+// Milliseconds after which a reply is no longer waited for, unless it takes long by itself.
 const PATIENCE = 20000;
 // To write files takes long, and so do the first suggestions of a model.
 const SLOW = ["done", "also", "end", "suggest", "read_new"];
-// Milliseconds between attempts when the program does not answer.
+// Milliseconds between attempts when the program does not reply.
 const AGAIN = 500;
 // Attempts at what may be asked twice.
 const N_ATTEMPTS = 3;
@@ -21,7 +21,7 @@ export const who = {
   set name(text) { sessionStorage.who = text.trim().slice(0, 50); },
 };
 
-// Why a request was not done. `is_lost` if nobody answered.
+// Why a request was not done. `is_lost` if nobody replied.
 export class Failed extends Error {
   constructor(text, is_lost = false) {
     super(text);
@@ -48,9 +48,9 @@ export async function request(action, values, known) {
 }
 
 async function read(response) {
-  // Of an earlier run: another program answers at this port.
+  // Of an earlier run: another program is at this port.
   if (response.status === 403) throw new Failed("This page is of an earlier run.", true);
-  const answer = await response.json();
-  if (!response.ok) throw new Failed(answer.failed ?? "The program did not accept this.");
-  return answer;
+  const reply = await response.json();
+  if (!response.ok) throw new Failed(reply.failed ?? "The program did not accept this.");
+  return reply;
 }

@@ -25,8 +25,8 @@ export const ask = {
   open() { draw(); },
 
   // Go on if the picture was labelled elsewhere.
-  take(answer) {
-    for (const item of answer.news ?? []) {
+  take(reply) {
+    for (const item of reply.news ?? []) {
       const { number, name, label, who } = item, before = mine.get(number);
       if (current?.number !== number && !mine.has(number)) continue;
       if (before !== label) {
@@ -140,12 +140,12 @@ function draw_recent() {
 async function say(label) {
   if (!current) return;
   const asked = current, learnt = now.state.learnt;
-  const answer = await act_on(asked, "say", { number: asked.number, label });
-  if (!answer) return;
-  const said = answer.said.label;
+  const reply = await act_on(asked, "say", { number: asked.number, label });
+  if (!reply) return;
+  const said = reply.said.label;
   mine.set(asked.number, said);
-  const more = answer.n_pictures > 1 ? ` and ${count(answer.n_pictures - 1)} more` : "";
-  note_of(answer, `${asked.name}${more}: ${label_of(said)}.`);
+  const more = reply.n_pictures > 1 ? ` and ${count(reply.n_pictures - 1)} more` : "";
+  note_of(reply, `${asked.name}${more}: ${label_of(said)}.`);
   if (said === "") offer_strangers(learnt);
 }
 
@@ -155,12 +155,12 @@ async function later() {
 
 // Do something about a picture, and go on to the next.
 async function act_on(asked, action, values) {
-  const answer = await act(action, values);
-  if (answer && current && same(asked, current)) {
+  const reply = await act(action, values);
+  if (reply && current && same(asked, current)) {
     current = waiting()[0] ?? null;
     draw();
   }
-  return answer;
+  return reply;
 }
 
 const same = (one, other) => one.number === other.number;

@@ -73,12 +73,12 @@ async function refresh() {
 }
 
 async function get_figures() {
-  const answer = await see("overview");
-  if (!answer) return;
-  rows = answer.overview;
+  const reply = await see("overview");
+  if (!reply) return;
+  rows = reply.overview;
   draw_list();
   draw_figures();
-  if (answer.measuring) setTimeout(get_figures, SOON);
+  if (reply.measuring) setTimeout(get_figures, SOON);
 }
 
 const is_wide = () => matchMedia("(min-width: 900px)").matches;
@@ -131,14 +131,14 @@ async function show_gallery() {
   by_id("gallery").hidden = name === null;
   if (name === null) return put_down();
   const n_images = shown_of === name ? Math.max(tiles.tiles.length, N_IMAGES) : N_IMAGES;
-  const answer = await see("look_at_class", { name, start: 0, n_images });
-  if (!answer || answer.gallery.name !== name) return;
-  total = answer.gallery.total;
+  const reply = await see("look_at_class", { name, start: 0, n_images });
+  if (!reply || reply.gallery.name !== name) return;
+  total = reply.gallery.total;
   shown_of = name;
   by_id("gallery-name").textContent = label_of(name);
   draw_figures();
   for (const id of ["rename", "join", "drop"]) by_id(id).hidden = name === NONE;
-  const { pictures } = answer.gallery;
+  const { pictures } = reply.gallery;
   const said = pictures.filter(({ label }) => label !== null);
   const predicted = pictures.filter(({ label }) => label === null);
   const groups = [["Labelled by a person", said], ["Predicted", predicted]];
@@ -159,11 +159,11 @@ function draw_figures() {
 }
 
 async function show_more() {
-  const answer = await see("look_at_class",
+  const reply = await see("look_at_class",
     { name, start: tiles.tiles.length, n_images: N_IMAGES });
-  if (!answer || answer.gallery.name !== name) return;
-  tiles.add(answer.gallery.pictures);
-  by_id("gallery-more").hidden = !answer.gallery.pictures.length || tiles.tiles.length >= total;
+  if (!reply || reply.gallery.name !== name) return;
+  tiles.add(reply.gallery.pictures);
+  by_id("gallery-more").hidden = !reply.gallery.pictures.length || tiles.tiles.length >= total;
 }
 
 function choose_tile(tile, adds) {
@@ -192,21 +192,21 @@ function draw_choice() {
 
 async function say(label) {
   const changed = [...tiles.chosen], n = changed.length;
-  const answer = n === 1 ? await act("say", { number: changed[0].number, label, alone: true })
+  const reply = n === 1 ? await act("say", { number: changed[0].number, label, alone: true })
     : await act("page", {
       alone: true, pictures: changed.map(({ number, shown }) => ({ number, shown, label })),
     });
-  if (!answer) return;
-  note_of(answer, `${plural(n, "picture")}: ${label_of(label)}.`, ["Undo", () => ways.undo()]);
+  if (!reply) return;
+  note_of(reply, `${plural(n, "picture")}: ${label_of(label)}.`, ["Undo", () => ways.undo()]);
   put_down();
   refresh();
 }
 
 // Do something with classes. All can be undone, so nothing is asked before.
 async function change(action, values, text, next) {
-  const answer = await act(action, values);
-  if (!answer) return;
-  note_of(answer, text, ["Undo", () => ways.undo()]);
+  const reply = await act(action, values);
+  if (!reply) return;
+  note_of(reply, text, ["Undo", () => ways.undo()]);
   close_form();
   if (next !== undefined) name = next;
   history.replaceState(null, "", name === null ? "#classes" : address_of(name));

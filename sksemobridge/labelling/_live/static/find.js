@@ -53,10 +53,10 @@ export const find = {
 
 async function get_words() {
   by_id("find").setAttribute("aria-busy", "true");
-  const answer = await see("words");
+  const reply = await see("words");
   by_id("find").removeAttribute("aria-busy");
-  if (!answer) return;
-  const { words } = answer;
+  if (!reply) return;
+  const { words } = reply;
   has_words = words === null || words.length > 0;
   by_id("find-words").hidden = !has_words;
   by_id("find-list").replaceChildren(...(words ?? []).map((word) => new Option(word)));
@@ -78,12 +78,12 @@ async function fetch(n) {
   is_fetching = true;
   let left = n;
   while (left > 0) {
-    const answer = await see("find", { start: pictures.length, n_images: left, is_open, ...query });
+    const reply = await see("find", { start: pictures.length, n_images: left, is_open, ...query });
     if (asked !== n_asked) return;
-    if (!answer) break;
-    total = answer.found.total;
-    pictures.push(...answer.found.pictures);
-    left = answer.found.pictures.length ? Math.min(n, total) - pictures.length : 0;
+    if (!reply) break;
+    total = reply.found.total;
+    pictures.push(...reply.found.pictures);
+    left = reply.found.pictures.length ? Math.min(n, total) - pictures.length : 0;
   }
   is_fetching = false;
   drawn = now.state.changes;
@@ -149,9 +149,9 @@ function draw() {
 async function say(label) {
   const numbers = [...tiles.chosen].filter(({ is_loaded }) => is_loaded).map(({ number }) => number);
   if (!numbers.length) return;
-  const answer = await act("say_same", { numbers, label });
-  if (!answer) return;
-  note_of(answer, `${plural(answer.n_pictures, "picture")}: ${label_of(label)}.`,
+  const reply = await act("say_same", { numbers, label });
+  if (!reply) return;
+  note_of(reply, `${plural(reply.n_pictures, "picture")}: ${label_of(label)}.`,
     ["More like these", () => { location.hash = like_address(numbers); }],
     ["Undo", () => ways.undo()]);
   put_down();

@@ -11,9 +11,9 @@ let from = "ask";
 
 export async function finish(view) {
   from = view;
-  const answer = await see("disputed");
-  if (!answer) return;
-  if (answer.disputed.length) show_disputed(answer.disputed);
+  const reply = await see("disputed");
+  if (!reply) return;
+  if (reply.disputed.length) show_disputed(reply.disputed);
   else await write();
 }
 
@@ -52,8 +52,8 @@ function disputed(item) {
     new Chooser(other, say);
   };
   const say = async (label) => {
-    const answer = await act("say", { number: item.number, label });
-    if (answer) draw(answer.said.label);
+    const reply = await act("say", { number: item.number, label });
+    if (reply) draw(reply.said.label);
   };
   draw(item.label);
   return place;
@@ -65,8 +65,8 @@ async function write() {
   show("Writing the files …", [element("p", { class: "soft" },
     `${plural(state.labelled, has_bursts() ? "burst" : "label")} by you, `
       + `${plural(left, tile_noun())} that nobody saw.`)], []);
-  const answer = await act("done");
-  if (answer) return show_files(answer);
+  const reply = await act("done");
+  if (reply) return show_files(reply);
   // Why stands above.
   show("The files were not written",
     [element("p", {}, `Nothing is lost: each answer is kept in ${state.answers}.`)],
@@ -117,15 +117,15 @@ async function end_program() {
   const { others } = now.state;
   const are = others === 1 ? "Another page is" : `${count(others)} other pages are`;
   if (others && !await sure(`${are} open. End the program for all?`, "End it")) return;
-  const answer = await act("end");
-  if (answer) show_end(answer);
+  const reply = await act("end");
+  if (reply) show_end(reply);
 }
 
 // The end, also after Ctrl-C, or by another page.
-export function show_end(answer) {
+export function show_end(reply) {
   if (now.ended) return;
   end();
-  show_files(answer);
+  show_files(reply);
 }
 
 const WHAT = {

@@ -40,14 +40,14 @@ async function suggest() {
   is_waiting = true;
   draw();
   n_asked += N_NAMES;
-  const answer = await see("suggest", { n_names: n_asked });
+  const reply = await see("suggest", { n_names: n_asked });
   is_waiting = false;
-  if (answer) {
+  if (reply) {
     // The first ones may be under a person's hands: only what is new joins.
-    const more = answer.suggestions.slice(cards.length).map(card);
+    const more = reply.suggestions.slice(cards.length).map(card);
     cards.push(...more);
     by_id("suggestions").append(...more.map(({ place }) => place));
-    by_id("more-names").hidden = answer.suggestions.length < n_asked;
+    by_id("more-names").hidden = reply.suggestions.length < n_asked;
     recall(more);
   }
   draw();
@@ -236,10 +236,10 @@ async function start() {
   by_id("own-name").value = "";
   const names = kept_names(), was_first = is_first;
   if (!names.length) return;
-  const answer = await act("add", { names });
-  if (!answer) return;
+  const reply = await act("add", { names });
+  if (!reply) return;
   cards = [];
-  note_of(answer, `${plural(names.length, "class", "classes")} added.`);
+  note_of(reply, `${plural(names.length, "class", "classes")} added.`);
   location.hash = was_first ? "look" : "classes";
 }
 

@@ -12,7 +12,7 @@ import { begin_check, look } from "./look_through.js";
 import { note, tell_of_strangers, ways } from "./notes.js";
 import { keep_focus, once_each } from "./presses.js";
 import { draw_progress } from "./progress.js";
-import { act, now, on_answer, see } from "./state.js";
+import { act, now, on_reply, see } from "./state.js";
 
 const VIEWS = { names: folder_names, ask, look, find, classes, finish: {} };
 const in_sight = () => document.body.dataset.view;
@@ -39,13 +39,13 @@ function route() {
   VIEWS[id].open?.();
 }
 
-on_answer((answer) => {
-  if (answer.ended) return show_end(answer.ended);
-  ask.take(answer);
-  look.take(answer);
-  tell_of_strangers(answer);
-  if (answer.title) {
-    document.title = by_id("title").textContent = answer.title;
+on_reply((reply) => {
+  if (reply.ended) return show_end(reply.ended);
+  ask.take(reply);
+  look.take(reply);
+  tell_of_strangers(reply);
+  if (reply.title) {
+    document.title = by_id("title").textContent = reply.title;
   }
   draw_progress();
   if (wanted() !== in_sight()) route();
@@ -53,9 +53,9 @@ on_answer((answer) => {
 });
 
 async function undo() {
-  const answer = await act("undo");
-  if (!answer) return;
-  const { kind, what, items } = answer.undone;
+  const reply = await act("undo");
+  if (!reply) return;
+  const { kind, what, items } = reply.undone;
   ask.forget(items.map(({ number }) => number));
   note(`Undone: ${what}`);
   if (kind === "page" && in_sight() === "look") look.show_again(items);

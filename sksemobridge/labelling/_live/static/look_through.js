@@ -50,13 +50,13 @@ export const look = {
   },
 
   // What was said elsewhere of a picture of this page counts.
-  take(answer) {
-    if (answer.learnt !== ahead_of && !by_id("look").hidden && !is_fetching) fetch_ahead();
-    for (const item of answer.news ?? []) {
+  take(reply) {
+    if (reply.learnt !== ahead_of && !by_id("look").hidden && !is_fetching) fetch_ahead();
+    for (const item of reply.news ?? []) {
       hear(item.number, item.label, item.who || "another tab");
     }
     // In another view.
-    if (!is_sending) for (const [number, label] of answer.own ?? []) hear(number, label, "you");
+    if (!is_sending) for (const [number, label] of reply.own ?? []) hear(number, label, "you");
   },
 
   draw,
@@ -124,13 +124,13 @@ async function fetch_page() {
   by_id("look").setAttribute("aria-busy", "true");
   const n_images = how_many_fit(by_id("look-tiles"));
   const is_over = look.is_of_seen && !which.of && looked_again.length >= N_SECOND;
-  const answer = is_over ? NOTHING
+  const reply = is_over ? NOTHING
     : await see("look", { n_images, ...which, without: looked_again, plant: true });
   is_fetching = false;
   by_id("look").removeAttribute("aria-busy");
-  if (answer) {
-    ({ left, knew } = answer.look);
-    show(answer.look.groups);
+  if (reply) {
+    ({ left, knew } = reply.look);
+    show(reply.look.groups);
     if (look.is_of_seen) looked_again.push(...tiles.tiles.map(({ number }) => number));
     if (has_focus) tiles.focus();
     fetch_ahead();
@@ -151,8 +151,8 @@ async function fetch_ahead() {
   if (!shown.length || left <= shown.length || look.is_of_seen) return;
   ahead_of = now.state.learnt;
   const n_images = how_many_fit(by_id("look-tiles"));
-  const answer = await see("look", { n_images, ...which, without: shown });
-  for (const { pictures } of answer?.look.groups ?? []) {
+  const reply = await see("look", { n_images, ...which, without: shown });
+  for (const { pictures } of reply?.look.groups ?? []) {
     for (const { number } of pictures) new Image().src = small(number);
   }
 }
@@ -203,8 +203,8 @@ function choose(label) {
 async function name_alone(label) {
   const known = now.state.classes.find((one) => comparable(one) === comparable(label));
   if (known === undefined && label !== NONE) {
-    const answer = await act("add", { names: [label] });
-    if (answer) note_of(answer, `${quoted(label)} was added. No picture was selected for it.`);
+    const reply = await act("add", { names: [label] });
+    if (reply) note_of(reply, `${quoted(label)} was added. No picture was selected for it.`);
     return;
   }
   const name = known ?? NONE;
@@ -236,15 +236,15 @@ async function the_rest_is_right() {
     return;
   }
   const { learnt } = now.state;
-  const answer = await send(sent);
-  if (!answer) return;
+  const reply = await send(sent);
+  if (!reply) return;
   const real = sent.filter(({ item }) => !item.planted);
   last = real.map(({ item, shown, label }) => ({ item, shown, label }));
-  tell_of_page(answer, real, n_missing);
+  tell_of_page(reply, real, n_missing);
   if (real.some(({ label }) => label === NONE)) offer_strangers(learnt);
   put_down();
-  if (answer.again.length && await look_at_them_again(answer)) {
-    look.begin({ among: "seen", of: answer.again });
+  if (reply.again.length && await look_at_them_again(reply)) {
+    look.begin({ among: "seen", of: reply.again });
   } else await fetch_page();
 }
 
@@ -255,24 +255,24 @@ async function send(sent) {
   is_sending = true;
   // Until the next page was looked at.
   on_screen.is_long_enough = false;
-  const answer = await act("page", { pictures, knew, seconds });
+  const reply = await act("page", { pictures, knew, seconds });
   is_sending = false;
-  if (!answer) {
+  if (!reply) {
     on_screen.is_long_enough = true;
     draw_confirm();
   }
-  return answer;
+  return reply;
 }
 
-function tell_of_page(answer, real, n_missing) {
+function tell_of_page(reply, real, n_missing) {
   const n_changed = real.filter((tile) => tile.is_changed).length;
-  const labels = has_bursts() ? bursts_of(answer.said, answer.n_pictures)
-    : plural(answer.said, "picture");
+  const labels = has_bursts() ? bursts_of(reply.said, reply.n_pictures)
+    : plural(reply.said, "picture");
   const missing = n_missing
     ? ` ${plural(n_missing, "picture")} could not be shown and got no label.` : "";
-  const n_found = answer.n_planted - answer.n_missed;
+  const n_found = reply.n_planted - reply.n_missed;
   const found = n_found ? ` ${plural(n_found, "planted picture")} found.` : "";
-  note_of(answer, `${labels} labelled, ${count(n_changed)} of them changed.${missing}${found}`);
+  note_of(reply, `${labels} labelled, ${count(n_changed)} of them changed.${missing}${found}`);
 }
 
 function look_at_them_again({ n_missed, again }) {

@@ -11,8 +11,8 @@ export function note(text, ...buttons) {
 }
 
 // Say what was done, and what the program notes of it.
-export function note_of(answer, text, ...buttons) {
-  note([text, ...(answer.notes ?? [])].join(" "), ...buttons);
+export function note_of(reply, text, ...buttons) {
+  note([text, ...(reply.notes ?? [])].join(" "), ...buttons);
 }
 
 // How to show pictures like those that are none of the classes, and to undo: set by the page.
@@ -24,17 +24,17 @@ export function offer_strangers(learnt) {
   strangers_after = learnt;
 }
 
-export function tell_of_strangers(answer) {
-  if (strangers_after === null || answer.learning || answer.learnt <= strangers_after) return;
+export function tell_of_strangers(reply) {
+  if (strangers_after === null || reply.learning || reply.learnt <= strangers_after) return;
   strangers_after = null;
-  if (!answer.strangers) return;
-  const n = answer.strangers;
+  if (!reply.strangers) return;
+  const n = reply.strangers;
   note(`About ${count(n)} ${n === 1 ? "picture looks" : "pictures look"} like this:`,
     ["show them", () => ways.show_strangers()], ["Undo", () => ways.undo()],
     ["What else is in here?", () => { location.hash = "names"; }]);
 }
 
-// Ask, and say whether the answer was `yes`, which is what the first button says.
+// Ask, and say whether the button `yes` was pressed.
 export function sure(question, yes, no = "Cancel") {
   const place = by_id("sure");
   by_id("sure-question").textContent = question;

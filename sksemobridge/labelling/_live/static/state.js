@@ -19,25 +19,25 @@ export const bursts_of = (n, n_pictures) =>
   `${plural(n, "burst")}, ${plural(n_pictures, "picture")}`;
 
 const listeners = [];
-// Why nobody answers, and why the last action was refused.
+// Why nobody replies, and why the last action was refused.
 let lost = "", refused = "", timer = 0;
 
-// Call `listener(answer)` with each answer of the program.
-export function on_answer(listener) {
+// Call `listener(reply)` with each reply of the program.
+export function on_reply(listener) {
   listeners.push(listener);
 }
 
-// Do something, and give the answer: null if it was refused, or if something else is under way.
+// Do something, and give the reply: null if it was refused, or if something else is under way.
 export async function act(action, values = {}) {
   if (now.busy || now.ended) return null;
   now.busy = true;
   document.body.setAttribute("aria-busy", "true");
-  const answer = await ask(action, values);
-  if (answer) refused = "";
+  const reply = await ask(action, values);
+  if (reply) refused = "";
   draw_alert();
   now.busy = false;
   document.body.removeAttribute("aria-busy");
-  return answer;
+  return reply;
 }
 
 // Ask for something that changes nothing. Several may be under way.
@@ -46,18 +46,18 @@ export const see = ask;
 async function ask(action, values = {}) {
   try {
     const { changes = null, generation = null } = now.state ?? {};
-    const answer = await request(action, values, { since: changes, generation });
+    const reply = await request(action, values, { since: changes, generation });
     lost = "";
     if (action !== "state") refused = "";
-    if (generation !== null && answer.generation !== generation) {
+    if (generation !== null && reply.generation !== generation) {
       // The pictures of this page have other numbers now.
       if (location.hash.startsWith("#find/")) history.replaceState(null, "", "#find");
       location.reload();
       return null;
     }
-    numbers.generation = answer.generation;
-    if (!now.ended) take(answer);
-    return answer;
+    numbers.generation = reply.generation;
+    if (!now.ended) take(reply);
+    return reply;
   } catch (error) {
     if (!(error instanceof Failed)) throw error;
     if (error.is_lost) lost = why_lost();
@@ -67,12 +67,12 @@ async function ask(action, values = {}) {
   }
 }
 
-function take(answer) {
+function take(reply) {
   // Answers may overtake each other.
-  if (!now.state || answer.changes >= now.state.changes) now.state = answer;
+  if (!now.state || reply.changes >= now.state.changes) now.state = reply;
   draw_alert();
-  for (const listener of listeners) listener(answer);
-  poll_in(answer.learning ? SOON : NOW_AND_THEN);
+  for (const listener of listeners) listener(reply);
+  poll_in(reply.learning ? SOON : NOW_AND_THEN);
 }
 
 function poll_in(wait) {
