@@ -20,8 +20,8 @@ def is_time_to_plant(said, tab):
 
 
 def draw_planted(now, by_label):
-    """Pictures to plant in a page of these `by_label`: each number, and the label over it, which is
-    wrong. Their label is known by an answer, and the model is sure of it.
+    """Pictures to plant in a page, each with a wrong label of the page. Their own is known by an
+    answer, and the model is sure of it.
     """
     view, columns = now.view, {label: i for i, label in enumerate([*now.view.columns, ""])}
     headings = [label for label in by_label if label in columns]
