@@ -1,6 +1,7 @@
 """Figures of classes, their pictures, and pictures with different answers."""
 
 from dataclasses import replace
+from unittest.mock import Mock
 
 import numpy as np
 
@@ -66,6 +67,18 @@ def test_the_frames_of_a_burst_are_held_out_together(tmp_path, monkeypatch):
     learnt = job.fit(fold(events, job.pictures.finder(events), job.classes))
     assert held_out_accuracy(replace(learnt, shot_groups=None)) == {"bird": 1, "clock": 1}
     assert held_out_accuracy(learnt) == {"bird": 0, "clock": 0}
+
+
+def test_a_fault_while_it_measures_is_printed_and_the_page_goes_on(live, monkeypatch, capsys):
+    error = AttributeError("x")
+    monkeypatch.setattr(
+        "sksemobridge.labelling._live.gallery.held_out_accuracy", Mock(side_effect=error)
+    )
+    page = live()
+    page.act("say", number=0, label="bird")
+    wait_until(lambda: not page.act("overview")[1]["measuring"])
+    assert {row["accuracy"] for row in page.act("overview")[1]["overview"]} == {None}
+    assert "AttributeError: x" in capsys.readouterr().err
 
 
 def test_a_class_shows_labelled_pictures_first_and_then_the_least_certain(live):

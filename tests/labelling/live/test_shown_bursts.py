@@ -1,4 +1,4 @@
-"""Bursts in the page: shown, asked and answered as one strip."""
+"""Bursts in the page: shown, asked and answered as one."""
 
 from pathlib import Path
 
