@@ -41,7 +41,8 @@ MORE_TESTS = {
     "sksemobridge/labelling/_live/answered_pictures.py": [
         "tests/labelling/live/test_shown_bursts.py"
     ],
-    "sksemobridge/labelling/_photos/evidence.py": ["tests/labelling/live/test_session.py"],
+    "sksemobridge/labelling/_photos/evidence.py": ["tests/labelling/photos/test_said.py"],
+    "sksemobridge/labelling/_photos/event_kinds.py": ["tests/labelling/photos/test_said.py"],
 }
 # What tests load before the package.
 LOADED = ["scipy.stats", "sklearn.cluster", "sklearn.linear_model", "sklearn.mixture"]
