@@ -107,19 +107,7 @@ function card({ name, share, numbers }) {
   // Without a name, it is known by its first picture.
   const made = { key: name || numbers[0], share, joined: null, timer: 0, is_touched: false };
   made.kept = is_first && name !== "" && count_of(share) > 0;
-  made.field = element("input", {
-    "aria-label": "Name of the class", maxlength: 100, autocomplete: "off", placeholder: "Name it",
-    input: () => {
-      made.kept = made.field.value.trim() !== "";
-      clearTimeout(made.timer);
-      made.timer = setTimeout(keep, PAUSE, made);
-      made.is_touched = true;
-      draw();
-    },
-    keydown: (event) => {
-      if (event.key === "Enter" && !event.isComposing) next_field(made);
-    },
-  });
+  made.field = name_field(made);
   made.field.value = name;
   made.keep = button("", () => {
     made.kept = !made.kept;
@@ -142,6 +130,22 @@ function card({ name, share, numbers }) {
     element("div", { class: "name" }, made.about, made.join),
     made.joins);
   return made;
+}
+
+function name_field(made) {
+  return element("input", {
+    "aria-label": "Name of the class", maxlength: 100, autocomplete: "off", placeholder: "Name it",
+    input: () => {
+      made.kept = made.field.value.trim() !== "";
+      clearTimeout(made.timer);
+      made.timer = setTimeout(keep, PAUSE, made);
+      made.is_touched = true;
+      draw();
+    },
+    keydown: (event) => {
+      if (event.key === "Enter" && !event.isComposing) next_field(made);
+    },
+  });
 }
 
 // The card becomes part of another, whose name stays.

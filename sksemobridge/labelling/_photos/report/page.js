@@ -71,44 +71,59 @@ const picture = ({ path, address, thumbnail }) =>
 
 // What one can tick of a picture, and if it is wrong, say.
 function ticks(item) {
-  const own = item.label ?? NONE;
-  const right = button("✓ Right", () => {
-    correct(item.path, corrections.get(item.path) === own ? undefined : own);
-    mark();
-  }, { class: "right" });
-  const wrong = button("✗ Wrong", () => {
-    const was_wrong = is_wrong(item);
-    if (was_wrong) correct(item.path, undefined);
-    else leave_open(item.path);
-    mark();
-    if (!was_wrong) choice.focus();
-  }, { class: "wrong" });
-  const choice = element("select", { class: "choice", "aria-label": "What it is", change() {
-    another.hidden = choice.value !== ANOTHER;
-    if (another.hidden) return correct(item.path, choice.value);
-    leave_open(item.path);
-    another.focus();
-  } });
-  const another = element("input", {
-    class: "another", "aria-label": "Name of another class", placeholder: "name of the class",
-    change() {
-      if (another.value.trim()) correct(item.path, class_of(another.value.trim()));
-      else leave_open(item.path);
-    },
-  });
-  function mark() {
-    const must_say = is_wrong(item);
-    right.setAttribute("aria-pressed", corrections.has(item.path) && !must_say);
-    wrong.setAttribute("aria-pressed", must_say);
-    choice.hidden = !must_say;
-    another.hidden = true;
-    if (!must_say) return;
-    // Made only on request: a thousand classes on each card would be too many.
-    choice.replaceChildren(...options_for(item));
-    choice.value = corrections.get(item.path) ?? UNSAID;
-  }
-  mark();
+  const parts = {
+    right: button("✓ Right", () => press_right(item, parts), { class: "right" }),
+    wrong: button("✗ Wrong", () => press_wrong(item, parts), { class: "wrong" }),
+    choice: element("select", {
+      class: "choice", "aria-label": "What it is", change: () => choose(item, parts),
+    }),
+    another: element("input", {
+      class: "another", "aria-label": "Name of another class", placeholder: "name of the class",
+      change: () => name_another(item, parts.another.value.trim()),
+    }),
+  };
+  mark(item, parts);
+  const { right, wrong, choice, another } = parts;
   return [element("div", { class: "ticks" }, right, wrong), choice, another];
+}
+
+function press_right(item, parts) {
+  const own = item.label ?? NONE;
+  correct(item.path, corrections.get(item.path) === own ? undefined : own);
+  mark(item, parts);
+}
+
+function press_wrong(item, parts) {
+  const was_wrong = is_wrong(item);
+  if (was_wrong) correct(item.path, undefined);
+  else leave_open(item.path);
+  mark(item, parts);
+  if (!was_wrong) parts.choice.focus();
+}
+
+function choose(item, { choice, another }) {
+  another.hidden = choice.value !== ANOTHER;
+  if (another.hidden) return correct(item.path, choice.value);
+  leave_open(item.path);
+  another.focus();
+}
+
+function name_another(item, text) {
+  if (text) correct(item.path, class_of(text));
+  else leave_open(item.path);
+}
+
+// Show what was ticked.
+function mark(item, { right, wrong, choice, another }) {
+  const must_say = is_wrong(item);
+  right.setAttribute("aria-pressed", corrections.has(item.path) && !must_say);
+  wrong.setAttribute("aria-pressed", must_say);
+  choice.hidden = !must_say;
+  another.hidden = true;
+  if (!must_say) return;
+  // Made only on request: a thousand classes on each card would be too many.
+  choice.replaceChildren(...options_for(item));
+  choice.value = corrections.get(item.path) ?? UNSAID;
 }
 
 // What a wrong picture may be, the likeliest class first.
