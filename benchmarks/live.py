@@ -42,7 +42,7 @@ from sksemobridge.labelling._photos.folder_job import FolderJob
 from sksemobridge.labelling._photos.folder_pipeline import pipeline_of
 from sksemobridge.labelling._photos.labelled_images import LabelledImages
 from sksemobridge.labelling._photos.picture_index import Pictures
-from sksemobridge.labelling._photos.read_folder import read_said
+from sksemobridge.labelling._photos.read_folder import read_annotations
 
 WIDTH = 512
 # Numbers of pictures of a page.
@@ -140,7 +140,7 @@ class Folder:
         answers = Answers(name)
         answers.begin()
         pictures = Pictures({"photos": "photos"}, {"photos": self.files})
-        said = read_said(answers, pictures, self.classes, {})
+        said = read_annotations(answers, pictures, self.classes, {})
         pipeline = pipeline_of(FunctionTransformer(), self.text_encoder)
         pipeline[-1].set_params(prompts="{}")
         parts = {"shots": LabelledImages.none(self.X), "classes": self.classes}

@@ -36,7 +36,7 @@ class Session:
     ----------
     files : PictureFiles
     learner : Learner
-    said : Said
+    said : Annotations
         What is said now. It is never changed, but replaced.
     reserved : Reserved
     generation : int

@@ -6,12 +6,12 @@ from functools import cached_property
 
 import numpy as np
 
+from .._photos.annotations import Annotations
 from .._photos.event_kinds import ANSWERS, KINDS
 from .._photos.events import Event
 from .._photos.folder_job import FolderJob
 from .._photos.folder_table import plain
 from .._photos.history import last_undoable
-from .._photos.said import Said
 from .picture_numbers import PictureNumbers
 from .shown_bursts import ShownBursts
 from .view import ModelView
@@ -28,7 +28,7 @@ class Snapshot:
         The pictures are known by number.
     generation : int
         How often new pictures were read: then pictures have other numbers.
-    said : Said
+    said : Annotations
     events : tuple of Event
         The first `n_before` are of earlier runs.
     find : callable
@@ -47,7 +47,7 @@ class Snapshot:
     job: FolderJob
     pictures: PictureNumbers
     generation: int
-    said: Said
+    said: Annotations
     events: tuple[Event, ...]
     n_before: int
     find: Callable

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from .._photos.said import Said
+from .._photos.annotations import Annotations
 
 
 @dataclass(frozen=True, eq=False)
@@ -15,7 +15,7 @@ class ModelView:
 
     Attributes
     ----------
-    said : Said
+    said : Annotations
         What the model has learnt from.
     learnt : int
         How often it has learnt in this run, this time included.
@@ -31,7 +31,7 @@ class ModelView:
         The classifier, and all else that was learnt. None while there is no class.
     """
 
-    said: Said
+    said: Annotations
     learnt: int
     columns: tuple[str, ...]
     proba: Any

@@ -14,12 +14,12 @@ def has_text(text_encoder, name):
     return text_encoder is not None
 
 
-def class_has_text(text_encoder, said, label):
+def class_has_text(text_encoder, annotations, label):
     """Whether a class has a text, by any of its names."""
-    return any(has_text(text_encoder, name) for name in said.names_for_text(label))
+    return any(has_text(text_encoder, name) for name in annotations.names_for_text(label))
 
 
-def with_texts(classifier, classes, said):
+def with_texts(classifier, classes, annotations):
     """The classifier with the names and prompts of these classes, before it is fitted. If names
     were given, later classes get the usual ones.
     """
@@ -28,7 +28,7 @@ def with_texts(classifier, classes, said):
     if isinstance(classifier.text_encoder, TextsOfFile):
         # A class that was given a name without a text keeps the text that it had.
         texts = {
-            label: map(classifier.text_encoder.name_of, said.names_for_text(label))
+            label: map(classifier.text_encoder.name_of, annotations.names_for_text(label))
             for label in classes
         }
         names = {label: next(filter(None, found), None) for label, found in texts.items()}

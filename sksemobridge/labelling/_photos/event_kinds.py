@@ -6,33 +6,33 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, NamedTuple
 
+from .annotations import Answer, Check
 from .attention import person_of
 from .class_names import NONE_OF_THESE
-from .said import Answer, Check
 
 # A page is a round of answers, and so are this many single ones. The live page learns after each:
 # an assumption. With fewer it learns more often, with more it asks longer by what it knew before.
 ANSWERS_OF_A_ROUND = 5
 
 
-def _answer(said, event, find):
+def _answer(annotations, event, find):
     for picture in event.pictures:
         for real in find(picture):
-            _answer_one(said, event, picture, real)
+            _answer_one(annotations, event, picture, real)
     # Pictures that a person searched for say nothing of the predictions.
     if any(picture.likely for picture in event.pictures):
-        said.n_in_round += 1
-        if event.kind == "page" or said.n_in_round == ANSWERS_OF_A_ROUND:
-            said.rounds, said.n_in_round = said.rounds + 1, 0
+        annotations.n_in_round += 1
+        if event.kind == "page" or annotations.n_in_round == ANSWERS_OF_A_ROUND:
+            annotations.rounds, annotations.n_in_round = annotations.rounds + 1, 0
 
 
-def _answer_page(said, event, find):
-    _answer(said, event, find)
-    said.attention.take_page(event)
+def _answer_page(annotations, event, find):
+    _answer(annotations, event, find)
+    annotations.attention.take_page(event)
 
 
-def _answer_one(said, event, picture, real):
-    label = said.names.add(picture.label) if picture.label else ""
+def _answer_one(annotations, event, picture, real):
+    label = annotations.names.add(picture.label) if picture.label else ""
     n_asked = max(sum(not part.along for part in event.pictures), 1)
     answer = Answer(
         label,
@@ -42,106 +42,106 @@ def _answer_one(said, event, picture, real):
         event=event.id,
         likely=picture.likely,
         n_columns=picture.n_columns,
-        round=said.rounds,
+        round=annotations.rounds,
         along=picture.along,
         person=person_of(event),
         confirmed=event.kind == "page" and picture.label == picture.shown,
         seconds=event.seconds and event.seconds / n_asked,
     )
-    earlier = said.answers.pop(real, None)
+    earlier = annotations.answers.pop(real, None)
     if earlier is not None:
         # The model may have learnt the answer before.
         asked = {"likely": earlier.likely, "n_columns": earlier.n_columns}
         answer = replace(answer, round=earlier.round, **asked)
-    said.answers[real] = answer
-    said.seen[real] = True
-    said.skipped.pop(real, None)
-    _take_opinion(said, event, real, label)
+    annotations.answers[real] = answer
+    annotations.seen[real] = True
+    annotations.skipped.pop(real, None)
+    _take_opinion(annotations, event, real, label)
 
 
-def _take_opinion(said, event, real, label):
-    opinions = said.opinions.setdefault(real, {})
+def _take_opinion(annotations, event, real, label):
+    opinions = annotations.opinions.setdefault(real, {})
     if not event.who:
-        said.runs[event.tab] = event.run
+        annotations.runs[event.tab] = event.run
         # As far as one knows, the same person before the program was begun again.
         for other in [*opinions]:
-            if said.runs.get(other, event.run) != event.run:
+            if annotations.runs.get(other, event.run) != event.run:
                 del opinions[other]
     opinions[person_of(event)] = label
 
 
-def _plant(said, event, find):
-    said.attention.take_planted(event)
+def _plant(annotations, event, find):
+    annotations.attention.take_planted(event)
 
 
-def _switch_planting(said, event, find):
-    said.attention.is_on = event.among == "on"
+def _switch_planting(annotations, event, find):
+    annotations.attention.is_on = event.among == "on"
 
 
-def _put_off(said, event, find):
+def _put_off(annotations, event, find):
     for real in (real for picture in event.pictures for real in find(picture)):
-        said.skipped.pop(real, None)
-        said.skipped[real] = True
+        annotations.skipped.pop(real, None)
+        annotations.skipped[real] = True
 
 
-def _begin_or_end_check(said, event, find):
+def _begin_or_end_check(annotations, event, find):
     if event.pictures:
         shown = {real: part.shown for part in event.pictures for real in find(part)}
-        said.check = Check(shown, event.among, event.id)
-    elif said.check is not None:
-        done = said.checked()
-        shown = {real: label for real, label in said.check.shown.items() if real in done}
-        said.check = replace(said.check, shown=shown)
+        annotations.check = Check(shown, event.among, event.id)
+    elif annotations.check is not None:
+        done = annotations.checked()
+        shown = {real: label for real, label in annotations.check.shown.items() if real in done}
+        annotations.check = replace(annotations.check, shown=shown)
 
 
-def _add(said, event, find):
+def _add(annotations, event, find):
     for name in event.names:
-        said.names.add(name)
+        annotations.names.add(name)
 
 
-def _rename(said, event, find):
-    said.names.rename(event.names[0], event.into)
-    _follow_names(said)
+def _rename(annotations, event, find):
+    annotations.names.rename(event.names[0], event.into)
+    _follow_names(annotations)
 
 
-def _join(said, event, find):
-    said.names.join(event.names, event.into)
-    _follow_names(said)
+def _join(annotations, event, find):
+    annotations.names.join(event.names, event.into)
+    _follow_names(annotations)
 
 
-def _drop(said, event, find):
+def _drop(annotations, event, find):
     for name in event.names:
-        dropped = said.now(name)
-        for key, (_, called) in said.cards.items():
-            if dropped is not None and said.names.now(called or key) == dropped:
-                said.cards[key] = "dropped", called
-        said.names.drop(name)
-    _follow_names(said)
+        dropped = annotations.now(name)
+        for key, (_, called) in annotations.cards.items():
+            if dropped is not None and annotations.names.now(called or key) == dropped:
+                annotations.cards[key] = "dropped", called
+        annotations.names.drop(name)
+    _follow_names(annotations)
 
 
-def _follow_names(said):
+def _follow_names(annotations):
     """Give answers the names that their classes have now. A class that was dropped takes its
     answers along.
     """
-    now = {answer.label: said.now(answer.label) for answer in said.answers.values()}
-    for real, answer in list(said.answers.items()):
+    now = {answer.label: annotations.now(answer.label) for answer in annotations.answers.values()}
+    for real, answer in list(annotations.answers.items()):
         if now[answer.label] is None:
-            del said.answers[real]
+            del annotations.answers[real]
         elif now[answer.label] != answer.label:
-            said.answers[real] = replace(answer, label=now[answer.label])
+            annotations.answers[real] = replace(answer, label=now[answer.label])
 
 
-def _take_card(said, event, find):
+def _take_card(annotations, event, find):
     for key in event.names or (real for part in event.pictures for real in find(part)):
-        before = said.cards.get(key, ("", key if event.names else ""))[1]
-        said.cards[key] = event.among, event.into
+        before = annotations.cards.get(key, ("", key if event.names else ""))[1]
+        annotations.cards[key] = event.among, event.into
         # What was joined with it follows its name.
-        for other, (how, name) in said.cards.items():
+        for other, (how, name) in annotations.cards.items():
             if how == "joined" and other != key and before and name == before:
-                said.cards[other] = how, event.into or before
+                annotations.cards[other] = how, event.into or before
 
 
-def _nothing(said, event, find):
+def _nothing(annotations, event, find):
     pass
 
 
@@ -152,7 +152,7 @@ def _names(event):
 class Kind(NamedTuple):
     """A kind of event: all that is particular to it."""
 
-    # Changes a `Said` by an event, where `find` gives the real paths of a picture.
+    # Changes `Annotations` by an event, where `find` gives the real paths of a picture.
     effect: Callable[[Any, Any, Any], None] = _nothing
     words: Callable[[Any], str] | None = None  # what a person did; None if it cannot be taken back
     needs: tuple[str, ...] = ()  # fields that it must have

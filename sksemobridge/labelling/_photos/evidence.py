@@ -23,62 +23,68 @@ OTHERS_AMONG_THEM = (
 LAST_ROUNDS = 20
 
 
-def why_unsure(said):
+def why_unsure(annotations):
     """Why the probabilities do not say how many labels are right, or empty. They are of the
     classes, and know nothing of pictures of others.
     """
-    if not said.rounds:
+    if not annotations.rounds:
         return NOBODY_LOOKED
-    return OTHERS_AMONG_THEM if said.has_none() else ""
+    return OTHERS_AMONG_THEM if annotations.has_none() else ""
 
 
-def may_stop(said):
+def may_stop(annotations):
     """Whether somebody looked at enough for the estimate to say that one can stop."""
-    return said.attention.n_pages >= LEAST_PAGES or len(said.checked()) >= LEAST_CHECKED
+    return (
+        annotations.attention.n_pages >= LEAST_PAGES or len(annotations.checked()) >= LEAST_CHECKED
+    )
 
 
-def labels_right(said):
+def labels_right(annotations):
     """The expected share of the answers that is right. What was passed over is as right as the
     model said.
     """
-    asked = [answer for answer in said.answers.values() if not answer.along]
-    if not any(missed for _, missed in said.attention.planted.values()) or not asked:
+    asked = [answer for answer in annotations.answers.values() if not answer.along]
+    if not any(missed for _, missed in annotations.attention.planted.values()) or not asked:
         return 1.0
     right = [
-        worth + (1 - worth) * shares_now(said, answer).get(answer.label, 0.0)
-        for answer, worth in ((answer, said.worth(answer)) for answer in asked)
+        worth + (1 - worth) * shares_now(annotations, answer).get(answer.label, 0.0)
+        for answer, worth in ((answer, annotations.worth(answer)) for answer in asked)
     ]
     return float(np.mean(right))
 
 
-def evidence(said):
+def evidence(annotations):
     """What the answers say of the predictions: arguments of `share_right`.
 
     Pictures of a check are drawn at random. The more other answers follow, the less it counts.
     A burst is one answer.
     """
-    shown = {} if said.check is None else said.check.shown
+    shown = {} if annotations.check is None else annotations.check.shown
     asked = [
-        answer for real, answer in said.answers.items() if real not in shown and not answer.along
+        answer
+        for real, answer in annotations.answers.items()
+        if real not in shown and not answer.along
     ]
     last = sorted({answer.round for answer in asked if answer.likely})[-LAST_ROUNDS:]
     heard = []
     for answer in (answer for answer in asked if answer.round in last):
-        shares = shares_now(said, answer)
+        shares = shares_now(annotations, answer)
         # The model may not have known the class.
         if answer.label in shares:
             heard.append((answer, [*shares].index(answer.label)))
     rounds = [answer.round for answer, _ in heard]
     weights = weights_of_answers(rounds, [answer.likely[0][0] for answer, _ in heard])
-    weights *= [said.worth(answer) for answer, _ in heard]
+    weights *= [annotations.worth(answer) for answer, _ in heard]
     # Those of as many columns together.
     alike = defaultdict(list)
     for (answer, code), weight in zip(heard, weights):
-        shares = [*shares_now(said, answer).values()]
+        shares = [*shares_now(annotations, answer).values()]
         n_others = max(answer.n_columns - len(answer.likely), 0)
         alike[len(shares), n_others].append((shares, code, weight))
-    checked = said.checked()
-    n_later = sum(said.check is not None and answer.event > said.check.event for answer in asked)
+    checked = annotations.checked()
+    n_later = sum(
+        annotations.check is not None and answer.event > annotations.check.event for answer in asked
+    )
     part = HALF_OF_A_CHECK / (HALF_OF_A_CHECK + n_later)
     return {
         "answers": [
@@ -89,11 +95,11 @@ def evidence(said):
     }
 
 
-def shares_now(said, answer):
+def shares_now(annotations, answer):
     """The probabilities of an answer by the classes of now. Those of joined classes are
     added.
     """
     shares = defaultdict(float)
     for name, share in answer.likely:
-        shares[said.now(name)] += share
+        shares[annotations.now(name)] += share
     return dict(shares)

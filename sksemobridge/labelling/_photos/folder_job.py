@@ -79,20 +79,22 @@ class FolderJob:
         """Whether the pictures are of a kind that the model knows: mini knows drawn icons only."""
         return "mini" not in self.model_names or are_icons(self.paths)
 
-    def known_classes(self, said):
+    def known_classes(self, annotations):
         """The classes that can be learnt: where the model has no texts, those with an image."""
         encoder = self.pipeline[-1].text_encoder
-        named = {name for name in said.names.current if class_has_text(encoder, said, name)}
-        return sorted(named | {*shots_after(self, said).labels.tolist()})
+        named = {
+            name for name in annotations.names.current if class_has_text(encoder, annotations, name)
+        }
+        return sorted(named | {*shots_after(self, annotations).labels.tolist()})
 
-    def fit(self, said, *, evaluate=False):
+    def fit(self, annotations, *, evaluate=False):
         """Learn from the shots, from what persons said, and from the pictures without a label.
         Gives `FolderLabels`.
 
-        `said` wins over the labels of shots. There is a class at least.
+        An answer wins over the labels of shots. There is a class at least.
         """
-        shots, classes = shots_after(self, said), self.known_classes(said)
-        classifier, evaluation = with_texts(self.pipeline[-1], classes, said), None
+        shots, classes = shots_after(self, annotations), self.known_classes(annotations)
+        classifier, evaluation = with_texts(self.pipeline[-1], classes, annotations), None
         groups = groups_of_shots(self.bursts, shots)
         if len(shots.labels):
             classifier.set_params(store_held_out=evaluate)
@@ -101,28 +103,30 @@ class FolderJob:
             if evaluate:
                 evaluation = evaluate_fitted(classifier, *parts, groups)
                 doubtful = [
-                    row for row in evaluation.doubtful if shots.real[row] not in said.answers
+                    row for row in evaluation.doubtful if shots.real[row] not in annotations.answers
                 ]
                 evaluation = replace(evaluation, doubtful=np.array(doubtful, dtype=int))
         else:
             names = {"prompts": classifier.prompts, "class_names": classifier.class_names}
             classifier = ZeroShotClassifier(classifier.text_encoder, **names).fit(None, classes)
         pipeline = _with_classifier(self.pipeline, classifier)
-        return self.after_pictures(FolderLabels(self, said, pipeline, shots, groups, evaluation))
+        return self.after_pictures(
+            FolderLabels(self, annotations, pipeline, shots, groups, evaluation)
+        )
 
     def after_pictures(self, labels):
         """The labels by a classifier that has learnt from the pictures without a label too, if it
         can, and if they are wanted and enough.
         """
-        said, classifier = labels.said, labels.classifier
+        annotations, classifier = labels.annotations, labels.classifier
         labels = replace(labels, strangers=np.zeros(len(self.real)))
         is_able = self.learns_from_pictures and hasattr(classifier, "with_unlabeled")
         if not is_able or len(self.real) < LEAST_POOL:
             return labels
-        strangers = self._strangers(classifier, said)
+        strangers = self._strangers(classifier, annotations)
         labels = replace(labels, strangers=strangers)
         # What somebody said is known: the classifier has its shots, and nothing else teaches.
-        labelled = {*labels.shots.real, *said.answers}
+        labelled = {*labels.shots.real, *annotations.answers}
         is_open = np.array([real not in labelled for real in self.real])
         pool = np.flatnonzero(is_open & (strangers < 0.5))
         if len(pool) < LEAST_POOL:
@@ -131,25 +135,25 @@ class FolderJob:
         taught = classifier.with_unlabeled(take_rows(self.embeddings, pool), groups)
         return replace(labels, pipeline=_with_classifier(labels.pipeline, taught), taught_by=pool)
 
-    def _strangers(self, classifier, said):
+    def _strangers(self, classifier, annotations):
         """Probabilities `(n,)` that the pictures are of none of the classes, by those of which
         somebody said so.
         """
-        is_none = np.array([is_taught(said, real, "") for real in self.real])
+        is_none = np.array([is_taught(annotations, real, "") for real in self.real])
         if self.groups is not None:
             # A burst is one example.
             is_none[is_none] = first_of_each(self.groups[is_none])
         if not any(is_none) or classifier.text_embeddings_ is None:
             return np.zeros(len(self.real))
-        weight = self._weights_of_none(said, np.flatnonzero(is_none))
+        weight = self._weights_of_none(annotations, np.flatnonzero(is_none))
         examples = self.embeddings[is_none]
         return weighted_stranger_proba(classifier, self.embeddings, examples, weight)
 
-    def _weights_of_none(self, said, rows):
+    def _weights_of_none(self, annotations, rows):
         """What each picture that is none of the classes counts as an example `(k,)`. Those of one
         page are right or wrong together, so that n of them count as the root of n.
         """
-        events = np.array([said.answers[self.real[row]].event for row in rows])
+        events = np.array([annotations.answers[self.real[row]].event for row in rows])
         _, event, counts = np.unique(events, return_inverse=True, return_counts=True)
         # A list of corrections, 0, is no page.
         return np.where(events == 0, 1.0, 1 / np.sqrt(counts[event]))

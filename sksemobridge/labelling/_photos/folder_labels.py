@@ -11,10 +11,10 @@ from ..._evaluation import ShotEvaluation
 from .._bursts import first_of_each
 from .._label_next import images_to_label, least_certain
 from .._share_right import share_right
+from .annotations import Annotations
 from .evidence import evidence
 from .folder_table import has_label, proba_with_none, table_rows
 from .labelled_images import LabelledImages
-from .said import Said
 
 
 @dataclass(frozen=True, eq=False)
@@ -22,7 +22,7 @@ class FolderLabels:
     """The labels of a `FolderJob`, and how they came about."""
 
     job: Any
-    said: Said
+    annotations: Annotations
     pipeline: Pipeline  # fitted
     shots: LabelledImages  # after what persons said
     shot_groups: Any = None  # equal numbers for those that show the same
@@ -48,7 +48,7 @@ class FolderLabels:
     @cached_property
     def rows(self):
         """Rows of the table, one for each file."""
-        job, answers = self.job, self.said.answers
+        job, answers = self.job, self.annotations.answers
         said = [answers[real].label if real in answers else None for real in job.real]
         parts = self.classifier, job.files, job.embeddings, job.problems, self.proba
         return table_rows(*parts, alpha=job.alpha, said=said)
@@ -56,11 +56,11 @@ class FolderLabels:
     @property
     def has_random_shots(self):
         """Whether most shots were not chosen by the model."""
-        return len(self.shots.labels) > len(self.said.answers)
+        return len(self.shots.labels) > len(self.annotations.answers)
 
     def is_predicted(self):
         """Whether each picture has a label that no person said `(n,)`."""
-        by_person = {*self.shots.real, *self.said.answers}
+        by_person = {*self.shots.real, *self.annotations.answers}
         is_open = [real not in by_person for real in self.job.real]
         return np.array(is_open, dtype=bool) & self.has_label
 
@@ -69,11 +69,11 @@ class FolderLabels:
         the classes, or if the model does not know such pictures. A burst counts once.
         """
         rest = np.flatnonzero(self.is_predicted())
-        if not len(rest) or self.said.has_none() or not self.job.is_known_kind:
+        if not len(rest) or self.annotations.has_none() or not self.job.is_known_kind:
             return None
         if self.job.groups is not None:
             rest = rest[first_of_each(self.job.groups[rest])]
-        return share_right(self.proba[rest], **evidence(self.said))
+        return share_right(self.proba[rest], **evidence(self.annotations))
 
     def to_label(self):
         """The pictures in the order in which to label them."""

@@ -1,32 +1,32 @@
 """All events together: what is said after them, and which of them may be taken back."""
 
+from .annotations import Annotations, Answer
 from .class_names import ClassNames
 from .event_kinds import KINDS
-from .said import Answer, Said
 
 
 def fold(events, find, classes=(), corrections=None):
-    """`Said` by all events together, without those that were taken back.
+    """`Annotations` by all events together, without those that were taken back.
 
     `classes` are there to begin with. `corrections` are labels of a list, real paths to `(path,
     label)`.
     """
-    said = Said(ClassNames(classes))
+    annotations = Annotations(ClassNames(classes))
     for real, (path, label) in (corrections or {}).items():
-        label = said.names.add(label) if label else ""
-        said.answers[real] = Answer(label, path)
+        label = annotations.names.add(label) if label else ""
+        annotations.answers[real] = Answer(label, path)
     passed = undone(events)
     for position, event in enumerate(events):
         if position not in passed:
-            KINDS[event.kind].effect(said, event, find)
-    return said
+            KINDS[event.kind].effect(annotations, event, find)
+    return annotations
 
 
-def after(said, event, find):
-    """`Said` with one more event, which takes none back."""
-    said = said.copy()
-    KINDS[event.kind].effect(said, event, find)
-    return said
+def after(annotations, event, find):
+    """`Annotations` with one more event, which takes none back."""
+    annotations = annotations.copy()
+    KINDS[event.kind].effect(annotations, event, find)
+    return annotations
 
 
 def undone(events):

@@ -159,7 +159,7 @@ def label_folder(
     answers = _path("answers", answers)
     if answers is not None and not os.path.exists(answers):
         raise ValueError(f"answers: there is no file {answers!r}; check the path.")
-    said_before = None if answers is None else Answers(answers)
+    answers_file = None if answers is None else Answers(answers)
 
     def make_pipeline(paths):
         if embeddings is not None:
@@ -168,8 +168,8 @@ def label_folder(
             return pipeline_of(encoder, text_encoder)
         return pipeline_of_models(options.model, cache, progress=progress)
 
-    job, said = read_job(options, said_before, make_pipeline, progress=progress)
-    labels = job.fit(said, evaluate=True)
+    job, annotations = read_job(options, answers_file, make_pipeline, progress=progress)
+    labels = job.fit(annotations, evaluate=True)
     table = as_table(labels.rows)
     return LabelledFolder(table, labels.pipeline, labels.evaluation, labels.estimate())
 

@@ -33,24 +33,24 @@ class LabelledImages(NamedTuple):
         return LabelledImages(self.paths[rows], self.labels[rows], self.embeddings[rows], real)
 
 
-def is_taught(said, real, label=None):
+def is_taught(annotations, real, label=None):
     """Whether an answer teaches, and is this label. What was hardly looked at does not: the model
     would learn its own predictions, and be certain of them.
     """
-    answer = said.answers.get(real)
+    answer = annotations.answers.get(real)
     is_label = answer is not None and label in (None, answer.label)
-    return is_label and answer.taught and said.worth(answer) >= LEAST_WORTH
+    return is_label and answer.taught and annotations.worth(answer) >= LEAST_WORTH
 
 
-def shots_after(job, said):
+def shots_after(job, annotations):
     """The shots of a job with the labels that a person said, and its pictures with one."""
-    answers, own = said.answers, {*job.shots.real}
+    answers, own = annotations.answers, {*job.shots.real}
     labels = [
-        answers[real].label if real in answers else said.names.now(label)
+        answers[real].label if real in answers else annotations.names.now(label)
         for real, label in zip(job.shots.real, job.shots.labels)
     ]
     further = [
-        row for row, real in enumerate(job.real) if real not in own and is_taught(said, real)
+        row for row, real in enumerate(job.real) if real not in own and is_taught(annotations, real)
     ]
     real = [*job.shots.real, *(job.real[row] for row in further)]
     labels += [answers[job.real[row]].label for row in further]

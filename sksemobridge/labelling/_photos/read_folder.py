@@ -10,6 +10,7 @@ from ..._utils.files import digest_of
 from ..._utils.validation import listed, warn_caller
 from ...datasets import load_image_folder
 from ...datasets._folder import COPIES_MARK, existing_folder, list_files
+from .annotations import Annotations
 from .class_names import comparable, refuse_control
 from .class_texts import class_has_text
 from .corrections import is_own_table, read_corrections
@@ -25,7 +26,6 @@ from .labelled_images import LabelledImages
 from .messages import UsageError, naming
 from .picture_bursts import find_bursts
 from .picture_index import Pictures, real_paths
-from .said import Said
 
 # Labels for each class that classes without text need until nine of ten images are right, in the
 # mean of four folders (`python benchmarks/clicks.py`).
@@ -43,7 +43,7 @@ def files_to_label(options, answers=None):
 
 
 def read_job(options, answers, make_pipeline, *, corrections=None, progress=False):
-    """A `FolderJob` and `Said`, from options and from `Answers`.
+    """A `FolderJob` and `Annotations`, from options and from `Answers`.
 
     A `UsageError` says what is wrong, before `make_pipeline(paths)` gives the pipeline that embeds
     these files. `corrections` are those of an earlier job of these options, if there is one.
@@ -62,13 +62,13 @@ def read_job(options, answers, make_pipeline, *, corrections=None, progress=Fals
     folders = {"photos": options.photos, "shots": options.shots}
     pictures = Pictures(folders, {"photos": files, "shots": paths})
     # A classifier of an earlier run has its classes, and learns no others.
-    is_saved = options.model_file is not None
-    said = Said() if is_saved else read_said(answers, pictures, classes, corrections)
-    if new := {*said.names.current}.difference(classes):
-        warn_caller(f"New classes by your answers or corrections: {listed(sorted(new))}")
+    is_saved, annotations = options.model_file is not None, Annotations()
     if not is_saved:
-        _check_classes(options, said, paths, classes)
-    params = {} if options.names is None else read_names(options.names, said.names.current)
+        annotations = read_annotations(answers, pictures, classes, corrections)
+        if new := {*annotations.names.current}.difference(classes):
+            warn_caller(f"New classes by your answers or corrections: {listed(sorted(new))}")
+        _check_classes(options, annotations, paths, classes)
+    params = {} if options.names is None else read_names(options.names, annotations.names.current)
     elsewhere = {
         path: label for real, (path, label) in corrections.items() if real not in pictures.place
     }
@@ -80,7 +80,7 @@ def read_job(options, answers, make_pipeline, *, corrections=None, progress=Fals
     paths, labels = [*paths, *elsewhere], [*labels, *elsewhere.values()]
     shots = _embed_shots(pipeline[0], paths, labels, progress=progress)
     if not is_saved:
-        _check_texts(options, said, pipeline, [] if shots is None else shots.labels)
+        _check_texts(options, annotations, pipeline, [] if shots is None else shots.labels)
     embeddings, problems = embed_folder(pipeline, files, progress=progress)
     return FolderJob(
         pipeline,
@@ -94,11 +94,11 @@ def read_job(options, answers, make_pipeline, *, corrections=None, progress=Fals
         bursts=bursts,
         alpha=options.alpha,
         learns_from_pictures=not options.each_by_itself,
-    ), said
+    ), annotations
 
 
-def read_said(answers, pictures, classes, corrections):
-    """`Said` by a file of answers, and by a list of corrections."""
+def read_annotations(answers, pictures, classes, corrections):
+    """`Annotations` by a file of answers, and by a list of corrections."""
     events = [] if answers is None else answers.events
     for note in () if answers is None else answers.notes():
         warn_caller(note)
@@ -112,22 +112,22 @@ def read_said(answers, pictures, classes, corrections):
     if gone:
         what = "Passed over, not there or changed since they were answered"
         warn_caller(f"{what} ({len(gone)}): {listed(sorted(gone))}.")
-    said = fold(events, find, classes, corrections)
+    annotations = fold(events, find, classes, corrections)
     for name in classes:
-        if (now := said.names.now(name)) != name:
+        if (now := annotations.names.now(name)) != name:
             became = "was dropped" if now is None else f"is {now!r} since it was renamed or joined"
             warn_caller(f"The class {name!r} {became}; undo that in the page to have it back.")
-    return said
+    return annotations
 
 
-def keep_corrections(options, answers, job, said):
+def keep_corrections(options, answers, job, annotations):
     """Keep corrections of a table of this command as answers: the table may be overwritten. Return
     what is said then.
     """
     if options.corrections is None or not is_own_table(options.corrections):
-        return said
+        return annotations
     pictures, parts = job.pictures, []
-    for real, answer in said.answers.items():
+    for real, answer in annotations.answers.items():
         if not answer.event and real in pictures.place:
             root, path = pictures.place[real]
             digest = digest_of(Path(real).read_bytes())
@@ -148,8 +148,8 @@ def _one_spelling(names):
     return sorted(classes.values())
 
 
-def _check_classes(options, said, paths, classes):
-    known = said.names.current
+def _check_classes(options, annotations, paths, classes):
+    known = annotations.names.current
     if len(known) == 1 and not options.alpha and not options.open:
         option = "--classes" if options.shots is None else "--shots"
         raise UsageError(
@@ -162,7 +162,7 @@ def _check_classes(options, said, paths, classes):
         )
     if not known and not options.open:
         raise UsageError("all classes were dropped; give others, or --open to have them back")
-    has_labels = any(answer.label for answer in said.answers.values())
+    has_labels = any(answer.label for answer in annotations.answers.values())
     if options.alpha and not (options.open or paths or has_labels):
         raise UsageError(
             "--alpha: names alone give no p-values; these need --shots or --corrections"
@@ -182,11 +182,13 @@ def _embed_shots(encoder, paths, labels, *, progress):
     return LabelledImages(paths, labels, embeddings, [real_of[path] for path in paths])
 
 
-def _check_texts(options, said, pipeline, labels):
+def _check_texts(options, annotations, pipeline, labels):
     """Refuse, or name, classes that have neither a text nor one of the `labels` of shots."""
-    labelled = {said.now(label) for label in labels} | {*said.labels().values()}
-    known, encoder = {*said.names.current}, pipeline[-1].text_encoder
-    missing = sorted(name for name in known - labelled if not class_has_text(encoder, said, name))
+    labelled = {annotations.now(label) for label in labels} | {*annotations.labels().values()}
+    known, encoder = {*annotations.names.current}, pipeline[-1].text_encoder
+    missing = sorted(
+        name for name in known - labelled if not class_has_text(encoder, annotations, name)
+    )
     if missing and options.embeddings is not None:
         warn_caller(
             f"Classes without a text in {options.embeddings!r} ({len(missing)}): {listed(missing)}."

@@ -28,15 +28,15 @@ def run(options):
     if options.open:
         with answers:
             return _serve(options, answers)
-    job, said = _read(options, answers)
+    job, annotations = _read(options, answers)
     if options.model_file is not None:
-        labels = job.after_pictures(FolderLabels(job, said, job.pipeline, job.shots))
+        labels = job.after_pictures(FolderLabels(job, annotations, job.pipeline, job.shots))
         lines = summary_of_saved(labels)
     else:
-        labels = job.fit(said, evaluate=True)
+        labels = job.fit(annotations, evaluate=True)
         lines = summary(labels)
     with answers:
-        keep_corrections(options, answers, job, said)
+        keep_corrections(options, answers, job, annotations)
         return write_files(options, answers, labels, lines)
 
 
@@ -50,12 +50,12 @@ def _serve(options, answers):
     from .._live.server import serve
     from .._live.session import Session
 
-    job, said = _read(options, answers)
+    job, annotations = _read(options, answers)
     arrivals = Arrivals(
         lambda: files_to_label(options, answers), lambda job: _job_anew(options, answers, job)
     )
-    said = keep_corrections(options, answers, job, said)
-    session = Session(job, said, answers, arrivals)
+    annotations = keep_corrections(options, answers, job, annotations)
+    session = Session(job, annotations, answers, arrivals)
     outputs = Outputs(options, answers)
     return serve(session, outputs.write, f"Label {options.photos}", say, outputs)
 

@@ -11,10 +11,10 @@ from .picture_bursts import count_bursts
 NO_ICONS = "How many labels are right is not estimated: these are no drawn icons."
 
 
-def _opinions(said, opinions):
+def _opinions(annotations, opinions):
     """What each person said."""
     return ", ".join(
-        f"{said.name_of(who) or 'somebody'}: {label or NONE_OF_THESE}"
+        f"{annotations.name_of(who) or 'somebody'}: {label or NONE_OF_THESE}"
         for who, label in opinions.items()
     )
 
@@ -43,7 +43,7 @@ def summary(labels):
     """Lines on how the labels came about."""
     job, shots, names = labels.job, labels.shots, labels.classifier.class_names_
     has_text, lines = names is not None, _burst_lines(labels)
-    if labels.said.has_none():
+    if labels.annotations.has_none():
         lines.append(OTHERS_AMONG_THEM)
     if (right := labels.estimate()) is not None:
         about = f"about {right.estimate:.1%} ({right.low:.1%} to {right.high:.1%}) are right"
@@ -60,8 +60,8 @@ def summary(labels):
     if puzzling := puzzling_names(texts, job.model_names):
         note = f"Note: Names that the model may not know ({len(puzzling)}): {listed(puzzling)}."
         lines.append(f"{note} --names gives these classes other names, such as English ones.")
-    if disputed := labels.said.disputed():
-        answers = labels.said.answers
+    if disputed := labels.annotations.disputed():
+        answers = labels.annotations.answers
         named = [
             f"{answers[real].path} ({_opinions(labels.said, opinions)})"
             for real, opinions in disputed.items()

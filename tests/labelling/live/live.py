@@ -24,7 +24,7 @@ from sksemobridge.labelling._photos.folder_job import FolderJob
 from sksemobridge.labelling._photos.folder_pipeline import pipeline_of
 from sksemobridge.labelling._photos.labelled_images import LabelledImages
 from sksemobridge.labelling._photos.picture_index import Pictures
-from sksemobridge.labelling._photos.read_folder import read_said
+from sksemobridge.labelling._photos.read_folder import read_annotations
 
 CLASSES = ["bird", "clock", "fruit"]
 # Colours have three dimensions, and words of other classes the others.
@@ -94,7 +94,7 @@ def make_job(n=12, classes=CLASSES, corrections=None, answers=None, bursts=None,
     columns = (np.array(column, dtype=object) for column in (shot_files, [*shots]))
     real = [pictures.real_of[file] for file in shot_files]
     given_shots = LabelledImages(*columns, X[np.zeros(len(shots), dtype=int)], real)
-    said = read_said(answers, pictures, classes, corrections)
+    said = read_annotations(answers, pictures, classes, corrections)
     parts = {"classes": classes, "corrections": corrections, "bursts": bursts}
     return FolderJob(pipeline, files, problems, X, pictures, given_shots, **parts), said
 
@@ -149,7 +149,7 @@ class Live(Asks):
         anew = params | {"n": 0, "answers": self.answers}
         arrivals = Arrivals(files_here, lambda job: make_job(**anew)[0])
         self.session = Session(self.job, said, self.answers, arrivals)
-        self.write = write or (lambda labels: (0, [count(labels.said)]))
+        self.write = write or (lambda labels: (0, [count(labels.annotations)]))
         self.began = threading.Event()
         self.thread = threading.Thread(target=self._serve)
         self.thread.start()

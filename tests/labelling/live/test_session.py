@@ -438,7 +438,7 @@ def test_a_check_among_the_seen_asks_for_their_labels_again(live):
 def test_done_writes_what_the_session_knows_and_it_goes_on(live):
     written = []
     page = live()
-    page.write = lambda labels: (written.append(labels.said.labels()), (0, ["written"]))[1]
+    page.write = lambda labels: (written.append(labels.annotations.labels()), (0, ["written"]))[1]
     label_birds(page, range(2))
     assert page.act("done")[1]["written"] == ["written"]
     # With nothing said since, nothing is written again.
@@ -496,7 +496,7 @@ def test_an_answer_during_done_is_refused_and_who_asks_twice_gets_the_same(live)
     def slow(labels):
         began.set()
         assert goes_on.wait(60)
-        return 0, [f"{len(labels.said.answers)} written"]
+        return 0, [f"{len(labels.annotations.answers)} written"]
 
     page.write = slow
     label_birds(page, range(2))
@@ -518,7 +518,7 @@ def test_after_a_done_that_failed_it_goes_on(live):
     label_birds(page, [0])
     assert page.act("done")[0] == 507
     assert page.act("say", number=1, label="bird")[0] == 200
-    page.write = lambda labels: (0, [f"{len(labels.said.answers)} written"])
+    page.write = lambda labels: (0, [f"{len(labels.annotations.answers)} written"])
     assert page.act("done")[1]["written"] == ["2 written"]
 
 

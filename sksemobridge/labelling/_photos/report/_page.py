@@ -50,7 +50,7 @@ def report(path, folder, labels, lines):
 
 def page_data(labels):
     """What the page shows, as plain lists and mappings."""
-    answers = labels.said.answers
+    answers = labels.annotations.answers
     real_of = real_paths(row["path"] for row in labels.rows)
     real = [real_of[row["path"]] for row in labels.rows]
     pictures = [

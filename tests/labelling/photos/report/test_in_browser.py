@@ -14,12 +14,12 @@ import pytest
 from PIL import Image
 
 from sksemobridge.labelling import label_next, predict_folder
+from sksemobridge.labelling._photos.annotations import Annotations
 from sksemobridge.labelling._photos.folder_job import FolderJob
 from sksemobridge.labelling._photos.folder_labels import FolderLabels
 from sksemobridge.labelling._photos.labelled_images import LabelledImages
 from sksemobridge.labelling._photos.picture_index import Pictures
 from sksemobridge.labelling._photos.report._page import report as page_of
-from sksemobridge.labelling._photos.said import Said
 
 from ....browser import wait_until
 from ....user_folder import SHOTS, fitted_to_shots
@@ -174,7 +174,7 @@ def test_ten_thousand_pictures_are_drawn_as_they_are_scrolled_to(browser, place,
     paths = [f"photos/{i}.png" for i in range(len(X))]
     pictures, shots = Pictures({"photos": "photos"}, {"photos": paths}), LabelledImages.none(X)
     job = FolderJob(pipeline, paths, {}, X, pictures, shots)
-    labels = FolderLabels(job, Said(), pipeline, shots)
+    labels = FolderLabels(job, Annotations(), pipeline, shots)
     monkeypatch.setattr(FolderLabels, "to_label", lambda _: [])
     Path("many.html").write_text(page_of("many.html", "photos", labels, []), encoding="utf-8")
     browser.open(place / "many.html")

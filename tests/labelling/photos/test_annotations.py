@@ -90,7 +90,7 @@ def test_the_estimate_hears_what_the_model_said_before_it_learnt():
     assert (second.proba.tolist(), second.codes.tolist(), second.n_others) == ([[0.9]], [0], 3)
     # It has learnt since the first one was asked.
     assert 2 * first.weights[0] == second.weights[0]
-    # Said again after the model had learnt a slip, and renamed.
+    # Annotations again after the model had learnt a slip, and renamed.
     said = said_by(
         say("a", "bird", "page", **asked),
         say("a", "clock", **sure),

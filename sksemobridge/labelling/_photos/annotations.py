@@ -1,4 +1,4 @@
-"""What persons said: this knows no file, no model and no page."""
+"""What all events add up to: this knows no file, no model and no page."""
 
 from dataclasses import dataclass, field, replace
 
@@ -35,7 +35,7 @@ class Check:
 
 
 @dataclass(eq=False)
-class Said:
+class Annotations:
     """What all events say together. Pictures are real paths."""
 
     names: ClassNames = field(default_factory=ClassNames)
@@ -62,7 +62,7 @@ class Said:
             answers=dict(self.answers),
             seen=dict(self.seen),
             skipped=dict(self.skipped),
-            opinions={real: dict(said) for real, said in self.opinions.items()},
+            opinions={real: dict(opinions) for real, opinions in self.opinions.items()},
             runs=dict(self.runs),
             attention=self.attention.copy(),
             cards=dict(self.cards),
@@ -96,11 +96,11 @@ class Said:
     def disputed(self):
         """What each person said of the pictures on which they differ."""
         now = {
-            real: {who: self.now(label) for who, label in said.items()}
-            for real, said in self.opinions.items()
-            if len(said) > 1
+            real: {who: self.now(label) for who, label in opinions.items()}
+            for real, opinions in self.opinions.items()
+            if len(opinions) > 1
         }
-        return {real: said for real, said in now.items() if len({*said.values()}) > 1}
+        return {real: labels for real, labels in now.items() if len({*labels.values()}) > 1}
 
     def checked(self):
         """Whether the predictions of the check are right, of the pictures that were answered
