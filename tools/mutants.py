@@ -41,8 +41,8 @@ MORE_TESTS = {
     "sksemobridge/labelling/_live/answered_pictures.py": [
         "tests/labelling/live/test_shown_bursts.py"
     ],
-    "sksemobridge/labelling/_photos/evidence.py": ["tests/labelling/photos/test_said.py"],
-    "sksemobridge/labelling/_photos/event_kinds.py": ["tests/labelling/photos/test_said.py"],
+    "sksemobridge/labelling/_photos/evidence.py": ["tests/labelling/photos/test_annotations.py"],
+    "sksemobridge/labelling/_photos/event_kinds.py": ["tests/labelling/photos/test_annotations.py"],
 }
 # What tests load before the package.
 LOADED = ["scipy.stats", "sklearn.cluster", "sklearn.linear_model", "sklearn.mixture"]
@@ -78,8 +78,8 @@ NAMED = [
     ("labelling/_photos/folder_job.py", "is_open & (strangers < 0.5)", "is_open"),
     (
         "labelling/_photos/evidence.py",
-        "if real not in shown and not answer.along",
-        "if not answer.along",
+        "if real not in shown and not answer.by_burst",
+        "if not answer.by_burst",
     ),
     ("labelling/_photos/event_kinds.py", "round=earlier.round, **asked", "**asked"),
     ("_model/decision.py", "has_only_name=new | self.has_only_name[indices]", "has_only_name=new"),

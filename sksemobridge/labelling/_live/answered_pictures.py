@@ -20,9 +20,9 @@ def answered_pictures(now, files, marks, alone, notes):
         parts.append(_answered(now, files, number, label, shown))
         others = [i for i in now.bursts.of(number)[1:] if not (alone or i in named)]
         named.update(others)
-        along = [*readable(files, others, label=label, shown=shown, taught=True, along=True)]
-        parts += along
-        missing += len(others) - len(along)
+        read = [*readable(files, others, label=label, shown=shown, taught=True, by_burst=True)]
+        parts += read
+        missing += len(others) - len(read)
     if missing:
         notes.append(f"{missing} of a burst could not be read and got no label.")
     return tuple(parts)

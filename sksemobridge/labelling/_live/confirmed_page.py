@@ -42,11 +42,11 @@ def without_newer(now, pictures, knew, notes):
     dropped = {comparable(name) for event in later if event.kind == "drop" for name in event.names}
     kept, n_answered, n_dropped = [], 0, Counter()
     for picture in pictures:
-        answer = now.said.answers.get(now.pictures.real[picture["number"]])
-        label = as_label(now.said.names, picture["label"], [])
+        answer = now.annotations.answers.get(now.pictures.real[picture["number"]])
+        label = as_label(now.annotations.names, picture["label"], [])
         if answer is not None and answer.event > last:
             n_answered += 1
-        elif comparable(label) in dropped and now.said.names.now(label) is None:
+        elif comparable(label) in dropped and now.annotations.names.now(label) is None:
             n_dropped[label] += 1
         else:
             kept.append(picture)

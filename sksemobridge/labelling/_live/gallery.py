@@ -58,7 +58,7 @@ def look_at_class(now, name, start, n_images):
     """Pictures of a class: those with a label first, then the least certain."""
     if type(start) is not int or type(n_images) is not int:
         raise Refused("Pictures are asked for by numbers.")
-    label = known_class(now.said.names, name) if name != "" else ""
+    label = known_class(now.annotations.names, name) if name != "" else ""
     own = [number for number, other in enumerate(_labels(now)) if other == label]
     labelled = [*filter(now.is_labelled, own)]
     rest = sorted({*own}.difference(labelled), key=lambda number: now.view.top[number])
@@ -73,7 +73,7 @@ def disputed(now):
     number_of = now.pictures.number_of
     found = {
         number_of[real]: opinions
-        for real, opinions in now.said.disputed().items()
+        for real, opinions in now.annotations.disputed().items()
         if real in number_of
     }
     shown = items(now, now.bursts.first_of_each(found))
@@ -82,13 +82,15 @@ def disputed(now):
 
 def _spelt(now, opinions):
     """Who said what. A class that was dropped is none."""
-    return [[plain(now.said.name_of(who)), plain(label or "")] for who, label in opinions.items()]
+    return [
+        [plain(now.annotations.name_of(who)), plain(label or "")] for who, label in opinions.items()
+    ]
 
 
 def _labels(now):
     """The label of each picture: what was said, that of a shot, or what is predicted."""
-    job, answers = now.job, now.said.answers
-    given = [now.said.now(job.shots.labels[row]) for row in job.shown_shots]
+    job, answers = now.job, now.annotations.answers
+    given = [now.annotations.now(job.shots.labels[row]) for row in job.shown_shots]
     usual = [*now.view.predicted[: now.pictures.n_photos], *given]
     return [
         answers[real].label if real in answers else label
@@ -98,7 +100,7 @@ def _labels(now):
 
 def _figures(now, name, own):
     """Figures of a class with these pictures of its `own`."""
-    answered = [i for i in own if now.pictures.real[i] in now.said.answers]
+    answered = [i for i in own if now.pictures.real[i] in now.annotations.answers]
     shots = [i for i in own if i >= now.pictures.n_photos and i not in answered]
     predicted = [i for i in own if not now.is_labelled(i)]
     return {
@@ -131,9 +133,9 @@ def _example(view, name, labelled, predicted):
 
 def _checked(now):
     """How many predictions of each class were right in the last check, and how many there were."""
-    said, checked = now.said, {}
-    for real, is_right in said.checked().items():
-        counts = checked.setdefault(said.now(said.check.shown[real]), [0, 0])
+    annotations, checked = now.annotations, {}
+    for real, is_right in annotations.checked().items():
+        counts = checked.setdefault(annotations.now(annotations.check.shown[real]), [0, 0])
         counts[0] += is_right
         counts[1] += 1
     return checked

@@ -10,17 +10,21 @@ from .view import view_of
 FIRST_MODEL_PATIENCE = 30
 
 
-def is_due(before, said):
+def is_due(before, annotations):
     """Whether to learn again, from what is said now, after learning from what was said `before`."""
-    new = {real: answer for real, answer in said.answers.items() if _is_new(before, real, answer)}
+    new = {
+        real: answer
+        for real, answer in annotations.answers.items()
+        if _is_new(before, real, answer)
+    }
     # An answer that is taken back shall leave nothing behind.
-    is_taken_back = any(real not in said.answers for real in before.answers)
+    is_taken_back = any(real not in annotations.answers for real in before.answers)
     is_changed = any(real in before.answers for real in new)
     is_first_none = any(not answer.label for answer in new.values())
-    has_other_classes = before.names.current != said.names.current
+    has_other_classes = before.names.current != annotations.names.current
     is_at_once = is_taken_back or is_changed or is_first_none or has_other_classes
     # A burst is one answer.
-    return is_at_once or sum(not answer.along for answer in new.values()) >= ANSWERS_OF_A_ROUND
+    return is_at_once or sum(not answer.by_burst for answer in new.values()) >= ANSWERS_OF_A_ROUND
 
 
 def _is_new(before, real, answer):
@@ -40,10 +44,10 @@ class Learner:
         Why the model could not learn, or empty.
     """
 
-    def __init__(self, job, said):
-        self.job, self.view = job, view_of(job, said)
+    def __init__(self, job, annotations):
+        self.job, self.view = job, view_of(job, annotations)
         self.is_learning, self.problem = False, ""
-        self._said = self._tried = said
+        self._annotations = self._tried = annotations
         self._ended, self._changed = False, threading.Condition()
         # One learns at a time.
         self._fits = threading.Lock()
@@ -60,24 +64,26 @@ class Learner:
         if self._thread.is_alive():
             self._thread.join()
 
-    def tell(self, said):
+    def tell(self, annotations):
         """Say what is said now."""
         with self._changed:
-            self._said = said
+            self._annotations = annotations
             self._changed.notify_all()
 
     def _learn(self):
         while True:
             with self._changed:
-                self._changed.wait_for(lambda: self._ended or is_due(self._tried, self._said))
+                self._changed.wait_for(
+                    lambda: self._ended or is_due(self._tried, self._annotations)
+                )
                 if self._ended:
                     return
-                said = self._tried = self._said
+                annotations = self._tried = self._annotations
                 self.is_learning = True
             try:
                 # Nobody waits for it.
                 with self._fits:
-                    view, problem = view_of(self.job, said, self.view.learnt + 1), ""
+                    view, problem = view_of(self.job, annotations, self.view.learnt + 1), ""
             # The page goes on with the model that it has.
             except Exception as error:
                 traceback.print_exc()
@@ -94,9 +100,9 @@ class Learner:
                 self._changed.wait_for(self._is_settled, FIRST_MODEL_PATIENCE)
 
     def _is_settled(self):
-        return self._ended or not (self.is_learning or is_due(self._tried, self._said))
+        return self._ended or not (self.is_learning or is_due(self._tried, self._annotations))
 
-    def learn_all(self, said):
+    def learn_all(self, annotations):
         """`FolderLabels` by all that was said, for the files."""
         with self._fits:
-            return self.job.fit(said, evaluate=True)
+            return self.job.fit(annotations, evaluate=True)

@@ -24,7 +24,7 @@ def look(now, reserved, tab, n_images, among, name, without, of, plant):
     """The next page as plain values: the pictures of `next_pictures`, and with `plant` now and then
     planted ones.
     """
-    plant = plant is True and among == "rest" and is_time_to_plant(now.said, tab)
+    plant = plant is True and among == "rest" and is_time_to_plant(now.annotations, tab)
     if plant and type(n_images) is int:
         n_images = max(n_images - N_PLANTED, 1)
     by_label, left = next_pictures(now, reserved, tab, n_images, among, name, without, of)
@@ -61,7 +61,7 @@ def next_pictures(now, reserved, tab, n_images, among="rest", name=None, without
     numbers = now.bursts.first_of_each(numbers)
     labels = now.labels_of([number for number in numbers if number not in without])
     if name is not None:
-        wanted = now.said.names.now(name) if name else ""
+        wanted = now.annotations.names.now(name) if name else ""
         labels = {number: label for number, label in labels.items() if label == wanted}
     others = reserved.of_others(tab)
     own = [number for number in labels if number not in others]
@@ -79,7 +79,7 @@ def next_pictures(now, reserved, tab, n_images, among="rest", name=None, without
 
 
 def _not_seen(now):
-    is_seen = now.pictures.among(now.said.seen)
+    is_seen = now.pictures.among(now.annotations.seen)
     return [number for number in now.rest() if not is_seen[number]]
 
 
@@ -95,7 +95,7 @@ def quickest_first(now, rows):
     """The rows with those first that were confirmed too quickly to be looked at, the quickest
     first.
     """
-    answers = [now.said.answers[now.pictures.real[row]] for row in rows.tolist()]
+    answers = [now.annotations.answers[now.pictures.real[row]] for row in rows.tolist()]
     seconds = [answer.seconds if answer.confirmed else None for answer in answers]
     seconds = np.array(seconds, dtype=float)
     seconds[~(seconds < QUICK)] = np.inf
@@ -123,7 +123,7 @@ def proba_of_answered(now, rows):
     """
     view = now.view
     classifier, proba = view.labels.classifier, view.proba[rows, :-1]
-    answered = {answer.label for answer in now.said.answers.values()}
+    answered = {answer.label for answer in now.annotations.answers.values()}
     is_answered = np.isin(view.columns, [*answered])
     if not is_answered.any() or not hasattr(classifier, "p_values"):
         return np.zeros(len(rows))

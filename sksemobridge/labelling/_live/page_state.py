@@ -30,7 +30,7 @@ class PageState:
 
     def of(self, now, tab, since=None):
         """All that a tab shows of a `Snapshot`. `since` is the number of changes that it knows."""
-        said, view, n = now.said, now.view, now.pictures.n_photos
+        annotations, view, n = now.annotations, now.view, now.pictures.n_photos
         queue = self.reserved.order(tab, queue_of(now), N_RESERVED)
         return {
             "changes": len(now.events),
@@ -40,15 +40,15 @@ class PageState:
             "learning": now.is_learning,
             "problem": now.problem,
             "stage": "label" if now.classes else "names",
-            "labelled": now.bursts.count(now.pictures.among(said.answers)[:n]),
-            "seen": now.bursts.count(now.pictures.among(said.seen)[:n]),
+            "labelled": now.bursts.count(now.pictures.among(annotations.answers)[:n]),
+            "seen": now.bursts.count(now.pictures.among(annotations.seen)[:n]),
             "total": now.bursts.total,
             "pictures": n,
             "rest": self._rest(now),
-            "plants": said.attention.is_on,
-            "labels_right": labels_right(said),
-            "may_stop": may_stop(said),
-            "why_unsure": why_unsure(said) if now.job.is_known_kind else NO_ICONS,
+            "plants": annotations.attention.is_on,
+            "labels_right": labels_right(annotations),
+            "may_stop": may_stop(annotations),
+            "why_unsure": why_unsure(annotations) if now.job.is_known_kind else NO_ICONS,
             "strangers": int((now.are_open & ~view.has_class[:n]).sum()),
             "classes": [plain(label) for label in now.classes],
             "cards": cards_of(now),
@@ -73,14 +73,14 @@ class PageState:
             some = rest[evenly_spaced(len(rest), MOST_ESTIMATED)]
             share = None
             if len(rest):
-                share = [*share_right(view.proba[some], n=len(rest), **evidence(now.said))]
+                share = [*share_right(view.proba[some], n=len(rest), **evidence(now.annotations))]
             self._known_share = key, share
         return share
 
 
 def queue_of(now):
     """Pictures to ask, those last that were put off."""
-    skipped, number_of = now.said.skipped, now.pictures.number_of
+    skipped, number_of = now.annotations.skipped, now.pictures.number_of
     later = [number_of[real] for real in skipped if real in number_of]
     is_next = now.are_open & ~now.pictures.among(skipped)[: now.pictures.n_photos]
     order = [number for number in now.view.order if is_next[number]]
@@ -108,10 +108,10 @@ def cards_of(now):
     those of `KINDS`, and how it is called.
     """
     found = []
-    for key, (how, name) in now.said.cards.items():
+    for key, (how, name) in now.annotations.cards.items():
         key = now.pictures.number_of.get(key, key)
         is_cluster = not isinstance(key, str)
-        if (is_cluster and not name) or now.said.names.now(name or key) is None:
+        if (is_cluster and not name) or now.annotations.names.now(name or key) is None:
             found.append([key if is_cluster else plain(key), how, plain(name)])
     return found
 
@@ -130,7 +130,7 @@ def _told_since(now, since, is_told):
 def _own(now, tab, since):
     """Pictures of which this tab said something, with their label by a person."""
     told = _told_since(now, since, lambda event: event.tab == tab)
-    answers = [now.said.answers.get(now.pictures.real[number]) for number in told]
+    answers = [now.annotations.answers.get(now.pictures.real[number]) for number in told]
     return [
         [number, None if answer is None else plain(answer.label)]
         for number, answer in zip(told, answers)
@@ -155,7 +155,7 @@ def items(now, numbers):
 
 
 def _item(now, number, known, new):
-    answer = now.said.answers.get(now.pictures.real[number])
+    answer = now.annotations.answers.get(now.pictures.real[number])
     likely = [
         [plain(label), share]
         for label, share in now.view.likely(number, N_LIKELY + 1)

@@ -13,9 +13,9 @@ N_PLANTED = 2
 N_SURE = 24
 
 
-def is_time_to_plant(said, tab):
+def is_time_to_plant(annotations, tab):
     """Whether the tab confirmed some pages without a correction, and planting is on."""
-    attention = said.attention
+    attention = annotations.attention
     return attention.is_on and len(attention.in_a_row.get(tab, ())) >= PAGES_IN_A_ROW
 
 
@@ -40,7 +40,7 @@ def draw_planted(now, by_label):
 
 def _answered_photos(now):
     """Pictures of PHOTOS with an answer that is a class, and can be shown."""
-    for real, answer in now.said.answers.items():
+    for real, answer in now.annotations.answers.items():
         number = now.pictures.number_of.get(real, now.pictures.n_photos)
         if answer.label and number < now.pictures.n_photos and now.is_readable(number):
             yield number, answer
@@ -48,7 +48,7 @@ def _answered_photos(now):
 
 def planted_pictures(now, files, pictures):
     """What an event keeps of the planted pictures of a page that was confirmed."""
-    names = now.said.names
+    names = now.annotations.names
     return tuple(
         files.event(
             picture["number"],

@@ -26,10 +26,10 @@ def check_so_far(now):
     """Figures of the last check, and in its `queue` the pictures that are left. None without a
     check.
     """
-    check, number_of = now.said.check, now.pictures.number_of
+    check, number_of = now.annotations.check, now.pictures.number_of
     if check is None:
         return None
-    answers = now.said.checked()
+    answers = now.annotations.checked()
     right, done = sum(answers.values()), len(answers)
     interval = 0, 1
     if done:

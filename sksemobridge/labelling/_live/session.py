@@ -29,14 +29,14 @@ MOST_CLASSES = 1000
 class Session:
     """A folder that persons label. Methods may be called from several threads.
 
-    `job` is a `FolderJob`, `said` what was said before, `answers_file` the `Answers` that were
-    begun, and `arrivals` counts and reads new pictures (None: none are).
+    `job` is a `FolderJob`, with its `annotations`. `answers_file` is the `Answers` that were begun,
+    and `arrivals` counts and reads new pictures (None: none are).
 
     Attributes
     ----------
     files : PictureFiles
     learner : Learner
-    said : Annotations
+    annotations : Annotations
         What is said now. It is never changed, but replaced.
     reserved : Reserved
     generation : int
@@ -45,7 +45,7 @@ class Session:
         Whether the files are being written, or the session has ended.
     """
 
-    def __init__(self, job, said, answers_file, arrivals=None):
+    def __init__(self, job, annotations, answers_file, arrivals=None):
         self.answers_file, self.arrivals, self.generation = answers_file, arrivals, 0
         self.n_before, self.reserved = len(answers_file.events), Reserved()
         self.lock, self.is_done = threading.RLock(), False
@@ -53,11 +53,11 @@ class Session:
         self._written, self._has_ended = None, False
         if not job.paths:
             raise UsageError("--open: no image in PHOTOS can be read, so there is nothing to label")
-        self._begin(job, said, Learner(job, said))
+        self._begin(job, annotations, Learner(job, annotations))
 
-    def _begin(self, job, said, learner):
+    def _begin(self, job, annotations, learner):
         """Begin with a job, whose pictures have numbers of their own."""
-        self.job, self.said, self.learner = job, said, learner
+        self.job, self.annotations, self.learner = job, annotations, learner
         self.files = PictureFiles(job, PictureNumbers(job))
         self._members = members_of(job.groups)
         self._find = job.pictures.finder(self.answers_file.events)
@@ -69,12 +69,12 @@ class Session:
         """What is known now."""
         with self.lock:
             pictures, unread = self.files.pictures, dict(self.files.unread)
-            answers, groups = self.said.answers, self.job.groups
+            answers, groups = self.annotations.answers, self.job.groups
             return Snapshot(
                 job=self.job,
                 pictures=pictures,
                 generation=self.generation,
-                said=self.said,
+                annotations=self.annotations,
                 events=tuple(self.answers_file.events),
                 n_before=self.n_before,
                 find=self._find,
@@ -99,7 +99,7 @@ class Session:
                 self._begin(job, self._fold(job), learner)
                 self._written = None
                 self.generation += 1
-                learner.tell(self.said)
+                learner.tell(self.annotations)
             learner.start()
         before.end()
 
@@ -116,7 +116,7 @@ class Session:
         """
         with self.lock:
             now, notes = self.snapshot(), []
-            label = as_label(now.said.names, label, notes)
+            label = as_label(now.annotations.names, label, notes)
             marks = [(number, label, now.shown(number))]
             parts = answered_pictures(now, self.files, marks, alone, notes)
             self._append("say", tab, who, pictures=parts)
@@ -133,7 +133,7 @@ class Session:
                 raise Refused(f"Choose 1 to {MOST_CHOSEN} pictures.")
             for number in numbers:
                 now.pictures.check(number)
-            label = as_label(now.said.names, label, notes)
+            label = as_label(now.annotations.names, label, notes)
             marks = [(number, label, now.shown(number)) for number in dict.fromkeys(numbers)]
             parts = answered_pictures(now, self.files, marks, False, notes)
             chosen = tuple(replace(part, likely=(), n_columns=0) for part in parts)
@@ -149,7 +149,7 @@ class Session:
         """
         with self.lock:
             now, notes = self.snapshot(), []
-            names = now.said.names
+            names = now.annotations.names
             check_page(now, pictures, seconds)
             planted = [picture for picture in pictures if picture.get("planted") is True]
             pictures = [picture for picture in pictures if picture.get("planted") is not True]
@@ -166,7 +166,7 @@ class Session:
             parts = answered_pictures(now, self.files, marks, alone, notes)
             # Before anything is kept: these pictures may be gone.
             planted = planted_pictures(now, self.files, planted)
-            again = now.said.attention.in_a_row.get(tab, ())
+            again = now.annotations.attention.in_a_row.get(tab, ())
             if parts:
                 seconds = None if seconds is None else round(float(seconds), 1)
                 event = self._append("page", tab, who, pictures=parts, seconds=seconds)
@@ -225,7 +225,7 @@ class Session:
             if not isinstance(names, list) or not 0 < len(names) <= MOST_CLASSES:
                 raise Refused(f"Add 1 to {MOST_CLASSES} classes.")
             notes = []
-            names = dict.fromkeys(as_class(self.said.names, name, notes) for name in names)
+            names = dict.fromkeys(as_class(self.annotations.names, name, notes) for name in names)
             self._append("add", tab, who, names=tuple(names))
             is_first = not self.learner.view.columns
         if is_first:
@@ -236,7 +236,7 @@ class Session:
     def rename(self, tab, who, name, into):
         """Call a class otherwise. With the name of another class, it joins that."""
         with self.lock:
-            names, notes = self.said.names, []
+            names, notes = self.annotations.names, []
             known = known_class(names, name)
             # Another spelling of its own name is a new name.
             is_own = isinstance(into, str) and names.now(into) == known
@@ -249,15 +249,15 @@ class Session:
         with self.lock:
             if not isinstance(names, list) or not 0 < len(names) <= MOST_CLASSES:
                 raise Refused(f"Join 1 to {MOST_CLASSES} classes.")
-            names, notes = tuple(known_class(self.said.names, name) for name in names), []
-            into = as_class(self.said.names, into, notes)
+            names, notes = tuple(known_class(self.annotations.names, name) for name in names), []
+            into = as_class(self.annotations.names, into, notes)
             self._append("join", tab, who, names=names, into=into)
             return {"notes": notes}
 
     def drop(self, tab, who, name):
         """Take a class away. Its pictures have no label then."""
         with self.lock:
-            self._append("drop", tab, who, names=(known_class(self.said.names, name),))
+            self._append("drop", tab, who, names=(known_class(self.annotations.names, name),))
 
     def card(self, tab, who, how, into, name=None, number=None):
         """Keep what a person did with a suggested name, or with a cluster, of which `number` is the
@@ -282,10 +282,10 @@ class Session:
         event = self.answers_file.append(kind, tab=tab, who=who, run=self.n_before, **values)
         if kind == "undo":
             events, job = self.answers_file.events, self.job
-            self.said = fold(events, self._find, job.classes, job.corrections)
+            self.annotations = fold(events, self._find, job.classes, job.corrections)
         else:
-            self.said = after(self.said, event, self._find)
-        self.learner.tell(self.said)
+            self.annotations = after(self.annotations, event, self._find)
+        self.learner.tell(self.annotations)
         return event
 
     def done(self, write, ends=False, anew=False):
@@ -300,9 +300,9 @@ class Session:
             try:
                 before = self._written
                 if anew or before is None or before[0] != len(self.answers_file.events):
-                    if not self.job.known_classes(self.said):
+                    if not self.job.known_classes(self.annotations):
                         raise UsageError("no class was named yet, so there is nothing to write")
-                    labels = self.learner.learn_all(self.said)
+                    labels = self.learner.learn_all(self.annotations)
                     value = write(labels)
                     self._written = len(self.answers_file.events), value
                 self._has_ended = self._has_ended or ends

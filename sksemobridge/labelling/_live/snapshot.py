@@ -28,7 +28,7 @@ class Snapshot:
         The pictures are known by number.
     generation : int
         How often new pictures were read: then pictures have other numbers.
-    said : Annotations
+    annotations : Annotations
     events : tuple of Event
         The first `n_before` are of earlier runs.
     find : callable
@@ -47,7 +47,7 @@ class Snapshot:
     job: FolderJob
     pictures: PictureNumbers
     generation: int
-    said: Annotations
+    annotations: Annotations
     events: tuple[Event, ...]
     n_before: int
     find: Callable
@@ -61,28 +61,28 @@ class Snapshot:
     @cached_property
     def classes(self):
         """Names of all classes, in an order that stays."""
-        return self.said.names.current
+        return self.annotations.names.current
 
     def shown(self, number):
         """The label that stands under a picture."""
         self.pictures.check(number)
-        check, real = self.said.check, self.pictures.real[number]
+        check, real = self.annotations.check, self.pictures.real[number]
         if check is not None and real in check.shown:
-            return self.said.now(check.shown[real]) or ""
-        answer = self.said.answers.get(real)
+            return self.annotations.now(check.shown[real]) or ""
+        answer = self.annotations.answers.get(real)
         return self.view.predicted[number] if answer is None else answer.label
 
     def labels_of(self, numbers):
         """What stands under pictures, by their numbers."""
         predicted = self.view.predicted
         labels = {number: predicted[number] for number in numbers}
-        check = () if self.said.check is None else self.said.check.shown
-        is_said = self.pictures.among([*self.said.answers, *check])
+        check = () if self.annotations.check is None else self.annotations.check.shown
+        is_said = self.pictures.among([*self.annotations.answers, *check])
         return labels | {number: self.shown(number) for number in numbers if is_said[number]}
 
     def is_labelled(self, number):
         is_photo = number < self.pictures.n_photos
-        return not is_photo or self.pictures.real[number] in self.said.answers
+        return not is_photo or self.pictures.real[number] in self.annotations.answers
 
     def is_readable(self, number):
         return number not in self.unread
@@ -94,7 +94,7 @@ class Snapshot:
     @cached_property
     def are_open(self):
         """`is_open` of each picture of PHOTOS `(n,)`."""
-        is_open = ~self.pictures.among(self.said.answers)[: self.pictures.n_photos]
+        is_open = ~self.pictures.among(self.annotations.answers)[: self.pictures.n_photos]
         is_open[[number for number in self.unread if number < len(is_open)]] = False
         return is_open
 
@@ -104,8 +104,10 @@ class Snapshot:
 
     def seen(self):
         """Pictures with a label at which somebody looked."""
-        said, pictures = self.said, self.pictures
-        is_seen = pictures.among(said.seen.keys() & said.answers.keys())[: pictures.n_photos]
+        annotations, pictures = self.annotations, self.pictures
+        is_seen = pictures.among(annotations.seen.keys() & annotations.answers.keys())[
+            : pictures.n_photos
+        ]
         return [*filter(self.is_readable, np.flatnonzero(is_seen).tolist())]
 
     def numbers_of(self, event):

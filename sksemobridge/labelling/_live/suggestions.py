@@ -31,7 +31,7 @@ class Suggestions:
         """
         if type(n_names) is not int or not 1 <= n_names <= MOST_SUGGESTED:
             raise Refused(f"Ask for 1 to {MOST_SUGGESTED} names.")
-        gone = {key for key in now.said.cards if _is_class(now.said, key)}
+        gone = {key for key in now.annotations.cards if _is_class(now.annotations, key)}
         with self._one_at_a_time:
             found = _names(now, n_names + len(gone)) or _clusters(now, n_names)
         found = [one for one in found if one[0] not in gone][:n_names]
@@ -43,9 +43,9 @@ class Suggestions:
         }
 
 
-def _is_class(said, suggested):
+def _is_class(annotations, suggested):
     """Whether a suggested name is in a class that is called otherwise."""
-    return said.names.now(said.cards[suggested][1] or suggested) is not None
+    return annotations.names.now(annotations.cards[suggested][1] or suggested) is not None
 
 
 def _names(now, n_names):

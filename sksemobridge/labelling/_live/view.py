@@ -15,7 +15,7 @@ class ModelView:
 
     Attributes
     ----------
-    said : Annotations
+    annotations : Annotations
         What the model has learnt from.
     learnt : int
         How often it has learnt in this run, this time included.
@@ -31,7 +31,7 @@ class ModelView:
         The classifier, and all else that was learnt. None while there is no class.
     """
 
-    said: Annotations
+    annotations: Annotations
     learnt: int
     columns: tuple[str, ...]
     proba: Any
@@ -66,14 +66,16 @@ class ModelView:
         return listed
 
 
-def view_of(job, said, learnt=1):
+def view_of(job, annotations, learnt=1):
     """Learn from what was said, and look at all pictures: a `ModelView` that has learnt so
     often.
     """
-    if not job.known_classes(said):
+    if not job.known_classes(annotations):
         n = len(job.paths) + len(job.shown_shots)
-        return ModelView(said, learnt, (), np.zeros((n, 1)), [""] * n, [*range(len(job.paths))])
-    labels = job.fit(said)
+        return ModelView(
+            annotations, learnt, (), np.zeros((n, 1)), [""] * n, [*range(len(job.paths))]
+        )
+    labels = job.fit(annotations)
     columns = tuple(map(str, labels.classifier.classes_))
     is_own, proba = labels.has_label, labels.proba
     if job.shown_shots:
@@ -83,4 +85,4 @@ def view_of(job, said, learnt=1):
         is_own = [*is_own, *[True] * len(shots)]
     best = proba[:, :-1].argmax(axis=1)
     predicted = [columns[i] if own else "" for i, own in zip(best, is_own)]
-    return ModelView(said, learnt, columns, proba, predicted, labels.to_label(), labels)
+    return ModelView(annotations, learnt, columns, proba, predicted, labels.to_label(), labels)

@@ -19,7 +19,7 @@ class Answer:
     likely: tuple[tuple[str, float], ...] = ()
     n_columns: int = 0
     round: int = 0
-    along: bool = False
+    by_burst: bool = False
     person: str = ""
     confirmed: bool = False  # it stood so on a page
     seconds: float | None = None  # of that page, by picture

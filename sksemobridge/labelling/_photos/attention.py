@@ -26,7 +26,7 @@ class Attention:
 
     def take_page(self, event):
         self.n_pages += 1
-        is_as_shown = all(part.label == part.shown for part in event.pictures if not part.along)
+        is_as_shown = all(part.label == part.shown for part in event.pictures if not part.by_burst)
         before = self.in_a_row.get(event.tab, ())
         self.in_a_row[event.tab] = (*before, event.id) if is_as_shown else ()
 

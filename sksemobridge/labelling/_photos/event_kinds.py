@@ -33,7 +33,7 @@ def _answer_page(annotations, event, find):
 
 def _answer_one(annotations, event, picture, real):
     label = annotations.names.add(picture.label) if picture.label else ""
-    n_asked = max(sum(not part.along for part in event.pictures), 1)
+    n_asked = max(sum(not part.by_burst for part in event.pictures), 1)
     answer = Answer(
         label,
         picture.path,
@@ -43,7 +43,7 @@ def _answer_one(annotations, event, picture, real):
         likely=picture.likely,
         n_columns=picture.n_columns,
         round=annotations.rounds,
-        along=picture.along,
+        by_burst=picture.by_burst,
         person=person_of(event),
         confirmed=event.kind == "page" and picture.label == picture.shown,
         seconds=event.seconds and event.seconds / n_asked,

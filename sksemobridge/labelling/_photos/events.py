@@ -27,7 +27,7 @@ class PictureEvent:
     # included. The others share the rest.
     likely: tuple[tuple[str, float], ...] = ()
     n_columns: int = 0
-    along: bool = False  # whether another one of its burst was asked, whose label it got
+    by_burst: bool = False  # whether another one of its burst was asked, whose label it got
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ class Event:
 _TYPES = {
     **dict.fromkeys(("id", "run", "of", "size", "changed", "n_columns"), int),
     **dict.fromkeys(("pictures", "names", "likely"), list),
-    **dict.fromkeys(("taught", "along"), bool),
+    **dict.fromkeys(("taught", "by_burst"), bool),
     "seconds": float,
 }
 

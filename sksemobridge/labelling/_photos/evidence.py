@@ -43,7 +43,7 @@ def labels_right(annotations):
     """The expected share of the answers that is right. What was passed over is as right as the
     model said.
     """
-    asked = [answer for answer in annotations.answers.values() if not answer.along]
+    asked = [answer for answer in annotations.answers.values() if not answer.by_burst]
     if not any(missed for _, missed in annotations.attention.planted.values()) or not asked:
         return 1.0
     right = [
@@ -63,7 +63,7 @@ def evidence(annotations):
     asked = [
         answer
         for real, answer in annotations.answers.items()
-        if real not in shown and not answer.along
+        if real not in shown and not answer.by_burst
     ]
     last = sorted({answer.round for answer in asked if answer.likely})[-LAST_ROUNDS:]
     heard = []

@@ -166,7 +166,7 @@ class Live(Asks):
     def labels(self):
         """Labels that were said, by number."""
         number_of = self.session.files.pictures.number_of
-        return {number_of[real]: label for real, label in self.session.said.labels().items()}
+        return {number_of[real]: label for real, label in self.session.annotations.labels().items()}
 
     def close(self):
         # It may end at this moment.

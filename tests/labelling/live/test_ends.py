@@ -74,7 +74,7 @@ def test_no_answer_is_lost_whatever_stops_the_end(options, place, name, when, st
     session.answers_file.end()
     # And so does another run.
     session, write = begin(options)
-    assert [*session.said.labels().values()] == ["clock", "fruit"]
+    assert [*session.annotations.labels().values()] == ["clock", "fruit"]
     session.done(write)
     session.answers_file.end()
     labels = labels_of_table()

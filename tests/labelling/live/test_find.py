@@ -68,7 +68,7 @@ def test_pictures_that_were_chosen_are_no_evidence(live):
     page = live(n=30)
     # The model is wrong on all of them, and says so nowhere else.
     page.act("say_same", numbers=[*range(0, 30, 3)], label="clock")
-    assert evidence(page.session.said)["answers"] == []
+    assert evidence(page.session.annotations)["answers"] == []
 
 
 def test_a_burst_is_found_and_labelled_as_one(live):

@@ -94,7 +94,7 @@ def test_the_second_look_begins_with_none_of_these_that_answers_contradict(sessi
     # A page that was marked by mistake, and right answers.
     session.say_all("a", "", [{"number": i, "shown": "bird", "label": ""} for i in birds[:4]])
     say(session, "a", birds[4:] + others)
-    session.learner.tell(session.said)
+    session.learner.tell(session.annotations)
     session.learner.wait()
     groups, _ = next_page(session, "a", 4, among="seen")
     assert groups == {"": groups[""]}
@@ -152,7 +152,7 @@ def test_a_class_that_was_dropped_does_not_come_back_unnoticed(session):
     session.drop("b", "", "fruit")
     answer = session.say_all("a", "", page, knew=knew)
     assert answer["notes"] == ["“fruit” was dropped since, so 2 pictures got no label."]
-    assert (session.snapshot().classes, [*session.said.labels().values()]) == (
+    assert (session.snapshot().classes, [*session.annotations.labels().values()]) == (
         ["bird", "clock"],
         ["clock"],
     )
@@ -181,12 +181,12 @@ def test_pictures_are_planted_under_a_wrong_label_after_three_pages_without_a_co
     session.say("a", "", 0, "bird")
     session.say("a", "", 1, "clock")
     for _ in range(3):
-        assert not is_time_to_plant(session.said, "a")
+        assert not is_time_to_plant(session.annotations, "a")
         confirm(session)
-    assert is_time_to_plant(session.said, "a")
-    assert not is_time_to_plant(session.said, "b")
+    assert is_time_to_plant(session.annotations, "a")
+    assert not is_time_to_plant(session.annotations, "b")
     groups, _ = next_page(session, "a", 6)
-    said = session.said.labels()
+    said = session.annotations.labels()
     for _ in range(20):
         drawn = draw_planted(session.snapshot(), groups)
         assert len(drawn) == 2
@@ -200,7 +200,7 @@ def test_pictures_are_planted_under_a_wrong_label_after_three_pages_without_a_co
     # A correction says that somebody looks.
     (number,) = next(iter(groups.values()))[:1]
     session.say_all("a", "", [{"number": number, "shown": "bird", "label": "fruit"}])
-    assert not is_time_to_plant(session.said, "a")
+    assert not is_time_to_plant(session.annotations, "a")
 
 
 def test_what_is_said_of_planted_pictures_is_no_answer(live):
@@ -208,10 +208,10 @@ def test_what_is_said_of_planted_pictures_is_no_answer(live):
     session = page.session
     for number, label in enumerate(["bird", "clock", "fruit"]):
         session.say("a", "", number, label)
-    before, learner = session.said, session.learner
+    before, learner = session.annotations, session.learner
     found = confirm(session, planted={0: ("clock", "clock"), 1: ("bird", "clock")})
     assert (found["n_planted"], found["n_missed"], len(found["again"])) == (2, 1, 1)
-    said = session.said
+    said = session.annotations
     for real, answer in before.answers.items():
         assert said.answers[real] == answer
         assert said.opinions[real] == before.opinions[real]
@@ -227,9 +227,9 @@ def test_what_is_said_of_planted_pictures_is_no_answer(live):
     assert {said.worth(answer) for answer in before.answers.values()} == {1}
     # The next run knows it, and an undo takes the page back, not what was found.
     session.undo("a", "")
-    assert session.said.labels() == before.labels()
-    again = live(n=90).session.said
-    assert again.attention == session.said.attention
+    assert session.annotations.labels() == before.labels()
+    again = live(n=90).session.annotations
+    assert again.attention == session.annotations.attention
 
 
 def test_pages_that_were_hardly_looked_at_teach_nothing(live):
@@ -238,15 +238,15 @@ def test_pages_that_were_hardly_looked_at_teach_nothing(live):
     session.say("a", "", 1, "clock")
     for _ in range(3):
         confirm(session)
-    fit, before = session.job.fit, session.said
+    fit, before = session.job.fit, session.annotations
     assert len(fit(before).shots.labels) == len(before.answers)
     confirm(session, planted={0: ("clock", "clock"), 1: ("bird", "bird")})
-    said = session.said
+    said = session.annotations
     assert len(said.answers) == len(before.answers) + 6
     assert fit(said).shots.labels.tolist() == ["bird", "clock"]
     # Another person's pages do.
     session.say_all("b", "", [{"number": 80, "shown": "fruit", "label": "fruit"}])
-    assert fit(session.said).shots.labels.tolist() == ["bird", "clock", "fruit"]
+    assert fit(session.annotations).shots.labels.tolist() == ["bird", "clock", "fruit"]
 
 
 def test_one_may_stop_after_two_pages_or_ten_pictures_of_a_check(live):

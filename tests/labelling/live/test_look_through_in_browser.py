@@ -315,9 +315,9 @@ def test_planted_pictures_can_be_switched_off(look):
     assert not {*before} & {*dict(person.tiles())}
     assert not person.run("document.getElementById('plant').checked")
     # Also in the next run.
-    assert not person.page.session.said.attention.is_on
+    assert not person.page.session.annotations.attention.is_on
     person.click("#plant")
-    assert person.page.session.said.attention.is_on
+    assert person.page.session.annotations.attention.is_on
 
 
 def test_letters_without_a_selected_picture_find_or_add_a_class(look):

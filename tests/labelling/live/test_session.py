@@ -53,7 +53,7 @@ def test_the_most_doubtful_come_first_with_their_likely_classes_and_those_put_of
         shares = [share for _, share in item["likely"]]
         assert shares == sorted(shares, reverse=True)
         assert item["predicted"] == item["likely"][0][0]
-    assert numbers(state["queue"]) == page.job.fit(page.session.said).to_label()
+    assert numbers(state["queue"]) == page.job.fit(page.session.annotations).to_label()
     first, second = numbers(state["queue"])[:2]
     for number in (first, second, first):
         _, state = page.act("skip", number=number)
@@ -131,8 +131,8 @@ def test_what_is_taken_back_leaves_nothing_in_the_estimate_nor_in_the_model(live
     # The two answers before are learnt now, which is not done yet for two alone.
     wait_until(lambda: page.state()["learnt"] == before["learnt"] + 2)
     fresh = live(n=60).state()
-    assert evidence(page.session.said)["n_checked"] == 0
-    assert sum(len(part.codes) for part in evidence(page.session.said)["answers"]) == 2
+    assert evidence(page.session.annotations)["n_checked"] == 0
+    assert sum(len(part.codes) for part in evidence(page.session.annotations)["answers"]) == 2
     assert page.session.learner.view.predicted == live(n=60).session.learner.view.predicted
     assert fresh["labelled"] == 2
 
@@ -153,8 +153,8 @@ def test_of_two_tabs_the_last_answer_counts_and_the_other_is_told(live):
     assert [(item["number"], item["label"]) for item in news] == [(0, "clock"), (1, "fruit")]
     assert page.state(tab="b", since=1)["news"] == []
     assert page.state(tab="a", since=3)["news"] == []
-    (real,) = page.session.said.disputed()
-    assert page.session.said.disputed()[real] == {"a": "bird", "b": "clock"}
+    (real,) = page.session.annotations.disputed()
+    assert page.session.annotations.disputed()[real] == {"a": "bird", "b": "clock"}
     # Each takes back its own last answer.
     assert numbers(page.act("undo", tab="a")[1]["undone"]["items"]) == [0]
     assert page.state()["labelled"] == 2
@@ -192,13 +192,13 @@ def test_the_next_run_makes_one_fit_and_knows_what_the_model_said(live, monkeypa
     page = live()
     label_birds(page, range(7))
     wait_until(lambda: page.state()["learnt"] == 2)
-    before = evidence(page.session.said)
+    before = evidence(page.session.annotations)
     page.close()
     fit = Mock(side_effect=FolderJob.fit, autospec=True)
     monkeypatch.setattr(FolderJob, "fit", lambda *args, **params: fit(*args, **params))
     page = live()
     assert fit.call_count == 1
-    after = evidence(page.session.said)
+    after = evidence(page.session.annotations)
     assert sum(len(part.codes) for part in after["answers"]) == 7
     for part, again in zip(before["answers"], after["answers"]):
         assert [*map(str, part)] == [*map(str, again)]
@@ -312,7 +312,7 @@ def test_seconds_of_a_page_are_a_number(live, seconds):
     assert page.act("page", pictures=[picture], seconds=seconds)[0] == 409
     assert page.act("page", pictures=[picture], seconds=2.04)[0] == 200
     assert events_of(page)[0].seconds == 2.0
-    assert page.session.said.answers[page.session.files.pictures.real[0]].seconds == 2.0
+    assert page.session.annotations.answers[page.session.files.pictures.real[0]].seconds == 2.0
 
 
 def test_a_picture_that_cannot_be_shown_is_not_labelled(live):
@@ -364,7 +364,7 @@ def test_a_snapshot_stays_what_it_was(live):
     page.act("say", number=0, label="owl")
     page.act("drop", name="bird")
     wait_until(lambda: page.session.learner.view is not now.view)
-    assert (now.events, now.classes, now.said.labels()) == ((), CLASSES, {})
+    assert (now.events, now.classes, now.annotations.labels()) == ((), CLASSES, {})
     assert (now.is_open(0), now.bursts.of(0), now.shown(0)) == (True, [0, 3, 6], "bird")
     later = page.session.snapshot()
     assert (len(later.events), later.classes) == (2, ["clock", "fruit", "owl"])
@@ -412,14 +412,14 @@ def test_a_check_is_of_labels_as_they_stood_when_it_was_drawn(live):
     for state in (check, again):
         state["queue"] = [(item["number"], item["predicted"]) for item in state["queue"]]
     assert again == check
-    assert evidence(page.session.said)["n_right"] == 27
+    assert evidence(page.session.annotations)["n_right"] == 27
     # It may end early, and counts what was seen.
     check = page.act("check", begin=False)[1]["check"]
     assert (check["drawn"], check["done"], check["queue"]) == (29, 29, [])
     # What was right then says less of the labels after many other answers.
     others = [number for number in range(1, 100) if number not in drawn][:30]
     label_birds(page, others)
-    assert evidence(page.session.said)["n_checked"] == pytest.approx(29 / 2)
+    assert evidence(page.session.annotations)["n_checked"] == pytest.approx(29 / 2)
     assert live(n=100).state()["check"] == check
 
 
@@ -477,7 +477,7 @@ def test_after_a_restart_own_corrections_are_no_disagreement(live):
     for number in (0, 1):
         page.act("say", tab="second", number=number, label="fruit")
     page.act("say", tab="second", number=2, label="bird", who="Anna")
-    ((_, said),) = page.session.said.disputed().items()
+    ((_, said),) = page.session.annotations.disputed().items()
     assert said == {"Anna": "bird", "second": "fruit"}
     # A tab is no name.
     (item,) = page.act("disputed")[1]["disputed"]
@@ -573,15 +573,16 @@ def test_a_session_that_is_cut_anywhere_and_opened_again_has_the_same_labels(liv
         any_action(page, rng)
         find = page.job.pictures.finder(page.session.answers_file.events)
         again = fold(events_of(page), find, CLASSES)
-        assert content_of(again) == content_of(page.session.said)
+        assert content_of(again) == content_of(page.session.annotations)
     page.session.learner.end()
-    settled, done = view_of(page.job, page.session.said), page.session.learner.learn_all(again)
+    settled = view_of(page.job, page.session.annotations)
+    done = page.session.learner.learn_all(again)
     opened = live(n=60).session
     assert opened.learner.view.predicted == settled.predicted
     np.testing.assert_allclose(opened.learner.view.proba, settled.proba, atol=1e-9)
     assert [row["label"] for row in done.rows] == [row["label"] for row in settled.labels.rows]
     np.testing.assert_allclose(done.proba, settled.labels.proba, atol=1e-9)
-    assert content_of(opened.said) == content_of(again)
+    assert content_of(opened.annotations) == content_of(again)
 
 
 def content_of(said):

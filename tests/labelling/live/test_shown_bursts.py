@@ -32,7 +32,7 @@ def test_a_burst_is_asked_once_and_one_answer_is_one_line_with_all_its_pictures(
     assert {picture.path for picture in pictures} == {"000.png", "003.png", "006.png"}
     assert {picture.label for picture in pictures} == {"bird"}
     # One of them was asked.
-    assert [picture.along for picture in pictures] == [False, True, True]
+    assert [picture.by_burst for picture in pictures] == [False, True, True]
     assert [bool(picture.likely) for picture in pictures] == [True, False, False]
     assert (state["labelled"], state["seen"]) == (1, 1)
     assert bursts_of(state["recent"]) == {asked: [0, 3, 6]}
@@ -77,7 +77,7 @@ def test_pictures_of_a_burst_on_one_page_each_have_their_own_answer(live):
     marks = [(0, "bird"), (3, "fruit")]
     pictures = [{"number": number, "label": label, "shown": "bird"} for number, label in marks]
     assert page.act("page", pictures=pictures)[1]["n_pictures"] == 3
-    kept = [(part.path, part.label, part.along) for part in last_event(page).pictures]
+    kept = [(part.path, part.label, part.by_burst) for part in last_event(page).pictures]
     assert kept == [
         ("000.png", "bird", False),
         ("006.png", "bird", True),
@@ -102,14 +102,14 @@ def test_a_check_draws_bursts_and_counts_each_once(live):
     assert (state["check"]["done"], state["check"]["right"]) == (N_BURSTS - 1, N_BURSTS - 1)
     assert len(page.labels()) == 12
     # Pictures that got their label along are no later answers.
-    assert evidence(page.session.said)["n_checked"] == N_BURSTS - 1
+    assert evidence(page.session.annotations)["n_checked"] == N_BURSTS - 1
 
 
 def test_the_estimate_hears_of_each_burst_once(live):
     page = live(bursts=BURSTS)
     page.act("say", number=0, label="bird")
     page.act("say", number=2, label="fruit")
-    (answered,) = evidence(page.session.said)["answers"]
+    (answered,) = evidence(page.session.annotations)["answers"]
     assert [len(part) for part in answered[:2]] == [2, 2]
 
 
