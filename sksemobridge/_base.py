@@ -14,6 +14,9 @@ from sklearn.base import ClassifierMixin
 from sklearn.utils.validation import check_is_fitted
 
 from ._fitted import Fitted
+from ._model.class_means import relative_weight
+from ._model.decision import LinearModel
+from ._model.mixture import Known
 from ._model.unlabeled import with_unlabeled, without_unlabeled
 from ._texts.encode import embed_classes
 from ._texts.prompts import ClassPrompts, describe_classes, why_unread
@@ -113,7 +116,7 @@ class BaseEmbeddingClassifier(ClassifierMixin, SavedEstimator):
 class EmbeddingClassifier(BaseEmbeddingClassifier):
     """A classifier of embeddings, of which each has one label."""
 
-    _fitted: Fitted
+    _fitted: Fitted[Any]
 
     def predict(self, X: ArrayLike) -> NDArray[Any]:
         """Return the most probable label of each image.
@@ -211,6 +214,7 @@ class LinearClassifier(EmbeddingClassifier):
 
     coef_: NDArray[Any]
     intercept_: NDArray[Any]
+    _fitted: Fitted[LinearModel]
 
     def with_unlabeled(self, X: ArrayLike, groups: ArrayLike | None = None) -> Self:
         """Return a fitted classifier that has also learnt from unlabelled images. They replace
@@ -239,9 +243,26 @@ class LinearClassifier(EmbeddingClassifier):
             # A shot is known, whether it is here or not.
             is_new = ~are_among(l2_normalize(embeddings), l2_normalize(fitted.memory.shots.X))
             model = with_unlabeled(
-                fitted.model, embeddings[is_new], codes[is_new], fitted.known(), is_even
+                fitted.model, embeddings[is_new], codes[is_new], self._known(), is_even
             )
             return self._clone_with(replace(fitted, model=model))
+
+    def _known(self):
+        """What texts and shots say of the class means."""
+        fitted, memory = self._fitted, self._fitted.memory
+        images, shots, texts = memory.grouped_shots.images(), memory.shots, fitted.text_embeddings
+        weights = np.empty((2, len(images.codes)))
+        weights[:, images.image_of_shot] = memory.judged.omega, memory.judged.rest
+        return Known(
+            texts=None if texts is None else texts.astype(np.float64),
+            has_text=np.array([name is not None for name in fitted.class_prompts.names]),
+            trust=fitted.model.trust,
+            u=images.u,
+            codes=images.codes,
+            weight=weights[0],
+            rest=weights[1],
+            n_shots=relative_weight(shots.codes, shots.weight).sum(),
+        )
 
     def _without_unlabeled(self):
         """The classifier before it learnt from unlabelled images."""

@@ -11,6 +11,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ._base import LinearClassifier
+from ._fitted import Fitted
+from ._model.decision import LinearModel
 from ._model.fit import fit_model
 from ._shot_classifier import ShotClassifier, number_classes_with_shots
 from ._texts.words import word_span
@@ -95,6 +97,7 @@ class FewShotClassifier(ShotClassifier, LinearClassifier):
     }
 
     _reads_projection = False
+    _fitted: Fitted[LinearModel]
 
     def __init__(
         self,

@@ -10,8 +10,10 @@ from typing import Any, Literal, Self
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from ._fitted import Fitted
 from ._semobridge.bridge_fit import bridge_classes
 from ._semobridge.bridge_options import BridgeOptions
+from ._semobridge.bridged_classes import BridgedClasses
 from ._semobridge.validation_images import Validation
 from ._shot_classifier import ShotClassifier, number_classes_with_shots
 from ._utils.array_api import astype, l2_normalize, to_numpy
@@ -187,6 +189,7 @@ class SeMoBridgeClassifier(ShotClassifier):
     }
 
     _reads_projection = True
+    _fitted: Fitted[BridgedClasses]
     __metadata_request__fit = dict.fromkeys(["X_val", "y_val", "sample_weight_val"], True)
 
     def __init__(

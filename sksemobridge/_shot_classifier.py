@@ -87,8 +87,9 @@ class ShotClassifier(EmbeddingClassifier):
                 advice="Leave this step out: the classifier needs none.",
             )
         # 3. Shots: equal rows become one shot. Near copies may count as one image.
-        memory = ShotMemory()
-        if earlier is not None:
+        if earlier is None:
+            memory = ShotMemory.without_shots(rows.embeddings)
+        else:
             memory = earlier.memory.for_classes(positions(earlier.classes, classes))
         memory = memory.add(rows, np.searchsorted(classes, rows.labels.astype(classes.dtype)))
         require_shots(classes, memory.shots.codes, class_prompts)

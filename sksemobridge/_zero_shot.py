@@ -104,7 +104,7 @@ class ZeroShotClassifier(LinearClassifier):
             trust=1.0,
             has_only_name=np.ones(len(classes), dtype=bool),
         )
-        memory = ShotMemory.of_names(texts.shape[1])
+        memory = ShotMemory.without_shots(texts)
         self._set_fitted(Fitted(classes, class_prompts, texts, memory, model))
         return self
 

@@ -84,7 +84,7 @@ class ClassMeans:
     def leaning_means(self):
         """`mu_c`, shape (C, D)."""
         deviations = self.image_means - self.centre - self.predicted
-        return self.predicted + self._pulled(deviations, self.counts, self.kappa)
+        return self.predicted + self.pulled(deviations, self.counts, self.kappa)
 
     @cached_property
     def gaps(self):
@@ -112,14 +112,14 @@ class ClassMeans:
         """
         deviations = (self.image_means - self.centre - self.predicted)[rows]
         # Texts do not have the heavy tails of images.
-        return self._pulled(deviations, self.counts[rows], self.kappa / LEANING)
+        return self.pulled(deviations, self.counts[rows], self.kappa / LEANING)
 
     def beyond_text_without(self, rows):
         """For each image at `rows`, that of its class without the image, shape (k, D)."""
         deviations = self.means_without(rows) - self.predicted[self.codes[rows]]
-        return self._pulled(deviations, self.counts_without[rows], self.kappa / LEANING)
+        return self.pulled(deviations, self.counts_without[rows], self.kappa / LEANING)
 
-    def _pulled(self, deviations, counts, kappa):
+    def pulled(self, deviations, counts, kappa):
         """The part of deviations `(k, D)` of means from predictions that `counts (k,)` images tell,
         shape (k, D).
         """

@@ -15,7 +15,6 @@ classes share, this is the log density of the class to first order in `width_c -
 """
 
 from dataclasses import dataclass, replace
-from typing import NamedTuple
 
 import numpy as np
 from scipy import linalg
@@ -105,155 +104,62 @@ class Discriminant:
 
         The class mean, the residual of the image, the gap of the class, and the `m` in `v` change.
         All else stays: the `m` of the class means, `kappa`, the slope, the degrees of freedom, `R`,
-        `a` and the widths. The scatter gains `U' K U`. `U` has three rows for each image: its
-        residual, the gap with it, and the gap without it. The Woodbury identity gives the new `P`.
+        `a` and the widths.
         """
-        classes = self.classes
+        classes, result = self.classes, np.empty((len(rows), len(self.classes.counts)))
         dtype = np.float32 if classes.u.size >= MANY_VALUES else np.float64
         precision = astype(self.gaussian.precision, dtype)
-
-        def by_p(x):
-            return RowsWithProducts.of(x.astype(dtype, copy=False), precision)
-
-        leaning_means = by_p(classes.leaning_means)
-        fixed = Fixed(
-            precision=precision,
-            leaning_means=leaning_means,
-            class_means=by_p(classes.image_means - classes.centre),
-            predicted=by_p(classes.predicted),
-            span=by_p(classes.span.T).with_means(leaning_means.x),
-        )
-        result = np.empty((len(rows), len(classes.counts)))
+        own = (classes.image_means - classes.centre).astype(dtype)
+        own_by_p, gaps_by_p = precision.times(own), precision.times(classes.gaps.astype(dtype))
+        fixed = own, own_by_p, gaps_by_p
 
         def compute(part):
-            result[part] = self._held_out(rows[part], fixed)
+            result[part] = self._held_out(rows[part], precision, *fixed)
 
         # Half a block, as each image has several rows. A larger one takes more memory and as long.
         in_parallel(compute, blocks(len(rows), BLOCK // 2))
         return self.gaussian.widened(result, classes.counts)
 
-    def _held_out(self, rows, fixed):
-        """`held_out` before the widths, for one block of rows.
+    def _held_out(self, rows, precision, own_means, own_means_by_p, gaps_by_p):
+        """`held_out` before the widths. `own_means (C, D)` are the `r_c - m`.
 
-        What changes is a sum of the image and of means of its class. So its products with `P` and
-        with the class means are sums, too, and only images and classes of the block are multiplied.
+        The scatter gains `U' K U`, where `U` has three rows: the residual of the image, the gap of
+        its class with the image, and the gap without it. So `v P mu' - mu P mu' / 2` changes by
+        `-mu P U' M U P (v - mu / 2)'` with `M = (I + K U P U')^-1 K` (the Woodbury identity).
         """
-        classes, codes = self.classes, self.classes.codes[rows]
-        means, dtype = fixed.leaning_means.x, fixed.leaning_means.x.dtype
-        seen, index = np.unique(codes, return_inverse=True)
-        class_mean, prediction, leaning_mean = (
-            part.take(seen).with_means(means).take(index)
-            for part in (fixed.class_means, fixed.predicted, fixed.leaning_means)
+        classes, codes, dtype = self.classes, self.classes.codes[rows], own_means.dtype
+        count, prediction = classes.counts_without[rows], classes.predicted[codes]
+        mean = classes.means_without(rows)
+        gap = mean - prediction
+        gap -= classes.pulled(gap, count, classes.kappa)
+        residual, mean, gap = (
+            part.astype(dtype, copy=False) for part in (classes.residuals(rows), mean, gap)
         )
-        u = (classes.u[rows] - classes.centre).astype(dtype, copy=False)
-        image = RowsWithProducts.of(u, fixed.precision).with_means(means)
-        count, lost = classes.counts_without[rows], classes.lost[rows]
-        residual = image - class_mean
-        # The mean without the image, minus the prediction from the name
-        deviation = class_mean - residual * lost[:, None].astype(dtype) - prediction
-        deviation *= (1 - classes.alone[rows, None]).astype(dtype)
-        pull = (count[:, None] / (count[:, None] + classes.kappa)).astype(dtype)
-        inside = (pull[:, :1] - pull[:, 1:]) * (deviation.x @ fixed.span.x.T)
-        leaning = prediction + deviation * pull[:, 1:] + fixed.span.combined(inside)
-        gap = prediction + deviation - leaning
-        # The mean that is subtracted from the image must not contain the image.
-        query = image - (prediction + deviation - class_mean) / len(means)
-
-        changed = residual, class_mean - leaning_mean, gap  # `U (3, k, D)`
+        U = np.stack([residual, classes.gaps[codes].astype(dtype), gap])
         weight, count_with = self.gap_weight[codes], classes.counts[codes]
-        factor = np.stack([-lost * count_with, -weight * count_with, weight * count], axis=1)
-        factor *= self.scatter_factor  # `K (k, 3)`
-        z = query.by_means - 0.5 * _products(fixed.leaning_means, fixed.leaning_means)
-        at_own = np.arange(len(rows)), codes
-        z[at_own] = _products(query - leaning * 0.5, leaning)
-        return z + _change(changed, factor, query, leaning, at_own)
+        K = np.stack([-classes.lost[rows] * count_with, -weight * count_with, weight * count])
+        K = self.scatter_factor * K.T[:, :, None]  # `(k, 3, 1)`
 
+        own, own_by_p, n_classes = own_means[codes], own_means_by_p[codes], len(own_means)
+        mean_by_p = precision.times(mean)
+        U_by_p = np.stack([precision.times(residual), gaps_by_p[codes], precision.times(gap)])
+        # The mean that is subtracted from the image must not contain the image.
+        query = residual + own - (mean - own) / n_classes
+        query_by_p = U_by_p[0] + own_by_p - (mean_by_p - own_by_p) / n_classes
+        leaning, leaning_by_p = mean - gap, mean_by_p - U_by_p[2]
 
-@dataclass(frozen=True, eq=False)
-class RowsWithProducts:
-    """Rows with their products. A sum of rows has the sum of their products."""
-
-    x: np.ndarray  # `(k, D)`
-    by_p: np.ndarray  # `x P (k, D)`
-    by_means: np.ndarray | None = None  # `x P mu_c (k, C)`, or None if nobody needs them
-
-    @classmethod
-    def of(cls, x, precision):
-        """Without the products with the means."""
-        return cls(x, precision.times(x))
-
-    def with_means(self, means):
-        """The same with the products with the `means (C, D)`."""
-        return RowsWithProducts(self.x, self.by_p, self.by_p @ means.T)
-
-    def take(self, index):
-        """The rows at `index`."""
-        return self._each(lambda part: part[index])
-
-    def combined(self, weights):
-        """Weighted sums of the rows, by `weights (m, k)`."""
-        return self._each(lambda part: weights @ part)
-
-    def __add__(self, other):
-        return self._each(np.add, other)
-
-    def __sub__(self, other):
-        return self._each(np.subtract, other)
-
-    def __mul__(self, factor):
-        return self._each(lambda part: part * factor)
-
-    def __truediv__(self, divisor):
-        return self._each(lambda part: part / divisor)
-
-    def _each(self, function, *others):
-        """A function of rows, and of their products."""
-        parts = zip(*((rows.x, rows.by_p, rows.by_means) for rows in (self, *others)))
-        return RowsWithProducts(*(None if part[0] is None else function(*part) for part in parts))
-
-
-class Fixed(NamedTuple):
-    """What all blocks of held-out images share."""
-
-    precision: Precision
-    # `mu_c`, `r_c - m` and `mhat_c (C, D)`, without a table `(C, C)` of products with the means
-    leaning_means: RowsWithProducts
-    class_means: RowsWithProducts
-    predicted: RowsWithProducts
-    span: RowsWithProducts  # `(r, D)`
-
-
-def _change(changed, factor, query, leaning, at_own):
-    """By how much the values change with the scatter, shape (k, C): by
-    `-mu' P U' middle U P (v - mu / 2)`, where `middle` is `(I + K U P U')^-1 K`.
-
-    `changed` are the three rows of `U` of each image, and `factor (k, 3)` is `K`. `query` is `v`,
-    and `leaning` the `mu` of the image's own class, which is at `at_own` of the values.
-    """
-    inner = np.empty((len(factor), 3, 3))
-    for a in range(3):
-        for b in range(a, 3):
-            inner[:, a, b] = inner[:, b, a] = _products(changed[a], changed[b])
-    factor = factor[:, :, None]
-    middle = np.linalg.solve(np.eye(3) + factor * inner, np.eye(3) * factor)
-    middle = middle.astype(query.x.dtype)[..., None]  # it is symmetric
-    with_query = np.stack([_products(part, query) for part in changed])
-    pulled = np.einsum("kabo,bk->ako", middle, with_query)
-    for part in changed:
-        part.by_means[at_own] = _products(part, leaning)
-    first, second, third = (part.by_means for part in changed)
-    half = 0.5 * middle
-    result = first * (
-        half[:, 0, 0] * first + middle[:, 0, 1] * second + middle[:, 0, 2] * third - pulled[0]
-    )
-    result += second * (half[:, 1, 1] * second + middle[:, 1, 2] * third - pulled[1])
-    result += third * (half[:, 2, 2] * third - pulled[2])
-    return result
-
-
-def _products(one, other):
-    """`x P y'` of two `RowsWithProducts`, shape (k,)."""
-    return _paired(one.by_p, other.x)
+        means = own_means - classes.gaps.astype(dtype)
+        means_by_p = own_means_by_p - gaps_by_p
+        each = np.arange(len(rows)), codes
+        z = query_by_p @ means.T - 0.5 * _paired(means_by_p, means)
+        z[each] = _paired(query - leaning / 2, leaning_by_p)
+        U_by_means = U_by_p @ means.T
+        U_by_means[:, *each] = np.einsum("akd,kd->ak", U_by_p, leaning)
+        M = np.linalg.solve(
+            np.eye(3) + K * np.einsum("akd,bkd->kab", U_by_p, U), K * np.eye(3)
+        ).astype(dtype)
+        rest = np.einsum("akd,kd->ak", U_by_p, query)[..., None] - U_by_means / 2
+        return z - np.sum(U_by_means * np.einsum("kab,bkc->akc", M, rest), axis=0)
 
 
 def fit_discriminant(classes, trust, has_words):

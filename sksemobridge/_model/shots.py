@@ -123,7 +123,7 @@ class JudgedShots:
 class ShotMemory:
     """The shots of all calls so far, and the pooled shot of each row."""
 
-    shots: Shots | None = None
+    shots: Shots
     # the group of each value of the parameter `groups`
     group_of_value: dict = field(default_factory=dict)
     # For each pooled shot, whether the user gave groups with it
@@ -136,12 +136,11 @@ class ShotMemory:
     judged: JudgedShots | None = None  # if the model is a `LinearModel`, after its fit
 
     @classmethod
-    def of_names(cls, width):
-        """No shots, of embeddings with some `width`."""
-        nothing = np.zeros(0)
-        codes = nothing.astype(np.intp)
-        shots = Shots(np.zeros((0, width)), codes, nothing, codes)
-        return cls(shots, judged=JudgedShots(nothing, nothing, nothing))
+    def without_shots(cls, X):
+        """No shots, of embeddings like those in `X (n, D)`."""
+        weight, codes = np.zeros(0), np.zeros(0, dtype=np.intp)
+        shots = Shots(X[:0].copy(), codes, weight, codes)
+        return cls(shots, judged=JudgedShots(weight, weight, weight))
 
     @property
     def grouped_shots(self):
@@ -168,7 +167,7 @@ class ShotMemory:
         """
         X, weight = rows.embeddings, rows.weight
         old = self.shots
-        n_old, next_group = (0, 0) if old is None else (len(old.codes), int(old.group.max()) + 1)
+        n_old, next_group = len(old.codes), int(old.group.max(initial=-1)) + 1
         group = next_group + np.arange(len(codes))
         known, has_groups = dict(self.group_of_value), np.full(len(codes), rows.groups is not None)
         if rows.groups is not None:
@@ -177,9 +176,8 @@ class ShotMemory:
                 [new if value is None else known.setdefault(value, new) for value, new in pairs]
             )
         has_groups = np.append(self.has_groups, has_groups)
-        if old is not None:
-            pairs = (old.X, X), (old.codes, codes), (old.weight, weight), (old.group, group)
-            X, codes, weight, group = map(np.concatenate, pairs)
+        pairs = (old.X, X), (old.codes, codes), (old.weight, weight), (old.group, group)
+        X, codes, weight, group = map(np.concatenate, pairs)
         shots, index = pool_shots(X, codes, weight, group if known else None)
         shot_of_new_row = np.full(len(rows.has_weight), -1)
         shot_of_new_row[rows.has_weight] = index[n_old:]

@@ -1,7 +1,7 @@
 """Estimators in files: what is saved, and which classes a file may hold."""
 
 from importlib import import_module
-from typing import Any, get_args, get_type_hints
+from typing import Any, get_args, get_origin, get_type_hints
 
 from numpy.typing import NDArray
 from sklearn.base import BaseEstimator, clone
@@ -36,7 +36,7 @@ def trusted_types() -> list[str]:
     waiting: list[Any] = [part for part in public if hasattr(part, "get_params")]
     while waiting:
         kind = waiting.pop()
-        waiting += get_args(kind)
+        waiting += [get_origin(kind), *get_args(kind)]
         is_ours = isinstance(kind, type) and kind.__module__.startswith("sksemobridge.")
         if is_ours and kind not in found:
             found.add(kind)
