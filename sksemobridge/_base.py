@@ -21,7 +21,7 @@ from ._model.unlabeled import with_unlabeled, without_unlabeled
 from ._texts.encode import embed_classes
 from ._texts.prompts import ClassPrompts, describe_classes, why_unread
 from ._utils.array_api import apply_in_blocks, l2_normalize, namespace, softmax, to_numpy
-from ._utils.equal_rows import are_among
+from ._utils.same_image import are_among
 from ._utils.saving import KEPT, SavedEstimator
 from ._utils.threads import one_thread, threads_for
 from ._utils.validation import (

@@ -14,11 +14,10 @@ from sklearn.utils.validation import column_or_1d
 
 from ._few_shot_classifier import FewShotClassifier
 from ._utils.array_api import l2_normalize, to_numpy
+from ._utils.same_image import merge_within_rounding
 from ._utils.sklearn import best_of
 from ._utils.validation import listed, plural, validate_embeddings
 
-# Unit embeddings of the same picture have the same digits.
-SAME_DIGITS = 5
 # Below this probability, a label is more likely wrong than right.
 DOUBTFUL = 0.5
 # With fewer shots of a class, a left-out shot takes much of what is known of the class, but nothing
@@ -138,10 +137,8 @@ def evaluate_fitted(fitted, X, y, groups=None):
     if fitted.text_embeddings_ is not None:
         names_accuracy = _mean((unit[known] @ fitted.text_embeddings_.T).argmax(axis=1) == truth)
     order = np.argsort(label_proba, kind="stable")
-    _, first, index = np.unique(
-        unit.round(SAME_DIGITS), axis=0, return_index=True, return_inverse=True
-    )
-    pairs = np.column_stack([np.arange(len(unit)), first[index]])
+    chain, first = merge_within_rounding(unit, np.zeros(len(unit)))
+    pairs = np.column_stack([np.arange(len(unit)), first[chain]])
     return ShotEvaluation(
         classes=classes,
         n_shots=np.bincount(codes, minlength=len(classes)),

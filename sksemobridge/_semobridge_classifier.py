@@ -17,7 +17,7 @@ from ._semobridge.bridged_classes import BridgedClasses
 from ._semobridge.validation_images import Validation
 from ._shot_classifier import ShotClassifier, number_classes_with_shots
 from ._utils.array_api import astype, l2_normalize, to_numpy
-from ._utils.equal_rows import are_among
+from ._utils.same_image import are_among
 from ._utils.sklearn import Count, Interval, StrOptions, checks_parameters
 from ._utils.validation import (
     listed,

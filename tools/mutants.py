@@ -67,7 +67,7 @@ NAMED = [
     ("_model/fit.py", "SHOTS_SCALE * np.sqrt(fewest / n)", "SHOTS_SCALE"),
     ("_model/unlabeled.py", "divergence - chance", "divergence"),
     ("labelling/_share_right.py", "DECAY**ages / np", "1 / np"),
-    ("labelling/_strangers.py", "cosines[cosines > 1 - 1e-9] = -np.inf", "pass"),
+    ("labelling/_strangers.py", "cosines[cosines > SAME_COSINE] = -np.inf", "pass"),
     ("labelling/_label_next.py", "np.insert(first, positions, third)", "first"),
     ("_semobridge/numbers.py", "np.sqrt(factor) if held_out.is_single else factor", "factor"),
     (

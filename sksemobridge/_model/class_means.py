@@ -20,8 +20,8 @@ from functools import cached_property
 import numpy as np
 from scipy import linalg
 
-from .._utils.equal_rows import SAME_EMBEDDING
 from .._utils.rows import blocks, sum_rows, weight_in_class
+from .._utils.same_image import SAME_EMBEDDING
 from .._utils.threads import in_parallel
 
 # Guesses of `kappa / LEANING` in images, which hold before any class has two. Chosen by

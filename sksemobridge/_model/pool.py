@@ -8,6 +8,7 @@ import numpy as np
 
 from .._utils.array_api import l2_normalize
 from .._utils.rows import evenly_spaced, sum_rows
+from .._utils.same_image import distinct_rows
 from .near_copies import near_copies
 
 # Largest number of values in an array (64 MB). If there are more, evenly spaced images are used.
@@ -38,20 +39,6 @@ def sorted_sample(X, n_classes, groups=None):
     rows = evenly_spaced(len(X), most)
     distinct, image = distinct_rows(X[rows])
     return Pool(distinct, image, rows if groups is None else groups[rows])
-
-
-def distinct_rows(X):
-    """The distinct rows of `X (n, D)` in lexicographic order, and which of these each row is."""
-    order = np.lexsort(X.T[2::-1])
-    ordered = X[order]
-    is_new = np.append(True, np.any(ordered[1:] != ordered[:-1], axis=1))[: len(X)]
-    # Three numbers seldom leave open which of two rows comes first. To compare all takes longer.
-    is_open = np.append(False, np.all(ordered[1:, :3] == ordered[:-1, :3], axis=1))
-    if np.any(is_new & is_open):
-        return np.unique(X, axis=0, return_inverse=True)
-    index = np.empty(len(X), dtype=np.intp)
-    index[order] = np.cumsum(is_new) - 1
-    return ordered[is_new], index
 
 
 def without_copies(u, logits):

@@ -14,8 +14,8 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
 from .._utils.array_api import l2_normalize, rows_as_bytes
-from .._utils.equal_rows import merge_within_rounding
 from .._utils.rows import LEAST_SHARE, sum_rows
+from .._utils.same_image import merge_within_rounding
 from .class_means import LEAST_NEIGHBOUR, relative_weight
 from .near_copies import near_copies
 

@@ -15,8 +15,8 @@ from sklearn.utils.validation import check_is_fitted
 
 from .._base import EmbeddingClassifier, LinearClassifier
 from .._utils.array_api import l2_normalize, margins, to_numpy
-from .._utils.equal_rows import SAME_EMBEDDING, are_among
 from .._utils.rows import evenly_spaced
+from .._utils.same_image import are_among
 from .._utils.validation import group_codes, validate_embeddings
 from ._bursts import proba_by_group
 
@@ -123,8 +123,7 @@ def images_to_label(estimator, X, n_images=20, taught_by=(), groups=None, proba=
     for row in order:
         if len(chosen) == n_images:
             break
-        is_same = np.linalg.norm(u[chosen] - u[row], axis=1) <= SAME_EMBEDDING
-        if not np.any(is_same | (codes[chosen] == codes[row])):
+        if codes[row] not in codes[chosen] and not are_among(u[[row]], u[chosen])[0]:
             chosen.append(row)
     return np.array(chosen, dtype=np.intp)
 

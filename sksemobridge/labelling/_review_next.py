@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.utils import check_scalar
 
 from .._utils.array_api import l2_normalize
-from .._utils.equal_rows import are_among
+from .._utils.same_image import are_among
 from .._utils.validation import group_codes
 from ._bursts import first_of_each, proba_by_group
 from ._label_next import read_estimator, shot_directions

@@ -15,6 +15,7 @@ from .._model.unlabeled import typical_of_names
 from .._texts.encode import read_logit_scale
 from .._utils.array_api import l2_normalize, to_numpy
 from .._utils.rows import blocks
+from .._utils.same_image import SAME_COSINE
 from .._utils.validation import validate_embeddings
 from ._label_next import shot_directions
 
@@ -129,7 +130,7 @@ def _features(classifier, rows, labelled, is_stranger):
         u = l2_normalize(rows[part].astype(np.float64))
         cosines = u @ labelled.T
         # An example is not its own neighbour.
-        cosines[cosines > 1 - 1e-9] = -np.inf
+        cosines[cosines > SAME_COSINE] = -np.inf
         features[part, 0] = logsumexp(scale * (u @ texts.T), axis=1)
         for column, is_kind in ((1, ~is_stranger), (2, is_stranger)):
             features[part, column] = cosines[:, is_kind].max(axis=1, initial=-np.inf)

@@ -32,6 +32,7 @@ from .._texts.encode import embed_classes
 from .._texts.words import bundled_words
 from .._utils.array_api import in_blocks, l2_normalize, log_softmax, to_numpy
 from .._utils.rows import evenly_spaced
+from .._utils.same_image import distinct_rows
 from .._utils.threads import threads_for
 from .._utils.validation import as_words, require_width, validate_embeddings
 from ..encoders._shared import list_texts
@@ -130,9 +131,7 @@ def suggest_names(
     for part in (texts, known_texts):
         require_width(embeddings.shape[1], part.shape[1])
     # Equal images become one. So the result depends neither on copies nor on the order.
-    sample = np.unique(
-        l2_normalize(embeddings[evenly_spaced(len(embeddings), MOST_FITTED)]), axis=0
-    )
+    sample, _ = distinct_rows(l2_normalize(embeddings[evenly_spaced(len(embeddings), MOST_FITTED)]))
     with threads_for(sample.size * len(texts)):
         words = _Words(sample, known_texts, texts)
         words.move()

@@ -1,10 +1,8 @@
 """Unlabelled images as distinct images."""
 
 import numpy as np
-import pytest
 
 from sksemobridge._model.pool import (
-    distinct_rows,
     sorted_sample,
     weight_in_groups,
     without_copies,
@@ -12,16 +10,6 @@ from sksemobridge._model.pool import (
 
 from .test_near_copies import copied
 from .test_near_copies import images as embeddings_of_images
-
-
-@pytest.mark.parametrize("n_values", [2, 3, 1000])
-def test_equal_images_become_one_in_an_order_of_their_content(n_values):
-    """Also where images agree in the first numbers."""
-    X = np.random.default_rng(0).integers(0, n_values, size=(200, 6)).astype(np.float32)
-    X = np.vstack([X, X[::3]])
-    expected = np.unique(X, axis=0, return_inverse=True)
-    for found, wanted in zip(distinct_rows(X), expected):
-        np.testing.assert_array_equal(found, wanted)
 
 
 def test_of_very_many_images_an_even_sample_is_used(monkeypatch):

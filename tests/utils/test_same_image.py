@@ -1,10 +1,10 @@
-"""Embeddings that are equal up to rounding."""
+"""Embeddings that are one image."""
 
 import numpy as np
 import pytest
 
 from sksemobridge._utils.array_api import l2_normalize
-from sksemobridge._utils.equal_rows import are_among
+from sksemobridge._utils.same_image import are_among, distinct_rows
 
 
 @pytest.mark.parametrize("n_alike", [1, 100])
@@ -19,3 +19,13 @@ def test_an_image_is_among_others_only_if_it_is_one_up_to_rounding(n_alike):
     np.testing.assert_array_equal(are_among(u, others), expected)
     single = u.astype(np.float32), others.astype(np.float32)
     np.testing.assert_array_equal(are_among(*single), expected)
+
+
+@pytest.mark.parametrize("n_values", [2, 3, 1000])
+def test_equal_images_become_one_in_an_order_of_their_content(n_values):
+    """Also where images agree in the first numbers."""
+    X = np.random.default_rng(0).integers(0, n_values, size=(200, 6)).astype(np.float32)
+    X = np.vstack([X, X[::3]])
+    expected = np.unique(X, axis=0, return_inverse=True)
+    for found, wanted in zip(distinct_rows(X), expected):
+        np.testing.assert_array_equal(found, wanted)

@@ -1,4 +1,12 @@
-"""Embeddings that are equal up to rounding."""
+"""When two embeddings are one image.
+
+- Rows are equal: every number is. `distinct_rows` puts them in an order of their content, so that
+  a result does not depend on copies or on the order of the input.
+- They are the same image up to rounding, as another batch size or precision causes it:
+  `SAME_EMBEDDING`. A shot is found again among other images, and counts once.
+- They are near copies, such as augmentations of one image: `_model/near_copies`, which learns from
+  the images how near that is.
+"""
 
 import numpy as np
 from scipy.sparse import coo_array
@@ -10,14 +18,15 @@ from .array_api import l2_normalize
 # Embeddings are equal up to this distance, relative to their length. Single precision and other
 # batch sizes cause about 1e-6.
 SAME_EMBEDDING = 1e-5
+SAME_COSINE = 1 - SAME_EMBEDDING**2 / 2  # of unit embeddings at this distance
 # A row is compared with at most this many rows. Thousands of nearly equal rows would have too many
 # pairs.
 MOST_NEIGHBOURS = 64
 
 
 def merge_within_rounding(X, codes):
-    """Chains of rows of one class that differ only by rounding: that of each row `(n,)`, and the
-    first row of each `(m,)`.
+    """Chains of rows of one class that are the same image: that of each row `(n,)`, and the first
+    row of each `(m,)`.
     """
     n, width = X.shape
     unit, scale = l2_normalize(X), np.abs(X).max(axis=1)
@@ -40,8 +49,22 @@ def merge_within_rounding(X, codes):
     return chain, np.unique(chain, return_index=True)[1]
 
 
+def distinct_rows(X):
+    """The distinct rows of `X (n, D)` in lexicographic order, and which of these each row is."""
+    order = np.lexsort(X.T[2::-1])
+    ordered = X[order]
+    is_new = np.append(True, np.any(ordered[1:] != ordered[:-1], axis=1))[: len(X)]
+    # Three numbers seldom leave open which of two rows comes first. To compare all takes longer.
+    is_open = np.append(False, np.all(ordered[1:, :3] == ordered[:-1, :3], axis=1))
+    if np.any(is_new & is_open):
+        return np.unique(X, axis=0, return_inverse=True)
+    index = np.empty(len(X), dtype=np.intp)
+    index[order] = np.cumsum(is_new) - 1
+    return ordered[is_new], index
+
+
 def are_among(u, others):
-    """Whether each of the unit embeddings `u (n, D)` is one of the `others (m, D)`."""
+    """Whether each unit embedding of `u (n, D)` is the image of one of the `others (m, D)`."""
     if not len(u) or not len(others):
         return np.zeros(len(u), dtype=bool)
     # Close rows are also close on a line, so only neighbours there are compared.
