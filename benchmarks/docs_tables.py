@@ -21,6 +21,7 @@ import pandas as pd
 import peer_settings
 import robustness
 import search
+import speed
 from click_methods import OURS as OUR_CLICKS
 from few_shot_methods import CLOSED_FORM, OURS, PEERS, TRAINED, WITHOUT_TEXT, ZERO_SHOT
 from tasks import shots_in_words, table
@@ -275,6 +276,8 @@ TABLES = (
     Table(PAGE, "emoji", "few_shot", means, ("emoji",)),
     Table(PAGE, "remote sensing", "few_shot", means, AERIAL),
     Table(PAGE, "without texts", "few_shot", means, WITHOUT_TEXTS),
+    Table(PAGE, "time", "speed", speed.of_sizes),
+    Table(PAGE, "time of folders", "speed", speed.of_folders),
     Table("docs/models.md", "clicks by kind", "clicks", clicks_by_task, (*CLICKED,)),
     Table("docs/models.md", "shots by kind", "few_shot", shots_by_task, (*SHOT,)),
     Table("docs/evaluate.md", "calibration", "few_shot", calibration),

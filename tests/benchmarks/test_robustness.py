@@ -56,6 +56,7 @@ def test_wrong_labels_are_planted_at_each_rate(rows, options):
         ),
         ("names", "2", {"default", "names alone", "without text"}),
         ("slip", "3 answers", {"names alone", "without it", "all right", "one wrong"}),
+        ("page", "first page", {"names alone", "answered"}),
         ("uneven", "1 and 16", {"shots", "names alone"}),
         ("answered", "4 answered", {"names alone", "1 a class", "all answers"}),
         (
