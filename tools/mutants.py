@@ -42,7 +42,10 @@ MORE_TESTS = {
         "tests/labelling/live/test_shown_bursts.py"
     ],
     "sksemobridge/labelling/_photos/evidence.py": ["tests/labelling/photos/test_annotations.py"],
-    "sksemobridge/labelling/_photos/event_kinds.py": ["tests/labelling/photos/test_annotations.py"],
+    "sksemobridge/labelling/_photos/event_kinds.py": [
+        "tests/labelling/photos/test_annotations.py",
+        "tests/labelling/photos/test_answers_file.py",
+    ],
 }
 # What tests load before the package.
 LOADED = ["scipy.stats", "sklearn.cluster", "sklearn.linear_model", "sklearn.mixture"]

@@ -50,11 +50,7 @@ def read_job(options, answers, make_pipeline, *, corrections=None, progress=Fals
     """
     files = files_to_label(options, answers)
     paths, labels, names = ([], [], []) if options.shots is None else _read_shots(options.shots)
-    if options.classes is not None:
-        names += read_classes(options.classes)
-    elif options.embeddings is not None:
-        names += read_embeddings(options.embeddings, options.photos).names
-    classes = _one_spelling(names)
+    classes = _one_spelling([*names, *_given_names(options)])
     labels = [as_class(label, classes) for label in labels]
     if corrections is None:
         given = options.corrections
@@ -95,6 +91,14 @@ def read_job(options, answers, make_pipeline, *, corrections=None, progress=Fals
         alpha=options.alpha,
         learns_from_pictures=not options.each_by_itself,
     ), annotations
+
+
+def _given_names(options):
+    if options.classes is not None:
+        return read_classes(options.classes)
+    if options.embeddings is not None:
+        return read_embeddings(options.embeddings, options.photos).names
+    return []
 
 
 def read_annotations(answers, pictures, classes, corrections):

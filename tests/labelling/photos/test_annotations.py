@@ -79,6 +79,31 @@ def test_what_is_asked_later_comes_in_that_order_until_it_is_answered():
     assert [*said_by(*skip, say("b", "bird")).skipped] == ["a"]
 
 
+def test_an_answer_knows_how_it_was_given():
+    pictures = (
+        PictureEvent("a", label="bird", shown="bird"),
+        PictureEvent("b", label="bird", shown="clock"),
+        PictureEvent("c", label="bird", shown="bird", by_burst=True),
+    )
+    page = {"kind": "page", "pictures": pictures, "seconds": 6.0, "who": "Eve", "tab": "t"}
+    said = said_by(page | {"pictures": pictures[:1]}, page)
+    assert [answer.confirmed for answer in said.answers.values()] == [True, False, True]
+    # A burst is one picture that somebody looks at.
+    assert [answer.seconds for answer in said.answers.values()] == [3.0] * 3
+    assert said_by(page | {"pictures": pictures[:1]}).answers["a"].seconds == 6
+    assert [answer.by_burst for answer in said.answers.values()] == [False, False, True]
+    assert {(answer.who, answer.person) for answer in said.answers.values()} == {("Eve", "Eve")}
+    single = said_by(page | {"kind": "say", "who": "", "seconds": None}).answers["a"]
+    assert (single.confirmed, single.seconds, single.person) == (False, None, "t")
+
+
+def test_planting_is_on_until_somebody_switches_it_off():
+    switch = [{"kind": "planting", "among": among} for among in ("off", "on")]
+    assert said_by().attention.is_on
+    assert not said_by(*switch[:1]).attention.is_on
+    assert said_by(*switch).attention.is_on
+
+
 def test_the_estimate_hears_what_the_model_said_before_it_learnt():
     asked = {"likely": LIKELY, "n_columns": 4}
     sure = {"likely": (("clock", 0.9),), "n_columns": 4}
@@ -163,6 +188,14 @@ def test_a_check_counts_what_is_said_after_it():
     assert renamed.checked() == {"b": True, "c": False}
     others = [say(str(i), "bird") for i in range(30)]
     assert evidence(said_by(*events, *others))["n_checked"] == 1
+
+
+def test_who_has_no_name_is_the_same_after_a_new_start():
+    first, again = say("a", "bird", tab="t"), say("a", "clock", tab="u", run=1)
+    assert said_by(first, again).disputed() == {}
+    assert said_by(first, again | {"run": 0}).disputed() == {"a": {"t": "bird", "u": "clock"}}
+    named = first | {"who": "Eve"}
+    assert said_by(named, again).disputed() == {"a": {"Eve": "bird", "u": "clock"}}
 
 
 def test_who_differs_is_named():

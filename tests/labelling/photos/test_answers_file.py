@@ -159,6 +159,26 @@ DAMAGED = [
     b'{"kind": "say", "id": true, "pictures": [{"path": "a.png", "label": "x"}]}',
     b'{"kind": "rename", "names": ["a"]}',
     b'{"kind": "add", "names": [1]}',
+    *(
+        b'{"kind": "%s", %s}' % parts
+        for parts in (
+            (b"rename", b'"into": "a"'),
+            (b"join", b'"names": ["a"]'),
+            (b"join", b'"into": "a"'),
+            (b"drop", b'"into": "a"'),
+            (b"add", b'"into": "a"'),
+            (b"skip", b'"pictures": []'),
+            (b"undo", b'"id": 7'),
+            (b"page", b'"pictures": [{"path": "a.png"}]'),
+            (b"planted", b'"pictures": []'),
+            (b"planted", b'"pictures": [{"path": "a.png", "label": "x"}]'),
+            (b"planted", b'"pictures": [{"path": "a.png", "shown": "x"}]'),
+            (b"check", b'"pictures": [{"path": "a.png"}]'),
+            (b"wrote", b'"size": 1, "sha256": "a"'),
+            (b"wrote", b'"path": "a", "sha256": "a"'),
+            (b"wrote", b'"path": "a", "size": 1'),
+        )
+    ),
     b'{"kind": "card", "names": ["a"]}',
     b'{"kind": "card", "names": ["a"], "among": "lost"}',
     b'{"kind": "planting", "among": "perhaps"}',
