@@ -138,8 +138,8 @@ def _linear_logits(decision: Linear):
 def _bridged_logits(decision: BridgedClasses):
     """Operators from `embeddings` and `unit` to `logits`, and their constants."""
     names = {"z2": ("unit", decision.prototypes), "z3": ("bridged", decision.image_means)}
-    if decision.text_embeddings is not None:
-        names["z1"] = "unit", decision.text_embeddings
+    if (texts := decision.texts_with_stand_ins) is not None:
+        names["z1"] = "unit", texts
     bridged, constants = _bridged(decision.bridge)
     operators, constants = [bridged], constants | {"factor": decision.temperature}
     terms = []

@@ -61,6 +61,10 @@ class Shots:
     # count as one image.
     group: np.ndarray
 
+    def take(self, rows):
+        """Some of the shots."""
+        return Shots(self.X[rows], self.codes[rows], self.weight[rows], self.group[rows])
+
     def images(self):
         """The `Images`."""
         unit = l2_normalize(self.X.astype(np.float64, copy=False))

@@ -61,8 +61,7 @@ def bridge_classes(
 
     def closed_form_of(kept: np.ndarray) -> BridgedClasses:
         """The classes of the shots of a mask `(n,)` in closed form."""
-        part = shots.X[kept], eos[kept], shots.codes[kept], shots.weight[kept]
-        return classes_of_shots(bridge, *part, texts)
+        return classes_of_shots(bridge, shots.take(kept), eos[kept], texts)
 
     if options.is_trained:
         numbers = _trained_numbers(closed_form_of, shots, texts, options)
@@ -133,7 +132,7 @@ def _train(
         bias = trained.class_bias
         eos = bridge.eos(X[kept], None if bias is None else bias[codes[kept]])
         return replace(
-            classes_of_shots(bridge, X[kept], eos, codes[kept], shots.weight[kept], texts),
+            classes_of_shots(bridge, shots.take(kept), eos, texts),
             class_bias=bias,
             rank=closed.basis.shape[1],
             loss_curve=list(trained.loss_curve),

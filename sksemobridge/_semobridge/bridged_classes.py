@@ -9,7 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from .._model.class_means import fit_slope
+from .._model.class_means import effective_numbers, fit_slope
+from .._model.shots import Shots
 from .._texts.encode import ClassTexts
 from .._utils.array_api import constants_like, l2_normalize, namespace, rows_and_lengths
 from .._utils.rows import sum_rows, weight_in_class
@@ -18,6 +19,11 @@ from .score import START, Numbers, class_divergence, log_score
 
 # Numbers of unit rows that differ less are equal in single precision.
 SAME = 1e-6
+# Guess of the slope of a stand-in for a missing text, which counts as so many classes with a text.
+# With one to four shots, the slopes of four tasks are between 0.44 and 1.
+STAND_IN, STAND_IN_CLASSES = 0.6, 10.0
+# With so many images, half of how a class differs counts. So slopes hardly depend on the number.
+STAND_IN_COUNT = 1.5
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,7 +41,7 @@ class CosineRows:
     @classmethod
     def of(cls, classes: BridgedClasses) -> CosineRows | None:
         """Those of `classes`, or None with a bias of the projection."""
-        bridge, texts = classes.bridge, classes.text_embeddings
+        bridge, texts = classes.bridge, classes.texts_with_stand_ins
         if bridge.projection_bias is not None:
             return None
         means = classes.image_means
@@ -89,6 +95,8 @@ class BridgedClasses:
     rank: int  # number of directions that the bridge keeps in closed form
     loss_curve: list | None  # None in closed form
     n_iter: int
+    # Added to `T_c` in `z1 (C, D)`: zero but for classes without a text. None if all have one
+    stand_ins: np.ndarray | None = None
     numbers: Numbers = START
     temperature: float = 1.0
     log_prior: np.ndarray | None = None  # added to the decision, `(C,)`
@@ -98,6 +106,13 @@ class BridgedClasses:
     def is_trained(self) -> bool:
         """Whether the bridge was trained on the shots."""
         return self.loss_curve is not None
+
+    @property
+    def texts_with_stand_ins(self) -> np.ndarray | None:
+        """`T_c (C, D)`, with stand-ins for missing texts."""
+        if self.text_embeddings is None or self.stand_ins is None:
+            return self.text_embeddings
+        return self.text_embeddings + self.stand_ins
 
     def affinities(self, X: Any) -> dict[str, Any]:
         """The cosines of queries `X (n, D)` and classes, a dict of arrays of shape (n, C)."""
@@ -122,7 +137,8 @@ class BridgedClasses:
         if self.fast is not None:
             return self.fast.cosines(X)
         queries = l2_normalize(X)
-        z1 = {} if self.text_embeddings is None else {"z1": queries @ self.text_embeddings.T}
+        texts = self.texts_with_stand_ins
+        z1 = {} if texts is None else {"z1": queries @ texts.T}
         return z1 | {
             "z2": queries @ self.prototypes.T,
             "z3": self.bridge.apply(X) @ self.image_means.T,
@@ -147,30 +163,28 @@ class BridgedClasses:
         new = indices < 0
         if texts is not None and new.any():
             prototypes[new], image_means[new] = map(l2_normalize, self.guesses(texts[new]))
-        class_bias = self.class_bias
-        if class_bias is not None:
-            class_bias = np.where(new[:, None], 0.0, class_bias[indices])
+        class_bias, stand_ins = (
+            part if part is None else np.where(new[:, None], part.dtype.type(0), part[indices])
+            for part in (self.class_bias, self.stand_ins)
+        )
         return replace(
             self,
             text_embeddings=texts,
             prototypes=prototypes,
             image_means=image_means,
             class_bias=class_bias,
+            stand_ins=stand_ins,
             divergence=class_divergence(image_means, texts),
         )
 
 
 def classes_of_shots(
-    bridge: Bridge,
-    X: np.ndarray,
-    eos: np.ndarray,
-    codes: np.ndarray,
-    weight: np.ndarray,
-    texts: ClassTexts,
+    bridge: Bridge, shots: Shots, eos: np.ndarray, texts: ClassTexts
 ) -> BridgedClasses:
-    """`BridgedClasses` of shots `X (n, D)`, whose bridged texts are `eos (n, d)`."""
-    share, n_classes = weight_in_class(codes, weight), codes[-1] + 1
-    image_means = l2_normalize(sum_rows(X, share, codes, n_classes))
+    """`BridgedClasses` of `Shots`, whose bridged texts are `eos (n, d)`."""
+    codes, share = shots.codes, weight_in_class(shots.codes, shots.weight)
+    n_classes = codes[-1] + 1
+    image_means = l2_normalize(sum_rows(shots.X, share, codes, n_classes))
     return BridgedClasses(
         bridge=bridge,
         text_embeddings=texts.embeddings,
@@ -181,4 +195,27 @@ def classes_of_shots(
         rank=0 if bridge.basis is None else bridge.basis.shape[1],
         loss_curve=None,
         n_iter=1,
+        stand_ins=stand_ins_of_texts(shots, image_means, texts),
     )
+
+
+def stand_ins_of_texts(
+    shots: Shots, image_means: np.ndarray, texts: ClassTexts
+) -> np.ndarray | None:
+    """What `z1` adds to the mean text of classes that have none `(C, D)`, or None if all have one.
+
+    Texts differ about as images do. The slope is that of the classes with a text.
+    """
+    has_text = texts.has_text
+    if has_text is None or has_text.all():
+        return None
+    images = shots.images()
+    counts, _ = effective_numbers(images.codes, images.weight, 1.0)
+    pull = (counts / (counts + STAND_IN_COUNT))[:, None]
+    deviations = pull * (image_means - image_means.mean(axis=0))
+    slope, n = STAND_IN, has_text.sum()
+    if n > 1:
+        assert texts.embeddings is not None
+        found = fit_slope(deviations[has_text], texts.embeddings[has_text])
+        slope = (STAND_IN_CLASSES * slope + n * found) / (STAND_IN_CLASSES + n)
+    return np.where(has_text[:, None], 0.0, slope * deviations)

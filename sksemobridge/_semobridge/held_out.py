@@ -141,5 +141,8 @@ def _predict_own(cosines, classes, X, codes):
     else:
         prototypes, image_means = classes.prototypes.mean(axis=0), classes.image_means.mean(axis=0)
     own = np.arange(len(codes)), codes
+    if classes.stand_ins is not None:
+        assert classes.text_embeddings is not None
+        cosines["z1"][own] = np.vecdot(l2_normalize(X), classes.text_embeddings[codes])
     cosines["z2"][own] = np.vecdot(l2_normalize(X), l2_normalize(prototypes))
     cosines["z3"][own] = np.vecdot(classes.bridge.apply(X), l2_normalize(image_means))

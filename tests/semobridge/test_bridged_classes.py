@@ -11,8 +11,9 @@ from sklearn.metrics import log_loss
 from sksemobridge._semobridge.bridge_fit import bridge_classes
 from sksemobridge._semobridge.bridge_options import BridgeOptions
 from sksemobridge._semobridge.bridged_classes import CosineRows
+from sksemobridge._semobridge.held_out import hold_out
 from sksemobridge._semobridge.score import START, log_score
-from sksemobridge._utils.array_api import apply_in_blocks, softmax
+from sksemobridge._utils.array_api import apply_in_blocks, l2_normalize, softmax
 
 from .worlds import ClassTexts, draw, make_shots, make_texts
 
@@ -146,6 +147,72 @@ def test_rows_give_the_cosines_of_the_formula(atol, solver, with_text):
         fast = CosineRows.of(classes).cosines(X)
         for name, expected in classes.cosines(X).items():
             np.testing.assert_allclose(fast[name], expected, atol=1e-6)
+
+
+# Classes without a text
+
+
+def without_some_texts(has_text):
+    """Five texts, of which some are missing: these classes have the mean of the others."""
+    texts, has_text = make_texts(), np.array(has_text)
+    embeddings = texts.embeddings.copy()
+    embeddings[~has_text] = embeddings[has_text].mean(axis=0)
+    return replace(texts, embeddings=embeddings, has_text=has_text)
+
+
+SOME = [True, True, True, False, False]
+
+
+@pytest.mark.parametrize("per_class", [1, 4])
+def test_images_stand_in_for_a_missing_text(per_class):
+    texts = without_some_texts(SOME)
+    (X, codes), (queries, labels) = draw(make_texts(), per_class), draw(make_texts(), 40, seed=2)
+    model, is_missing = fit(texts, X, codes), labels > 2
+    assert not model.stand_ins[:3].any()
+    own, other = model.cosines(queries[is_missing])["z1"][:, [3, 4]].reshape(2, 40, 2)
+    assert (own[:, 0] > own[:, 1]).mean() > 0.9
+    assert (other[:, 1] > other[:, 0]).mean() > 0.9
+    right = decision(model, queries).argmax(axis=1) == labels
+    plain = decision(replace(model, stand_ins=None), queries).argmax(axis=1) == labels
+    assert right[is_missing].mean() > plain[is_missing].mean()
+    assert right.mean() >= plain.mean()
+
+
+def test_stand_ins_are_no_texts():
+    """They change neither what names predict of classes without shots, nor how texts fit."""
+    texts = without_some_texts(SOME)
+    model = fit(texts, *draw(make_texts(), 2))
+    plain = replace(model, stand_ins=None)
+    indices = np.array([4, 0, -1])
+    some, expected = (
+        each.for_classes(indices, texts.embeddings[[4, 0, 1]]) for each in (model, plain)
+    )
+    for name in ("prototypes", "image_means", "divergence"):
+        np.testing.assert_array_equal(getattr(some, name), getattr(expected, name))
+    np.testing.assert_array_equal(some.stand_ins, [model.stand_ins[4], *np.zeros((2, 16))])
+
+
+def test_the_only_image_of_a_class_is_not_held_out_from_a_stand_in_that_knows_it():
+    texts = without_some_texts(SOME)
+    shots = make_shots(*draw(make_texts(), 1))
+    held_out = hold_out(lambda kept: fit(texts, shots.X[kept], shots.codes[kept]), shots)
+    own = np.arange(5), np.arange(5)
+    expected = np.vecdot(l2_normalize(shots.X), texts.embeddings)
+    np.testing.assert_allclose(held_out.shots.cosines["z1"][own], expected)
+
+
+def test_the_slope_of_stand_ins_is_that_of_classes_with_a_text():
+    """Where names say nothing of images, there is hardly any stand-in."""
+    rng, codes = np.random.default_rng(0), np.repeat(np.arange(60), 4)
+    texts = rng.normal(size=(60, 16)) / 4
+    texts[0] = texts[1:].mean(axis=0)
+    has_text = np.arange(60) > 0
+    lengths = []
+    for centres in (texts, rng.normal(size=texts.shape) / 4):
+        means = centres + (np.arange(60) == 0)[:, None] * rng.normal(size=16) / 4
+        X = means[codes] + 0.05 * rng.normal(size=(240, 16))
+        lengths.append(np.linalg.norm(fit(ClassTexts(texts, has_text), X, codes).stand_ins[0]))
+    assert lengths[1] < lengths[0] / 2
 
 
 @pytest.mark.parametrize("sharpness", [1.0, 500.0])
