@@ -13,7 +13,7 @@ from threadpoolctl import ThreadpoolController
 
 try:
     from threadpoolctl import get_cached_controller
-except ImportError:  # before 3.7
+except ImportError:  # before 3.8
     get_cached_controller = cache(ThreadpoolController)
 
 # Matrix products with fewer multiplications are computed by one thread. Several threads would wait
@@ -25,14 +25,9 @@ SMALL_PRODUCT = 2**31
 SMALLEST_PIECE = 16
 
 
-@contextmanager
 def threads_for(n_multiplications):
     """A context in which BLAS and torch use one thread if each product is small."""
-    if n_multiplications >= SMALL_PRODUCT or _libraries("blas") is None:
-        yield
-    else:
-        with one_thread():
-            yield
+    return nullcontext() if n_multiplications >= SMALL_PRODUCT else one_thread()
 
 
 @contextmanager
@@ -50,7 +45,7 @@ def one_thread():
 
 class _OneBlasThread:
     """BLAS has one thread while at least one Python thread is in this context. The last one
-    restores what was before.
+    restores what was before: contexts of threadpoolctl alone that overlap leave one thread.
     """
 
     def __init__(self):
