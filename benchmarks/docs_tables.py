@@ -16,11 +16,13 @@ import classes_found
 import clicks
 import few_shot
 import folder
+import heuristics
 import pages
 import pandas as pd
 import peer_settings
 import robustness
 import search
+import several_labels
 import speed
 from click_methods import OURS as OUR_CLICKS
 from few_shot_methods import CLOSED_FORM, OURS, PEERS, TRAINED, WITHOUT_TEXT, ZERO_SHOT
@@ -283,6 +285,8 @@ TABLES = (
     Table("docs/evaluate.md", "calibration", "few_shot", calibration),
     Table("docs/evaluate.md", "estimates", "estimates", estimates),
     Table("docs/method.md", "terms", "robustness", robustness.report, FIVE, ("case", "terms")),
+    Table("docs/method.md", "heuristics", "heuristics", heuristics.report, titled=True),
+    Table("docs/several_labels.md", "several labels", "several_labels", several_labels.report),
     Table("docs/wrong_labels.md", "labels", "robustness", wrong_labels, (), ("case", "labels")),
     Table("docs/none_of_these.md", "uneven classes", "robustness", rejected, (), ("row", "8")),
     Table("docs/image_search.md", "search", "search", search.report, FIVE + WITHOUT_TEXTS, IMAGES),
