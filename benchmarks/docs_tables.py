@@ -24,6 +24,7 @@ import robustness
 import search
 import several_labels
 import speed
+import validation_images
 from click_methods import OURS as OUR_CLICKS
 from few_shot_methods import CLOSED_FORM, OURS, PEERS, TRAINED, WITHOUT_TEXT, ZERO_SHOT
 from tasks import shots_in_words, table
@@ -286,6 +287,7 @@ TABLES = (
     Table("docs/evaluate.md", "estimates", "estimates", estimates),
     Table("docs/method.md", "terms", "robustness", robustness.report, FIVE, ("case", "terms")),
     Table("docs/method.md", "heuristics", "heuristics", heuristics.report, titled=True),
+    Table("docs/paper.md", "validation", "validation_images", validation_images.report),
     Table("docs/several_labels.md", "several labels", "several_labels", several_labels.report),
     Table("docs/wrong_labels.md", "labels", "robustness", wrong_labels, (), ("case", "labels")),
     Table("docs/none_of_these.md", "uneven classes", "robustness", rejected, (), ("row", "8")),
