@@ -36,7 +36,8 @@ def trusted_types() -> list[str]:
     waiting: list[Any] = [part for part in public if hasattr(part, "get_params")]
     while waiting:
         kind = waiting.pop()
-        waiting += [get_origin(kind), *get_args(kind)]
+        waiting += get_args(kind)
+        kind = get_origin(kind) or kind
         is_ours = isinstance(kind, type) and kind.__module__.startswith("sksemobridge.")
         if is_ours and kind not in found:
             found.add(kind)
