@@ -132,8 +132,9 @@ def test_rounds_are_pages_and_handfuls_of_single_answers():
         return [answer.round for answer in said_by(*events).answers.values()]
 
     asked = {"likely": LIKELY, "n_columns": 3}
-    single = [say(name, "bird", **asked) for name in "abcdef"]
-    assert rounds_of(*single) == [0] * ANSWERS_OF_A_ROUND + [1]
+    n = ANSWERS_OF_A_ROUND
+    single = [say(str(i), "bird", **asked) for i in range(2 * n + 1)]
+    assert rounds_of(*single) == [0] * n + [1] * n + [2]
     # Pictures that somebody searched for tell nothing of the predictions.
     assert rounds_of(*(say(name, "bird") for name in "abcdef")) == [0] * 6
     page = say(["x", "y"], "bird", "page", **asked)
@@ -229,6 +230,9 @@ def card(name, how, into):
 
 def test_what_became_of_suggestions_is_kept():
     events = [card("dog", "joined", "animal"), card("animal", "kept", "beast")]
+    # To drop what is no class changes nothing.
+    gone = {"kind": "drop", "names": ("nobody",)}
+    assert said_by(card("dog", "kept", ""), gone).cards == {"dog": ("kept", "")}
     # What was joined follows the name.
     assert said_by(*events).cards == {"dog": ("joined", "beast"), "animal": ("kept", "beast")}
     events.append({"kind": "add", "names": ("beast",)})
