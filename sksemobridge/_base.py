@@ -16,7 +16,7 @@ from sklearn.utils.validation import check_is_fitted
 from ._fitted import Fitted
 from ._model.class_means import relative_weight
 from ._model.decision import LinearModel
-from ._model.mixture import Known
+from ._model.mixture import Labelled
 from ._model.unlabeled import with_unlabeled, without_unlabeled
 from ._texts.encode import embed_classes
 from ._texts.prompts import ClassPrompts, describe_classes, why_unread
@@ -192,14 +192,14 @@ class EmbeddingClassifier(BaseEmbeddingClassifier):
             texts = texts[indices]
             if is_new.any() and self.text_encoder is not None:
                 added = self._describe(classes[is_new], self._known_names())
-                known = next(i for i, prompts in enumerate(self.prompts_) if prompts is not None)
+                first = next(i for i, prompts in enumerate(self.prompts_) if prompts is not None)
                 again, *new = embed_classes(
-                    self.text_encoder, [self.prompts_[known], *added.prompts]
+                    self.text_encoder, [self.prompts_[first], *added.prompts]
                 )
-                before = self.text_embeddings_[known]
+                before = self.text_embeddings_[first]
                 if again.shape != before.shape or again @ before <= SAME_TEXT:
                     raise ValueError(
-                        f"text_encoder has changed: it embeds {self.prompts_[known][0]!r}"
+                        f"text_encoder has changed: it embeds {self.prompts_[first][0]!r}"
                         " differently than in fit, so new classes could not be compared with the"
                         " old ones. Set the encoder of fit."
                     )
@@ -243,17 +243,17 @@ class LinearClassifier(EmbeddingClassifier):
             # A shot is known, whether it is here or not.
             is_new = ~are_among(l2_normalize(embeddings), l2_normalize(fitted.memory.shots.X))
             model = with_unlabeled(
-                fitted.model, embeddings[is_new], codes[is_new], self._known(), is_even
+                fitted.model, embeddings[is_new], codes[is_new], self._labelled(), is_even
             )
             return self._clone_with(replace(fitted, model=model))
 
-    def _known(self):
+    def _labelled(self):
         """What texts and shots say of the class means."""
         fitted, memory = self._fitted, self._fitted.memory
         images, shots, texts = memory.grouped_shots.images(), memory.shots, fitted.text_embeddings
         weights = np.empty((2, len(images.codes)))
         weights[:, images.image_of_shot] = memory.judged.omega, memory.judged.rest
-        return Known(
+        return Labelled(
             texts=None if texts is None else texts.astype(np.float64),
             has_text=np.array([name is not None for name in fitted.class_prompts.names]),
             trust=fitted.model.trust,

@@ -203,10 +203,10 @@ class FewShotClassifier(ShotClassifier, LinearClassifier):
         known = number_classes_with_shots(memory.grouped_shots, texts, len(classes))
         words = None if texts.embeddings is not None else self._word_span(memory)
         with one_thread():
-            model, judged, belief = fit_model(
+            model, judged, label_weight = fit_model(
                 known.shots, known.texts, words, self.label_noise, self.store_held_out
             )
-        doubted = belief < 0.5
+        doubted = label_weight < 0.5
         if doubted.any():
             first = known.classes[known.shots.codes[doubted.argmax()]]
             warn_caller(

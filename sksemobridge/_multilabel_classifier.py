@@ -170,7 +170,7 @@ class MultilabelFewShotClassifier(BaseEmbeddingClassifier):
         if earlier is not None:
             images = earlier.images_for(tags).joined(images)
         has_text = np.array([name is not None for name in class_prompts.names])
-        require_answers(tags, images, has_text)
+        require_looked_at(tags, images, has_text)
         directions = np.zeros((len(tags), embeddings.shape[1]))
         if texts.embeddings is not None:
             directions[has_text] = texts.embeddings[has_text]
@@ -297,12 +297,12 @@ class FittedTags:
         place = {tag: k for k, tag in enumerate(self.classes.tolist())}
         rest = self.images.weight if self.is_sets else np.zeros(len(self.images.weight))
         yes = np.zeros((len(rest), len(tags)))
-        known = np.repeat(rest[:, None], len(tags), axis=1)
+        looked_at = np.repeat(rest[:, None], len(tags), axis=1)
         for k, tag in enumerate(tags.tolist()):
             if tag in place:
                 yes[:, k] = self.images.yes[:, place[tag]]
-                known[:, k] = self.images.known[:, place[tag]]
-        return TaggedImages(self.images.X, self.images.weight, yes, known)
+                looked_at[:, k] = self.images.looked_at[:, place[tag]]
+        return TaggedImages(self.images.X, self.images.weight, yes, looked_at)
 
 
 def all_tags(table: TagTable, classes, earlier):
@@ -329,18 +329,18 @@ def tagged_images(X, table, weight):
     """`TaggedImages` of rows with a weight and an answer, or with a weight if nobody looked at
     any.
     """
-    kept, has_answer = weight > 0, ~np.isnan(table.answers).all(axis=1)
-    if (kept & has_answer).any():
-        kept &= has_answer
-    answers, weight = table.answers[kept], weight[kept]
-    known = weight[:, None] * ~np.isnan(answers)
-    yes = weight[:, None] * (answers == 1)
-    return TaggedImages(X[kept], weight, yes, known).pooled()
+    kept, has_value = weight > 0, ~np.isnan(table.values).all(axis=1)
+    if (kept & has_value).any():
+        kept &= has_value
+    values, weight = table.values[kept], weight[kept]
+    looked_at = weight[:, None] * ~np.isnan(values)
+    yes = weight[:, None] * (values == 1)
+    return TaggedImages(X[kept], weight, yes, looked_at).pooled()
 
 
-def require_answers(tags, images, has_text):
+def require_looked_at(tags, images, has_text):
     """Refuse tags that nobody looked for and that have no text."""
-    missing = tags[~images.known.any(axis=0) & ~has_text].tolist()
+    missing = tags[~images.looked_at.any(axis=0) & ~has_text].tolist()
     if missing:
         raise ValueError(
             f"Nobody looked for the tags {missing}, and they have no text. Say of some images"

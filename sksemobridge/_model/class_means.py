@@ -11,7 +11,7 @@ The `n_c` images of a class have the mean `r_c`, and move the estimate of `mu_c`
 towards it: `mu_c = mhat_c + n_c / (n_c + kappa) (r_c - m - mhat_c)`. So a name counts as
 `kappa = var(noise) / var(deviation)` images. The method of moments estimates `kappa`, one for the
 span of the class texts (or of words, without texts), and one for the rest of the space. In the
-code, `mu_c` is the leaning mean, since it leans on the name.
+code, `mu_c` is the shrunken mean.
 """
 
 from dataclasses import dataclass
@@ -24,7 +24,7 @@ from .._utils.rows import blocks, sum_rows, weight_in_class
 from .._utils.same_image import SAME_EMBEDDING
 from .._utils.threads import in_parallel
 
-# Guesses of `kappa / LEANING` in images, which hold before any class has two. Chosen by
+# Guesses of `kappa / NAME_FACTOR` in images, which hold before any class has two. Chosen by
 # `python benchmarks/few_shot.py --tasks FILE.npz ...`, on the mean log loss of our rows.
 KAPPA = 4.0  # without texts and words, for texts that do not help, and outside the span of texts
 KAPPA_IN_SPAN = 2.0  # in the span of texts that help, or of words
@@ -40,7 +40,7 @@ WORTH_OF_GUESS = 10.0
 MOST_IMAGES = 2.0
 # An image of less weight, as a share of the largest one of its class, is nobody's neighbour.
 LEAST_NEIGHBOUR = 1e-3
-LEANING = 1.5  # embeddings have heavier tails than a Gaussian, so a name counts as more images
+NAME_FACTOR = 1.5  # embeddings have heavier tails than a Gaussian, so a name counts as more images
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,7 +81,7 @@ class ClassMeans:
         return max(float(self.counts.mean()), 1.0)
 
     @cached_property
-    def leaning_means(self):
+    def shrunken_means(self):
         """`mu_c`, shape (C, D)."""
         deviations = self.image_means - self.centre - self.predicted
         return self.predicted + self.pulled(deviations, self.counts, self.kappa)
@@ -89,7 +89,7 @@ class ClassMeans:
     @cached_property
     def gaps(self):
         """Difference between the mean of each class and `mu_c`, shape (C, D)."""
-        return self.image_means - self.centre - self.leaning_means
+        return self.image_means - self.centre - self.shrunken_means
 
     def residuals(self, rows):
         """Images minus the mean of their class, shape (k, D)."""
@@ -112,12 +112,12 @@ class ClassMeans:
         """
         deviations = (self.image_means - self.centre - self.predicted)[rows]
         # Texts do not have the heavy tails of images.
-        return self.pulled(deviations, self.counts[rows], self.kappa / LEANING)
+        return self.pulled(deviations, self.counts[rows], self.kappa / NAME_FACTOR)
 
     def beyond_text_without(self, rows):
         """For each image at `rows`, that of its class without the image, shape (k, D)."""
         deviations = self.means_without(rows) - self.predicted[self.codes[rows]]
-        return self.pulled(deviations, self.counts_without[rows], self.kappa / LEANING)
+        return self.pulled(deviations, self.counts_without[rows], self.kappa / NAME_FACTOR)
 
     def pulled(self, deviations, counts, kappa):
         """The part of deviations `(k, D)` of means from predictions that `counts (k,)` images tell,
@@ -128,17 +128,19 @@ class ClassMeans:
         return pull[:, 1:] * deviations + inside @ self.span.T
 
 
-def fit_class_means(u, codes, weight, texts=None, trust=0.0, words=None, belief=1.0, most=np.inf):
+def fit_class_means(
+    u, codes, weight, texts=None, trust=0.0, words=None, label_weight=1.0, most=np.inf
+):
     """`ClassMeans` of unit embeddings `u (n, D)` with `codes (n,)` and positive weights `(n,)`.
     Each class has an image.
 
     `texts (C, D)` are `T_c`. They help with the probability `trust`. Without texts, `words (D, r)`
-    may hold the directions in which words differ. `belief (n,)` says how much of each image counts,
-    0 to 1, and a class counts as `most` images at most.
+    may hold the directions in which words differ. `label_weight (n,)` says how much of each image
+    counts, 0 to 1, and a class counts as `most` images at most.
     """
     n_classes = int(codes.max()) + 1
-    share = weight_in_class(codes, weight * belief)
-    counts, counts_without = effective_numbers(codes, weight, belief, most)
+    share = weight_in_class(codes, weight * label_weight)
+    counts, counts_without = effective_numbers(codes, weight, label_weight, most)
     alone = 1 - np.minimum(number_of_others(codes, weight), 1)
     image_means = sum_rows(u, share, codes, n_classes)
     centre = image_means.mean(axis=0)
@@ -169,7 +171,9 @@ def fit_class_means(u, codes, weight, texts=None, trust=0.0, words=None, belief=
     if (within + between)[-1] <= SAME_EMBEDDING**2 * (within + between).sum():
         # All differences lie in the span. Outside there is only rounding.
         within[-1] = between[-1] = 0.0
-    kappa = LEANING * np.array([_kappa(*sums, counts) for sums in zip(within, between, guesses)])
+    kappa = NAME_FACTOR * np.array(
+        [_kappa(*sums, counts) for sums in zip(within, between, guesses)]
+    )
     return ClassMeans(
         u,
         codes,
@@ -186,12 +190,12 @@ def fit_class_means(u, codes, weight, texts=None, trust=0.0, words=None, belief=
     )
 
 
-def effective_numbers(codes, weight, belief=1.0, most=np.inf):
+def effective_numbers(codes, weight, label_weight=1.0, most=np.inf):
     """Effective number of images of each class `(C,)`, at most `most`, and for each image that of
     its class without it `(n,)`.
     """
     # `(sum w)^2 / sum w^2`, times the share of the weights that counts.
-    parts = np.stack([weight, weight * belief, weight**2])
+    parts = np.stack([weight, weight * label_weight, weight**2])
     sums = np.stack([np.bincount(codes, weights=part) for part in parts])
     counts = sums[0] * sums[1] / sums[2]
     kept = np.minimum(1, most / counts)

@@ -146,15 +146,15 @@ class Discriminant:
         # The mean that is subtracted from the image must not contain the image.
         query = residual + own - (mean - own) / n_classes
         query_by_p = U_by_p[0] + own_by_p - (mean_by_p - own_by_p) / n_classes
-        leaning, leaning_by_p = mean - gap, mean_by_p - U_by_p[2]
+        shrunken, shrunken_by_p = mean - gap, mean_by_p - U_by_p[2]
 
         means = own_means - classes.gaps.astype(dtype)
         means_by_p = own_means_by_p - gaps_by_p
         each = np.arange(len(rows)), codes
         z = query_by_p @ means.T - 0.5 * _paired(means_by_p, means)
-        z[each] = _paired(query - leaning / 2, leaning_by_p)
+        z[each] = _paired(query - shrunken / 2, shrunken_by_p)
         U_by_means = U_by_p @ means.T
-        U_by_means[:, *each] = np.einsum("akd,kd->ak", U_by_p, leaning)
+        U_by_means[:, *each] = np.einsum("akd,kd->ak", U_by_p, shrunken)
         M = np.linalg.solve(
             np.eye(3) + K * np.einsum("akd,bkd->kab", U_by_p, U), K * np.eye(3)
         ).astype(dtype)
@@ -210,7 +210,7 @@ def fit_discriminant(classes, trust, has_words):
         removed = -linalg.inv(covariance)
         removed[np.diag_indices_from(removed)] += 1 / ridge
     precision = Precision(root, ridge, removed, are_few)
-    means, kappa = classes.leaning_means, float(classes.kappa[-1])
+    means, kappa = classes.shrunken_means, float(classes.kappa[-1])
     typical = 0.5 * float(_paired(precision.times(means), means).mean())
     mean_width = float(np.mean(1 + 1 / (counts + kappa)))
     gaussian = Gaussian(precision, classes.centre, kappa, mean_width, typical)

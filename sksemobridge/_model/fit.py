@@ -66,7 +66,7 @@ class FitResult(NamedTuple):
 
     model: LinearModel
     judged: JudgedShots
-    belief: np.ndarray  # how far the label of each shot is believed `(n,)`
+    label_weight: np.ndarray  # how far the label of each shot is believed `(n,)`
 
 
 @dataclass(frozen=True, eq=False)
@@ -105,9 +105,9 @@ class FitInput:
             most=most,
         )
 
-    def omega(self, belief=1.0):
-        """`omega_i (n,)`, if the part `belief (n,)` of each image counts."""
-        return weights_of_images(self.images.codes, self.images.weight, belief, self.most)
+    def omega(self, label_weight=1.0):
+        """`omega_i (n,)`, if the part `label_weight (n,)` of each image counts."""
+        return weights_of_images(self.images.codes, self.images.weight, label_weight, self.most)
 
 
 def fit_model(shots, class_texts, words, label_noise, with_held_out=False):
@@ -116,12 +116,14 @@ def fit_model(shots, class_texts, words, label_noise, with_held_out=False):
     images, evidence_if = given.images, partial(gather_evidence, given)
     # The probability that each label is right: first from the texts alone, then from rounds of
     # steps 1 to 5.
-    right, belief = np.ones((2, len(images.codes)))
+    right, label_weight = np.ones((2, len(images.codes)))
     if label_noise != 0:
         by_texts = None if given.texts is None else judge_by_texts(given, class_texts)
-        right, belief = right_labels(images, evidence_if, by_texts, given.has_text, label_noise)
+        right, label_weight = right_labels(
+            images, evidence_if, by_texts, given.has_text, label_noise
+        )
         del by_texts  # a table `(k, C)`
-    evidence = evidence_if(belief)
+    evidence = evidence_if(label_weight)
 
     # 6. Scales, offsets and correction, fitted to the held-out images.
     problem, back, order = problem_of_correction(evidence)
@@ -135,10 +137,12 @@ def fit_model(shots, class_texts, words, label_noise, with_held_out=False):
     model = linear_model(evidence, regression, back)
 
     # Shots that are copies of one image have its values.
-    omega = given.omega(belief)
-    rest = weights_of_images(images.codes, images.weight, belief) - omega
+    omega = given.omega(label_weight)
+    rest = weights_of_images(images.codes, images.weight, label_weight) - omega
     of_shots = (values[images.image_of_shot] for values in (right, omega, rest))
-    return FitResult(model, JudgedShots(*of_shots, held_out_logits), belief[images.image_of_shot])
+    return FitResult(
+        model, JudgedShots(*of_shots, held_out_logits), label_weight[images.image_of_shot]
+    )
 
 
 def judge_by_texts(given, class_texts):
@@ -202,14 +206,14 @@ class Evidence:
         return logits_without_own_offset(regression, problem), regression
 
 
-def gather_evidence(given, belief):
-    """Steps 1 to 5: `Evidence` of a `FitInput`, if the part `belief (n,)` of each image counts."""
+def gather_evidence(given, label_weight):
+    """Steps 1 to 5: `Evidence`, if the part `label_weight (n,)` of each image counts."""
     (u, codes, weight, *_), held_rows, texts = given.images, given.held_rows, given.texts
-    omega = given.omega(belief)[held_rows]
+    omega = given.omega(label_weight)[held_rows]
     # 1. Texts alone: the scale of their cosines, and the probability that they help.
     text_scale, trust = (0.0, 0.0) if texts is None else given.texts_alone.fit(omega)
     # 2. and 3. Names predict class means, and class means start there.
-    classes = fit_class_means(u, codes, weight, texts, trust, given.words, belief, given.most)
+    classes = fit_class_means(u, codes, weight, texts, trust, given.words, label_weight, given.most)
     terms = {}
     if texts is not None:
         terms["text"] = given.texts_alone.with_stand_ins(classes, held_rows)
@@ -217,7 +221,7 @@ def gather_evidence(given, belief):
     discriminant = fit_discriminant(classes, trust, has_words=given.words is not None)
     terms["shots"] = discriminant.held_out(held_rows)
     relative = relative_weight(codes, weight)
-    believed = np.sum(relative * belief) / (np.sum(relative) + KAPPA_IN_SPAN)
+    believed = np.sum(relative * label_weight) / (np.sum(relative) + KAPPA_IN_SPAN)
     return Evidence(
         given=given,
         classes=classes,
@@ -263,7 +267,7 @@ def linear_model(evidence, regression, back):
         with_stand_ins, missing = texts.copy(), np.flatnonzero(~given.has_text)
         with_stand_ins[missing] += classes.beyond_text(missing)
         terms["text"] = scales["text"] * Linear(with_stand_ins, np.zeros(n_classes))
-    of_shots = gaussian.discriminant(classes.leaning_means, classes.counts)
+    of_shots = gaussian.discriminant(classes.shrunken_means, classes.counts)
     terms["shots"] = scales["shots"] * of_shots
     offsets = sharper * regression.coefficients[0]
     correction = sharper * (back @ regression.coefficients[1:]).T
@@ -340,10 +344,10 @@ def cosines_without(classes, rows):
     return result
 
 
-def weights_of_images(codes, weight, belief=1.0, most=np.inf):
+def weights_of_images(codes, weight, label_weight=1.0, most=np.inf):
     """`omega_i`. In a class they sum to its effective number of images."""
-    counts, _ = effective_numbers(codes, weight, belief, most)
-    return counts[codes] * weight_in_class(codes, weight * belief)
+    counts, _ = effective_numbers(codes, weight, label_weight, most)
+    return counts[codes] * weight_in_class(codes, weight * label_weight)
 
 
 def held_out_images(codes, group):

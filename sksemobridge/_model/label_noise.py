@@ -49,7 +49,7 @@ def right_labels(images, evidence_if, by_texts, has_text, label_noise):
     """For each image: the probability that its label is right, and how much the image counts, both
     `(n,)`.
 
-    `evidence_if(belief)` gives the `Evidence` if this part of each of the `Images` counts.
+    `evidence_if(label_weight)` gives the `Evidence` if this part of each of the `Images` counts.
     `by_texts` is as `fit.judge_by_texts` has it, or None. `has_text (C,)` says which classes have a
     text.
     """

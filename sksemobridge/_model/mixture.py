@@ -17,7 +17,7 @@ from .label_noise import MOST_ROUNDS
 NEGLIGIBLE = 1e-3
 
 
-class Known(NamedTuple):
+class Labelled(NamedTuple):
     """What is known of the class means before unlabelled images."""
 
     texts: np.ndarray | None  # `T_c (C, D)`
@@ -37,17 +37,17 @@ class Mixture:
     A name counts as `worth_of_name` images.
     """
 
-    def __init__(self, u, weight, known, worth_of_name):
+    def __init__(self, u, weight, labelled, worth_of_name):
         self.weight, self.weight_column = weight, weight[:, None].astype(np.float32)
         self.centre = np.einsum("n,nd->d", weight, u) / weight.sum()
         # Single precision takes half of the time, and changes probabilities by about 1e-5.
         self.v = np.subtract(u, self.centre, dtype=np.float32)
-        self.texts, self.worth_of_name = known.texts, worth_of_name * known.has_text
-        n_classes, shots = len(known.has_text), known.u - self.centre
-        self.sums_of_shots = sum_rows(shots, known.weight, known.codes, n_classes)
-        self.counts_of_shots = np.bincount(known.codes, known.weight, n_classes)
-        self.total_weight = weight.sum() + known.weight.sum()
-        self.sum_of_squares = known.weight @ np.square(shots)
+        self.texts, self.worth_of_name = labelled.texts, worth_of_name * labelled.has_text
+        n_classes, shots = len(labelled.has_text), labelled.u - self.centre
+        self.sums_of_shots = sum_rows(shots, labelled.weight, labelled.codes, n_classes)
+        self.counts_of_shots = np.bincount(labelled.codes, labelled.weight, n_classes)
+        self.total_weight = weight.sum() + labelled.weight.sum()
+        self.sum_of_squares = labelled.weight @ np.square(shots)
         for part in blocks(len(u)):
             self.sum_of_squares += weight[part] @ np.square(self.v[part])
 

@@ -48,7 +48,7 @@ class TaggedImages:
     X: np.ndarray  # embeddings `(n, D)`
     weight: np.ndarray  # `(n,)`
     yes: np.ndarray  # weight of the rows that have the tag `(n, K)`
-    known: np.ndarray  # weight of the rows that say whether they have it `(n, K)`
+    looked_at: np.ndarray  # weight of the rows that say whether they have it `(n, K)`
 
     def pooled(self):
         """The images in an order that does not depend on that of the rows. Embeddings that are
@@ -57,7 +57,7 @@ class TaggedImages:
         shots, image_of_row = pool_shots(self.X, np.zeros(len(self.X), dtype=np.intp), self.weight)
         parts = (
             sum_rows(part, np.ones(len(part)), image_of_row, len(shots.X))
-            for part in (self.yes, self.known)
+            for part in (self.yes, self.looked_at)
         )
         return TaggedImages(shots.X, shots.weight, *parts)
 
@@ -66,27 +66,31 @@ class TaggedImages:
         return TaggedImages(
             *(
                 np.concatenate([getattr(part, name) for part in (self, other)])
-                for name in ("X", "weight", "yes", "known")
+                for name in ("X", "weight", "yes", "looked_at")
             )
         ).pooled()
 
 
 @dataclass(frozen=True, eq=False)
-class Problem:
+class TagProblem:
     """What the regressions are fitted to: `n` images and `K` tags."""
 
     features: np.ndarray  # `z` in orthogonal axes `(n, r)`, where r is at most n and D
     by_text: np.ndarray  # `z'd_k (n, K)`
     log_odds: np.ndarray  # `c_k (K,)`
     yes: np.ndarray  # `(n, K)`
-    known: np.ndarray  # `(n, K)`
+    looked_at: np.ndarray  # `(n, K)`
 
     def part(self, rows, tags):
         """The problem of some images and tags."""
         features, _ = axes_of(self.features[rows])
         cells = np.ix_(rows, tags)
-        return Problem(
-            features, self.by_text[cells], self.log_odds[tags], self.yes[cells], self.known[cells]
+        return TagProblem(
+            features,
+            self.by_text[cells],
+            self.log_odds[tags],
+            self.yes[cells],
+            self.looked_at[cells],
         )
 
     def prior(self, text_scale):
@@ -106,7 +110,7 @@ class Problem:
         """The log loss of the answers, in nats."""
         # Five times as fast as `np.logaddexp`.
         log_sum = np.log1p(np.exp(-np.abs(logits))) + np.maximum(logits, 0)
-        return float(np.vdot(self.known, log_sum) - np.vdot(self.yes, logits))
+        return float(np.vdot(self.looked_at, log_sum) - np.vdot(self.yes, logits))
 
 
 @dataclass(frozen=True, eq=False)
@@ -129,15 +133,17 @@ def fit_tags(images, texts, logit_scale):
     mean = np.average(u, axis=0, weights=images.weight)
     directions = text_directions(texts)
     features, axes = axes_of(u - mean)
-    yes, known = factor * images.yes, factor * images.known
-    problem = Problem(features, (u - mean) @ directions.T, log_odds(yes, known), yes, known)
+    yes, looked_at = factor * images.yes, factor * images.looked_at
+    problem = TagProblem(
+        features, (u - mean) @ directions.T, log_odds(yes, looked_at), yes, looked_at
+    )
     text_scale, C = search_scales(problem, logit_scale)
     coefficients, logits = fit_modes(problem, text_scale, C, TOL)
     # `b` makes up for the spread of `a z'd`, also where nobody looked.
-    is_known = known.any(axis=0)
-    if is_known.any():
-        coefficients[-1, ~is_known] = coefficients[-1, is_known].mean()
-        logits[:, ~is_known] += np.sqrt(BIAS_VARIANCE) * coefficients[-1, ~is_known]
+    is_looked_at = looked_at.any(axis=0)
+    if is_looked_at.any():
+        coefficients[-1, ~is_looked_at] = coefficients[-1, is_looked_at].mean()
+        logits[:, ~is_looked_at] += np.sqrt(BIAS_VARIANCE) * coefficients[-1, ~is_looked_at]
     weights = text_scale * directions + np.sqrt(C) * (axes @ coefficients[:-1]).T
     offsets = problem.log_odds + np.sqrt(BIAS_VARIANCE) * coefficients[-1] - weights @ mean
     held_out = expit(held_out_logits(problem, C, logits))
@@ -156,14 +162,16 @@ def text_directions(texts):
     return np.where(has_text[:, None], texts - texts.sum(axis=0) / (has_text.sum() + 1), 0.0)
 
 
-def log_odds(yes, known):
+def log_odds(yes, looked_at):
     """`c_k (K,)` of the answers `(n, K)`, by Jeffreys' prior. A tag that nobody looked for has the
     mean of the others.
     """
-    n_yes, n_known = yes.sum(axis=0), known.sum(axis=0)
-    result = np.log((n_yes + 0.5) / (n_known - n_yes + 0.5))
-    is_known = n_known > 0
-    return np.where(is_known, result, result[is_known].mean() if is_known.any() else 0.0)
+    n_yes, n_looked_at = yes.sum(axis=0), looked_at.sum(axis=0)
+    result = np.log((n_yes + 0.5) / (n_looked_at - n_yes + 0.5))
+    is_looked_at = n_looked_at > 0
+    return np.where(
+        is_looked_at, result, result[is_looked_at].mean() if is_looked_at.any() else 0.0
+    )
 
 
 def axes_of(z):
@@ -183,8 +191,8 @@ def search_scales(problem, logit_scale):
     The logarithm of each has a prior of width one, so that few images change little.
     """
     rows = evenly_spaced(len(problem.yes), MOST_SEARCHED)
-    yes, known = problem.yes[rows].sum(axis=0), problem.known[rows].sum(axis=0)
-    tags = np.flatnonzero((yes > 0) & (known > yes))
+    yes, looked_at = problem.yes[rows].sum(axis=0), problem.looked_at[rows].sum(axis=0)
+    tags = np.flatnonzero((yes > 0) & (looked_at > yes))
     if not len(tags):
         return TEXT_PART * logit_scale, C
     tags = tags[evenly_spaced(len(tags), max(8, MOST_PAIRS // len(rows) ** 2))]
@@ -212,23 +220,23 @@ def fit_modes(problem, text_scale, C, tol):
     """The coefficients of `columns` `(r + 1, K)`, in standard deviations of their priors, and the
     logits `(n, K)`.
     """
-    prior, columns, yes, known = (
+    prior, columns, yes, looked_at = (
         problem.prior(text_scale),
         problem.columns(C),
         problem.yes,
-        (problem.known),
+        (problem.looked_at),
     )
     shape = columns.shape[1], prior.shape[1]
     # Curvatures of the loss along the axes are about these, so the optimisation is short.
     p = expit(problem.log_odds)
-    curvature = p * (1 - p) * known.mean(axis=0)
+    curvature = p * (1 - p) * looked_at.mean(axis=0)
     units = 1 / np.sqrt(1 + np.sum(columns**2, axis=0)[:, None] * curvature)
 
     def objective(x):
         coefficients = units * x.reshape(shape)
         logits = prior + columns @ coefficients
         loss = problem.loss(logits) + np.vdot(coefficients, coefficients) / 2
-        gradient = columns.T @ (known * expit(logits) - yes) + coefficients
+        gradient = columns.T @ (looked_at * expit(logits) - yes) + coefficients
         return loss, (units * gradient).ravel()
 
     options = {"ftol": tol, "maxcor": 8, "maxfun": 10**5}
@@ -247,8 +255,8 @@ def held_out_logits(problem, C, logits):
     """
     columns, result = problem.columns(C), logits.copy()
     p = expit(logits)
-    curvature = problem.known * p * (1 - p)
-    pull = problem.yes - problem.known * p
+    curvature = problem.looked_at * p * (1 - p)
+    pull = problem.yes - problem.looked_at * p
     for k in range(logits.shape[1]):
         rows = np.argsort(-curvature[:, k], kind="stable")[:MOST_HELD_OUT]
         rows = rows[curvature[rows, k] > 0]

@@ -61,7 +61,7 @@ MOST_STRANGERS = 0.75
 FEW_IMAGES = 40
 
 
-def with_unlabeled(model, X, groups, known, is_even):
+def with_unlabeled(model, X, groups, labelled, is_even):
     """A `LinearModel` after learning from unlabelled images `X (n, D)` that are no shots. They
     replace earlier ones. The images of one of the `groups (n,)` are a burst.
 
@@ -69,10 +69,10 @@ def with_unlabeled(model, X, groups, known, is_even):
     offsets.
     """
     model = without_unlabeled(model)
-    pool = sorted_sample(X, len(known.has_text), groups)
-    pool, terms, factor = pool.take(is_typical(model, pool.X, known)), model.terms, 1.0
+    pool = sorted_sample(X, len(labelled.has_text), groups)
+    pool, terms, factor = pool.take(is_typical(model, pool.X, labelled)), model.terms, 1.0
     if len(pool.X):
-        terms, factor = terms_with_unlabeled(terms, pool, known, is_even)
+        terms, factor = terms_with_unlabeled(terms, pool, labelled, is_even)
     correction = terms.get("correction")
     return replace(model, factor=factor, correction=correction and astype(correction, model.dtype))
 
@@ -82,16 +82,16 @@ def without_unlabeled(model):
     return replace(model, factor=1.0, correction=None)
 
 
-def is_typical(model, X, known):
+def is_typical(model, X, labelled):
     """Which images are of the classes `(n,)`. Others would count for the nearest class."""
     if model.typicality is None:
         return typical_of_names(logsumexp(model.decision(None)(X), axis=1))
     # With more shots, fewer images of the classes look unusual.
-    n_shots = max(known.n_shots / len(known.has_text), 1.0)
+    n_shots = max(labelled.n_shots / len(labelled.has_text), 1.0)
     return model.p_values(X) > LEAST_P_VALUE / np.sqrt(n_shots)
 
 
-def terms_with_unlabeled(terms, pool, known, is_even):
+def terms_with_unlabeled(terms, pool, labelled, is_even):
     """The terms of a linear classifier after it has learnt from the images of a `Pool`, and the
     factor of all terms.
     """
@@ -101,16 +101,16 @@ def terms_with_unlabeled(terms, pool, known, is_even):
     joined, index = without_copies(u, logits)
     weight = weight_in_groups(index[pool.image], pool.group)
     # What an image of many does not count as a shot, it counts as an unlabelled one.
-    counts = known.rest > 0
+    counts = labelled.rest > 0
     if counts.any():
-        shots = l2_normalize(known.u[counts]).astype(joined.dtype)
-        joined, weight = np.concatenate([joined, shots]), np.append(weight, known.rest[counts])
+        shots = l2_normalize(labelled.u[counts]).astype(joined.dtype)
+        joined, weight = np.concatenate([joined, shots]), np.append(weight, labelled.rest[counts])
     # Unit rows have the mean squared distance `1 - |mean|^2` to their mean.
     if 1 - np.square(joined.mean(axis=0, dtype=np.float64)).sum() < LEAST_SPREAD:
         joined, weight = l2_normalize(joined.mean(axis=0, keepdims=True)), np.ones(1)
     if joined is not u:
         u, logits = joined, logits_of(joined, linear)
-    factor, change = learn_unlabeled(logits, u, known, is_even, weight)
+    factor, change = learn_unlabeled(logits, u, labelled, is_even, weight)
     scaled = {name: factor * term for name, term in terms.items()}
     if "correction" in scaled:
         change = scaled["correction"] + change
@@ -148,7 +148,7 @@ def typical_of_names(levels):
     return two.predict(x) == two.means_.argmax()
 
 
-def learn_unlabeled(logits, u, known, is_even, weight):
+def learn_unlabeled(logits, u, labelled, is_even, weight):
     """The logits become `factor * logits + change`. Returns the factor, and the change as a
     `Linear`.
 
@@ -158,10 +158,10 @@ def learn_unlabeled(logits, u, known, is_even, weight):
     logits = logits.astype(np.float32, copy=False)
     n_classes = logits.shape[1]
     n_images = weight.sum()
-    trust = known.trust if is_even else 0.0
-    n = known.weight.sum() / n_classes
-    mixture = Mixture(u, weight, known, WORTH_OF_GUESS * known.trust * (1 + n / 2))
-    sharpness = SHOTS_SCALE * known.trust + SHOTS_SCALE_OF_ONE * (1 - known.trust)
+    trust = labelled.trust if is_even else 0.0
+    n = labelled.weight.sum() / n_classes
+    mixture = Mixture(u, weight, labelled, WORTH_OF_GUESS * labelled.trust * (1 + n / 2))
+    sharpness = SHOTS_SCALE * labelled.trust + SHOTS_SCALE_OF_ONE * (1 - labelled.trust)
     sharpness *= (
         mixture.agreement(logits) ** 2
         / (1 + n / 2)

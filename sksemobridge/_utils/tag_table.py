@@ -20,15 +20,15 @@ class TagTable:
     """Answers for `K` tags of `n` images."""
 
     classes: np.ndarray  # the tags `(K,)`
-    answers: np.ndarray  # `(n, K)`: 1, 0, or NaN where nobody looked
+    values: np.ndarray  # `(n, K)`: 1, 0, or NaN where nobody looked
     is_sets: bool  # then an image has none of the tags that its set lacks
 
     def for_classes(self, classes):
-        """The answers for other tags."""
+        """The values for other tags."""
         place = {tag: k for k, tag in enumerate(self.classes.tolist())}
-        absent = np.full(len(self.answers), 0.0 if self.is_sets else np.nan)
+        absent = np.full(len(self.values), 0.0 if self.is_sets else np.nan)
         columns = [
-            self.answers[:, place[tag]] if tag in place else absent for tag in classes.tolist()
+            self.values[:, place[tag]] if tag in place else absent for tag in classes.tolist()
         ]
         return TagTable(classes, np.column_stack(columns), self.is_sets)
 
@@ -45,7 +45,7 @@ def read_tags(Y, n_rows):
     else:
         Y = Y.toarray() if sparse.issparse(Y) else to_numpy(Y)
         table = _of_sets(list(Y)) if _is_sets(Y) else _of_matrix(Y)
-    check_consistent_length(np.empty(n_rows), table.answers)
+    check_consistent_length(np.empty(n_rows), table.values)
     return table
 
 
@@ -69,10 +69,10 @@ def _of_sets(rows):
         raise ValueError("No image of Y has a tag. Give at least one image with a tag.")
     classes = sorted_labels([as_labels(tags, "Y")])
     place = {tag: k for k, tag in enumerate(classes.tolist())}
-    answers = np.zeros((len(rows), len(classes)))
+    values = np.zeros((len(rows), len(classes)))
     for i, row in enumerate(rows):
-        answers[i, [place[tag] for tag in row]] = 1
-    return TagTable(classes, answers, is_sets=True)
+        values[i, [place[tag] for tag in row]] = 1
+    return TagTable(classes, values, is_sets=True)
 
 
 def _of_frame(Y):
@@ -83,8 +83,8 @@ def _of_frame(Y):
             " of the tag."
         )
     columns = [np.asarray(Y[name].to_numpy()) for name in names]
-    answers = np.column_stack([_answers(column) for column in columns])
-    return TagTable(as_labels(names, "the columns of Y"), answers, is_sets=False)
+    values = np.column_stack([_values(column) for column in columns])
+    return TagTable(as_labels(names, "the columns of Y"), values, is_sets=False)
 
 
 def _of_matrix(Y):
@@ -97,7 +97,7 @@ def _of_matrix(Y):
             f"Unknown label type: {FORMS}; got an array of shape {array.shape}. For one"
             " label of each image use FewShotClassifier."
         )
-    return TagTable(np.arange(array.shape[1]), _answers(array), is_sets=False)
+    return TagTable(np.arange(array.shape[1]), _values(array), is_sets=False)
 
 
 def _is_number(value):
@@ -108,19 +108,19 @@ def _is_number(value):
     return True
 
 
-def _answers(array):
+def _values(array):
     """1, 0 and NaN, from what a user gives."""
     if array.dtype.kind == "O":
         unknown = np.vectorize(is_missing_value, otypes=[bool])(array)
         array = np.where(unknown, np.nan, array)
     try:
-        answers = array.astype(np.float64)
+        values = array.astype(np.float64)
     except (TypeError, ValueError) as error:
         wrong = next(value for value in array.ravel().tolist() if not _is_number(value))
         raise ValueError(f"{FORMS}; it holds {wrong!r:.100}.") from error
-    assert_all_finite(answers, allow_nan=True, input_name="Y")
-    answers = np.where(answers == -1, np.nan, answers)
-    wrong = np.unique(answers[~np.isnan(answers) & ~np.isin(answers, [0, 1])])
+    assert_all_finite(values, allow_nan=True, input_name="Y")
+    values = np.where(values == -1, np.nan, values)
+    wrong = np.unique(values[~np.isnan(values) & ~np.isin(values, [0, 1])])
     if len(wrong):
         raise ValueError(f"Unknown label type: {FORMS}; it holds {listed(wrong.tolist())}.")
-    return answers
+    return values

@@ -21,8 +21,8 @@ def with_unlabeled(reference, X, is_even, groups=None):
     omega = reference.omega(reference.beta, reference.most)
     rest = reference.omega(reference.beta, np.inf) - omega
     has_name = reference.has_text & (reference.texts is not None)
-    known = reference.texts, has_name, reference.tau, reference.u, codes, omega, rest
-    return learn(*decision, X, *known, is_even, groups)
+    labelled = reference.texts, has_name, reference.tau, reference.u, codes, omega, rest
+    return learn(*decision, X, *labelled, is_even, groups)
 
 
 def fits_names(level):

@@ -12,10 +12,10 @@ from sksemobridge._model.class_means import (
 )
 
 
-def class_means(u, codes, weight=None, texts=None, belief=1.0, **params):
+def class_means(u, codes, weight=None, texts=None, label_weight=1.0, **params):
     """By default all images count alike."""
     weight = np.ones(len(u)) if weight is None else weight
-    return fit_class_means(u, codes, weight, texts, belief=belief, **params)
+    return fit_class_means(u, codes, weight, texts, label_weight=label_weight, **params)
 
 
 def small_task(width=12, counts=(4, 2, 1, 3), seed=0):

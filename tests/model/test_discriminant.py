@@ -9,7 +9,7 @@ from sksemobridge._model.discriminant import WORTH_OF_GUESS, fit_discriminant
 from .test_class_means import class_means, small_task
 
 
-def refit(discriminant, weight, belief, left_out=None):
+def refit(discriminant, weight, label_weight, left_out=None):
     """Class means and `P` word by word, without an image; their `m`, the slope, `kappa` and the
     ridge are held fixed. If others of the class have little weight, it is near its name.
     """
@@ -20,7 +20,7 @@ def refit(discriminant, weight, belief, left_out=None):
         if not rows.any():
             continue
         u, n = classes.u[rows], classes.counts[c] * classes.share[rows].sum()
-        mean = np.average(u, axis=0, weights=(weight * belief)[rows])
+        mean = np.average(u, axis=0, weights=(weight * label_weight)[rows])
         own, deviation = n / (n + classes.kappa), mean - classes.centre - means[c]
         if left_out is not None and c == classes.codes[left_out]:
             deviation *= 1 - classes.alone[left_out]
@@ -53,7 +53,7 @@ def values(u, discriminant, means, inverse, centre):
     """Classes with fewer images have a wider covariance, with the numbers of images in the fit."""
     classes, gaussian = discriminant.classes, discriminant.gaussian
     z = (u - centre) @ inverse @ means.T - 0.5 * np.einsum("cd,de,ce->c", means, inverse, means)
-    of_fit = classes.leaning_means
+    of_fit = classes.shrunken_means
     typical = np.mean([0.5 * mu @ gaussian.precision.times(mu[None])[0] for mu in of_fit])
     width = 1 + 1 / (classes.counts + classes.kappa[-1])
     return typical + (z - typical) * width.mean() / width
@@ -67,20 +67,22 @@ def test_held_out_values_are_those_of_a_refit_without_the_image(trust, width, we
     """Without trust there is no text. Images that are means of copies are shorter than one."""
     u, codes, weight, texts = small_task(width, counts)
     u[::2] *= 0.9
-    belief = np.random.default_rng(1).uniform(0.1, 1, len(u))
-    weight, belief = (weight, belief) if weighted else np.ones((2, len(u)))
+    label_weight = np.random.default_rng(1).uniform(0.1, 1, len(u))
+    weight, label_weight = (weight, label_weight) if weighted else np.ones((2, len(u)))
     classes = class_means(
-        u, codes, weight, None if trust is None else texts, belief, trust=trust or 0.0
+        u, codes, weight, None if trust is None else texts, label_weight, trust=trust or 0.0
     )
     discriminant = fit_discriminant(classes, trust or 0.0, has_words=False)
     unit = u / np.linalg.norm(u, axis=1, keepdims=True)
-    expected = values(unit, discriminant, *refit(discriminant, weight, belief), classes.centre)
-    linear = discriminant.gaussian.discriminant(classes.leaning_means, classes.counts)
+    expected = values(
+        unit, discriminant, *refit(discriminant, weight, label_weight), classes.centre
+    )
+    linear = discriminant.gaussian.discriminant(classes.shrunken_means, classes.counts)
     np.testing.assert_allclose(linear(u), expected, rtol=1e-8, atol=1e-8)
     held_out = discriminant.held_out(np.arange(len(u)))
     for i in range(len(u)):
-        centre = centre_without(classes, weight * belief, i)
-        expected = values(u[i], discriminant, *refit(discriminant, weight, belief, i), centre)
+        centre = centre_without(classes, weight * label_weight, i)
+        expected = values(u[i], discriminant, *refit(discriminant, weight, label_weight, i), centre)
         np.testing.assert_allclose(held_out[i], expected, rtol=1e-8, atol=1e-8)
 
 

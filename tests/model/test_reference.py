@@ -13,7 +13,7 @@ from sksemobridge import FewShotClassifier as Classifier
 from sksemobridge import PrecomputedTextEncoder, ZeroShotClassifier
 from sksemobridge._model import logistic
 from sksemobridge._model.linear import Linear, total
-from sksemobridge._model.mixture import Known
+from sksemobridge._model.mixture import Labelled
 from sksemobridge._model.near_copies import near_copies
 from sksemobridge._model.pool import sorted_sample
 from sksemobridge._model.unlabeled import terms_with_unlabeled
@@ -278,8 +278,8 @@ def test_names_alone_learn_what_the_page_says(n_strangers, n_kept):
     kept = fits_names(logsumexp(LOGIT_SCALE * X @ texts.T, axis=1))
     assert kept.sum() == n_kept
     no_shots = np.zeros((0, 12)), np.zeros(0, int), *np.zeros((2, 0))
-    known = texts, np.full(4, True), 1.0, *no_shots
-    coef, intercept = learn(LOGIT_SCALE * texts, np.zeros(4), X[kept], *known)
+    labelled = texts, np.full(4, True), 1.0, *no_shots
+    coef, intercept = learn(LOGIT_SCALE * texts, np.zeros(4), X[kept], *labelled)
     expected = softmax(X @ coef.T + intercept, axis=1)
     np.testing.assert_allclose(taught.predict_proba(X), expected, rtol=0, atol=1e-5)
 
@@ -306,13 +306,13 @@ def test_any_images_teach_any_linear_model_what_the_page_says(seed):
     shots, codes, omega = nrm(between), rng.integers(0, C, 3), rng.uniform(0.1, 2, 3)
     has_name, trust, intercept = rng.random(C) < 0.8, rng.uniform(0, 1), rng.normal(size=C)
     rest = rng.choice([0, 0.5], 3)
-    known = texts, has_name, trust, shots, codes, omega, rest
+    labelled = texts, has_name, trust, shots, codes, omega, rest
     groups = rng.integers(0, N, N)
     pool = sorted_sample(X, C, groups)
     terms = {"text": Linear(coef, np.zeros(C)), "correction": Linear(0 * coef, intercept)}
-    found, factor = terms_with_unlabeled(terms, pool, Known(*known), is_even=True)
+    found, factor = terms_with_unlabeled(terms, pool, Labelled(*labelled), is_even=True)
     np.testing.assert_allclose(found["text"].weights, factor * coef)
-    expected_coef, expected = learn(coef, intercept, X, *known, True, groups)
+    expected_coef, expected = learn(coef, intercept, X, *labelled, True, groups)
     linear = total(found.values())
     largest = np.abs(expected_coef).max()
     np.testing.assert_allclose(linear.weights, expected_coef, rtol=0, atol=1e-4 * largest)

@@ -9,7 +9,7 @@ from scipy.stats import entropy
 from sklearn.metrics import log_loss
 
 from sksemobridge import FewShotClassifier, PrecomputedTextEncoder, ZeroShotClassifier
-from sksemobridge._model.mixture import Known
+from sksemobridge._model.mixture import Labelled
 from sksemobridge._model.unlabeled import learn_unlabeled, match_entropy, typical_of_names
 
 from ..conftest import World
@@ -31,7 +31,7 @@ def fitted(world, kind, per_class=1):
 
 def names_alone(texts):
     no_shots = np.zeros((0, texts.shape[1])), np.zeros(0, dtype=int), *np.zeros((2, 0))
-    return Known(texts, np.ones(len(texts), dtype=bool), 1.0, *no_shots)
+    return Labelled(texts, np.ones(len(texts), dtype=bool), 1.0, *no_shots)
 
 
 def random_problem(seed=0, n=80, n_classes=5, width=8):
@@ -42,9 +42,9 @@ def random_problem(seed=0, n=80, n_classes=5, width=8):
     return logits, u, names_alone(means + 0.5)
 
 
-def learn(logits, u, known):
+def learn(logits, u, labelled):
     """Factor and change by images that count alike, of classes that all have a name."""
-    return learn_unlabeled(logits, u, known, True, np.ones(len(u)))
+    return learn_unlabeled(logits, u, labelled, True, np.ones(len(u)))
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -136,18 +136,18 @@ def test_one_image_changes_little(world, kind, n_copies):
 def test_a_few_images_of_two_classes_teach_hardly_anything(n, least, most):
     changes = []
     for seed in range(8):
-        logits, u, known = random_problem(seed, 300, n_classes=2, width=16)
-        _, change = learn(logits[:n], u[:n], known)
+        logits, u, labelled = random_problem(seed, 300, n_classes=2, width=16)
+        _, change = learn(logits[:n], u[:n], labelled)
         changes.append(np.abs(np.diff(change(u))).mean() / np.abs(np.diff(logits)).mean())
     assert least <= np.max(changes) < most
 
 
 def test_what_one_image_teaches_does_not_depend_on_the_order_of_classes():
-    logits, u, known = random_problem(n=1)
+    logits, u, labelled = random_problem(n=1)
     logits.sort(axis=1)
-    known = known._replace(u=known.texts, codes=np.arange(5), weight=np.ones(5))
-    factor, change = learn(logits, u, known)
-    turned = known._replace(texts=known.texts[::-1], codes=known.codes[::-1])
+    labelled = labelled._replace(u=labelled.texts, codes=np.arange(5), weight=np.ones(5))
+    factor, change = learn(logits, u, labelled)
+    turned = labelled._replace(texts=labelled.texts[::-1], codes=labelled.codes[::-1])
     turned_factor, turned_change = learn(logits[:, ::-1], u, turned)
     assert turned_factor == pytest.approx(factor)
     np.testing.assert_allclose(turned_change.weights[::-1], change.weights, atol=1e-6)
@@ -193,8 +193,8 @@ def test_names_alone_leave_strangers_out():
 
 
 def test_the_model_is_as_certain_as_before():
-    logits, u, known = random_problem(n=20000)
-    factor, change = learn(logits, u, known)
+    logits, u, labelled = random_problem(n=20000)
+    factor, change = learn(logits, u, labelled)
     both = logits, factor * logits + u @ change.weights.T + change.offsets
     before, after = (entropy(softmax(values, axis=1), axis=1).mean() for values in both)
     assert after == pytest.approx(before, rel=0.01)
@@ -264,12 +264,12 @@ def test_bursts_of_one_image_are_images_however_they_are_named(make_world, kind)
 
 
 def test_the_images_of_a_burst_count_as_one():
-    logits, u, known = random_problem()
+    logits, u, labelled = random_problem()
     size = np.where(np.arange(len(u)) % 6 == 0, 9, 1)
     often = np.repeat(np.arange(len(u)), size)
 
     def learnt(rows, weight):
-        factor, change = learn_unlabeled(logits[rows], u[rows], known, True, weight)
+        factor, change = learn_unlabeled(logits[rows], u[rows], labelled, True, weight)
         return factor * logits + change(u)
 
     expected = learnt(np.arange(len(u)), np.ones(len(u)))

@@ -28,7 +28,7 @@ SETS = [{"dog", "indoors"}, set(), {"cat"}]
 @pytest.mark.parametrize("matrix", MATRICES.values(), ids=MATRICES)
 def test_a_matrix(matrix):
     table = read_tags(matrix, 3)
-    np.testing.assert_array_equal(table.answers, Y)
+    np.testing.assert_array_equal(table.values, Y)
     expected = NAMES if hasattr(matrix, "columns") else [0, 1, 2]
     assert table.classes.tolist() == expected
 
@@ -41,7 +41,7 @@ def test_a_matrix(matrix):
 def test_sets_have_sorted_tags(form):
     table = read_tags(form(SETS), 3)
     assert table.classes.tolist() == ["cat", "dog", "indoors"]
-    np.testing.assert_array_equal(table.answers, Y[:, [1, 0, 2]])
+    np.testing.assert_array_equal(table.values, Y[:, [1, 0, 2]])
 
 
 UNKNOWN = {
@@ -58,15 +58,15 @@ UNKNOWN = {
 @pytest.mark.parametrize("matrix", UNKNOWN.values(), ids=UNKNOWN)
 def test_answers_that_nobody_gave(matrix):
     expected = [[1, np.nan], [np.nan, 0]]
-    np.testing.assert_array_equal(read_tags(matrix, 2).answers, expected)
+    np.testing.assert_array_equal(read_tags(matrix, 2).values, expected)
 
 
 def test_other_tags_are_unknown_in_matrices_and_absent_in_sets():
     tags = np.array(["bird", "dog"])
     by_columns = read_tags(MATRICES["pandas"], 3).for_classes(tags)
-    np.testing.assert_array_equal(by_columns.answers, [[np.nan, 1], [np.nan, 0], [np.nan, 0]])
+    np.testing.assert_array_equal(by_columns.values, [[np.nan, 1], [np.nan, 0], [np.nan, 0]])
     by_sets = read_tags(SETS, 3).for_classes(tags)
-    np.testing.assert_array_equal(by_sets.answers, [[0, 1], [0, 0], [0, 0]])
+    np.testing.assert_array_equal(by_sets.values, [[0, 1], [0, 0], [0, 0]])
 
 
 @pytest.mark.parametrize(
