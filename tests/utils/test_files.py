@@ -9,12 +9,14 @@ from unittest.mock import Mock
 import pytest
 
 import sksemobridge
+from sksemobridge import CLIPImageEncoder
 from sksemobridge._utils import files
+from sksemobridge.datasets import load_emoji
 
-# What a process of Windows does not find. torch and scikit-learn know by other ways where they are.
+# What a process of Windows does not find. scikit-learn knows by other ways where it is.
 WITHOUT = """
 import builtins, os, sys
-import filelock, sklearn, torch
+import filelock, sklearn
 
 for name in ("fcntl", "resource"):
     sys.modules[name] = None
@@ -41,6 +43,9 @@ print(len(FewShotClassifier(class_names="ignore").fit(X, y).predict_proba(X)), "
 
 
 def test_without_fcntl_resource_fork_and_proc(tmp_path):
+    # So that the process need not import torch, which takes seconds.
+    encoder = CLIPImageEncoder("mini", "bundled", cache=tmp_path / "cache")
+    encoder.transform(load_emoji().images[::24])
     command = [sys.executable, "-c", WITHOUT, tmp_path / "cache"]
     root = Path(sksemobridge.__file__).parents[1]
     done = subprocess.run(command, cwd=root, capture_output=True, text=True, check=False)

@@ -2,6 +2,7 @@
 
 import os
 import threading
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -80,6 +81,20 @@ def test_an_error_in_a_part_is_raised(blas_threads):
     with pytest.raises(ZeroDivisionError), one_thread():
         in_parallel(lambda part: 1 / part, [1, 0])
     assert blas_threads() == {2}
+
+
+def test_without_a_list_of_libraries_all_is_computed(monkeypatch):
+    import torch
+
+    # As on Linux without its proc file system.
+    no_list = Mock(side_effect=FileNotFoundError)
+    monkeypatch.setattr(threads, "get_cached_controller", no_list)
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 2)
+    with one_thread():
+        assert in_parallel(abs, [-1, 2]) == [1, 2]
+    batch = torch.arange(2 * threads.SMALLEST_PIECE)
+    assert torch.equal(threads.on_all_cores(torch.negative, batch), -batch)
+    assert no_list.called
 
 
 def test_a_fit_has_one_thread_of_blas(blas_threads, monkeypatch):
