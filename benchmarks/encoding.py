@@ -89,7 +89,7 @@ def write_photos(folder, n, rng, size=(500, 375), enlarge_to=None, grain=0):
 
 def write_random_model(folder, architecture=MODEL, text_layers=1):
     """Write a folder with a model of open_clip with random weights; None keeps the layers of the
-    text tower.
+    text encoder.
     """
     folder.mkdir(parents=True, exist_ok=True)
     config = open_clip.get_model_config(architecture)

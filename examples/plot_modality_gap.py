@@ -43,7 +43,7 @@ def draw(title, *before_and_after):
 # %%
 # Made-up embeddings
 # ------------------
-# First, a space in which the gap is easy to see. The last step of the text tower is a linear map,
+# First, a space in which the gap is easy to see. The last step of the text encoder is a linear map,
 # the text projection `W`. In some directions of the space (here 8 of 32), its singular values are
 # small, so texts are nearly zero there. Images can lie anywhere. The gap between images and texts
 # is in these directions.

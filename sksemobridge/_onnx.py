@@ -1,4 +1,4 @@
-"""Fitted classifiers as ONNX models, alone or after an image tower."""
+"""Fitted classifiers as ONNX models, alone or after an image encoder."""
 
 import json
 import os
@@ -35,7 +35,7 @@ def to_onnx(estimator: Any, path: str | os.PathLike[str]) -> None:
     ----------
     estimator : classifier of this package or Pipeline
         Fitted estimator. A pipeline of `CLIPImageEncoder` and a classifier becomes one model, with
-        the image tower.
+        the image encoder.
     path : str or os.PathLike
         File to write.
 
@@ -80,9 +80,9 @@ def to_onnx(estimator: Any, path: str | os.PathLike[str]) -> None:
     if encoders:
         loaded = encoders[0]._model()
         metadata["preprocessing"] = json.dumps(loaded.preprocessing())
-        tower = _image_tower(loaded)
-        model.ir_version = tower.ir_version
-        model = onnx.compose.merge_models(tower, model, io_map=[("embeddings", "embeddings")])
+        encoder = _image_encoder(loaded)
+        model.ir_version = encoder.ir_version
+        model = onnx.compose.merge_models(encoder, model, io_map=[("embeddings", "embeddings")])
     onnx.helper.set_model_props(model, metadata)
     with new_file(path, replace=True) as unfinished:
         onnx.save_model(model, unfinished)
@@ -194,12 +194,12 @@ def _bridged(bridge: Bridge):
     return " ".join([*operators, _unit(joint, "bridged")]), constants
 
 
-def _image_tower(loaded):
-    """The `onnx.ModelProto` of the image tower, from `(n, 3, h, w)` to embeddings `(n, D)`."""
+def _image_encoder(loaded):
+    """The `onnx.ModelProto` of the image encoder, from `(n, 3, h, w)` to embeddings `(n, D)`."""
     import onnx
     import torch
 
-    class Tower(torch.nn.Module):
+    class ImageEncoder(torch.nn.Module):
         def __init__(self):
             super().__init__()
             self.model = loaded.model
@@ -210,7 +210,7 @@ def _image_tower(loaded):
     pixels = torch.zeros(2, 3, *loaded.image_size, device=loaded.device)
     names = {"input_names": ["pixels"], "output_names": ["embeddings"]}
     axes = {"pixels": {0: "n"}, "embeddings": {0: "n"}}
-    # The exporter that records one call takes all towers, in every version of torch.
+    # The exporter that records one call takes all encoders, in every version of torch.
     options = {"dynamo": False, "dynamic_axes": axes, "opset_version": OPSET, **names}
     # The fast path of attention is one operator, which ONNX lacks.
     mha = torch.backends.mha
@@ -218,8 +218,8 @@ def _image_tower(loaded):
     mha.set_fastpath_enabled(False)
     try:
         with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings(action="ignore"):
-            path = os.path.join(folder, "tower.onnx")
-            torch.onnx.export(Tower().eval(), (pixels,), path, **options)
+            path = os.path.join(folder, "encoder.onnx")
+            torch.onnx.export(ImageEncoder().eval(), (pixels,), path, **options)
             return onnx.load(path)
     finally:
         mha.set_fastpath_enabled(is_fast)

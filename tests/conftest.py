@@ -19,7 +19,7 @@ from sksemobridge import (  # noqa: E402
     SeMoBridgeClassifier,
     ZeroShotClassifier,
 )
-from sksemobridge.encoders._cache import MEMORY  # noqa: E402
+from sksemobridge.encoders._cache import IN_MEMORY  # noqa: E402
 from sksemobridge.labelling._photos.command import main  # noqa: E402
 
 from .user_folder import fill  # noqa: E402
@@ -134,10 +134,10 @@ def peak_memory(function):
 
 @pytest.fixture
 def on_pass():
-    """Have a function called with the number of images or texts of each pass through a tower,
+    """Have a function called with the number of images or texts of each pass through an encoder,
     before or after it. What earlier tests embedded is forgotten.
     """
-    MEMORY.clear()
+    IN_MEMORY.clear()
     from open_clip.modified_resnet import ModifiedResNet
     from open_clip.transformer import VisionTransformer
     from torch.nn import Embedding
@@ -149,9 +149,9 @@ def on_pass():
     entrances = {"image": (ModifiedResNet, VisionTransformer), "text": Embedding}
     with ExitStack() as hooks:
 
-        def listen(tower, function, after=False):
+        def listen(encoder, function, after=False):
             def hook(module, inputs, *output):
-                if isinstance(module, entrances[tower]):
+                if isinstance(module, entrances[encoder]):
                     function(len(inputs[0]))
 
             register = register_module_forward_hook if after else register_module_forward_pre_hook
@@ -162,7 +162,7 @@ def on_pass():
 
 @pytest.fixture
 def passes(on_pass):
-    """Sizes of the batches that go through the image tower."""
+    """Sizes of the batches that go through the image encoder."""
     sizes = []
     on_pass("image", sizes.append)
     return sizes

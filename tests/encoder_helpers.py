@@ -17,7 +17,7 @@ BUNDLED = f"local-dir:{PACKAGE / 'encoders' / 'data' / 'mini'}"
 # Shrunken in depth and width only: what an architecture does differently stays.
 _TEXT = {"width": 48, "heads": 4, "layers": 2}
 _VISION = {"image_size": 32, "patch_size": 16, "width": 32, "layers": 1, "head_width": 8}
-# timm's own tiny vision transformer, for architectures whose image tower comes from timm.
+# timm's own tiny vision transformer, for architectures whose image encoder comes from timm.
 _TIMM = {"timm_model_name": "test_vit", "image_size": 160}
 SHRINK = {
     "ViT-B-16": {"embed_dim": 32, "vision_cfg": _VISION, "text_cfg": _TEXT},

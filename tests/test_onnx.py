@@ -31,7 +31,7 @@ pytest.importorskip("onnx", reason="needs the extra onnx")
 NAMES = ["bird", "clock", "fruit", "mammal", "tool"]
 EXAMPLE = runpy.run_path(str(Path(__file__).parents[1] / "examples" / "serve_onnx.py"))
 # One differs from another in its texts only.
-TOWERS = [name for name in SHRINK if name != "ViT-SO400M-16-SigLIP-i18n-256"]
+ARCHITECTURES = [name for name in SHRINK if name != "ViT-SO400M-16-SigLIP-i18n-256"]
 
 
 def run(path, X):
@@ -125,8 +125,8 @@ def assert_same_from_pixels(pipeline, images, path):
         )
 
 
-@pytest.mark.parametrize("architecture", TOWERS)
-def test_every_kind_of_image_tower(architecture, tmp_path):
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_every_kind_of_image_encoder(architecture, tmp_path):
     name = write_model(tmp_path / "model", small_config(architecture))
     images, classifier = some_pictures(7, size=(43, 57)), FewShotClassifier(class_names="ignore")
     pipeline = make_pipeline(CLIPImageEncoder(name), classifier).fit(images, list("aabbaba"))

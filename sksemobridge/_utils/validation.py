@@ -248,9 +248,9 @@ def validate_labels(y, n_rows, name="y"):
     return y
 
 
-def validate_classes(classes, *known):
-    """Sorted labels: those of `classes` (or None), and all `known` ones (arrays or None)."""
-    parts = [part for part in known if part is not None]
+def validate_classes(classes, *labels):
+    """Sorted labels: those of `classes`, and all other `labels`. Each may be None."""
+    parts = [part for part in labels if part is not None]
     if classes is not None:
         parts.append(as_labels(classes, "classes"))
     if not any(map(len, parts)):
@@ -258,9 +258,9 @@ def validate_classes(classes, *known):
     return sorted_labels([part for part in parts if len(part)])
 
 
-def positions(known, labels):
-    """Index of each of the `labels` among the `known` ones, or -1 for a new one."""
-    index = {label: i for i, label in enumerate(known.tolist())}
+def positions(classes, labels):
+    """Index of the class of each of the `labels`, or -1 for a new one."""
+    index = {label: i for i, label in enumerate(classes.tolist())}
     return np.array([index.get(label, -1) for label in labels.tolist()])
 
 
@@ -285,8 +285,8 @@ def group_codes(groups, n_rows):
     values, is_missing = _flat_with_missing(groups, "groups")
     _require_one_for_each(values, n_rows, "groups")
     codes = np.empty(n_rows, dtype=np.intp)
-    known, codes[~is_missing] = np.unique(values[~is_missing], return_inverse=True)
-    codes[is_missing] = len(known) + np.arange(is_missing.sum())
+    named, codes[~is_missing] = np.unique(values[~is_missing], return_inverse=True)
+    codes[is_missing] = len(named) + np.arange(is_missing.sum())
     return codes
 
 

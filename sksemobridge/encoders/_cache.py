@@ -36,7 +36,7 @@ _HELD: set[Path] = set()
 _FAILURES = sqlite3.Error, OSError, NotImplementedError, UnicodeDecodeError
 
 
-class Session(Protocol):
+class CacheSession(Protocol):
     """What is kept, for one call. Threads may share it."""
 
     def find(self, keys: list[Any]) -> Mapping[Any, bytes]:
@@ -50,16 +50,14 @@ def store_in_memory(max_bytes: int = MAX_BYTES) -> LRUCache:
     return LRUCache(max_bytes, lambda content: len(content) + _ITEM_BYTES)
 
 
-MEMORY = store_in_memory()
+IN_MEMORY = store_in_memory()
 
 
-def open_cache(cache: str | os.PathLike[str] | None) -> AbstractContextManager[Session]:
-    """A context with the `Session` that the parameter `cache` of an encoder names: of this process
-    ("memory"), of a folder, or one that keeps nothing (None).
-    """
+def open_cache(cache: str | os.PathLike[str] | None) -> AbstractContextManager[CacheSession]:
+    """A session of what the parameter `cache` of an encoder names. That of None keeps nothing."""
     if is_on_disk(cache):
         return closing(FolderSession(cache))
-    return nullcontext((MEMORY if cache == "memory" else LRUCache(0)).begin())
+    return nullcontext((IN_MEMORY if cache == "memory" else LRUCache(0)).begin())
 
 
 def is_on_disk(cache):
@@ -98,7 +96,7 @@ def _checksum(key, embedding):
 
 
 class FolderSession:
-    """The `Session` of a folder.
+    """The `CacheSession` of a folder.
 
     After a failure (a full disk, a directory that cannot be written) the call goes on without the
     cache. It begins a new file in place of a broken one. A warning says either, and what is waited

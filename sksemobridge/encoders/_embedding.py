@@ -40,34 +40,34 @@ class Source(NamedTuple):
     is_of_content: bool = True
 
 
-def embed(tower, items, *, cache, batch_size, bar_options, n_threads=1, ends_at=None):
+def embed(encoding, items, *, cache, batch_size, bar_options, n_threads=1, ends_at=None):
     """Embeddings `(n, width)` of images or texts in float32, and a `Refusal` for each row without
     one, which is NaN.
 
     `cache` is that of the encoder. The first refusal by an error of the class `ends_at` is the last
     row. `bar_options` are those of tqdm. `n_threads` read.
 
-    A `tower` has a `width`, `digest()` of what embeddings depend on besides the content, `name()`,
-    which stands for it within this process, `path(item)`, the file that an item is or None,
-    `read(item)`, which gives a `Source` in any thread, and `compute(inputs)`, which gives a tensor
-    of embeddings of a tensor of inputs. Reading and loading may refuse an item by an error of the
-    classes `refusals`.
+    An `encoding` has a `width`, `digest()` of what embeddings depend on besides the content,
+    `name()`, which stands for it within this process, `path(item)`, the file that an item is or
+    None, `read(item)`, which gives a `Source` in any thread, and `compute(inputs)`, which gives a
+    tensor of embeddings of a tensor of inputs. Reading and loading may refuse an item by an error
+    of the classes `refusals`.
     """
     from tqdm.auto import tqdm
 
     n = len(items)
-    embeddings = np.full((n, tower.width), np.nan, dtype=np.float32)
+    embeddings = np.full((n, encoding.width), np.nan, dtype=np.float32)
     rows_by_key = defaultdict(list)
     refusals, batch = {}, []
 
     # Reading all weights for the digest takes time. Only keys on disk need it.
-    prefix = tower.digest() if is_on_disk(cache) else tower.name()
+    prefix = encoding.digest() if is_on_disk(cache) else encoding.name()
     with (
         open_cache(cache) as store,
         closing(FileIndex(store)) as files,
         tqdm(total=n, delay=_BAR_AFTER, **bar_options) as bar,
     ):
-        to_read = _fill_known(embeddings, tower, items, prefix, store, files)
+        to_read = _fill_known(embeddings, encoding, items, prefix, store, files)
         bar.update(n - len(to_read))
 
         def prepare(place):
@@ -76,16 +76,16 @@ def embed(tower, items, *, cache, batch_size, bar_options, n_threads=1, ends_at=
             """
             row, seen = place
             try:
-                source = tower.read(items[row])
+                source = encoding.read(items[row])
                 if seen is not None and source.is_of_content:
-                    files.note(tower.path(items[row]), seen, source.digest)
+                    files.note(encoding.path(items[row]), seen, source.digest)
                 key = _key(prefix, source.digest)
                 known = store.find([key]).get(key)
                 # Threads see `rows_by_key` late, so a content may be loaded twice. It is never
                 # missing: the row that registers a key saw it unregistered.
                 is_needed = known is None and key not in rows_by_key
                 return key, known, source.load() if is_needed else None
-            except tower.refusals as error:
+            except encoding.refusals as error:
                 return Refusal(type(error), error.args[0])
 
         with closing(_read_ahead(prepare, to_read, batch_size, n_threads)) as prepared:
@@ -98,11 +98,11 @@ def embed(tower, items, *, cache, batch_size, bar_options, n_threads=1, ends_at=
                     key, known, model_input = found
                     rows_by_key[key].append(row)
                     if known is not None:
-                        embeddings[row] = from_contents([known], tower.width)[0]
+                        embeddings[row] = from_contents([known], encoding.width)[0]
                     elif len(rows_by_key[key]) == 1:
                         batch.append((row, key, model_input))
                 if batch and (len(batch) == batch_size or row == to_read[-1][0]):
-                    _embed_batch(batch, embeddings, tower, store)
+                    _embed_batch(batch, embeddings, encoding, store)
                     batch = []
                 bar.update()
     for first, *copies in rows_by_key.values():
@@ -111,11 +111,11 @@ def embed(tower, items, *, cache, batch_size, bar_options, n_threads=1, ends_at=
     return embeddings, refusals
 
 
-def _fill_known(embeddings, tower, items, prefix, store, files):
+def _fill_known(embeddings, encoding, items, prefix, store, files):
     """Fill the embeddings of files that are as they were when they were embedded. Gives the other
     rows, each with its `SeenFile` or None.
     """
-    paths, to_read = [tower.path(item) for item in items], []
+    paths, to_read = [encoding.path(item) for item in items], []
     for start in range(0, len(items), _AT_ONCE):
         seen = [*enumerate(files.look_up(paths[start : start + _AT_ONCE]), start)]
         key_of = {
@@ -126,7 +126,7 @@ def _fill_known(embeddings, tower, items, prefix, store, files):
         found = store.find([*{*key_of.values()}]) if key_of else {}
         known = [row for row, key in key_of.items() if key in found]
         if known:
-            embeddings[known] = from_contents([found[key_of[row]] for row in known], tower.width)
+            embeddings[known] = from_contents([found[key_of[row]] for row in known], encoding.width)
         to_read += [place for place in seen if key_of.get(place[0]) not in found]
     return to_read
 
@@ -164,10 +164,10 @@ def _read_ahead(prepare, places, n_ahead, n_threads):
         pool.shutdown(wait=True, cancel_futures=True)
 
 
-def _embed_batch(batch, embeddings, tower, store):
+def _embed_batch(batch, embeddings, encoding, store):
     import torch
 
     rows, keys, inputs = zip(*batch)
-    computed = tower.compute(torch.from_numpy(np.stack(inputs))).cpu().numpy()
+    computed = encoding.compute(torch.from_numpy(np.stack(inputs))).cpu().numpy()
     embeddings[list(rows)] = computed
     store.keep(dict(zip(keys, to_contents(computed))))

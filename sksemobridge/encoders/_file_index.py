@@ -8,7 +8,7 @@ from contextlib import closing
 from typing import NamedTuple
 
 from .._utils.files import file_state, has_settled
-from ._cache import FolderSession, Session
+from ._cache import CacheSession, FolderSession
 
 # So many are written at once.
 _BATCH = 1000
@@ -25,7 +25,7 @@ class SeenFile(NamedTuple):
 class FileIndex:
     """The files of a session, known by their paths. Threads may share it."""
 
-    def __init__(self, session: Session) -> None:
+    def __init__(self, session: CacheSession) -> None:
         self._session = session
         self._new: dict[bytes, bytes] = {}
         self._lock = threading.Lock()

@@ -14,7 +14,7 @@ PATIENCE = 3
 # Ports of addresses and proxies that name none. Others have 80.
 PORTS = {"https": 443, "socks4": 1080, "socks4a": 1080, "socks5": 1080, "socks5h": 1080}
 # The setting is one for the process: only one thread may change it, and put it back, at a time.
-_LOCK = threading.RLock()
+_SETTING_LOCK = threading.RLock()
 
 
 @contextmanager
@@ -28,12 +28,12 @@ def asking_hub_of(source):
         return
     from huggingface_hub import constants
 
-    with _LOCK:
+    with _SETTING_LOCK:
         root = logging.getLogger()
         root.addFilter(_is_no_error)
         was_offline = constants.HF_HUB_OFFLINE
         try:
-            if not was_offline and not _is_reachable(address()):
+            if not was_offline and not _is_reachable(hub_address()):
                 constants.HF_HUB_OFFLINE = True
             yield
         finally:
@@ -41,7 +41,7 @@ def asking_hub_of(source):
             root.removeFilter(_is_no_error)
 
 
-def address():
+def hub_address():
     """The address of the hub, or of its mirror."""
     from huggingface_hub import constants
 
@@ -57,7 +57,7 @@ def is_out_of_question(repository):
     name = "*" if repository is None else escape(repository.replace("/", "--"))
     if any(Path(constants.HF_HUB_CACHE).glob(f"models--{name}")):
         return False
-    return constants.HF_HUB_OFFLINE or not _is_reachable(address())
+    return constants.HF_HUB_OFFLINE or not _is_reachable(hub_address())
 
 
 def _is_no_error(record):

@@ -1,4 +1,4 @@
-"""From images to embeddings, with the image tower of a CLIP model."""
+"""From images to embeddings, with the image encoder of a CLIP model."""
 
 import io
 import os
@@ -34,7 +34,7 @@ READING_VERSION = 4
 
 @dataclass(repr=False, eq=False, kw_only=True)
 class CLIPImageEncoder(CLIPEncoder, ImageEncoder):
-    """Embed images with the image tower of a CLIP model.
+    """Embed images with the image encoder of a CLIP model.
 
     All encoders of one model share it. It is loaded on first use.
 
@@ -50,7 +50,7 @@ class CLIPImageEncoder(CLIPEncoder, ImageEncoder):
         Torch device. `"auto"` is a CUDA GPU if there is one, else the CPU.
     precision : {"auto", "fp32", "bf16", "fp16"}, default="auto"
         Precision of the computation. Results are float32. `"auto"` is bf16 on hardware that has it,
-        fp16 on older GPUs, and fp32 otherwise. Image towers of less than 5 million parameters use
+        fp16 on older GPUs, and fp32 otherwise. Image encoders of less than 5 million parameters use
         fp32.
     batch_size : int, default=64
         Images in one forward pass. At most twice as many are in memory.
@@ -105,14 +105,14 @@ class CLIPImageEncoder(CLIPEncoder, ImageEncoder):
             "n_threads": joblib.effective_n_jobs(self.n_jobs),
             "ends_at": ImageReadError if ends_at_problem else None,
         }
-        embeddings, refused = embed(_ImageTower(model, precision), images, **options)
+        embeddings, refused = embed(_ImageEncoding(model, precision), images, **options)
         problems = {row: why.reason for row, why in refused.items() if why.kind is ImageReadError}
         # Pictures of one camera stay comparable: all that do not say their depth have the same.
         unknown = [row for row in refused if row not in problems]
         if unknown and not (problems and ends_at_problem):
             bits = max(refused[row].reason for row in unknown)
-            tower = _ImageTower(model, precision, bits)
-            embeddings[unknown], more = embed(tower, [images[row] for row in unknown], **options)
+            encoding = _ImageEncoding(model, precision, bits)
+            embeddings[unknown], more = embed(encoding, [images[row] for row in unknown], **options)
             problems |= {unknown[i]: why.reason for i, why in more.items()}
             if bits < max(DEPTHS):
                 warn_caller(
@@ -123,8 +123,8 @@ class CLIPImageEncoder(CLIPEncoder, ImageEncoder):
         return embeddings, problems
 
 
-class _ImageTower:
-    """The image tower of a model for `embed`. Pictures of 16 bits that do not say their depth have
+class _ImageEncoding:
+    """How `embed` reads and embeds images. Those of 16 bits that do not say their depth have
     `bits`, or are refused.
     """
 

@@ -23,10 +23,10 @@ from ._projections import (
 )
 from ._source import NoTextError
 
-# An image tower of fewer parameters is small. Towers of released models have more, that of the
+# An image encoder of fewer parameters is small. Encoders of released models have more, that of the
 # bundled one 2.2 million.
-SMALL_TOWER = 5_000_000
-# An image tower uses each weight about this often: once for each patch, as ViT-B/32.
+SMALL_ENCODER = 5_000_000
+# An image encoder uses each weight about this often: once for each patch, as ViT-B/32.
 PATCHES = 50
 
 # A text whose tokens tell tokenizers apart.
@@ -41,7 +41,7 @@ class LoadedModel:
     def __init__(self, source, device):
         with asking_hub_of(source):
             parts = source.load()
-        model = parts.towers.eval().requires_grad_(False).to(device, torch.float32)
+        model = parts.encoders.eval().requires_grad_(False).to(device, torch.float32)
         if device.type == "cuda":
             model.visual.to(memory_format=torch.channels_last)
         self.source, self.device, self.model = source, device, model
@@ -167,17 +167,15 @@ class LoadedModel:
     def image_precision(self, precision):
         if precision != "auto":
             return precision
-        # Small towers are fast, and half precision may change a prediction.
-        if _n_weights(self.model.visual) < SMALL_TOWER:
+        # Small encoders are fast, and half precision may change a prediction.
+        if _n_weights(self.model.visual) < SMALL_ENCODER:
             return "fp32"
         if self.device.type == "cuda":
             return "bf16" if torch.cuda.get_device_capability(self.device)[0] >= 8 else "fp16"
         return "bf16" if self.device.type == "cpu" and _cpu_has_bf16() else "fp32"
 
     def projection(self, for_images):
-        """Weight `(d, D)` and bias of the last linear layer of a tower; `NoProjectionError` without
-        one.
-        """
+        """Weight `(d, D)` and bias of the last linear layer; `NoProjectionError` without one."""
         if not for_images:
             self._check_texts()
         read = read_image_projection if for_images else read_text_projection

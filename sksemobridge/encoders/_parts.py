@@ -7,13 +7,13 @@ from typing import Any, Protocol, Self
 from torch import nn
 
 
-class Towers(Protocol):
-    """The two towers of a model, a module of torch as those of open_clip.
+class Encoders(Protocol):
+    """The two encoders of a model, a module of torch as those of open_clip.
 
     A model for images only has no `encode_text`, and None as `logit_scale`.
     """
 
-    visual: Any  # the image tower, a module
+    visual: Any  # the image encoder, a module
     logit_scale: Any  # the logarithm of the factor of cosines, a tensor of one value
 
     def encode_image(self, image: Any, normalize: bool = False) -> Any:
@@ -41,8 +41,8 @@ class Towers(Protocol):
         """Weights and buffers by their names."""
 
 
-class TwoTowers(nn.Module):
-    """The `Towers` of a package that has none in one module."""
+class TwoEncoders(nn.Module):
+    """The `Encoders` of a package that has none in one module."""
 
     def __init__(self, visual, text=None, logit_scale=None):
         super().__init__()
@@ -59,7 +59,7 @@ class TwoTowers(nn.Module):
 class Parts:
     """A model, and its own preprocessing."""
 
-    towers: Towers
+    encoders: Encoders
     width: int  # `D`
     image_size: tuple[int, int]  # height and width of the pixels
     resize: str  # "shortest", "longest" or "squash"

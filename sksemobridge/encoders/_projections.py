@@ -1,4 +1,4 @@
-"""The last linear layers of the towers of open_clip's models, and text towers without it.
+"""The last linear layers of the encoders of open_clip's models, and text encoders without it.
 
 The joint embedding of a text is `eos @ W + b_W`, that of an image `f @ W_image + b_image`. No model
 is changed.
@@ -12,37 +12,37 @@ from torch import nn
 from ._source import NoProjectionError
 
 # Vision transformers, ResNets with attention pooling, and what open_clip puts on top of timm's
-# towers.
+# encoders.
 _IMAGE_PROJECTIONS = ("proj", "attnpool.c_proj", "head.proj", "head.mlp.fc2")
 
 
 def read_text_projection(model):
-    """`W (d, D)` and `b_W (D,)` or None, the last linear layer of the text tower;
+    """`W (d, D)` and `b_W (D,)` or None, the last linear layer of the text encoder;
     `NoProjectionError` without one.
     """
     return _weight_and_bias(getattr(*_find_text_projection(model)))
 
 
 def read_image_projection(model):
-    """`W_image (d_image, D)` and `b_image`, the last linear layer of the image tower; as
+    """`W_image (d_image, D)` and `b_image`, the last linear layer of the image encoder; as
     `read_text_projection`.
     """
-    tower = model.visual
+    encoder = model.visual
     layers = [
-        reduce(lambda part, attribute: getattr(part, attribute, None), name.split("."), tower)
+        reduce(lambda part, attribute: getattr(part, attribute, None), name.split("."), encoder)
         for name in _IMAGE_PROJECTIONS
     ]
-    if hasattr(tower, "trunk") and not len(tower.head):
+    if hasattr(encoder, "trunk") and not len(encoder.head):
         # Without a head of open_clip, timm's own classifier gives the embedding.
-        layers.append(tower.trunk.get_classifier())
+        layers.append(encoder.trunk.get_classifier())
     for layer in layers:
         found = _weight_and_bias(layer)
         if found is not None:
             return found
     raise NoProjectionError(
-        f"The image tower ({type(tower).__name__}) ends without a linear projection, as SigLIP's"
-        " do, so there is no image_projection_. To bridge texts to images, choose a model such as"
-        " OpenAI's ViT or RN50."
+        f"The image encoder ({type(encoder).__name__}) ends without a linear projection, as"
+        " SigLIP's do, so there is no image_projection_. To bridge texts to images, choose a model"
+        " such as OpenAI's ViT or RN50."
     )
 
 
@@ -51,12 +51,12 @@ def without_projection(model):
     layer.
     """
     bare = copy_of_modules(model)
-    tower, name = _find_text_projection(bare)
-    projection = getattr(tower, name)
+    encoder, name = _find_text_projection(bare)
+    projection = getattr(encoder, name)
     if isinstance(projection, nn.Sequential):
-        setattr(tower, name, projection[:-1])
+        setattr(encoder, name, projection[:-1])
     else:
-        setattr(tower, name, nn.Identity() if name == "proj" else None)
+        setattr(encoder, name, nn.Identity() if name == "proj" else None)
     return bare
 
 
@@ -68,14 +68,14 @@ def copy_of_modules(model):
 
 
 def _find_text_projection(model):
-    """The text tower, and the name of its attribute that is or ends with the last layer."""
-    tower = getattr(model, "text", model)
+    """The text encoder, and the name of its attribute that is or ends with the last layer."""
+    encoder = getattr(model, "text", model)
     for name in ("text_projection", "proj"):
-        if _weight_and_bias(getattr(tower, name, None)) is not None:
-            return tower, name
+        if _weight_and_bias(getattr(encoder, name, None)) is not None:
+            return encoder, name
     raise NoProjectionError(
-        f"The text tower ({type(tower).__name__}) ends without a linear projection, so it has no"
-        " embeddings before one and no projection_. `transform` works, and with it zero-shot"
+        f"The text encoder ({type(encoder).__name__}) ends without a linear projection, so it has"
+        " no embeddings before one and no projection_. `transform` works, and with it zero-shot"
         " classification; for the bridge choose another model."
     )
 

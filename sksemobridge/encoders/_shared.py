@@ -22,7 +22,7 @@ from .._utils.sklearn import (
     in_output_container,
 )
 from .._utils.validation import listed, refuse_masked, warn_caller
-from ._cache import MEMORY
+from ._cache import IN_MEMORY
 from ._decoding import check_pixel_type, describe
 from ._heads import ImageReadError
 from ._source import find_source, refuse_out_of_question
@@ -50,7 +50,7 @@ def clear_model_cache() -> None:
     >>> clear_model_cache()
     """
     _load.cache_clear()
-    MEMORY.clear()
+    IN_MEMORY.clear()
 
 
 class StatelessEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
@@ -173,7 +173,7 @@ class TextEncoder(StatelessEncoder):
         Raises
         ------
         NoProjectionError
-            If the text tower of the model has no linear projection.
+            If the text encoder of the model has no linear projection.
         """
         return self._embed(list_texts(texts), project=False)
 

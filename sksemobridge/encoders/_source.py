@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from .._utils.files import file_state
-from ._hub import address, is_out_of_question, is_out_of_reach
+from ._hub import hub_address, is_out_of_question, is_out_of_reach
 
 BUNDLED_NAME = "mini"
 BUNDLED_TAG = "bundled"
@@ -59,7 +59,7 @@ class NoTextError(ValueError):
 
 
 class NoProjectionError(RuntimeError):
-    """A tower of a model does not end in a linear layer, so it has no projection."""
+    """An encoder of a model does not end in a linear layer, so it has no projection."""
 
 
 class Loader(NamedTuple):
@@ -244,7 +244,7 @@ def cannot_load(source, error):
         )
     is_download = not source.files
     if is_download and is_out_of_reach(error):
-        error = f"it is not on this machine, and {address()} cannot be reached"
+        error = f"it is not on this machine, and {hub_address()} cannot be reached"
     # One line, whatever other packages say.
     what = " ".join(f"The model {source} could not be loaded: {error}".split()).rstrip(".") + "."
     problem = ModelLoadError(f"{what} {remedy}")

@@ -1,11 +1,11 @@
-"""From texts to embeddings, with the text tower of a CLIP model."""
+"""From texts to embeddings, with the text encoder of a CLIP model."""
 
 import os
 from dataclasses import dataclass
 from functools import partial
 
 from .._utils.validation import warn_caller
-from ._cache import MEMORY
+from ._cache import IN_MEMORY
 from ._embedding import Source, embed, from_contents, to_contents
 from ._known import with_model
 from ._shared import CLIPEncoder, TextEncoder
@@ -14,7 +14,7 @@ from ._source import ModelSource, refuse_out_of_question
 
 @dataclass(repr=False, eq=False, kw_only=True)
 class CLIPTextEncoder(TextEncoder, CLIPEncoder):
-    """Embed texts with the text tower of a CLIP model.
+    """Embed texts with the text encoder of a CLIP model.
 
     Parameters
     ----------
@@ -33,9 +33,9 @@ class CLIPTextEncoder(TextEncoder, CLIPEncoder):
     Attributes
     ----------
     projection_, projection_bias_ : ndarrays of shape (d, D) and (D,)
-        `W` and `b_W` of the last linear layer of the text tower. The bias may be None.
+        `W` and `b_W` of the last linear layer of the text encoder. The bias may be None.
     image_projection_, image_projection_bias_ : ndarrays of shape (d_image, D) and (D,)
-        The same for the image tower. A tower without a last linear layer raises
+        The same for the image encoder. An encoder without a last linear layer raises
         `NoProjectionError`.
     logit_scale_ : float
         The factor of cosine similarities before the softmax, as the model has learnt it.
@@ -82,35 +82,35 @@ class CLIPTextEncoder(TextEncoder, CLIPEncoder):
     def _embed_with(self, texts, project, model):
         # There are few prompts, and the classifier needs exact embeddings of them.
         precision = "fp32" if self.precision == "auto" else self.precision
-        tower = _TextTower(model, precision, project)
-        rows = self._compute_new(tower, texts)
-        if tower.cut:
+        encoding = _TextEncoding(model, precision, project)
+        rows = self._compute_new(encoding, texts)
+        if encoding.cut:
             warn_caller(
-                f"{len(tower.cut)} of {len(texts)} texts are longer than the model reads; their"
-                f" ends are cut off. The first is {tower.cut[0]!r}. Shorten them."
+                f"{len(encoding.cut)} of {len(texts)} texts are longer than the model reads; their"
+                f" ends are cut off. The first is {encoding.cut[0]!r}. Shorten them."
             )
         return rows
 
-    def _compute_new(self, tower, texts):
+    def _compute_new(self, encoding, texts):
         """Embeddings of texts, computed or read from the folder if the memory has them not."""
         folder = None if self.cache == "memory" else self.cache
         if self.cache is None:
-            return self._compute(tower, texts, folder)
+            return self._compute(encoding, texts, folder)
         # Another folder is to be filled.
-        shared = tower.name(), folder if folder is None else os.path.abspath(folder)
-        memory = MEMORY.begin()
+        shared = encoding.name(), folder if folder is None else os.path.abspath(folder)
+        memory = IN_MEMORY.begin()
         rows = memory.find([(shared, text) for text in texts])
         new = [text for text in dict.fromkeys(texts) if (shared, text) not in rows]
         if new:
-            contents = to_contents(self._compute(tower, new, folder))
+            contents = to_contents(self._compute(encoding, new, folder))
             computed = {(shared, text): content for text, content in zip(new, contents)}
             memory.keep(computed)
             rows |= computed
-        return from_contents([rows[shared, text] for text in texts], tower.width)
+        return from_contents([rows[shared, text] for text in texts], encoding.width)
 
-    def _compute(self, tower, texts, folder):
+    def _compute(self, encoding, texts, folder):
         return embed(
-            tower,
+            encoding,
             texts,
             cache=folder,
             batch_size=self.batch_size,
@@ -123,8 +123,8 @@ class CLIPTextEncoder(TextEncoder, CLIPEncoder):
         )[0]
 
 
-class _TextTower:
-    """The text tower of a model for `embed`. `cut` are the texts whose end was cut off."""
+class _TextEncoding:
+    """How `embed` embeds texts. `cut` are those whose end was cut off."""
 
     refusals = ()
 

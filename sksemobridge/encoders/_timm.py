@@ -3,7 +3,7 @@
 import timm
 from timm.data import create_transform, resolve_model_data_config
 
-from ._parts import Parts, TwoTowers
+from ._parts import Parts, TwoEncoders
 from ._source import LOCAL, SAFETENSORS_OR_BIN, cannot_load, weight_files
 
 
@@ -17,7 +17,7 @@ def load(source):
     settings = resolve_model_data_config(model)
     *geometry, _to_tensor, normalize = create_transform(**settings, is_training=False).transforms
     return Parts(
-        TwoTowers(model),
+        TwoEncoders(model),
         width=model.num_features,
         image_size=tuple(settings["input_size"][1:]),
         resize="squash" if settings["crop_mode"] == "squash" else "shortest",

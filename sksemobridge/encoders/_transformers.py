@@ -1,4 +1,4 @@
-"""Models of transformers, with two towers as CLIP and SigLIP have them, or one for images."""
+"""Models of transformers, with two encoders as CLIP and SigLIP have them, or one for images."""
 
 import numpy as np
 import torch
@@ -7,30 +7,30 @@ from torch import nn
 from torchvision.transforms import CenterCrop, InterpolationMode, Normalize, Resize
 
 from ._hub import asking_hub_of
-from ._parts import Parts, TwoTowers
+from ._parts import Parts, TwoEncoders
 from ._source import SAFETENSORS_OR_BIN, ModelLoadError, cannot_load, weight_files
 
 
 class _Visual(nn.Module):
-    def __init__(self, tower, projection, is_pooled=True):
+    def __init__(self, encoder, projection, is_pooled=True):
         super().__init__()
-        self.tower, self.proj, self._is_pooled = tower, projection, is_pooled
+        self.encoder, self.proj, self._is_pooled = encoder, projection, is_pooled
 
     def forward(self, pixels):
-        output = self.tower(pixel_values=pixels)
+        output = self.encoder(pixel_values=pixels)
         pooled = output.pooler_output if self._is_pooled else output.last_hidden_state[:, 0]
         return self.proj(pooled.flatten(1))
 
 
 class _Text(nn.Module):
-    def __init__(self, tower, projection, has_mask):
+    def __init__(self, encoder, projection, has_mask):
         super().__init__()
-        self.tower, self.proj, self._has_mask = tower, projection, has_mask
+        self.encoder, self.proj, self._has_mask = encoder, projection, has_mask
 
     def forward(self, tokens):
         ids, mask = tokens.unbind(1)
         return self.proj(
-            self.tower(ids, attention_mask=mask if self._has_mask else None).pooler_output
+            self.encoder(ids, attention_mask=mask if self._has_mask else None).pooler_output
         )
 
 
@@ -44,16 +44,18 @@ def load(source):
         raise ModelLoadError(f"The model {source} lacks weights of {', '.join(sorted(missing))}.")
     image_size, resize, geometry = _geometry(settings, source)
     has_text = hasattr(model, "text_model") and hasattr(model, "vision_model")
-    towers = (
-        _two_towers(model) if has_text else TwoTowers(_Visual(model, nn.Identity(), not missing))
+    encoders = (
+        _two_encoders(model)
+        if has_text
+        else TwoEncoders(_Visual(model, nn.Identity(), not missing))
     )
     moments = [0.0] * 3, [1.0] * 3
     if settings["do_normalize"]:
         moments = settings["image_mean"], settings["image_std"]
     with torch.inference_mode():
-        width = towers.eval().encode_image(torch.zeros(1, 3, *image_size)).shape[1]
+        width = encoders.eval().encode_image(torch.zeros(1, 3, *image_size)).shape[1]
     return Parts(
-        towers,
+        encoders,
         width=width,
         image_size=image_size,
         resize=resize,
@@ -87,14 +89,14 @@ def _read(kind, source, **options):
         raise cannot_load(source, error) from error
 
 
-def _two_towers(model):
-    # SigLIP's towers end with a layer of their own, and read whole texts, padding included.
+def _two_encoders(model):
+    # SigLIP's encoders end with a layer of their own, and read whole texts, padding included.
     is_siglip = model.config.model_type.startswith("siglip")
     texts, text_projection = model.text_model, getattr(model, "text_projection", nn.Identity())
     if isinstance(getattr(texts, "head", None), nn.Linear):
         text_projection, texts.head = texts.head, nn.Identity()
     visual = _Visual(model.vision_model, getattr(model, "visual_projection", nn.Identity()))
-    return TwoTowers(visual, _Text(texts, text_projection, not is_siglip), model.logit_scale)
+    return TwoEncoders(visual, _Text(texts, text_projection, not is_siglip), model.logit_scale)
 
 
 def _geometry(settings, source):

@@ -2,10 +2,10 @@
 
 import pytest
 
-from sksemobridge.encoders._cache import MEMORY
+from sksemobridge.encoders._cache import IN_MEMORY
 
 
 @pytest.fixture(autouse=True)
 def nothing_is_known():
     """No test finds an embedding that another one has made."""
-    MEMORY.clear()
+    IN_MEMORY.clear()

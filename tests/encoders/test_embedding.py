@@ -23,7 +23,7 @@ from sksemobridge.encoders import (
     _image_encoder,
     clear_model_cache,
 )
-from sksemobridge.encoders._cache import MEMORY
+from sksemobridge.encoders._cache import IN_MEMORY
 
 from ..encoder_helpers import n_cached, some_pictures, write_pictures
 
@@ -61,7 +61,7 @@ def test_a_search_in_several_processes_gives_what_one_gives_and_a_second_run_emb
 
 @pytest.fixture
 def encoded(on_pass):
-    """The number of texts in each pass through the text tower."""
+    """The number of texts in each pass through the text encoder."""
     sizes = []
     on_pass("text", sizes.append)
     return sizes
@@ -97,7 +97,7 @@ def test_images_and_texts_may_share_a_cache(tmp_path, paths):
     )
     wanted = texts.transform(TEXTS), images.transform(paths[:5])
     assert n_cached(tmp_path) == 3 + 5
-    MEMORY.clear()
+    IN_MEMORY.clear()
     assert_array_equal(texts.transform(TEXTS), wanted[0])
     assert_array_equal(images.transform(paths[:5]), wanted[1])
 

@@ -195,7 +195,7 @@ def test_parameters_are_of_all_models_or_of_one(other):
         make_few_shot_pipeline([MINI, MINI], encoder_params=[{}])
 
 
-def test_what_needs_one_tower_is_refused(pipeline, shots):
+def test_what_needs_one_model_is_refused(pipeline, shots):
     encoder = pipeline[1].text_encoder
     for use in (
         lambda: encoder.encode(["a"]),

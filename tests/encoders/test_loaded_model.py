@@ -474,12 +474,12 @@ def test_a_device_that_is_not_there_is_an_error_but_a_pickle_that_names_it_loads
     assert encoder.set_params(device="auto").transform(some_pictures(1)).shape == (1, 32)
 
 
-def test_automatic_precision_follows_the_hardware_except_for_small_towers(monkeypatch):
+def test_automatic_precision_follows_the_hardware_except_for_small_encoders(monkeypatch):
     on_cpu = get_model("mini", "bundled")
     on_gpu = copy.copy(on_cpu)
     on_gpu.device = torch.device("cuda", 0)
     assert on_cpu.image_precision("auto") == on_gpu.image_precision("auto") == "fp32"
-    monkeypatch.setattr(_loaded_model, "SMALL_TOWER", 0)
+    monkeypatch.setattr(_loaded_model, "SMALL_ENCODER", 0)
     for native, expected in ((True, "bf16"), (False, "fp32")):
         monkeypatch.setattr(_loaded_model, "_cpu_has_bf16", lambda native=native: native)
         assert on_cpu.image_precision("auto") == expected

@@ -77,8 +77,8 @@ def test_the_parameters_have_the_order_of_the_documentation():
 def test_none_keeps_nothing_and_a_folder_may_have_the_name(tmp_path, monkeypatch, on_pass):
     monkeypatch.chdir(tmp_path)
     sizes = {"image": [], "text": []}
-    for tower, seen in sizes.items():
-        on_pass(tower, seen.append)
+    for kind, seen in sizes.items():
+        on_pass(kind, seen.append)
     images, texts = some_pictures(2), ["a cat", "a dog"]
     for encoder, items in (
         (clone(ENCODER), images),
@@ -100,14 +100,14 @@ def test_nothing_of_it_is_in_a_pickle_and_clearing_models_forgets_it(passes):
     assert sum(passes) == 4
 
 
-@pytest.mark.parametrize("tower", ["image", "text"])
-def test_a_pass_larger_than_the_room_finds_what_fitted(tower, monkeypatch, on_pass):
+@pytest.mark.parametrize("kind", ["image", "text"])
+def test_a_pass_larger_than_the_room_finds_what_fitted(kind, monkeypatch, on_pass):
     room = store_in_memory(10 * (4 * 128 + _cache._ITEM_BYTES))
     sizes = []
-    on_pass(tower, sizes.append)
+    on_pass(kind, sizes.append)
     for module in (_cache, _text_encoder):
-        monkeypatch.setattr(module, "MEMORY", room)
-    if tower == "image":
+        monkeypatch.setattr(module, "IN_MEMORY", room)
+    if kind == "image":
         encoder, items = clone(ENCODER), some_pictures(16)
     else:
         encoder, items = CLIPTextEncoder("mini", "bundled"), [f"{i} cats" for i in range(16)]

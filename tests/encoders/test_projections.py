@@ -1,4 +1,4 @@
-"""The last layers of towers, and a text tower without its own."""
+"""The last layers of encoders, and a text encoder without its own."""
 
 import numpy as np
 import pytest
@@ -37,7 +37,7 @@ def some_tokens(model, n=5, seed=0):
 
 
 class EndsInAnMLP(torch.nn.Module):
-    """Ends as the text towers that open_clip has from transformers."""
+    """Ends as the text encoders that open_clip has from transformers."""
 
     def __init__(self, *layers):
         super().__init__()
@@ -92,11 +92,11 @@ def test_without_a_projection_transform_works_and_the_rest_says_so(models):
             use(["a", "b"])
 
 
-# The projection of image towers
+# The projection of image encoders
 
 
 def write_wide(folder, architecture, **vision):
-    """A small model whose joint space is wider than its tower, so that the span of the projection
+    """A small model whose joint space is wider than its encoder, so that the span of the projection
     shows.
     """
     width = {"RN50": 300}.get(architecture, 96)
@@ -167,7 +167,7 @@ def _pixels(model):
     return torch.rand(5, 3, *model.visual.image_size, generator=torch.Generator().manual_seed(0))
 
 
-def test_towers_that_end_in_attention_pooling_have_no_image_projection(models):
+def test_encoders_that_end_in_attention_pooling_have_no_image_projection(models):
     encoder = CLIPTextEncoder(models["ViT-B-16-SigLIP"])
     for name in ("image_projection_", "image_projection_bias_"):
         with pytest.raises(NoProjectionError, match="TimmModel.* no image_projection_"):

@@ -40,14 +40,14 @@ def transformers():
     return pytest.importorskip("transformers", reason="needs transformers")
 
 
-TOWER = {
+ENCODER = {
     "hidden_size": 16,
     "intermediate_size": 24,
     "num_hidden_layers": 2,
     "num_attention_heads": 2,
 }
-VISION = TOWER | {"image_size": 32, "patch_size": 8}
-TEXT = TOWER | {"vocab_size": 12, "max_position_embeddings": 10}
+VISION = ENCODER | {"image_size": 32, "patch_size": 8}
+TEXT = ENCODER | {"vocab_size": 12, "max_position_embeddings": 10}
 CLIP_TEXT = TEXT | {"eos_token_id": 3, "bos_token_id": 2, "pad_token_id": 0, "projection_dim": 12}
 
 
@@ -134,7 +134,7 @@ def own_features(transformers, folder):
 
 
 @pytest.mark.filterwarnings("ignore:. of 3 texts are longer")
-def test_scores_of_two_towers_are_those_of_transformers(transformers, folder):
+def test_scores_of_two_encoders_are_those_of_transformers(transformers, folder):
     name = f"transformers:{folder}"
     images = CLIPImageEncoder(name, precision="fp32", normalize=True).transform(PICTURES)
     encoder = CLIPTextEncoder(name)

@@ -18,8 +18,8 @@ from ..encoder_helpers import some_pictures
 from ..versions import POLARS
 
 
-def both_towers(d_text=24, d_image=20, width=16, bias=False):
-    """An encoder of made-up projections of both towers."""
+def both_projections(d_text=24, d_image=20, width=16, bias=False):
+    """A text encoder with made-up projections of texts and images."""
     rng = np.random.default_rng(1)
     return SimpleNamespace(
         projection_=rng.normal(size=(d_text, width)) / np.sqrt(d_text),
@@ -38,7 +38,7 @@ embeddings = np.random.default_rng(0).normal(size=(30, 16))
 @pytest.mark.parametrize(("d_text", "d_image"), [(24, 20), (10, 9)])
 @pytest.mark.parametrize("atol", [0.6, "auto"])
 def test_follows_the_formula_of_the_method(direction, prefix, bias, d_text, d_image, atol):
-    encoder = both_towers(d_text, d_image, bias=bias)
+    encoder = both_projections(d_text, d_image, bias=bias)
     bridge = SemanticBridge(encoder, direction=direction, atol=atol).fit(embeddings)
     W = getattr(encoder, f"{prefix}projection_")
     b = getattr(encoder, f"{prefix}projection_bias_") if bias else 0
@@ -63,10 +63,11 @@ def test_follows_the_formula_of_the_method(direction, prefix, bias, d_text, d_im
 @given(st.integers(0, 1000), st.floats(1e-3, 1e3))
 def test_without_a_bias_the_length_of_an_embedding_does_not_matter(direction, seed, factor):
     X = np.random.default_rng(seed).normal(size=(3, 16))
-    bridge = SemanticBridge(both_towers(), direction=direction).fit(embeddings)
+    bridge = SemanticBridge(both_projections(), direction=direction).fit(embeddings)
     assert_allclose(bridge.transform(factor * X), bridge.transform(X), atol=1e-12)
     assert_allclose(
-        SemanticBridge(both_towers(), direction=direction).fit_transform(X), bridge.transform(X)
+        SemanticBridge(both_projections(), direction=direction).fit_transform(X),
+        bridge.transform(X),
     )
     assert_allclose(bridge.transform(bridge.transform(X)), bridge.transform(X), atol=1e-12)
 
@@ -80,13 +81,13 @@ def test_without_a_text_encoder_embeddings_stay_as_they_are():
 
 def test_cutting_everything_off_warns_and_gives_no_nan():
     with pytest.warns(UserWarning, match="atol=100.0 cuts off every direction") as caught:
-        bridge = SemanticBridge(both_towers(), atol=100.0).fit(embeddings)
+        bridge = SemanticBridge(both_projections(), atol=100.0).fit(embeddings)
     assert caught[0].filename == __file__
     assert bridge.rank_ == 0
     assert_array_equal(bridge.transform(embeddings), np.zeros_like(embeddings))
 
 
-@pytest.mark.parametrize("encoder", [None, both_towers(bias=True)])
+@pytest.mark.parametrize("encoder", [None, both_projections(bias=True)])
 @pytest.mark.parametrize(
     ("given", "computed"), [("f8", "f8"), ("f4", "f4"), ("f2", "f4"), ("i8", "f8")]
 )
