@@ -149,8 +149,8 @@ def _read_embeddings(batch, name):
         raise ValueError(f"The column {name!r} has vectors of different lengths: {widths[:5]}.")
     embeddings = pc.list_flatten(column).to_numpy().astype(np.float32).reshape(-1, widths[0])
     is_good = np.isfinite(embeddings).all(axis=1)
-    known = batch["error"].to_pylist() if "error" in batch.column_names else [None] * len(batch)
-    errors = np.array([error or "there is no embedding" for error in known], dtype=object)
+    given = batch["error"].to_pylist() if "error" in batch.column_names else [None] * len(batch)
+    errors = np.array([error or "there is no embedding" for error in given], dtype=object)
     errors[column.is_valid().to_numpy()] = np.where(is_good, None, "its embedding is not finite")
     return embeddings[is_good], errors
 

@@ -34,7 +34,7 @@ class Source(NamedTuple):
     """An image or a text that was read."""
 
     digest: bytes  # of its content
-    # the input of the model, which is not needed if the embedding is known
+    # the input of the model, which is not needed if the embedding is kept
     load: Callable[[], np.ndarray]
     # whether the digest depends on nothing else
     is_of_content: bool = True
@@ -67,7 +67,7 @@ def embed(encoding, items, *, cache, batch_size, bar_options, n_threads=1, ends_
         closing(FileIndex(store)) as files,
         tqdm(total=n, delay=_BAR_AFTER, **bar_options) as bar,
     ):
-        to_read = _fill_known(embeddings, encoding, items, prefix, store, files)
+        to_read = _fill_kept(embeddings, encoding, items, prefix, store, files)
         bar.update(n - len(to_read))
 
         def prepare(place):
@@ -80,11 +80,11 @@ def embed(encoding, items, *, cache, batch_size, bar_options, n_threads=1, ends_
                 if seen is not None and source.is_of_content:
                     files.note(encoding.path(items[row]), seen, source.digest)
                 key = _key(prefix, source.digest)
-                known = store.find([key]).get(key)
+                kept = store.find([key]).get(key)
                 # Threads see `rows_by_key` late, so a content may be loaded twice. It is never
                 # missing: the row that registers a key saw it unregistered.
-                is_needed = known is None and key not in rows_by_key
-                return key, known, source.load() if is_needed else None
+                is_needed = kept is None and key not in rows_by_key
+                return key, kept, source.load() if is_needed else None
             except encoding.refusals as error:
                 return Refusal(type(error), error.args[0])
 
@@ -95,10 +95,10 @@ def embed(encoding, items, *, cache, batch_size, bar_options, n_threads=1, ends_
                     if found.kind is ends_at:
                         break
                 else:
-                    key, known, model_input = found
+                    key, kept, model_input = found
                     rows_by_key[key].append(row)
-                    if known is not None:
-                        embeddings[row] = from_contents([known], encoding.width)[0]
+                    if kept is not None:
+                        embeddings[row] = from_contents([kept], encoding.width)[0]
                     elif len(rows_by_key[key]) == 1:
                         batch.append((row, key, model_input))
                 if batch and (len(batch) == batch_size or row == to_read[-1][0]):
@@ -111,7 +111,7 @@ def embed(encoding, items, *, cache, batch_size, bar_options, n_threads=1, ends_
     return embeddings, refusals
 
 
-def _fill_known(embeddings, encoding, items, prefix, store, files):
+def _fill_kept(embeddings, encoding, items, prefix, store, files):
     """Fill the embeddings of files that are as they were when they were embedded. Gives the other
     rows, each with its `SeenFile` or None.
     """
@@ -124,9 +124,9 @@ def _fill_known(embeddings, encoding, items, prefix, store, files):
             if file is not None and file.digest is not None
         }
         found = store.find([*{*key_of.values()}]) if key_of else {}
-        known = [row for row, key in key_of.items() if key in found]
-        if known:
-            embeddings[known] = from_contents([found[key_of[row]] for row in known], encoding.width)
+        rows = [row for row, key in key_of.items() if key in found]
+        if rows:
+            embeddings[rows] = from_contents([found[key_of[row]] for row in rows], encoding.width)
         to_read += [place for place in seen if key_of.get(place[0]) not in found]
     return to_read
 

@@ -24,7 +24,7 @@ from ._decoding import (
 )
 from ._depth import DEPTHS
 from ._embedding import Source, embed
-from ._known import with_model
+from ._remembered import with_model
 from ._shared import CLIPEncoder, ImageEncoder
 
 # Part of the keys in caches, and of the manifests of jobs. Increase it if pictures are read or

@@ -7,7 +7,7 @@ from functools import partial
 from .._utils.validation import warn_caller
 from ._cache import IN_MEMORY
 from ._embedding import Source, embed, from_contents, to_contents
-from ._known import with_model
+from ._remembered import with_model
 from ._shared import CLIPEncoder, TextEncoder
 from ._source import ModelSource, refuse_out_of_question
 
@@ -69,7 +69,7 @@ class CLIPTextEncoder(TextEncoder, CLIPEncoder):
         """Whether the model has texts, from its name or configuration. Some models embed images
         only.
         """
-        loader = ModelSource(self.model_name, self.pretrained).loader
+        loader = ModelSource(self.model_name, None).loader
         if loader.has_text is not None:
             return loader.has_text
         refuse_out_of_question(self.model_name, self.pretrained)

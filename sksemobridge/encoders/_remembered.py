@@ -1,6 +1,4 @@
-"""Models that an earlier run has loaded, known by their files. What is cached then needs neither a
-model nor torch.
-"""
+"""Models that an earlier run has loaded. What is cached then needs neither a model nor torch."""
 
 import hashlib
 import json
@@ -30,7 +28,7 @@ class ModelNeeded(Exception):
 
 
 @dataclass(frozen=True)
-class KnownModel:
+class RememberedModel:
     """What is remembered of a `LoadedModel`, for images or for texts."""
 
     files: list  # each with its state
@@ -62,20 +60,20 @@ class KnownModel:
 
 
 def with_model(encoder, for_images, use):
-    """`use(model)` with the model of an encoder. With a cache on disk, it is a `KnownModel` if an
-    earlier run has remembered it, and this suffices.
+    """`use(model)` with the model of an encoder: with a `RememberedModel` where a cache on disk has
+    one and it suffices.
     """
     if not is_on_disk(encoder.cache):
         return use(encoder._model())
     encoder._validate_params()
     path = as_path(encoder.cache) / f"model-{_key(encoder, for_images)}.json"
-    known = _remembered(path)
-    if known is not None:
+    remembered = _read(path)
+    if remembered is not None:
         with suppress(ModelNeeded):
-            return use(known)
+            return use(remembered)
     model = encoder._model()
-    facts = KnownModel.of(model, encoder, for_images)
-    if facts.files and facts != known:
+    facts = RememberedModel.of(model, encoder, for_images)
+    if facts.files and facts != remembered:
         # Without it, the next run loads the model.
         with suppress(OSError):
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -103,12 +101,10 @@ def _versions():
     return found
 
 
-def _remembered(path):
-    """The `KnownModel` of a file, if the model's files have not changed. What a broken file says is
-    as good as nothing.
-    """
+def _read(path):
+    """The `RememberedModel` of a file that is whole, if the files of the model have not changed."""
     with suppress(OSError, ValueError, TypeError, KeyError):
-        known = KnownModel(**json.loads(path.read_text()))
-        if known.files and all(file_state(os.stat(file)) == state for file, state in known.files):
-            return known
+        model = RememberedModel(**json.loads(path.read_text()))
+        if model.files and all(file_state(os.stat(file)) == state for file, state in model.files):
+            return model
     return None
