@@ -14,7 +14,7 @@ from ._base import LinearClassifier
 from ._fitted import Fitted
 from ._model.decision import LinearModel
 from ._model.fit import fit_model
-from ._shot_classifier import ShotClassifier, number_classes_with_shots
+from ._shot_classifier import ShotClassifier, put_classes_with_shots_first
 from ._texts.words import word_span
 from ._utils.array_api import softmax
 from ._utils.sklearn import Interval, StrOptions, checks_parameters
@@ -200,7 +200,7 @@ class FewShotClassifier(ShotClassifier, LinearClassifier):
 
     def _fit_model(self, classes, memory, texts):
         # The method gets the classes with shots. Others have only a name.
-        known = number_classes_with_shots(memory.grouped_shots, texts, len(classes))
+        known = put_classes_with_shots_first(memory.grouped_shots, texts, len(classes))
         words = None if texts.embeddings is not None else self._word_span(memory)
         with one_thread():
             model, judged, label_weight = fit_model(

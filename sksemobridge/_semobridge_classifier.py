@@ -15,7 +15,7 @@ from ._semobridge.bridge_fit import bridge_classes
 from ._semobridge.bridge_options import BridgeOptions
 from ._semobridge.bridged_classes import BridgedClasses
 from ._semobridge.validation_images import Validation
-from ._shot_classifier import ShotClassifier, number_classes_with_shots
+from ._shot_classifier import ShotClassifier, put_classes_with_shots_first
 from ._utils.array_api import astype, l2_normalize, to_numpy
 from ._utils.same_image import are_among
 from ._utils.sklearn import Count, Interval, StrOptions, checks_parameters
@@ -352,7 +352,7 @@ class SeMoBridgeClassifier(ShotClassifier):
     def _fit_model(self, classes, memory, texts, validation):
         shots = memory.shots
         _warn_of_lengths(shots.X)
-        known = number_classes_with_shots(shots, texts, len(classes))
+        known = put_classes_with_shots_first(shots, texts, len(classes))
         images = self._read_validation(*validation, classes[known.classes], memory)
         options = {field.name: getattr(self, field.name) for field in fields(BridgeOptions)}
         texts_of_shots = known.texts.take(slice(len(known.classes)))

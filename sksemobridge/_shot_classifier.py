@@ -228,7 +228,9 @@ class ClassesWithShots(NamedTuple):
     number: NDArray[np.intp]  # for each class its new number, or -1 for one without shots
 
 
-def number_classes_with_shots(shots: Shots, texts: ClassTexts, n_classes: int) -> ClassesWithShots:
+def put_classes_with_shots_first(
+    shots: Shots, texts: ClassTexts, n_classes: int
+) -> ClassesWithShots:
     """`ClassesWithShots` of `Shots` of `n_classes` classes."""
     with_shots, codes = np.unique(shots.codes, return_inverse=True)
     number = np.full(n_classes, -1)

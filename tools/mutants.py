@@ -110,7 +110,7 @@ NAMED = [
     ("labelling/_live/answered_pictures.py", "if not (alone or i in named)", "if not alone"),
     ("_model/multilabel.py", "(has_text.sum() + 1)", "has_text.sum()"),
     ("_model/multilabel.py", "& (none <= best)", ""),
-    ("_model/multilabel.py", "result[is_known].mean()", "0.0"),
+    ("_model/multilabel.py", "result[is_looked_at].mean()", "0.0"),
 ]
 
 COMPARISONS = {

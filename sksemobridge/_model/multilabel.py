@@ -38,7 +38,7 @@ TEXT_STEP, C_STEP = 2.0, 3.0
 MOST_SEARCHED, MOST_PAIRS = 256, 2**19
 MOST_HELD_OUT = 2**8  # of each tag
 # The optimisation ends if the loss decreases by less than this part. In the search less is enough.
-TOL, SEARCH_TOL = 1e-8, 1e-5
+MODE_TOL, SEARCH_TOL = 1e-8, 1e-5
 
 
 @dataclass(frozen=True, eq=False)
@@ -138,7 +138,7 @@ def fit_tags(images, texts, logit_scale):
         features, (u - mean) @ directions.T, log_odds(yes, looked_at), yes, looked_at
     )
     text_scale, C = search_scales(problem, logit_scale)
-    coefficients, logits = fit_modes(problem, text_scale, C, TOL)
+    coefficients, logits = fit_modes(problem, text_scale, C, MODE_TOL)
     # `b` makes up for the spread of `a z'd`, also where nobody looked.
     is_looked_at = looked_at.any(axis=0)
     if is_looked_at.any():

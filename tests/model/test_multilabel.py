@@ -95,7 +95,7 @@ CASES = {
 @pytest.fixture(autouse=True)
 def to_the_end(monkeypatch):
     """Optimisations end only at their minimum."""
-    monkeypatch.setattr(multilabel, "TOL", 1e-15)
+    monkeypatch.setattr(multilabel, "MODE_TOL", 1e-15)
     monkeypatch.setattr(multilabel, "SEARCH_TOL", 1e-15)
 
 
