@@ -64,7 +64,7 @@ class Person:
                 self.address = urlsplit(text.split()[-1])
                 ready.set()
 
-        def write(job, labels, said):
+        def write(labels):
             return 0, []
 
         self.thread = threading.Thread(target=serve, args=(session, write, "live", say))
