@@ -72,7 +72,9 @@ class CosineRows:
             scaled = part * (1 / length)
             columns += [scaled[:, k : k + C] for k in range(0, scaled.shape[1], C)]
         if self.n_of_length:
-            share = xp.linalg.vecdot(of_length, of_length)[:, None] / length**2
+            # The square of the length of a row of zeros would be zero.
+            of_length = of_length / length
+            share = xp.linalg.vecdot(of_length, of_length)[:, None]
             limits = xp.finfo(X.dtype)
             # What is left by rounding is not a length.
             share, least = (
