@@ -1,4 +1,4 @@
-"""The thread that learns from what was said, while persons go on."""
+"""The thread that learns from annotations, while persons go on."""
 
 import threading
 import traceback
@@ -11,7 +11,7 @@ FIRST_MODEL_PATIENCE = 30
 
 
 def is_due(before, annotations):
-    """Whether to learn again, from what is said now, after learning from what was said `before`."""
+    """Whether to learn again, after learning from the annotations of `before`."""
     new = {
         real: answer
         for real, answer in annotations.answers.items()
@@ -65,7 +65,7 @@ class Learner:
             self._thread.join()
 
     def tell(self, annotations):
-        """Say what is said now."""
+        """Take the annotations of now."""
         with self._changed:
             self._annotations = annotations
             self._changed.notify_all()
@@ -103,6 +103,6 @@ class Learner:
         return self._ended or not (self.is_learning or is_due(self._tried, self._annotations))
 
     def learn_all(self, annotations):
-        """`FolderLabels` by all that was said, for the files."""
+        """`FolderLabels` by all annotations, for the files."""
         with self._fits:
             return self.job.fit(annotations, evaluate=True)

@@ -117,7 +117,7 @@ def cards_of(now):
 
 
 def _told_since(now, since, is_told):
-    """Pictures of which something was said since so many events, by those that `is_told`."""
+    """Pictures that were answered since so many events, in those that `is_told` takes."""
     by_id = {event.id: event for event in now.events}
     found = {}
     for event in () if since is None else now.events[max(since, 0) :]:
@@ -128,7 +128,7 @@ def _told_since(now, since, is_told):
 
 
 def _own(now, tab, since):
-    """Pictures of which this tab said something, with their label by a person."""
+    """Pictures that this tab answered, with their label by a person."""
     told = _told_since(now, since, lambda event: event.tab == tab)
     answers = [now.annotations.answers.get(now.pictures.real[number]) for number in told]
     return [

@@ -1,4 +1,4 @@
-"""What is said of a request that does not fit."""
+"""The error of a request that does not fit."""
 
 
 class Refused(ValueError):

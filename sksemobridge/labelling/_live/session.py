@@ -37,7 +37,7 @@ class Session:
     files : PictureFiles
     learner : Learner
     annotations : Annotations
-        What is said now. It is never changed, but replaced.
+        Those of now. They are replaced, and never changed.
     reserved : Reserved
     generation : int
         How often new pictures were read: then pictures have other numbers.
@@ -104,7 +104,7 @@ class Session:
         before.end()
 
     def _fold(self, job):
-        """What is said now of the pictures of a job."""
+        """The annotations of a job, by all events."""
         events = self.answers_file.events
         return fold(events, job.pictures.finder(events), job.classes, job.corrections)
 
@@ -289,7 +289,7 @@ class Session:
         return event
 
     def done(self, write, ends=False, anew=False):
-        """Write the files by all that was said: the value of `write`, a function of
+        """Write the files by all annotations: the value of `write`, a function of
         `FolderLabels`. If nothing was said since, they are not written again, unless `anew`. Then
         the session goes on, unless it `ends`; also after an error.
         """

@@ -67,7 +67,7 @@ class ModelView:
 
 
 def view_of(job, annotations, learnt=1):
-    """Learn from what was said, and look at all pictures: a `ModelView` that has learnt so
+    """Learn from annotations, and look at all pictures: a `ModelView` that has learnt so
     often.
     """
     if not job.known_classes(annotations):
