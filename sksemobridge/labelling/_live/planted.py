@@ -19,17 +19,16 @@ def is_time_to_plant(annotations, tab):
     return attention.is_on and len(attention.in_a_row.get(tab, ())) >= PAGES_IN_A_ROW
 
 
-def draw_planted(now, by_label):
-    """Pictures to plant in a page, each with a wrong label of the page. Their own is known by an
-    answer, and the model is sure of it.
+def draw_planted(now, labels):
+    """Pictures to plant in a page with these `labels`, each with a wrong one of them. Their own is
+    known by an answer, and the model is sure of it.
     """
     view, columns = now.view, {label: i for i, label in enumerate([*now.view.columns, ""])}
-    headings = [label for label in by_label if label in columns]
-    on_page = {number for numbers in by_label.values() for number in numbers}
+    headings = [label for label in labels if label in columns]
     known = []
     for number, answer in _answered_photos(now):
         others = [label for label in headings if label != answer.label]
-        if number not in on_page and others and view.predicted[number] == answer.label:
+        if others and view.predicted[number] == answer.label:
             least = min(others, key=lambda label: view.proba[number, columns[label]])
             known.append((answer.confirmed, -view.top[number], number, least))
     # Rather what somebody answered than what somebody confirmed.

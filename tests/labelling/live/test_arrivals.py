@@ -35,7 +35,10 @@ def test_numbers_of_before_mean_nothing_after_new_pictures_were_read(live):
     page = live(n=6)
     page.act("say", number=1, label="clock", generation=0)
     shutil.copy("photos/003.png", "photos/0000.png")
+    page.state(tab="b")
+    assert page.session.reserved.of_others("a")
     _, state = page.act("read_new")
+    assert not page.session.reserved.of_others("a")
     assert (state["generation"], state["pictures"], state["labelled"]) == (1, 7, 1)
     # The answer is of the same picture.
     assert page.labels() == {2: "clock"}
@@ -43,6 +46,7 @@ def test_numbers_of_before_mean_nothing_after_new_pictures_were_read(live):
         "say": {"number": 1, "label": "bird"},
         "page": {"pictures": [{"number": 1, "shown": "bird", "label": "bird"}]},
         "look": {"n_images": 6},
+        "find": {"start": 0, "n_images": 6, "like": [1]},
     }.items():
         status, answer = page.act(action, generation=0, **values)
         assert (status, answer["failed"]) == (

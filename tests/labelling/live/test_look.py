@@ -204,6 +204,10 @@ def test_pictures_are_planted_under_a_wrong_label_after_three_pages_without_a_co
                 != label
             )
             assert label in groups
+    # Those that are gone cannot be shown.
+    session.files.unread.update(dict.fromkeys(range(90), "gone"))
+    assert draw_planted(session.snapshot(), groups) == []
+    session.files.unread.clear()
     # A correction says that somebody looks.
     (number,) = next(iter(groups.values()))[:1]
     session.say_all("a", "", [{"number": number, "shown": "bird", "label": "fruit"}])

@@ -363,6 +363,7 @@ def test_a_snapshot_stays_what_it_was(live):
     now = page.session.snapshot()
     page.act("say", number=0, label="owl")
     page.act("drop", name="bird")
+    page.session.files.unread[6] = "gone"
     wait_until(lambda: page.session.learner.view is not now.view)
     assert (now.events, now.classes, now.annotations.labels()) == ((), CLASSES, {})
     assert (now.is_open(0), now.bursts.of(0), now.shown(0)) == (True, [0, 3, 6], "bird")
@@ -421,6 +422,18 @@ def test_a_check_is_of_labels_as_they_stood_when_it_was_drawn(live):
     label_birds(page, others)
     assert evidence(page.session.annotations)["n_checked"] == pytest.approx(29 / 2)
     assert live(n=100).state()["check"] == check
+
+
+def test_a_check_goes_on_without_a_picture_that_is_gone(live):
+    page = live(n=40)
+    check = page.act("check", begin=True)[1]["check"]
+    number = check["queue"][0]["number"]
+    Path(page.session.files.pictures.paths[number]).unlink()
+    assert page.ask(f"/picture/{number}")[0] == 404
+    after = page.state()["check"]
+    assert after["drawn"] == check["drawn"] - 1
+    assert number not in numbers(after["queue"])
+    assert page.act("say", number=number, label="bird")[0] == 409
 
 
 def test_a_check_among_the_seen_asks_for_their_labels_again(live):
