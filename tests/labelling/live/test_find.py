@@ -1,5 +1,6 @@
 """Pictures found by words, or by others that were picked, and labelled at once."""
 
+import shutil
 from types import SimpleNamespace
 
 import numpy as np
@@ -69,6 +70,15 @@ def test_pictures_that_were_chosen_are_no_evidence(live):
     # The model is wrong on all of them, and says so nowhere else.
     page.act("say_same", numbers=[*range(0, 30, 3)], label="clock")
     assert evidence(page.session.annotations)["answers"] == []
+
+
+def test_new_pictures_are_found_too(live):
+    page = live(n=6)
+    assert len(numbers(find(page, like=[0]))) == 6
+    shutil.copy("photos/000.png", "photos/0000.png")
+    page.act("read_new")
+    assert {*numbers(find(page, like=[0]))[:2]} == {0, 1}
+    assert len(numbers(find(page, like=[0]))) == 7
 
 
 def test_a_burst_is_found_and_labelled_as_one(live):

@@ -424,6 +424,14 @@ def test_a_check_is_of_labels_as_they_stood_when_it_was_drawn(live):
     assert live(n=100).state()["check"] == check
 
 
+def test_a_picture_that_is_gone_is_not_asked_later(live):
+    page = live()
+    page.act("skip", number=0)
+    assert numbers(page.state()["queue"])[-1] == 0
+    page.session.files.unread[0] = "gone"
+    assert 0 not in numbers(page.state()["queue"])
+
+
 def test_a_check_goes_on_without_a_picture_that_is_gone(live):
     page = live(n=40)
     check = page.act("check", begin=True)[1]["check"]
