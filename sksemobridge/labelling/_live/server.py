@@ -128,23 +128,22 @@ class _LivePage:
         self.asked, self.ended = {}, None
         self.state = PageState(session.reserved)
         self.access, self.finished = Access(), None
-        # What a person may ask: a function of a `Snapshot`, the fields that a request needs, and
-        # those that it may have.
-        self.questions = {
-            "state": (lambda now: None, (), {}),
-            "look_at_class": (look_at_class, ("name", "start", "n_images"), {}),
-            "overview": (Gallery().overview, (), {}),
-            "disputed": (disputed, (), {}),
-            "suggest": (Suggestions().suggest, ("n_names",), {}),
-            "words": (words, (), {}),
-            "find": (
-                Finder().find,
-                ("start", "n_images"),
-                {"text": None, "like": [], "is_open": False},
-            ),
-        }
-        # What a person may do, in the same way: functions of tab and person.
-        self.actions = {
+        self.questions, self.actions = _questions(), self._actions()
+        routes = [Route("/", self.page), Route("/picture/{number}", self.picture)]
+        routes.append(Route("/static/{name}", self.static))
+        routes.append(Route("/{action}", self.act, methods=["POST"]))
+        app = Starlette(
+            routes=routes, middleware=[Middleware(BaseHTTPMiddleware, dispatch=self.guard)]
+        )
+        options = {"ws": "none", "lifespan": "off", "server_header": False}
+        # It would say that a request did not end.
+        options |= {"log_level": "critical", "timeout_graceful_shutdown": GRACE}
+        self.server = _Server(uvicorn.Config(app, http="h11", **options), self.interrupt)
+
+    def _actions(self):
+        """What a person may do, as `_questions`, but by functions of tab and person."""
+        session = self.session
+        return {
             "say": (session.say, ("number", "label"), {"alone": False}),
             "say_same": (session.say_same, ("numbers", "label"), {}),
             "page": (
@@ -171,16 +170,6 @@ class _LivePage:
             "end": (self.end, (), {}),
             "read_new": (self.read_new, (), {}),
         }
-        routes = [Route("/", self.page), Route("/picture/{number}", self.picture)]
-        routes.append(Route("/static/{name}", self.static))
-        routes.append(Route("/{action}", self.act, methods=["POST"]))
-        app = Starlette(
-            routes=routes, middleware=[Middleware(BaseHTTPMiddleware, dispatch=self.guard)]
-        )
-        options = {"ws": "none", "lifespan": "off", "server_header": False}
-        # It would say that a request did not end.
-        options |= {"log_level": "critical", "timeout_graceful_shutdown": GRACE}
-        self.server = _Server(uvicorn.Config(app, http="h11", **options), self.interrupt)
 
     async def guard(self, request, call_next):
         """Answer only to the page itself."""
@@ -373,6 +362,25 @@ class _LivePage:
         # The page stays.
         except UsageError as error:
             raise Refused(str(error)) from error
+
+
+def _questions():
+    """What a person may ask: a function of a `Snapshot`, the fields that a request needs, and those
+    that it may have.
+    """
+    return {
+        "state": (lambda now: None, (), {}),
+        "look_at_class": (look_at_class, ("name", "start", "n_images"), {}),
+        "overview": (Gallery().overview, (), {}),
+        "disputed": (disputed, (), {}),
+        "suggest": (Suggestions().suggest, ("n_names",), {}),
+        "words": (words, (), {}),
+        "find": (
+            Finder().find,
+            ("start", "n_images"),
+            {"text": None, "like": [], "is_open": False},
+        ),
+    }
 
 
 def check_generation(generation, current):
