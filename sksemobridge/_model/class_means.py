@@ -96,10 +96,8 @@ class ClassMeans:
         return self.u[rows] - self.image_means[self.codes[rows]]
 
     def means_without(self, rows):
-        """For each image at `rows`, the mean of its class without the image, shape (k, D).
-
-        If an image is the only one of its class, this is the prediction from the name. It is near
-        this if the others have little weight.
+        """For each image at `rows`, the mean of its class without the image, shape (k, D): the
+        prediction from the name, as far as the image is the only one of its class.
         """
         codes = self.codes[rows]
         means = self.image_means[codes] - self.lost[rows, None] * self.residuals(rows) - self.centre
@@ -131,12 +129,8 @@ class ClassMeans:
 def fit_class_means(
     u, codes, weight, texts=None, trust=0.0, words=None, label_weight=1.0, most=np.inf
 ):
-    """`ClassMeans` of unit embeddings `u (n, D)` with `codes (n,)` and positive weights `(n,)`.
-    Each class has an image.
-
-    `texts (C, D)` are `T_c`. They help with the probability `trust`. Without texts, `words (D, r)`
-    may hold the directions in which words differ. `label_weight (n,)` says how much of each image
-    counts, 0 to 1, and a class counts as `most` images at most.
+    """`ClassMeans` of unit embeddings of which each class has one. Texts help with the probability
+    `trust`; the part `label_weight (n,)` of each image counts, and of a class `most` images.
     """
     n_classes = int(codes.max()) + 1
     share = weight_in_class(codes, weight * label_weight)

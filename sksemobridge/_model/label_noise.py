@@ -46,12 +46,8 @@ NEAR = 0.7
 
 
 def right_labels(images, evidence_if, by_texts, has_text, label_noise):
-    """For each image: the probability that its label is right, and how much the image counts, both
-    `(n,)`.
-
-    `evidence_if(label_weight)` gives the `Evidence` if this part of each of the `Images` counts.
-    `by_texts` is as `fit.judge_by_texts` has it, or None. `has_text (C,)` says which classes have a
-    text.
+    """The probability that each label is right, and the part of the image that counts, both `(n,)`.
+    `evidence_if(label_weight)` gives the `Evidence`, and `by_texts` comes from `judge_by_texts`.
     """
     u, codes, weight, *_ = images
     is_auto = label_noise == "auto"
@@ -109,11 +105,8 @@ def right_labels(images, evidence_if, by_texts, has_text, label_noise):
 
 
 def _is_unusual(u, codes, weighs, rows, right):
-    """Whether each image at `rows (k,)` looks wrong, by `right (k,)`, only because it is one of a
-    few of another kind. Only images that weigh something are compared, by `weighs (n,)`.
-
-    Then an image of the same label is much nearer than the second nearest of other labels. (The
-    nearest may have a wrong label.)
+    """Whether each image at `rows (k,)` only looks wrong as it is one of a few of another kind: one
+    of its label is much nearer than the second of others (the first may have a wrong label).
     """
     doubtful = np.flatnonzero(right < 0.5)
     is_unusual, second = np.zeros(len(rows), dtype=bool), min(1, len(u) - 1)
@@ -139,10 +132,8 @@ def _name_tells(trust):
 
 
 def _judged_by_names(p, codes, weight, trust, e):
-    """The first `right_i` of images that count as `weight (k,)`, by the probabilities `p (k, C)` of
-    the texts alone.
-
-    Also returns how well the names of the classes that an image looks like are confirmed `(k,)`.
+    """The first `right_i (k,)`, by the probabilities `p (k, C)` of the texts alone, and how well
+    names of classes that an image looks like are confirmed `(k,)`.
     """
     each, n_classes = np.arange(len(codes)), p.shape[1]
     # Log Bayes factor of each name: it says what its class is, against all classes are equally
@@ -157,11 +148,8 @@ def _judged_by_names(p, codes, weight, trust, e):
 
 
 def _judged_by_others(p, codes, weight, right, n_others, confirmed, trust, trust_in_name, e):
-    """The next `right_i` of images that count as `weight (k,)`, by the probabilities `p (k, C)` of
-    a model without the image.
-
-    `n_others (k,)` is the number of other images with this label, and `trust_in_name (k,)` is
-    `trust` if it has a text, else zero.
+    """The next `right_i (k,)`, by the probabilities `p (k, C)` of a model without the image.
+    `trust_in_name (k,)` is zero for a label without a text.
     """
     # An only image is judged by its name. Without names, the other image of a pair tells or does
     # not, equally probably.

@@ -111,11 +111,8 @@ class Mixture:
         return values
 
     def _update(self, numbers, products, sums, counts):
-        """Means and variance from soft labels. `numbers (C,)` are the sums of the labels of each
-        class, and `products (C, D)` those of the images times their labels.
-
-        `sums (C, D)` are what else is known of the means, as sums of images. `counts (C,)` are the
-        numbers of images in `products` and `sums` together.
+        """Means and variance from the sums of soft labels `(C,)` and of images times labels (C, D),
+        and from what else is known: `sums (C, D)` of images, of `counts (C,)` with the others.
         """
         self.means = ((sums + products) / counts[:, None]).astype(np.float32)
         numbers, products = numbers + self.counts_of_shots, products + self.sums_of_shots

@@ -25,10 +25,8 @@ LEAST_WIDTH = 64
 
 
 def near_copies(u, codes):
-    """For each image the index of its first near copy `(n,)`, among unit embeddings `u (n, D)`.
-
-    Images with different `codes (n,)` are no copies. If there are no labels, codes are predictions,
-    or all zero.
+    """For each image the index of its first near copy `(n,)`. Images with different `codes` are no
+    copies. Without labels, codes are predictions, or all zero.
     """
     n = len(codes)
     if u.shape[1] < LEAST_WIDTH or n < 3:
@@ -142,10 +140,8 @@ def _runs(codes):
 
 
 def _cells(u, rows):
-    """The `rows (n,)` in parts of at most COMPARED that lie close together.
-
-    Some images have a part each. A row is in the parts of the two of them that are nearest to it,
-    because of two copies another one may be the nearest.
+    """The `rows (n,)` in parts of at most COMPARED that lie close together. A row is in two parts,
+    because of two copies another image may be the nearest.
     """
     if len(rows) <= COMPARED:
         return [rows]

@@ -30,10 +30,8 @@ class Pool(NamedTuple):
 
 
 def sorted_sample(X, n_classes, groups=None):
-    """The `Pool` of the embeddings `X (n, D)`, or of those of evenly spaced images. They are in
-    `groups (n,)`, or each by itself.
-
-    Equal rows become one image, because a repeated image is no new information.
+    """The `Pool` of `X (n, D)`, or of evenly spaced rows, in `groups (n,)` or each by itself. Equal
+    rows become one image, because a repeated image is no new information.
     """
     most = max(MOST_SAMPLE_VALUES // max(X.shape[1], n_classes), 1)
     rows = evenly_spaced(len(X), most)

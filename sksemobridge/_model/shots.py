@@ -77,12 +77,8 @@ class Shots:
 
 
 def pool_shots(X, codes, weight, groups=None):
-    """Pool the rows of `X (n, D)` that have equal class `codes` and, up to rounding, equal
-    embeddings. Add their weights.
-
-    Rows of one group get one `group`, and so do groups that share a pooled row. Without groups,
-    each pooled row is a group. Returns sorted `Shots`, and the index `(n,)` of the pooled shot of
-    each row.
+    """Sorted `Shots` of rows, of which the same image of a class is one, and the shot of each row
+    `(n,)`. Groups that share a shot become one. Without groups, each shot is one.
     """
     _, content = np.unique(rows_as_bytes(X), return_inverse=True)
     # Equal rows become neighbours, and lighter rows come first. So sums do not depend on the order

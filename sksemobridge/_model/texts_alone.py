@@ -84,11 +84,8 @@ class TextsAlone:
 
 
 def expected_wrong(n):
-    """The share of wrong labels that the text scale and the trust expect among `n`, so that one of
-    few does not refute all names.
-
-    It is the estimate by Jeffreys' prior if none is known to be wrong. A constant share costs 6
-    points of accuracy if half of the names are swapped.
+    """The share of wrong labels among `n` if none is known, by Jeffreys' prior, so that one of few
+    does not refute all names. A constant costs 6 points if half of the names are swapped.
     """
     return 0.5 / (n + 1)
 

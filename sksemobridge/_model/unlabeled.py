@@ -62,11 +62,8 @@ FEW_IMAGES = 40
 
 
 def with_unlabeled(model, X, groups, labelled, is_even):
-    """A `LinearModel` after learning from unlabelled images `X (n, D)` that are no shots. They
-    replace earlier ones. The images of one of the `groups (n,)` are a burst.
-
-    Without `is_even` (a class is "everything else", or the user gave `priors`), there are no
-    offsets.
+    """A `LinearModel` after learning from images that are no shots. They replace earlier ones.
+    `is_even` is false if a class is "everything else", and with `priors`.
     """
     model = without_unlabeled(model)
     pool = sorted_sample(X, len(labelled.has_text), groups)
@@ -149,11 +146,8 @@ def typical_of_names(levels):
 
 
 def learn_unlabeled(logits, u, labelled, is_even, weight):
-    """The logits become `factor * logits + change`. Returns the factor, and the change as a
-    `Linear`.
-
-    Logits `f (N, C)` and unit embeddings `u (N, D)` are those of the images, which count as
-    `weight (N,)`.
+    """The factor of the logits `(N, C)` of images that count as `weight (N,)`, and the change that
+    is added, a `Linear`. Without `is_even` there are no offsets.
     """
     logits = logits.astype(np.float32, copy=False)
     n_classes = logits.shape[1]
