@@ -10,8 +10,8 @@ How data flow:
     _few_shot_classifier:    _model/fit: label_noise, texts_alone, class_means -> discriminant
                              -> logistic -> decision
     _multilabel_classifier:  _utils/tag_table -> _model/multilabel
-    _semobridge_classifier:  _semobridge/bridge_fit: bridge, training, held_out, numbers
-                             -> bridged_classes: score
+    _semobridge_classifier:  _semobridge/bridge_fit: bridge, training, held_out,
+                             hyperparameters -> bridged_classes: score
 
     images without labels   -> _model/pool -> typicality, unlabeled: mixture
                             -> the linear model again

@@ -143,7 +143,9 @@ def _bridged_logits(decision: BridgedClasses):
     bridged, constants = _bridged(decision.bridge)
     operators, constants = [bridged], constants | {"factor": decision.temperature}
     terms = []
-    for name, sharpness, offset in terms_of_score(names, decision.numbers, decision.divergence):
+    for name, sharpness, offset in terms_of_score(
+        names, decision.hyperparameters, decision.divergence
+    ):
         rows, columns = names[name]
         operators.append(
             f"{name} = MatMul({rows}, columns_{name}) {name}_steep = Mul({name}, sharpness_{name})"

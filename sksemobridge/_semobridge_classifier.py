@@ -74,9 +74,9 @@ class SeMoBridgeClassifier(ShotClassifier):
     lambda1, lambda2, lambda3 : float or "auto", default="auto"
         Weights of the three terms. At least one of them must be above zero.
     smoothness : float or "auto", default="auto"
-        Strength of the class weights. Of these seven numbers, those that are `"auto"` are estimated
-        from the shots, beside those that are given. With validation images they are searched
-        around this estimate.
+        Strength of the class weights. Of these seven hyperparameters, those that are `"auto"` are
+        estimated from the shots, beside those that are given. With validation images they are
+        searched around this estimate.
     atol : float or "auto", default="auto"
         Singular values of the text projection up to `atol` count as zero. `"auto"` is 0.3 as in the
         paper where this keeps between a quarter and 95 % of them, else 0.7 times their median.
@@ -100,7 +100,7 @@ class SeMoBridgeClassifier(ShotClassifier):
         and may have labels that a fold lacks. `"shots"` takes the shares of the shots. None: equal,
         as with `class_weight="balanced"` elsewhere: a weight of a class is a prior here.
     n_candidates : int, default=1000
-        Number of random candidates among which validation images choose the numbers of the score.
+        Number of random candidates among which validation images choose hyperparameters.
     random_state : int, RandomState or None, default=0
         Draws the candidates.
     device : str, default="auto"
@@ -116,7 +116,7 @@ class SeMoBridgeClassifier(ShotClassifier):
     text_embeddings_, class_names_, prompts_
         Unit text embeddings `(C, D)`, names and prompts of the classes. None without text.
     alpha_, beta_, gamma_, lambda1_, lambda2_, lambda3_, smoothness_ : float
-        The numbers of the score. `alpha_` and `lambda1_` are None without text.
+        The hyperparameters of the score. `alpha_` and `lambda1_` are None without text.
     temperature_ : float
         Factor of the logarithm of the score.
     bridge_ : ndarray of shape (D, d)
@@ -263,7 +263,7 @@ class SeMoBridgeClassifier(ShotClassifier):
     ) -> Self:
         """Learn from labelled shots.
 
-        With validation images, the numbers of the score that are "auto" are those of random
+        With validation images, the hyperparameters that are "auto" are those of random
         candidates around their estimate that classify these images best, if they are better by more
         than a standard error. A temperature that is "auto" suits these images, and `"adamw"` keeps
         its best step. They are not kept for `partial_fit`.
@@ -278,7 +278,7 @@ class SeMoBridgeClassifier(ShotClassifier):
             Weight of each shot within its class. Rows of weight zero are dropped.
         groups : array-like of shape (n,) or None, default=None
             Equal values mark copies of one image (augmentations). They are held out together where
-            the shots estimate numbers or the temperature.
+            the shots estimate hyperparameters or the temperature.
         X_val, y_val : array-likes of shape (m, D) and (m,), or None, default=None
             Validation images that are no shots, and their labels. A search of scikit-learn cuts
             what has as many rows as the images to its folds, so these too, if they are as many.
@@ -412,7 +412,7 @@ class SeMoBridgeClassifier(ShotClassifier):
     def _set_fitted(self, fitted):
         super()._set_fitted(fitted)
         bridged = fitted.model
-        for name, value in bridged.numbers._asdict().items():
+        for name, value in bridged.hyperparameters._asdict().items():
             setattr(self, f"{name}_", value)
         matrix, prototypes = bridged.bridge.matrix, bridged.prototypes
         identity = np.eye(prototypes.shape[1], dtype=prototypes.dtype)

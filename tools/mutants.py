@@ -72,7 +72,11 @@ NAMED = [
     ("labelling/_share_right.py", "DECAY**ages / np", "1 / np"),
     ("labelling/_strangers.py", "cosines[cosines > SAME_COSINE] = -np.inf", "pass"),
     ("labelling/_label_next.py", "np.insert(first, positions, third)", "first"),
-    ("_semobridge/numbers.py", "np.sqrt(factor) if held_out.is_single else factor", "factor"),
+    (
+        "_semobridge/hyperparameters.py",
+        "np.sqrt(factor) if held_out.is_single else factor",
+        "factor",
+    ),
     (
         "_model/unlabeled.py",
         "return typical_of_names(logsumexp(model.decision(None)(X), axis=1))",
@@ -92,9 +96,9 @@ NAMED = [
         "cosines)[:, chosen]",
     ),
     (
-        "_semobridge/numbers.py",
-        "fold = automatic_numbers(options, ratio, held_out.n_images,",
-        "fold = automatic_numbers(options, ratio, count,",
+        "_semobridge/hyperparameters.py",
+        "fold = automatic_hyperparameters(options, ratio, held_out.n_images,",
+        "fold = automatic_hyperparameters(options, ratio, count,",
     ),
     ("labelling/_live/page_state.py", "view.learnt, len(now.events), ", "view.learnt, "),
     (

@@ -23,7 +23,7 @@ LEAST_KEPT, MOST_KEPT = 0.25, 0.95
 # median of ViT-L/14, and 0.73 times that of RN50x64.
 AUTO_CUTOFF = 0.7
 
-# A search over the numbers of the score needs the same inverse in every fit.
+# A search over hyperparameters needs the same inverse in every fit.
 _inverses = LRUCache(max_size=4)
 
 

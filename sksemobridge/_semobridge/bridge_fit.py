@@ -1,4 +1,4 @@
-"""From shots and texts to `BridgedClasses`: the bridge, the numbers of the score, and its
+"""From shots and texts to `BridgedClasses`: the bridge, the hyperparameters of the score, and its
 temperature.
 """
 
@@ -18,15 +18,15 @@ from .bridge import Bridge
 from .bridge_options import BridgeOptions
 from .bridged_classes import BridgedClasses, classes_of_shots
 from .held_out import MOST_COSINES, hold_out, images_of_class, left_out_cosines, left_out_once
-from .numbers import (
+from .hyperparameters import (
     TRAINED,
     Calibration,
     calibrate,
-    search_numbers,
-    trained_numbers,
+    search_hyperparameters,
+    trained_hyperparameters,
     trained_temperature,
 )
-from .score import START, LabelledCosines, Numbers
+from .score import START, Hyperparameters, LabelledCosines
 from .training_cache import trained_bridge
 from .validation_images import Validation
 
@@ -44,8 +44,8 @@ def bridge_classes(
     """
     if texts.embeddings is None:
         options = replace(options, alpha=None, lambda1=None)
-    numbers = options.given_or(START)
-    if not (numbers.lambda1 or numbers.lambda2 or numbers.lambda3):
+    hyperparameters = options.given_or(START)
+    if not (hyperparameters.lambda1 or hyperparameters.lambda2 or hyperparameters.lambda3):
         raise ValueError(
             "lambda1 (without text unused), lambda2 and lambda3 are zero: set one of them above"
             " zero."
@@ -64,15 +64,17 @@ def bridge_classes(
         return classes_of_shots(bridge, shots.take(kept), eos[kept], texts)
 
     if options.is_trained:
-        numbers = _trained_numbers(closed_form_of, shots, texts, options)
-        classes, calibration = _train(bridge, shots, texts, options, validation, numbers)
+        hyperparameters = _trained_hyperparameters(closed_form_of, shots, texts, options)
+        classes, calibration = _train(bridge, shots, texts, options, validation, hyperparameters)
     else:
         classes = closed_form_of(np.ones(len(eos), dtype=bool))
         calibration = _calibrate(closed_form_of, shots, texts, options)
     if validation is not None:
         X, codes, weight = validation.thinned(len(classes.prototypes))
         images = LabelledCosines(classes.cosines(X), codes, weight, classes.divergence)
-        calibration = search_numbers(calibration.numbers, options, images, texts.logit_scale)
+        calibration = search_hyperparameters(
+            calibration.hyperparameters, options, images, texts.logit_scale
+        )
     return replace(classes, **calibration._asdict())
 
 
@@ -82,7 +84,7 @@ def _calibrate(
     texts: ClassTexts,
     options: BridgeOptions,
 ) -> Calibration:
-    """The numbers and the temperature of the closed form by the shots."""
+    """The hyperparameters and the temperature of the closed form by the shots."""
     temperature = options.given_temperature
     if temperature is not None and not options.auto:
         return Calibration(options.given_or(START), temperature)
@@ -90,17 +92,17 @@ def _calibrate(
     return calibrate(options, hold_out(closed_form_of, shots), count, texts.logit_scale)
 
 
-def _trained_numbers(
+def _trained_hyperparameters(
     closed_form_of: Callable[[np.ndarray], BridgedClasses],
     shots: Shots,
     texts: ClassTexts,
     options: BridgeOptions,
-) -> Numbers:
-    """The numbers of a trained bridge by the shots."""
+) -> Hyperparameters:
+    """The hyperparameters of a trained bridge by the shots."""
     if options.lambda3 != "auto" or texts.embeddings is None:
         return options.given_or(TRAINED)
     count, held_out = images_of_class(shots.images()), hold_out(closed_form_of, shots)
-    return trained_numbers(options, held_out, count, texts.logit_scale)
+    return trained_hyperparameters(options, held_out, count, texts.logit_scale)
 
 
 def _train(
@@ -109,17 +111,17 @@ def _train(
     texts: ClassTexts,
     options: BridgeOptions,
     validation: Validation | None,
-    numbers: Numbers,
+    hyperparameters: Hyperparameters,
 ) -> tuple[BridgedClasses, Calibration]:
     """The classes of a bridge that is trained from the `closed` form on, and its temperature with
-    these `numbers`, which also judge the best step on validation images.
+    these `hyperparameters`, which also judge the best step on validation images.
     """
     X, codes, share = shots.X, shots.codes, weight_in_class(shots.codes, shots.weight)
     is_adamw = options.solver == "adamw"
     is_asked = options.given_temperature is None and validation is None
     # L-BFGS always trains without some shots first, so that the temperature changes no bridge.
     left_out = left_out_once(shots) if is_asked or not is_adamw else None
-    judge = (validation, numbers) if is_adamw else (None, None)
+    judge = (validation, hyperparameters) if is_adamw else (None, None)
     trained = trained_bridge(X, codes, share, closed, options, texts, left_out, *judge)
     if not trained.converged:
         message = (
@@ -141,7 +143,7 @@ def _train(
 
     classes = classes_of(trained, np.ones(len(codes), dtype=bool))
     if not is_asked:
-        return classes, Calibration(numbers, options.given_temperature or 1.0)
+        return classes, Calibration(hyperparameters, options.given_temperature or 1.0)
     some = evenly_spaced(len(X), max(MOST_COSINES // len(classes.prototypes), 1))
     seen = LabelledCosines(
         classes.cosines(X[some]), codes[some], shots.weight[some], classes.divergence
@@ -150,5 +152,5 @@ def _train(
     if left_out is not None:
         held_out = left_out_cosines(classes_of(trained.held_out, ~left_out), shots, left_out)
     count = images_of_class(shots.images())
-    temperature = trained_temperature(numbers, seen, count, held_out, texts.logit_scale)
-    return classes, Calibration(numbers, temperature)
+    temperature = trained_temperature(hyperparameters, seen, count, held_out, texts.logit_scale)
+    return classes, Calibration(hyperparameters, temperature)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
-from .score import Numbers
+from .score import Hyperparameters
 
 
 @dataclass(frozen=True)
@@ -46,18 +46,18 @@ class BridgeOptions:
 
     @property
     def auto(self) -> list[str]:
-        """Names of the numbers of the score that are estimated."""
-        return [name for name in Numbers._fields if getattr(self, name) == "auto"]
+        """Names of the hyperparameters that are estimated."""
+        return [name for name in Hyperparameters._fields if getattr(self, name) == "auto"]
 
-    def given_or(self, numbers: Numbers) -> Numbers:
-        """The numbers that are given, and `numbers` in place of those that are estimated."""
+    def given_or(self, hyperparameters: Hyperparameters) -> Hyperparameters:
+        """The hyperparameters that are given, and for the others those of the argument."""
         result: dict[str, Any] = {}
-        for name, estimate in numbers._asdict().items():
+        for name, estimate in hyperparameters._asdict().items():
             own = getattr(self, name)
             value = estimate if own == "auto" else own
             # A scalar of NumPy would make the score of single precision one of double precision.
             result[name] = None if value is None else float(value)
-        return Numbers(**result)
+        return Hyperparameters(**result)
 
     @property
     def given_temperature(self) -> float | None:
@@ -71,5 +71,5 @@ class BridgeOptions:
 
     def of_training(self) -> BridgeOptions:
         """With defaults for what does not change a trained bridge, the score among it."""
-        score = *Numbers._fields, "temperature", "n_candidates", "random_state", "verbose"
+        score = *Hyperparameters._fields, "temperature", "n_candidates", "random_state", "verbose"
         return replace(self, **{name: getattr(BridgeOptions, name) for name in score})

@@ -15,9 +15,9 @@ from .._texts.encode import ClassTexts
 from .._utils.array_api import constants_like, l2_normalize, namespace, rows_and_lengths
 from .._utils.rows import sum_rows, weight_in_class
 from .bridge import Bridge
-from .score import START, Numbers, class_divergence, log_score
+from .score import START, Hyperparameters, class_divergence, log_score
 
-# Numbers of unit rows that differ less are equal in single precision.
+# Elements of unit rows that differ less are equal in single precision.
 SAME = 1e-6
 # Guess of the slope of a stand-in for a missing text, which counts as so many classes with a text.
 # With one to four shots, the slopes of four tasks are between 0.44 and 1.
@@ -99,7 +99,7 @@ class BridgedClasses:
     n_iter: int
     # Added to `T_c` in `z1 (C, D)`: zero but for classes without a text. None if all have one
     stand_ins: np.ndarray | None = None
-    numbers: Numbers = START
+    hyperparameters: Hyperparameters = START
     temperature: float = 1.0
     log_prior: np.ndarray | None = None  # added to the decision, `(C,)`
     fast: CosineRows | None = None  # for many queries
@@ -128,7 +128,7 @@ class BridgedClasses:
         """The decision of queries that have the precision and the device of these arrays:
         `temperature * log(score) + log_prior`, shape (n, C).
         """
-        decision = log_score(self.cosines(X), self.numbers, self.divergence)
+        decision = log_score(self.cosines(X), self.hyperparameters, self.divergence)
         decision *= self.temperature
         return decision if self.log_prior is None else decision + self.log_prior
 

@@ -11,7 +11,7 @@ from .._utils.rows import blocks
 
 # Numbers of a block of shots on a CPU. In single precision they take 1 MB, so that they stay in the
 # cache of a processor from one step to the next.
-HOST_BLOCK = 2**18
+LOSS_BLOCK = 2**18
 
 
 class BridgeLoss:
@@ -64,7 +64,7 @@ class BridgeLoss:
         inputs, offset, share_in_class, shots = map(self.to_tensor, arrays)
         codes = torch.tensor(codes).to(self._device)
         weight = torch.tensor(share / self.n_classes).to(self._device)[:, None]
-        height = HOST_BLOCK if self._device.type == "cpu" else DEVICE_BLOCK
+        height = LOSS_BLOCK if self._device.type == "cpu" else DEVICE_BLOCK
         self._blocks = [
             _Block(
                 inputs[rows],

@@ -1,4 +1,4 @@
-"""The score of the paper: three cosines of a query and a class, and seven numbers."""
+"""The score of the paper: three cosines of a query and a class, and seven hyperparameters."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ EPS = 1e-6
 MOST_EXPONENT = 80.0
 
 
-class Numbers(NamedTuple):
-    """The seven numbers of `log_score`. Without text, `alpha` and `lambda1` are None."""
+class Hyperparameters(NamedTuple):
+    """The seven hyperparameters of `log_score`. Without text, `alpha` and `lambda1` are None."""
 
     alpha: float | None
     beta: float
@@ -29,7 +29,7 @@ class Numbers(NamedTuple):
 
 
 # Where the search of the paper starts.
-START = Numbers(
+START = Hyperparameters(
     alpha=1.0, beta=1.0, gamma=1.0, lambda1=0.5, lambda2=0.5, lambda3=0.5, smoothness=0.01
 )
 
@@ -43,7 +43,7 @@ class LabelledCosines(NamedTuple):
     divergence: np.ndarray  # `KL_c (C,)`, or that for each image `(n, C)`
 
 
-def log_score(cosines: Mapping[str, Any], numbers: Numbers, divergence: Any) -> Any:
+def log_score(cosines: Mapping[str, Any], hyperparameters: Hyperparameters, divergence: Any) -> Any:
     """The logarithm of the score `(n, C)`.
 
     `score_c = l1 exp(-alpha (1 - z1)) + [l2 exp(-beta (1 - z2)) + l3 exp(-gamma (1 - z3))] w_c`
@@ -51,7 +51,7 @@ def log_score(cosines: Mapping[str, Any], numbers: Numbers, divergence: Any) -> 
     each `(n, C)`, and `KL_c`, the `divergence (C,)` (or `(n, C)`).
     """
     xp, terms, largest = namespace(divergence), [], 0.0
-    for name, sharpness, offset in terms_of_score(cosines, numbers, divergence):
+    for name, sharpness, offset in terms_of_score(cosines, hyperparameters, divergence):
         term = sharpness * cosines[name]
         term += offset - sharpness
         terms.append(term)
@@ -72,16 +72,16 @@ def log_score(cosines: Mapping[str, Any], numbers: Numbers, divergence: Any) -> 
 
 
 def terms_of_score(
-    names: Any, numbers: Numbers, divergence: Any
+    names: Any, hyperparameters: Hyperparameters, divergence: Any
 ) -> Iterator[tuple[str, float, Any]]:
     """`(name, sharpness, offset)` of each term `exp(offset - sharpness * (1 - z))` of the score,
     for the cosines with these names. Terms of weight zero are left out.
     """
-    log_weight = numbers.smoothness * divergence
+    log_weight = hyperparameters.smoothness * divergence
     for name, sharpness, weight, offset in (
-        ("z1", numbers.alpha, numbers.lambda1, 0 * log_weight),
-        ("z2", numbers.beta, numbers.lambda2, log_weight),
-        ("z3", numbers.gamma, numbers.lambda3, log_weight),
+        ("z1", hyperparameters.alpha, hyperparameters.lambda1, 0 * log_weight),
+        ("z2", hyperparameters.beta, hyperparameters.lambda2, log_weight),
+        ("z3", hyperparameters.gamma, hyperparameters.lambda3, log_weight),
     ):
         if name in names and weight is not None and sharpness is not None and weight > 0:
             yield name, sharpness, offset + float(np.log(weight))

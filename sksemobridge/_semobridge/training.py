@@ -60,7 +60,7 @@ def train_bridge(
     texts,
     left_out=None,
     validation=None,
-    numbers=None,
+    hyperparameters=None,
     *,
     dtype=np.float32,
 ):
@@ -70,7 +70,7 @@ def train_bridge(
     `share (n,)`, the weight of each shot, sums to one in each class. Training starts at `bridge`,
     the closed form. `left_out (n,)` is a mask of shots: L-BFGS trains without them first, and goes
     on from there with all. With `Validation` images, AdamW returns its best step, as in the paper,
-    judged with these `numbers` of the score.
+    judged with these `hyperparameters` of the score.
     """
     from tqdm import tqdm
 
@@ -105,7 +105,7 @@ def train_bridge(
             loss, accuracy = BridgeLoss(*shots, bridge, options, texts, dtype), None
             if validation is not None:
                 validation = validation._replace(codes=number[validation.codes])
-                accuracy = StepAccuracy(loss, shots, bridge, texts, validation, numbers)
+                accuracy = StepAccuracy(loss, shots, bridge, texts, validation, hyperparameters)
             trained = _adamw(loss, bridge.matrix, report, accuracy)
             held_out = _lbfgs(shots, kept, bridge, options, texts, dtype, report)
     if options.class_bias:

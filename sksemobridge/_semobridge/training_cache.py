@@ -1,5 +1,5 @@
 """Trained bridges of this process, by content. In a search, candidates that differ only in the
-numbers of the score have the same bridge in each fold.
+hyperparameters have the same bridge in each fold.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from .._texts.encode import ClassTexts
 from .._utils.lru import LRUCache, content_key
 from .bridge import Bridge
 from .bridge_options import BridgeOptions
-from .score import Numbers
+from .score import Hyperparameters
 from .training import TrainedBridge, train_bridge
 from .validation_images import Validation
 
@@ -33,7 +33,7 @@ def trained_bridge(
     texts: ClassTexts,
     left_out: np.ndarray | None = None,
     validation: Validation | None = None,
-    numbers: Numbers | None = None,
+    hyperparameters: Hyperparameters | None = None,
 ) -> TrainedBridge:
     """The result of `train_bridge`, which is computed once for equal content. Its arrays are
     read-only.
@@ -47,13 +47,13 @@ def trained_bridge(
         left_out,
         *of_bridge,
         *of_texts,
-        *(validation and (*validation, numbers) or ()),
+        *(validation and (*validation, hyperparameters) or ()),
     )
     key = (astuple(options.of_training()), *map(_key, parts))
 
     def train() -> TrainedBridge:
         trained = train_bridge(
-            X, codes, share, bridge, options, texts, left_out, validation, numbers
+            X, codes, share, bridge, options, texts, left_out, validation, hyperparameters
         )
         for part in _arrays(trained):
             part.flags.writeable = False

@@ -1,4 +1,4 @@
-"""Validation images, which choose the step of the training and the numbers of the score."""
+"""Validation images, which choose the step of the training and the hyperparameters of the score."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import numpy as np
 
 from .._utils.array_api import l2_normalize
 from .._utils.rows import evenly_spaced, sum_rows
-from .score import Numbers, class_divergence, log_score
+from .score import Hyperparameters, class_divergence, log_score
 
 # Largest number of scores that judge a step, or a candidate of the search. It is 40,000 images of
 # 100 classes.
@@ -29,7 +29,7 @@ class Validation(NamedTuple):
 
 
 class StepAccuracy:
-    """The accuracy on validation images after a training step, with given numbers of the score.
+    """The accuracy on validation images after a training step, with given hyperparameters.
 
     Parameters
     ----------
@@ -43,7 +43,7 @@ class StepAccuracy:
         Those of the classes.
     validation : Validation
         The images.
-    numbers : Numbers
+    hyperparameters : Hyperparameters
         Those of the score.
     """
 
@@ -54,11 +54,11 @@ class StepAccuracy:
         bridge: Any,
         texts: Any,
         validation: Validation,
-        numbers: Numbers,
+        hyperparameters: Hyperparameters,
     ):
         X, codes, share = shots
         X_val, self._codes, self._weight = validation.thinned(loss.n_classes)
-        self._loss, self._numbers = loss, numbers
+        self._loss, self._hyperparameters = loss, hyperparameters
         self._queries = loss.to_tensor(l2_normalize(X_val))
         self._inputs = loss.to_tensor(bridge.inputs(X_val))
         image_means = l2_normalize(sum_rows(X, share, codes, loss.n_classes))
@@ -75,5 +75,7 @@ class StepAccuracy:
             "z2": self._queries @ prototypes.T,
             "z3": bridged @ self._image_means.T,
         }
-        predicted = log_score(cosines, self._numbers, self._divergence).argmax(dim=1).cpu().numpy()
+        predicted = (
+            log_score(cosines, self._hyperparameters, self._divergence).argmax(dim=1).cpu().numpy()
+        )
         return float(self._weight @ (predicted == self._codes))

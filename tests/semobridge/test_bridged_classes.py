@@ -219,11 +219,11 @@ def test_the_slope_of_stand_ins_is_that_of_classes_with_a_text():
 def test_the_score_of_large_exponents_is_finite(sharpness):
     rng = np.random.default_rng(0)
     cosines = {name: rng.uniform(-1, 1, (9, 3)).astype(np.float32) for name in ("z1", "z2", "z3")}
-    numbers = START._replace(alpha=sharpness, beta=sharpness, gamma=2 * sharpness)
+    hyperparameters = START._replace(alpha=sharpness, beta=sharpness, gamma=2 * sharpness)
     divergence = np.zeros(3, dtype=np.float32)
     exponents = [
         (2 if name == "z3" else 1) * sharpness * (z.astype(float) - 1)
         for name, z in cosines.items()
     ]
     expected = logsumexp(exponents, axis=0) + np.log(0.5)
-    np.testing.assert_allclose(log_score(cosines, numbers, divergence), expected, rtol=1e-5)
+    np.testing.assert_allclose(log_score(cosines, hyperparameters, divergence), expected, rtol=1e-5)

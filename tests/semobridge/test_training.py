@@ -100,7 +100,7 @@ def test_adamw_takes_the_steps_of_torch():
 def test_loss_and_gradient_are_those_of_the_paper_word_by_word(
     identity, bias, text, class_bias, narrow, dtype, rtol, monkeypatch
 ):
-    monkeypatch.setattr(training_loss, "HOST_BLOCK", 5 * 24)  # several blocks
+    monkeypatch.setattr(training_loss, "LOSS_BLOCK", 5 * 24)  # several blocks
     problem = make_problem(identity=identity, bias=bias, text=text)
     rng = np.random.default_rng(1)
     start = problem["bridge"].matrix + 0.1 * rng.normal(size=problem["bridge"].matrix.shape)

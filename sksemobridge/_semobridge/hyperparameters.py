@@ -1,10 +1,10 @@
-"""The seven numbers of the score and its temperature, estimated from shots or searched on
+"""The hyperparameters of the score and its temperature, estimated from shots or searched on
 validation images.
 
 Near the cosines of a class and its own images, the score is close to linear: what counts is how
 steeply it rises with `z2` relative to `z1`. This ratio is the one unknown here. In a Gaussian
 model, what `n` shots of a class say is proportional to `n`, so that the ratio is `n * ratio(1)`.
-All numbers that are "auto" follow from it.
+All hyperparameters that are "auto" follow from it.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from sklearn.utils import check_random_state
 from .._utils.array_api import log_softmax
 from .bridge_options import BridgeOptions
 from .held_out import HeldOut
-from .score import START, LabelledCosines, Numbers, log_score, terms_of_score
+from .score import START, Hyperparameters, LabelledCosines, log_score, terms_of_score
 
 # The constants of the closed form were chosen on ten tasks of real embeddings. With one family of
 # tasks left out in turn the choice is the same, but without CIFAR-10, on which shots gain nothing:
@@ -44,18 +44,18 @@ RATIO = 0.04
 RATIO_SPREAD = 1.4
 # Logs of ratios, relative to the centre of the prior, over which the posterior is summed.
 RATIO_GRID = np.linspace(-3.5, 4.5, 17)
-# How steeply the score rises with `z3`, relative to `z1`, with one shot and at the cosine `NEAR`.
-# It falls with the number of shots, since their mean is near no picture.
+# How steeply the score rises with `z3`, relative to `z1`, for one shot and an image of the same
+# thing. It falls with the number of shots, since their mean is near no image.
 NEAR_RATIO = 0.15
-# The cosine of two pictures of one thing.
-NEAR = 0.9
+# The cosine of two images of one thing.
+OF_ONE_THING = 0.9
 # A class whose text is far from its shots is far from the text of its queries, too, and gets an
 # offset. With many shots, it closes this share of the gap.
 OFFSET = 0.7
 # Number of shots that closes half of it. With few shots, much of the gap is chance.
 OFFSET_COUNT = 6.0
-# Numbers with a trained bridge, whose prototypes have seen the shots.
-TRAINED = Numbers(
+# Hyperparameters with a trained bridge, whose prototypes have seen the shots.
+TRAINED = Hyperparameters(
     alpha=6.0, beta=1.0, gamma=1.5, lambda1=1.0, lambda2=0.25, lambda3=0.05, smoothness=0.01
 )
 # The third term of a trained bridge grows with the ratio of the closed form, from where it is the
@@ -76,20 +76,20 @@ TEMPERATURE_SPREAD = 0.7
 TEMPERATURE_REACH = 4.0
 # Error of this log. It is much smaller than what the shots leave open.
 TOLERANCE = 0.02
-# Standard deviation of the logarithms of the candidates around the numbers "auto". With a half of
+# Standard deviation of the logarithms of candidates around the hyperparameters "auto". With half of
 # it, validation images gain as much with one shot, and less with more.
 SPREAD = 1.0
-# The same for a trained bridge, whose numbers are constants that suit a task less well.
+# The same for a trained bridge, whose hyperparameters are constants that suit a task less well.
 TRAINED_SPREAD = 1.5
 # Scores of a block. In single precision they take 0.5 MB, so that those of all terms fit into the
 # cache of a processor.
-BLOCK = 2**17
+SCORES_OF_BLOCK = 2**17
 
 
 class Calibration(NamedTuple):
     """What the shots, or validation data, say of a score."""
 
-    numbers: Numbers
+    hyperparameters: Hyperparameters
     temperature: float
 
 
@@ -109,23 +109,23 @@ def calibrate(
     """
     typical, temperature = typical_of(held_out.shots), options.given_temperature
     ratio = estimate_ratio(options, held_out, logit_scale)
-    numbers = automatic_numbers(options, ratio, count, typical, held_out.reach)
+    hyperparameters = automatic_hyperparameters(options, ratio, count, typical, held_out.reach)
     if temperature is None:
-        # Relative to its default it does not depend on the number of images, as the numbers do.
-        fold = automatic_numbers(options, ratio, held_out.n_images, typical, held_out.reach)
+        # Relative to its default, it does not depend on the number of images.
+        fold = automatic_hyperparameters(options, ratio, held_out.n_images, typical, held_out.reach)
         factor, _ = fit_temperature(fold, held_out.shots, logit_scale)
         # Predictions from the names say less than images, so that the default counts as much.
         factor = np.sqrt(factor) if held_out.is_single else factor
-        temperature = float(factor * default_temperature(numbers, typical, logit_scale))
-    return Calibration(numbers, temperature)
+        temperature = float(factor * default_temperature(hyperparameters, typical, logit_scale))
+    return Calibration(hyperparameters, temperature)
 
 
-def trained_numbers(
+def trained_hyperparameters(
     options: BridgeOptions, held_out: HeldOut, count: float, logit_scale: float
-) -> Numbers:
-    """The numbers of a trained bridge, by shots that are held out of the closed form.
+) -> Hyperparameters:
+    """The hyperparameters of a trained bridge, by shots that are held out of the closed form.
 
-    The trained bridge itself has seen the shots, so they say nothing of its numbers.
+    The trained bridge itself has seen the shots, so they say nothing of its hyperparameters.
     """
     ratio = estimate_ratio(BridgeOptions(), held_out, logit_scale)
     lambda3 = TRAINED.lambda3 * max(1.0, TRAINED_GROWTH * ratio * count)
@@ -133,7 +133,7 @@ def trained_numbers(
 
 
 def trained_temperature(
-    numbers: Numbers,
+    hyperparameters: Hyperparameters,
     seen: LabelledCosines,
     count: float,
     held_out: tuple[LabelledCosines, float] | None,
@@ -146,12 +146,14 @@ def trained_temperature(
     def factor(count: float) -> float:
         return SEEN if "z1" in seen.cosines else SEEN_WITHOUT_TEXT * count**SEEN_GROWTH
 
-    temperature = factor(count) * default_temperature(numbers, typical_of(seen), logit_scale)
+    temperature = factor(count) * default_temperature(
+        hyperparameters, typical_of(seen), logit_scale
+    )
     if held_out is None:
         return temperature
     images, count = held_out
     found, _ = fit_temperature(
-        numbers, images, factor(count) * logit_scale, TRAINED_TEMPERATURE_SPREAD
+        hyperparameters, images, factor(count) * logit_scale, TRAINED_TEMPERATURE_SPREAD
     )
     return found * temperature
 
@@ -167,8 +169,10 @@ def estimate_ratio(options: BridgeOptions, held_out: HeldOut, logit_scale: float
     typical = typical_of(held_out.shots)
 
     def loss(ratio: float) -> float:
-        numbers = automatic_numbers(options, ratio, held_out.n_images, typical, held_out.reach)
-        return fit_temperature(numbers, held_out.shots, logit_scale)[1]
+        hyperparameters = automatic_hyperparameters(
+            options, ratio, held_out.n_images, typical, held_out.reach
+        )
+        return fit_temperature(hyperparameters, held_out.shots, logit_scale)[1]
 
     losses = np.array([loss(RATIO * np.exp(log_ratio)) for log_ratio in RATIO_GRID])
     losses += 0.5 * (RATIO_GRID / RATIO_SPREAD) ** 2
@@ -176,42 +180,47 @@ def estimate_ratio(options: BridgeOptions, held_out: HeldOut, logit_scale: float
     return float(RATIO * np.exp(np.average(RATIO_GRID, weights=posterior)))
 
 
-def automatic_numbers(
+def automatic_hyperparameters(
     options: BridgeOptions, ratio: float, count: float, typical: Typical, reach: float
-) -> Numbers:
-    """All numbers, for a ratio of one shot and `count` shots of each class. Those that are given
-    stay.
+) -> Hyperparameters:
+    """All hyperparameters, for a ratio of one shot and `count` shots of each class.
 
     Without text, both terms of the shots are equal.
     """
     if "z1" not in typical.cosines:
         return options.given_or(START._replace(smoothness=0.0))
-    numbers = options.given_or(Numbers(ALPHA, BETA, GAMMA / reach, LAMBDA1, 0.0, 0.0, 0.0))
-    sharpness_and_weight: tuple[Any, ...] = numbers[:4]  # with text, none of them is None
+    hyperparameters = options.given_or(
+        Hyperparameters(ALPHA, BETA, GAMMA / reach, LAMBDA1, 0.0, 0.0, 0.0)
+    )
+    sharpness_and_weight: tuple[Any, ...] = hyperparameters[:4]  # with text, none of them is None
     alpha, beta, gamma, lambda1 = sharpness_and_weight
     # How steeply the text's term rises. If it is left out, the others are relative to one.
     rise = alpha * lambda1 * np.exp(-alpha * (1 - typical.cosines["z1"])) or 1.0
     # `smoothness * (second term) = offset * rise`, where `KL_c` is in bits.
     offset = OFFSET * count / (count + OFFSET_COUNT) * np.log(2)
-    numbers = options.given_or(numbers._replace(smoothness=offset * beta / (ratio * count)))
+    hyperparameters = options.given_or(
+        hyperparameters._replace(smoothness=offset * beta / (ratio * count))
+    )
 
     def weight(ratio: float, sharpness: float, cosine: float) -> float:
         """The `lambda` of a term that rises `ratio` times as steeply as the text's at a cosine."""
         if sharpness == 0:  # flat, so that its weight has no influence
             return LAMBDA1
-        height = np.exp(numbers.smoothness * typical.divergence - sharpness * (1 - cosine))
+        height = np.exp(hyperparameters.smoothness * typical.divergence - sharpness * (1 - cosine))
         return float(ratio * rise / (sharpness * height))
 
     lambda2 = weight(ratio * count, beta, typical.cosines["z2"])
-    lambda3 = weight(NEAR_RATIO / count, gamma, NEAR * reach)
-    return options.given_or(numbers._replace(lambda2=lambda2, lambda3=lambda3))
+    lambda3 = weight(NEAR_RATIO / count, gamma, OF_ONE_THING * reach)
+    return options.given_or(hyperparameters._replace(lambda2=lambda2, lambda3=lambda3))
 
 
-def default_temperature(numbers: Numbers, typical: Typical, logit_scale: float) -> float:
+def default_temperature(
+    hyperparameters: Hyperparameters, typical: Typical, logit_scale: float
+) -> float:
     """The temperature at which the decision rises with all cosines together as that of CLIP does
     with its one.
     """
-    terms = list(terms_of_score(typical.cosines, numbers, typical.divergence))
+    terms = list(terms_of_score(typical.cosines, hyperparameters, typical.divergence))
     sharpness = np.array([sharpness for _, sharpness, _ in terms])
     log_heights = [offset - sharp * (1 - typical.cosines[name]) for name, sharp, offset in terms]
     rise = sharpness @ softmax(log_heights) if terms else 0.0
@@ -219,7 +228,7 @@ def default_temperature(numbers: Numbers, typical: Typical, logit_scale: float) 
 
 
 def fit_temperature(
-    numbers: Numbers,
+    hyperparameters: Hyperparameters,
     images: LabelledCosines,
     logit_scale: float,
     spread: float = TEMPERATURE_SPREAD,
@@ -227,8 +236,8 @@ def fit_temperature(
     """The temperature with the largest posterior density, relative to its default, and the negative
     log of this density. `spread` is the standard deviation of the prior.
     """
-    score = log_score(images.cosines, numbers, images.divergence)
-    score = default_temperature(numbers, typical_of(images), logit_scale) * score
+    score = log_score(images.cosines, hyperparameters, images.divergence)
+    score = default_temperature(hyperparameters, typical_of(images), logit_scale) * score
     own = np.arange(len(score)), images.codes
 
     def loss(log_ratio: float) -> float:
@@ -254,11 +263,11 @@ def typical_of(images: LabelledCosines) -> Typical:
 # Validation images
 
 
-def search_numbers(
-    auto: Numbers, options: BridgeOptions, images: LabelledCosines, logit_scale: float
+def search_hyperparameters(
+    auto: Hyperparameters, options: BridgeOptions, images: LabelledCosines, logit_scale: float
 ) -> Calibration:
-    """The numbers with the best accuracy on validation images, and their most probable temperature.
-    `auto` are those without validation images.
+    """The hyperparameters with the best accuracy on validation images, and the temperature. `auto`
+    are those without validation images.
 
     The best of many candidates is partly luck. So `auto` stays unless the best one is right more
     often by more than a standard error, and makes the labels as probable. Of candidates with the
@@ -273,10 +282,10 @@ def search_numbers(
         images.divergence.astype(np.float32),
     )
 
-    def fit(numbers: Numbers) -> tuple[float, float]:
-        return fit_temperature(numbers, images, logit_scale)
+    def fit(hyperparameters: Hyperparameters) -> tuple[float, float]:
+        return fit_temperature(hyperparameters, images, logit_scale)
 
-    numbers, (factor, loss) = auto, fit(auto)
+    hyperparameters, (factor, loss) = auto, fit(auto)
     candidates = draw_candidates(auto, options)
     lead, error = compare(auto, candidates, images)
     if (lead > error).any():
@@ -285,14 +294,14 @@ def search_numbers(
         fits = [fit(candidate) for candidate in found]
         number = int(np.argmin([loss for _, loss in fits]))
         if fits[number][1] <= loss:
-            numbers, (factor, _) = found[number], fits[number]
+            hyperparameters, (factor, _) = found[number], fits[number]
     temperature = options.given_temperature
     if temperature is None:
-        temperature = factor * default_temperature(numbers, typical_of(images), logit_scale)
-    return Calibration(numbers, temperature)
+        temperature = factor * default_temperature(hyperparameters, typical_of(images), logit_scale)
+    return Calibration(hyperparameters, temperature)
 
 
-def draw_candidates(auto: Numbers, options: BridgeOptions) -> list[Numbers]:
+def draw_candidates(auto: Hyperparameters, options: BridgeOptions) -> list[Hyperparameters]:
     """`auto` times random factors, number by number. Those that are given stay."""
     if not options.auto:
         return []
@@ -304,13 +313,13 @@ def draw_candidates(auto: Numbers, options: BridgeOptions) -> list[Numbers]:
 
 
 def compare(
-    auto: Numbers, candidates: list[Numbers], images: LabelledCosines
+    auto: Hyperparameters, candidates: list[Hyperparameters], images: LabelledCosines
 ) -> tuple[np.ndarray, np.ndarray]:
     """By how much more weight of the images each candidate classifies right than `auto`, and the
     standard error of this difference if both are equally good (McNemar's test).
     """
     lead, squares = np.zeros((2, len(candidates)))
-    height = max(BLOCK // len(images.divergence), 1)
+    height = max(SCORES_OF_BLOCK // len(images.divergence), 1)
     for start in range(0, len(images.codes), height):
         block = slice(start, start + height)
         cosines = {name: z[block] for name, z in images.cosines.items()}
@@ -325,11 +334,13 @@ def compare(
     return lead, np.sqrt(squares)
 
 
-def _is_right(numbers: Numbers, images: LabelledCosines) -> np.ndarray:
+def _is_right(hyperparameters: Hyperparameters, images: LabelledCosines) -> np.ndarray:
     """One for each image that the score classifies right, else zero."""
     exponents = [
         sharpness * images.cosines[name] + (offset - sharpness)
-        for name, sharpness, offset in terms_of_score(images.cosines, numbers, images.divergence)
+        for name, sharpness, offset in terms_of_score(
+            images.cosines, hyperparameters, images.divergence
+        )
     ]
     # The logarithm of the score would take much longer.
     top = reduce(np.maximum, (part.max(axis=1, keepdims=True) for part in exponents))

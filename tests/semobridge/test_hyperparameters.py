@@ -1,4 +1,4 @@
-"""The numbers of the score that are "auto", and the temperature."""
+"""The hyperparameters of the score that are "auto", and the temperature."""
 
 from dataclasses import replace
 
@@ -6,29 +6,29 @@ import numpy as np
 import pytest
 
 from sksemobridge import CLIPImageEncoder, CLIPTextEncoder, SeMoBridgeClassifier
-from sksemobridge._semobridge import numbers as score_numbers
+from sksemobridge._semobridge import hyperparameters as score_hyperparameters
 from sksemobridge._semobridge.bridge_fit import bridge_classes
 from sksemobridge._semobridge.bridge_options import BridgeOptions
 from sksemobridge._semobridge.held_out import HeldOut
-from sksemobridge._semobridge.numbers import (
+from sksemobridge._semobridge.hyperparameters import (
     ALPHA,
     BETA,
     LAMBDA1,
     RATIO,
     TRAINED,
     Typical,
-    automatic_numbers,
+    automatic_hyperparameters,
     calibrate,
     compare,
     default_temperature,
     draw_candidates,
     estimate_ratio,
     fit_temperature,
-    search_numbers,
+    search_hyperparameters,
     trained_temperature,
     typical_of,
 )
-from sksemobridge._semobridge.score import START, LabelledCosines, Numbers, log_score
+from sksemobridge._semobridge.score import START, Hyperparameters, LabelledCosines, log_score
 from sksemobridge._semobridge.validation_images import Validation
 from sksemobridge._utils.array_api import softmax
 from sksemobridge.datasets import load_emoji
@@ -38,12 +38,12 @@ from .worlds import ClassTexts, draw, make_shots, make_texts
 TYPICAL = Typical({"z1": 0.3, "z2": 0.7, "z3": 0.7}, divergence=5.0)
 
 
-def slope(name, numbers, typical=TYPICAL, step=1e-6):
+def slope(name, hyperparameters, typical=TYPICAL, step=1e-6):
     """How steeply the score rises with one cosine, at the typical ones."""
 
     def score(shift):
         cosines = {z: np.array([[v + shift * (z == name)]]) for z, v in typical.cosines.items()}
-        return np.exp(log_score(cosines, numbers, np.array([typical.divergence]))).item()
+        return np.exp(log_score(cosines, hyperparameters, np.array([typical.divergence]))).item()
 
     return (score(step) - score(-step)) / (2 * step)
 
@@ -58,37 +58,43 @@ def fit(X, codes, *, texts=None, weight=None, **given):
 @pytest.mark.parametrize("count", [1, 4, 16])
 @pytest.mark.parametrize("given", [{}, {"alpha": 6.0}, {"beta": 3.0}, {"smoothness": 0.7}])
 def test_the_ratio_of_the_slopes_is_proportional_to_the_number_of_shots(count, given):
-    numbers = automatic_numbers(BridgeOptions(**given), 0.1, count, TYPICAL, reach=1.0)
-    assert slope("z2", numbers) / slope("z1", numbers) == pytest.approx(0.1 * count, rel=1e-4)
+    hyperparameters = automatic_hyperparameters(
+        BridgeOptions(**given), 0.1, count, TYPICAL, reach=1.0
+    )
+    assert slope("z2", hyperparameters) / slope("z1", hyperparameters) == pytest.approx(
+        0.1 * count, rel=1e-4
+    )
 
 
 def test_the_smoothness_closes_a_share_of_the_gap_of_a_class():
-    numbers = automatic_numbers(BridgeOptions(), 0.1, 6.0, TYPICAL, reach=1.0)
+    hyperparameters = automatic_hyperparameters(BridgeOptions(), 0.1, 6.0, TYPICAL, reach=1.0)
     near, far = (
-        log_score({"z1": z, "z2": z, "z3": z}, numbers, np.array([divergence]))
+        log_score({"z1": z, "z2": z, "z3": z}, hyperparameters, np.array([divergence]))
         for z, divergence in ((np.array([[0.3]]), 5.0), (np.array([[0.3]]), 5.1))
     )
     assert far > near
     # 6 shots close half of 0.7 of it, and KL_c is in bits.
-    gain = slope("z1", numbers) * 0.35 * np.log(2)
-    second = numbers.lambda2 * np.exp(5 * numbers.smoothness - 0.3 * numbers.beta)
-    assert numbers.smoothness * second == pytest.approx(gain)
+    gain = slope("z1", hyperparameters) * 0.35 * np.log(2)
+    second = hyperparameters.lambda2 * np.exp(
+        5 * hyperparameters.smoothness - 0.3 * hyperparameters.beta
+    )
+    assert hyperparameters.smoothness * second == pytest.approx(gain)
 
 
 def test_given_numbers_stay_and_the_others_are_estimated_beside_them():
     X, codes = draw(make_texts(), 3)
     given = {"alpha": 4.0, "lambda3": 0.0}
-    numbers = fit(X, codes, **given).numbers
-    assert (numbers.alpha, numbers.lambda3) == (4.0, 0.0)
-    assert (numbers.beta, numbers.lambda1) == (BETA, LAMBDA1)
-    assert numbers.lambda2 > 0
-    every = Numbers(1.0, 2.0, 3.0, 0.4, 0.5, 0.6, 0.7)
-    assert fit(X, codes, **every._asdict()).numbers == every
+    hyperparameters = fit(X, codes, **given).hyperparameters
+    assert (hyperparameters.alpha, hyperparameters.lambda3) == (4.0, 0.0)
+    assert (hyperparameters.beta, hyperparameters.lambda1) == (BETA, LAMBDA1)
+    assert hyperparameters.lambda2 > 0
+    every = Hyperparameters(1.0, 2.0, 3.0, 0.4, 0.5, 0.6, 0.7)
+    assert fit(X, codes, **every._asdict()).hyperparameters == every
 
 
 def test_one_shot_of_each_class_leaves_the_prior():
     texts = make_texts()
-    first, second = (fit(*draw(texts, 1, seed=seed)).numbers for seed in (1, 2))
+    first, second = (fit(*draw(texts, 1, seed=seed)).hyperparameters for seed in (1, 2))
     assert first.smoothness == second.smoothness
     assert (first.alpha, first.beta) == (ALPHA, BETA)
     # The weights depend on the shots only by their cosines.
@@ -102,7 +108,7 @@ def test_shots_that_say_more_than_the_names_weigh_more():
     centres = rng.normal(size=(5, texts.embeddings.shape[1]))
     near_names = draw(texts, 6, noise=0.6)[0]
     near_each_other = centres[codes] + 0.3 * rng.normal(size=near_names.shape)
-    by_names, by_shots = (fit(X, codes).numbers for X in (near_names, near_each_other))
+    by_names, by_shots = (fit(X, codes).hyperparameters for X in (near_names, near_each_other))
     assert by_shots.lambda2 > 5 * by_names.lambda2
 
 
@@ -113,7 +119,7 @@ def test_order_and_length_of_the_rows_do_not_matter(scale):
     expected = fit(X, codes)
     order = np.random.default_rng(0).permutation(len(X))
     for found in (fit(X[order], codes[order]), fit(scale * X, codes)):
-        np.testing.assert_allclose(found.numbers, expected.numbers)
+        np.testing.assert_allclose(found.hyperparameters, expected.hyperparameters)
         assert found.temperature == pytest.approx(expected.temperature)
 
 
@@ -122,44 +128,49 @@ def test_the_order_of_the_classes_does_not_matter():
     X, codes = draw(texts, 3, noise=0.4)
     order = np.array([3, 0, 4, 1, 2])
     other = fit(X, np.argsort(order)[codes], texts=texts.take(order))
-    np.testing.assert_allclose(other.numbers, fit(X, codes).numbers)
+    np.testing.assert_allclose(other.hyperparameters, fit(X, codes).hyperparameters)
 
 
 def test_a_weight_of_a_class_changes_nothing_and_a_light_shot_hardly_counts():
     X, codes = draw(make_texts(), 3, noise=0.4)
-    expected = fit(X, codes).numbers
-    np.testing.assert_allclose(fit(X, codes, weight=7 * np.ones(15)).numbers, expected)
+    expected = fit(X, codes).hyperparameters
+    np.testing.assert_allclose(fit(X, codes, weight=7 * np.ones(15)).hyperparameters, expected)
     weight = np.where(np.arange(15) % 3 == 2, 1e-6, 1.0)
-    light = fit(X, codes, weight=weight).numbers
-    two = fit(X[np.arange(15) % 3 < 2], codes[np.arange(15) % 3 < 2]).numbers
+    light = fit(X, codes, weight=weight).hyperparameters
+    two = fit(X[np.arange(15) % 3 < 2], codes[np.arange(15) % 3 < 2]).hyperparameters
     assert light.smoothness == pytest.approx(two.smoothness, rel=0.5)
 
 
 def test_without_text_the_terms_of_the_shots_are_equal():
-    numbers = fit(*draw(make_texts(), 3), texts=ClassTexts()).numbers
-    assert (numbers.alpha, numbers.lambda1) == (None, None)
-    assert (numbers.lambda2, numbers.beta) == (numbers.lambda3, numbers.gamma)
-    assert numbers.smoothness == 0
+    hyperparameters = fit(*draw(make_texts(), 3), texts=ClassTexts()).hyperparameters
+    assert (hyperparameters.alpha, hyperparameters.lambda1) == (None, None)
+    assert (hyperparameters.lambda2, hyperparameters.beta) == (
+        hyperparameters.lambda3,
+        hyperparameters.gamma,
+    )
+    assert hyperparameters.smoothness == 0
 
 
 @pytest.mark.parametrize("given", [{"alpha": 0.0}, {"beta": 0.0}, {"gamma": 0.0}, {"lambda1": 0.0}])
 @pytest.mark.parametrize("per_class", [1, 3])
 def test_a_term_that_is_flat_or_left_out_gives_finite_numbers(given, per_class):
     found = fit(*draw(make_texts(), per_class), **given)
-    assert np.isfinite(found.numbers).all()
+    assert np.isfinite(found.hyperparameters).all()
     assert np.isfinite(found.temperature)
 
 
 def test_the_temperature_is_that_of_the_most_probable_labels():
     rng = np.random.default_rng(0)
     z = rng.uniform(0, 1, size=(4000, 3))
-    numbers = Numbers(1.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0)
+    hyperparameters = Hyperparameters(1.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0)
     proba = softmax(30 * z)
     codes = (rng.uniform(size=(4000, 1)) < proba.cumsum(axis=1)).argmax(axis=1)
     images = LabelledCosines({"z1": z, "z2": z, "z3": z}, codes, np.ones(4000), np.zeros(3))
-    factor, _ = fit_temperature(numbers, images, logit_scale=20.0)
+    factor, _ = fit_temperature(hyperparameters, images, logit_scale=20.0)
     typical = Typical({"z1": 0.5, "z2": 0.5, "z3": 0.5}, 0.0)
-    assert factor * default_temperature(numbers, typical, 20.0) == pytest.approx(30, rel=0.1)
+    assert factor * default_temperature(hyperparameters, typical, 20.0) == pytest.approx(
+        30, rel=0.1
+    )
 
 
 def test_a_ratio_without_held_out_images_is_that_of_the_prior():
@@ -175,7 +186,7 @@ def test_the_temperature_of_single_shots_is_half_way_to_its_default(is_single):
     rng = np.random.default_rng(0)
     cosines = {name: rng.uniform(0, 1, size=(12, 3)) for name in ("z1", "z2", "z3")}
     images = LabelledCosines(cosines, np.arange(12) % 3, np.ones(12), np.zeros(3))
-    given = Numbers(1.0, 2.0, 3.0, 0.4, 0.5, 0.6, 0.7)
+    given = Hyperparameters(1.0, 2.0, 3.0, 0.4, 0.5, 0.6, 0.7)
     held_out = HeldOut(images, n_images=3.0, reach=1.0, is_single=is_single)
     found = calibrate(BridgeOptions(**given._asdict()), held_out, 4.0, 20.0)
     factor, _ = fit_temperature(given, images, 20.0)
@@ -193,7 +204,7 @@ def test_the_temperature_relative_to_its_default_is_that_of_the_folds():
     relative = []
     for count in (3.0, 4.0, 16.0):
         found = calibrate(BridgeOptions(), held_out, count, 20.0)
-        default = default_temperature(found.numbers, typical_of(images), 20.0)
+        default = default_temperature(found.hyperparameters, typical_of(images), 20.0)
         relative.append(found.temperature / default)
     np.testing.assert_allclose(relative, relative[0])
 
@@ -207,7 +218,7 @@ def test_the_third_term_of_a_trained_bridge_grows_where_shots_say_more_than_name
     options = BridgeOptions("adamw", max_iter=2, device="cpu")
 
     def lambda3(X, codes, texts):
-        return bridge_classes(make_shots(X, codes), texts, options).numbers.lambda3
+        return bridge_classes(make_shots(X, codes), texts, options).hyperparameters.lambda3
 
     assert lambda3(*draw(texts, 1), texts) == TRAINED.lambda3
     assert lambda3(far_from_names, codes, texts) > 2 * TRAINED.lambda3
@@ -218,7 +229,7 @@ def test_the_third_term_of_a_trained_bridge_grows_where_shots_say_more_than_name
 def test_the_temperature_of_a_trained_bridge_follows_shots_that_it_has_not_seen(names):
     rng = np.random.default_rng(0)
     codes = np.arange(60) % 3
-    numbers = TRAINED if "z1" in names else TRAINED._replace(alpha=None, lambda1=None)
+    hyperparameters = TRAINED if "z1" in names else TRAINED._replace(alpha=None, lambda1=None)
 
     def images(gap):
         cosines = {name: rng.uniform(0.3, 0.4, size=(60, 3)) for name in names}
@@ -227,13 +238,14 @@ def test_the_temperature_of_a_trained_bridge_follows_shots_that_it_has_not_seen(
         return LabelledCosines(cosines, codes, np.ones(60), np.zeros(3))
 
     seen = images(0.1)
-    without = trained_temperature(numbers, seen, 3.0, None, 20.0)
+    without = trained_temperature(hyperparameters, seen, 3.0, None, 20.0)
     sure, unsure = (
-        trained_temperature(numbers, seen, 3.0, (images(gap), 2.0), 20.0) for gap in (0.4, 0.0)
+        trained_temperature(hyperparameters, seen, 3.0, (images(gap), 2.0), 20.0)
+        for gap in (0.4, 0.0)
     )
     assert unsure < without < sure
     # Without texts, it depends on the number of shots.
-    more = trained_temperature(numbers, seen, 12.0, None, 20.0)
+    more = trained_temperature(hyperparameters, seen, 12.0, None, 20.0)
     assert more == without if "z1" in names else more > without
 
 
@@ -265,17 +277,17 @@ def make_images(n=200, n_classes=4, noise=0.1, seed=0):
     return LabelledCosines(z, codes, np.ones(n), np.zeros(n_classes))
 
 
-def accuracy(numbers, images):
-    predicted = log_score(images.cosines, numbers, images.divergence).argmax(axis=1)
+def accuracy(hyperparameters, images):
+    predicted = log_score(images.cosines, hyperparameters, images.divergence).argmax(axis=1)
     return np.average(predicted == images.codes, weights=images.weight)
 
 
-AUTO = Numbers(1.0, 0.1, 20.0, 1.0, 0.5, 0.01, 0.2)
+AUTO = Hyperparameters(1.0, 0.1, 20.0, 1.0, 0.5, 0.01, 0.2)
 
 
 def search(images, auto=AUTO, **options):
     options = BridgeOptions(**options)
-    return search_numbers(options.given_or(auto), options, images, 100.0)
+    return search_hyperparameters(options.given_or(auto), options, images, 100.0)
 
 
 def test_candidates_are_random_multiples_of_the_numbers_without_validation_images():
@@ -294,11 +306,11 @@ def test_candidates_are_random_multiples_of_the_numbers_without_validation_image
 def test_the_search_finds_the_term_that_knows_the_class():
     images = make_images()
     found = search(images)
-    assert accuracy(found.numbers, images) > accuracy(AUTO, images) + 0.1
+    assert accuracy(found.hyperparameters, images) > accuracy(AUTO, images) + 0.1
     assert search(images) == found
     assert search(images, random_state=1) != found
     few = search(images, n_candidates=3)
-    assert accuracy(few.numbers, images) <= accuracy(found.numbers, images)
+    assert accuracy(few.hyperparameters, images) <= accuracy(found.hyperparameters, images)
 
 
 def test_the_numbers_stay_if_the_best_candidate_may_be_luck():
@@ -312,7 +324,7 @@ def test_the_numbers_stay_if_the_best_candidate_may_be_luck():
     better = AUTO._replace(lambda2=10.0)
     assert accuracy(AUTO, images) == 39 / 40
     assert accuracy(better, images) == 1
-    assert search(images).numbers == AUTO
+    assert search(images).hyperparameters == AUTO
 
 
 def test_the_numbers_stay_if_candidates_make_the_labels_less_probable():
@@ -322,12 +334,12 @@ def test_the_numbers_stay_if_candidates_make_the_labels_less_probable():
     z["z2"][:, 0] += 0.05
     z["z2"][90:, 1] += 0.45  # by the shots a tenth is wrong, and very
     images = LabelledCosines(z, np.zeros(100, dtype=int), np.ones(100), np.zeros(2))
-    auto = Numbers(1.0, 1.0, 1.0, 1.0, 0.03, 0.01, 0.0)
+    auto = Hyperparameters(1.0, 1.0, 1.0, 1.0, 0.03, 0.01, 0.0)
     shots = auto._replace(lambda2=0.3)
     assert (accuracy(auto, images), accuracy(shots, images)) == (0.8, 0.9)
     lead, error = compare(auto, [shots], images)
     assert lead[0] > error[0]
-    assert search(images, auto=auto).numbers == auto
+    assert search(images, auto=auto).hyperparameters == auto
 
 
 def test_a_difference_is_compared_with_its_standard_error():
@@ -335,8 +347,8 @@ def test_a_difference_is_compared_with_its_standard_error():
     other = AUTO._replace(lambda2=20.0)
     lead, error = compare(AUTO, [other, AUTO], images)
     right = [
-        log_score(images.cosines, numbers, images.divergence).argmax(axis=1) == images.codes
-        for numbers in (AUTO, other)
+        log_score(images.cosines, hyperparameters, images.divergence).argmax(axis=1) == images.codes
+        for hyperparameters in (AUTO, other)
     ]
     change = right[1].astype(int) - right[0]
     assert lead[0] == pytest.approx(images.weight @ change)
@@ -346,10 +358,10 @@ def test_a_difference_is_compared_with_its_standard_error():
 
 def test_given_numbers_and_a_given_temperature_stay():
     found = search(make_images(), lambda3=0.0, alpha=25.0, temperature=7.0)
-    assert (found.numbers.lambda3, found.numbers.alpha) == (0.0, 25.0)
+    assert (found.hyperparameters.lambda3, found.hyperparameters.alpha) == (0.0, 25.0)
     assert found.temperature == 7.0
-    every = Numbers(1.0, 2.0, 3.0, 0.4, 0.5, 0.6, 0.7)
-    assert search(make_images(), **every._asdict()).numbers == every
+    every = Hyperparameters(1.0, 2.0, 3.0, 0.4, 0.5, 0.6, 0.7)
+    assert search(make_images(), **every._asdict()).hyperparameters == every
 
 
 def test_images_count_by_their_weight():
@@ -362,13 +374,13 @@ def test_images_count_by_their_weight():
         np.repeat([1.0, 1e-3], 200),
         images.divergence,
     )
-    alone = accuracy(search(images).numbers, images)
-    assert accuracy(search(both).numbers, images) == pytest.approx(alone, abs=0.02)
+    alone = accuracy(search(images).hyperparameters, images)
+    assert accuracy(search(both).hyperparameters, images) == pytest.approx(alone, abs=0.02)
 
 
 def test_blocks_change_nothing(monkeypatch):
     expected = search(make_images())
-    monkeypatch.setattr(score_numbers, "BLOCK", 28)
+    monkeypatch.setattr(score_hyperparameters, "SCORES_OF_BLOCK", 28)
     assert search(make_images()) == expected
 
 
@@ -380,10 +392,10 @@ def test_validation_images_choose_the_numbers(with_text, solver):
     options = BridgeOptions(solver, max_iter=5, device="cpu")
     validation = Validation(X_val, codes_val, np.ones(100))
     found = bridge_classes(make_shots(X, codes), texts, options, validation)
-    assert (found.numbers.alpha is None) == (not with_text)
+    assert (found.hyperparameters.alpha is None) == (not with_text)
     images = LabelledCosines(found.cosines(X_val), codes_val, np.ones(100), found.divergence)
     start = START if with_text else START._replace(alpha=None, lambda1=None)
-    assert accuracy(found.numbers, images) >= accuracy(start, images)
+    assert accuracy(found.hyperparameters, images) >= accuracy(start, images)
 
 
 def test_adamw_keeps_its_best_step_on_validation_images():
@@ -392,7 +404,7 @@ def test_adamw_keeps_its_best_step_on_validation_images():
     validation = Validation(X_val, codes_val, np.ones(200))
 
     def right(n_steps, validation):
-        """The accuracy with the start numbers after so many steps, and the classes."""
+        """The accuracy with the start hyperparameters after so many steps, and the classes."""
         # A learning rate that is much too large, so that some steps are bad.
         options = BridgeOptions(
             "adamw",
