@@ -19,7 +19,7 @@ from ._model.decision import LinearModel
 from ._model.mixture import Labelled
 from ._model.unlabeled import with_unlabeled, without_unlabeled
 from ._texts.encode import embed_classes
-from ._texts.prompts import ClassPrompts, describe_classes, why_unread
+from ._texts.prompts import ClassPrompts, describe_classes, why_no_texts
 from ._utils.array_api import apply_in_blocks, l2_normalize, namespace, softmax, to_numpy
 from ._utils.same_image import are_among
 from ._utils.saving import KEPT, SavedEstimator
@@ -81,7 +81,7 @@ class BaseEmbeddingClassifier(ClassifierMixin, SavedEstimator):
                     " to use them."
                 )
             return without_texts
-        why = why_unread(classes.tolist(), self.prompts, self.class_names, known_names)
+        why = why_no_texts(classes.tolist(), self.prompts, self.class_names, known_names)
         if why is not None:
             warn_caller(why)
             return without_texts

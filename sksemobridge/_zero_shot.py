@@ -15,7 +15,7 @@ from ._model.decision import LinearModel
 from ._model.linear import Linear
 from ._model.shots import ShotMemory
 from ._texts.encode import embed_classes, read_logit_scale
-from ._texts.prompts import describe_classes, is_sequence, why_unread
+from ._texts.prompts import describe_classes, is_sequence, why_no_texts
 from ._utils.sklearn import checks_parameters
 from ._utils.validation import (
     check_text_encoder,
@@ -135,7 +135,7 @@ class ZeroShotClassifier(LinearClassifier):
 
     def _describe(self, classes, known_names):
         """`ClassPrompts` of the classes. Refuses classes without a name."""
-        why = why_unread(classes.tolist(), self.prompts, self.class_names, known_names)
+        why = why_no_texts(classes.tolist(), self.prompts, self.class_names, known_names)
         if why is not None:
             raise ValueError(why)
         class_prompts = describe_classes(

@@ -46,10 +46,8 @@ class ClassPrompts:
         return ClassPrompts(list(names), list(prompts))
 
 
-def why_unread(labels, prompts, class_names, known_names):
-    """Why the sorted labels have no texts, or None if they have. The other arguments are those of
-    `describe_classes`.
-    """
+def why_no_texts(labels, prompts, class_names, known_names):
+    """None if the sorted labels have texts. Arguments are those of `describe_classes`."""
     names = _without_pandas(class_names)
     if names is None and isinstance(prompts, Mapping):
         names = prompts
