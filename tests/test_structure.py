@@ -106,6 +106,17 @@ def test_no_two_modules_or_packages_have_the_same_name():
     assert [found for found in modules.values() if len(found) > 1] == []
 
 
+def test_no_two_modules_have_a_constant_of_the_same_name():
+    modules = defaultdict(set)
+    for name, path in MODULES.items():
+        for node in ast.parse(path.read_text(encoding="utf-8")).body:
+            targets = node.targets if isinstance(node, ast.Assign) else [getattr(node, "target", 0)]
+            for target in targets:
+                if isinstance(target, ast.Name) and target.id.isupper():
+                    modules[target.id].add(name)
+    assert {name: found for name, found in modules.items() if len(found) > 1} == {}
+
+
 def test_labelling_uses_public_names_and_a_short_list_of_private_ones():
     public = {*sksemobridge.__all__, *sksemobridge.datasets.__all__, *sksemobridge.encoders.__all__}
     used = set()

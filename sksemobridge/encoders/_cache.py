@@ -16,8 +16,8 @@ from filelock import FileLock, Timeout
 from .._utils.lru import LRUCache
 from .._utils.validation import warn_caller
 
-# 90,000 embeddings of 512 numbers. A search over the parameters of a classifier embeds no more of
-# them again.
+# 90,000 embeddings of 512 numbers, of images and texts together. A search over the parameters of a
+# classifier embeds no more of them again.
 MAX_BYTES = 2**28
 # What Python takes for an item beside its numbers.
 _ITEM_BYTES = 400

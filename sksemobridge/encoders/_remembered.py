@@ -61,7 +61,7 @@ class RememberedModel:
 
 def with_model(encoder, for_images, use):
     """`use(model)` with the model of an encoder: with a `RememberedModel` where a cache on disk has
-    one and it suffices.
+    one. If that does not suffice, `use` runs twice, so it must change nothing but caches.
     """
     if not is_on_disk(encoder.cache):
         return use(encoder._model())
