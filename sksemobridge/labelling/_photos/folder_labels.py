@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from sklearn.pipeline import Pipeline
@@ -16,12 +16,15 @@ from .evidence import evidence
 from .folder_table import has_label, proba_with_none, table_rows
 from .labelled_images import LabelledImages
 
+if TYPE_CHECKING:
+    from .folder_job import FolderJob
+
 
 @dataclass(frozen=True, eq=False)
 class FolderLabels:
     """The labels of a `FolderJob`, and how they came about."""
 
-    job: Any
+    job: "FolderJob"
     annotations: Annotations
     pipeline: Pipeline  # fitted
     shots: LabelledImages  # after what persons said

@@ -5,6 +5,7 @@ from dataclasses import replace
 from ..._utils.validation import listed, plural
 from .class_names import NONE_OF_THESE
 from .evidence import OTHERS_AMONG_THEM
+from .folder_labels import FolderLabels
 from .given_classes import puzzling_names
 from .picture_bursts import count_bursts
 
@@ -34,12 +35,12 @@ def _how_taught(labels):
     )
 
 
-def summary_of_saved(labels):
+def summary_of_saved(labels: FolderLabels) -> list[str]:
     """Lines on how the labels by a classifier of an earlier run came about."""
     return [*_burst_lines(labels), _how_taught(labels)]
 
 
-def summary(labels):
+def summary(labels: FolderLabels) -> list[str]:
     """Lines on how the labels came about."""
     job, shots, names = labels.job, labels.shots, labels.classifier.class_names_
     has_text, lines = names is not None, _burst_lines(labels)
@@ -63,7 +64,7 @@ def summary(labels):
     if disputed := labels.annotations.disputed():
         answers = labels.annotations.answers
         named = [
-            f"{answers[real].path} ({_opinions(labels.said, opinions)})"
+            f"{answers[real].path} ({_opinions(labels.annotations, opinions)})"
             for real, opinions in disputed.items()
             if real in answers
         ]

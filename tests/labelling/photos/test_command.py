@@ -470,10 +470,11 @@ def test_the_folder_teaches_where_it_has_enough_images(label, monkeypatch):
     assert "labelled by itself" in label(f"{SHOTS} --out c.csv --each-by-itself")[1]
 
 
-def answer(path, label, name="photos/bird.png", file="mine.jsonl"):
+def answer(path, label, name="photos/bird.png", file="mine.jsonl", **values):
     digest = digest_of(Path(name).read_bytes())
     with Answers(file) as answers:
-        answers.append("say", pictures=(PictureEvent(path, "photos", *digest, label=label),))
+        part = PictureEvent(path, "photos", *digest, label=label)
+        answers.append("say", pictures=(part,), **values)
 
 
 def test_answers_of_the_page_are_labels(label):
@@ -492,6 +493,18 @@ def test_answers_of_the_page_are_labels(label):
     what = "--answers: 'mine.jsonl' has labels of images, and none of them is in PHOTOS; give"
     assert what in said
     assert not Path("c.csv").exists()
+
+
+def test_of_persons_who_differ_the_last_counts_and_the_table_is_written(label):
+    answer("bird.png", "bird", who="anna", tab="x")
+    answer("bird.png", "", who="ben", tab="y")
+    answer("clock.png", "clock", "photos/clock.png", who="anna", tab="x")
+    said = label(f"{SHOTS} --out a.csv --answers mine.jsonl")[1]
+    what = "Different answers (1), the last counts: bird.png (anna: bird, ben: none of these)"
+    assert what in said
+    labels = {row["path"]: row["label"] for row in rows_of("a.csv")}
+    assert labels[os.path.join("photos", "bird.png")] == ""
+    assert labels[os.path.join("photos", "clock.png")] == "clock"
 
 
 def test_answers_beside_the_table_are_used_without_the_page_too(label):
