@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from sklearn.pipeline import Pipeline
@@ -16,15 +16,12 @@ from .evidence import evidence
 from .folder_table import has_label, proba_with_none, table_rows
 from .labelled_images import LabelledImages
 
-if TYPE_CHECKING:
-    from .folder_job import FolderJob
-
 
 @dataclass(frozen=True, eq=False)
 class FolderLabels:
     """The labels of a `FolderJob`, and how they came about."""
 
-    job: "FolderJob"
+    job: Any
     annotations: Annotations
     pipeline: Pipeline  # fitted
     shots: LabelledImages  # after what persons said
