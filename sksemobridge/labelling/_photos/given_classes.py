@@ -5,38 +5,57 @@ import re
 from pathlib import Path
 
 from ..._texts.prompts import ENSEMBLE_TEMPLATES
-from ..._utils.validation import as_words, warn_caller
+from ..._utils.validation import as_words, listed, warn_caller
 from ...encoders._source import architecture
 from .class_names import NONE_OF_THESE, comparable, refuse_control
 from .messages import UsageError, naming
 from .user_tables import read_rows
 
 
-def read_names(path, folders):
-    """Parameters of the classifier from a table of folder, name, and (optional) whole prompts."""
-    rows, header = {}, None
+def read_names(path, classes):
+    """Parameters of the classifier from a table of folder, name, and (optional) whole prompts.
+    `classes` are `ClassNames`: a person may have renamed, joined or dropped some since.
+    """
+    lines, header = {}, None
     for number, (cell, *words) in enumerate(read_rows("--names", path)):
-        folder = as_class(cell, folders)
-        if folder in rows:
+        folder = cell.strip()
+        if comparable(folder) in lines:
             raise UsageError(f"--names: {path!r} names {folder!r} twice; delete one of the lines")
-        if folder in folders:
-            rows[folder] = [word.strip() for word in words]
+        if classes.now(folder) is not None or classes.is_dropped(folder):
+            lines[comparable(folder)] = folder, [word.strip() for word in words]
         elif number:
-            raise UsageError(
-                f"--names: {path!r} names {folder!r}, which is no class ({', '.join(folders)})"
-            )
+            known = ", ".join(classes.current)
+            raise UsageError(f"--names: {path!r} names {folder!r}, which is no class ({known})")
         else:
             header = folder
-    if not rows:
+    if not lines:
         raise UsageError(f"--names: {path!r} names no class")
     if header is not None and header.lower() != "folder":
         warn_caller(
             f"--names: {header!r}, in the first line of {path!r}, is no class; read as a header."
         )
+    rows, folders = _rows_of_classes(path, lines.values(), classes), classes.current
     names = {folder: (rows.get(folder) or [""])[0] or as_words(folder) for folder in folders}
     own = {folder: list(filter(None, words[1:])) for folder, words in rows.items()}
     prompts = {folder: own.get(folder) or usual_prompts(names[folder]) for folder in folders}
     return {"class_names": names, "prompts": prompts if any(own.values()) else "auto"}
+
+
+def _rows_of_classes(path, lines, classes):
+    """Lines by what became of their folder. A note names those that are passed over."""
+    rows, passed_over = {}, []
+    # Of classes that were joined, the line of the one that is still called so wins.
+    still = {comparable(name) for name in classes.current}
+    for folder, words in sorted(lines, key=lambda line: comparable(line[0]) not in still):
+        label = classes.now(folder)
+        if label is None or label in rows:
+            passed_over.append(folder)
+        else:
+            rows[label] = words
+    if passed_over:
+        what = f"Passed over in {path!r}, dropped or joined since ({len(passed_over)})"
+        warn_caller(f"--names: {what}: {listed(passed_over)}; undo that in the page to use them.")
+    return rows
 
 
 def usual_prompts(name):

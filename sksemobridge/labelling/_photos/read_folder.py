@@ -64,7 +64,7 @@ def read_job(options, answers, make_pipeline, *, corrections=None, progress=Fals
         if new := {*annotations.names.current}.difference(classes):
             warn_caller(f"New classes by your answers or corrections: {listed(sorted(new))}")
         _check_classes(options, annotations, paths, classes)
-    params = {} if options.names is None else read_names(options.names, annotations.names.current)
+    params = {} if options.names is None else read_names(options.names, annotations.names)
     elsewhere = {
         path: label for real, (path, label) in corrections.items() if real not in pictures.place
     }

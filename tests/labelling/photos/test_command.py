@@ -507,6 +507,25 @@ def test_of_persons_who_differ_the_last_counts_and_the_table_is_written(label):
     assert labels[os.path.join("photos", "clock.png")] == "clock"
 
 
+def test_names_of_classes_that_a_person_changed_go_to_what_these_became(label):
+    with Answers("mine.jsonl") as answers:
+        answers.append("rename", names=("bird",), into="fowl")
+        answers.append("drop", names=("clock",))
+    # The first line is no header.
+    Path("names.csv").write_text("Bird,a hen\nclock,a watch\nfruit,an apple\n")
+    command = f"{SHOTS} --answers mine.jsonl --names names.csv --alpha 0.01"
+    _, said = label(f"{command} --out a.csv --save a.joblib")
+    classifier = joblib.load("a.joblib")[-1]
+    assert classifier.class_names == {"fowl": "a hen", "fruit": "an apple"}
+    assert "read as a header" not in said
+    assert "--names: Passed over in 'names.csv', dropped or joined since (1): clock;" in said
+    with Answers("mine.jsonl") as answers:
+        answers.append("join", names=("fowl",), into="fruit")
+    _, said = label(f"{command} --out b.csv --save b.joblib")
+    assert joblib.load("b.joblib")[-1].class_names == {"fruit": "an apple"}
+    assert "dropped or joined since (2): Bird, clock;" in said
+
+
 def test_answers_beside_the_table_are_used_without_the_page_too(label):
     answer("bird.png", "apple", file="a.answers.jsonl")
     label(f"{SHOTS} --out a.csv")

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from sksemobridge.labelling._photos.class_names import ClassNames
 from sksemobridge.labelling._photos.corrections import read_corrections
 from sksemobridge.labelling._photos.given_classes import (
     as_class,
@@ -42,7 +43,7 @@ def corrections(text, folders=()):
 
 def names(content, folders):
     Path("names.csv").write_bytes(content)
-    return read_names("names.csv", folders)
+    return read_names("names.csv", ClassNames(folders))
 
 
 @pytest.mark.parametrize("separator", [",", ";", "\t"])
