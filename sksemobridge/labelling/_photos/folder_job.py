@@ -13,14 +13,13 @@ import numpy as np
 from sklearn.pipeline import Pipeline
 
 from ..._evaluation import evaluate_fitted
-from ..._pipeline import ImagePipeline
 from ..._zero_shot import ZeroShotClassifier
 from .._bursts import first_of_each
 from .._strangers import weighted_stranger_proba
 from .class_texts import class_has_text, with_texts
 from .drawings import are_icons
 from .folder_labels import FolderLabels
-from .folder_pipeline import model_names
+from .folder_pipeline import model_names, with_classifier
 from .folder_table import take_rows
 from .labelled_images import LabelledImages, groups_of_shots, is_taught, shots_after
 from .picture_bursts import groups_of
@@ -109,7 +108,7 @@ class FolderJob:
         else:
             names = {"prompts": classifier.prompts, "class_names": classifier.class_names}
             classifier = ZeroShotClassifier(classifier.text_encoder, **names).fit(None, classes)
-        pipeline = _with_classifier(self.pipeline, classifier)
+        pipeline = with_classifier(self.pipeline, classifier)
         return self.after_pictures(
             FolderLabels(self, annotations, pipeline, shots, groups, evaluation)
         )
@@ -133,7 +132,7 @@ class FolderJob:
             return labels
         groups = None if self.groups is None else self.groups[pool]
         taught = classifier.with_unlabeled(take_rows(self.embeddings, pool), groups)
-        return replace(labels, pipeline=_with_classifier(labels.pipeline, taught), taught_by=pool)
+        return replace(labels, pipeline=with_classifier(labels.pipeline, taught), taught_by=pool)
 
     def _strangers(self, classifier, annotations):
         """Probabilities `(n,)` that the pictures are of none of the classes, by those of which
@@ -157,8 +156,3 @@ class FolderJob:
         _, event, counts = np.unique(events, return_inverse=True, return_counts=True)
         # A list of corrections, 0, is no page.
         return np.where(events == 0, 1.0, 1 / np.sqrt(counts[event]))
-
-
-def _with_classifier(pipeline, classifier):
-    *before, (name, _) = pipeline.steps
-    return ImagePipeline([*before, (name, classifier)])

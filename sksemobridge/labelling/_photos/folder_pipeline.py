@@ -75,6 +75,12 @@ def _saved_pipeline(options, paths):
     return pipeline
 
 
+def with_classifier(pipeline, classifier):
+    """The pipeline with another classifier."""
+    *before, (name, _) = pipeline.steps
+    return ImagePipeline([*before, (name, classifier)])
+
+
 def model_names(encoder):
     """Names of the models of an image encoder. Encoders of other packages have none."""
     encoders = getattr(encoder, "encoders", [encoder])

@@ -5,6 +5,7 @@ import warnings
 from pathlib import Path
 
 import numpy as np
+from sklearn.base import clone
 
 from ..._utils.files import digest_of
 from ..._utils.validation import listed, warn_caller
@@ -18,7 +19,7 @@ from .embeddings_file import read_embeddings
 from .event_kinds import ANSWERS
 from .events import PictureEvent
 from .folder_job import FolderJob
-from .folder_pipeline import model_names
+from .folder_pipeline import model_names, with_classifier
 from .folder_table import embed_folder, embed_readable, plain
 from .given_classes import as_class, read_classes, read_names
 from .history import fold
@@ -64,14 +65,16 @@ def read_job(options, answers, make_pipeline, *, corrections=None, progress=Fals
         if new := {*annotations.names.current}.difference(classes):
             warn_caller(f"New classes by your answers or corrections: {listed(sorted(new))}")
         _check_classes(options, annotations, paths, classes)
-    params = {} if options.names is None else read_names(options.names, annotations.names)
+    named = None if options.names is None else read_names(options.names, annotations.names)
     elsewhere = {
         path: label for real, (path, label) in corrections.items() if real not in pictures.place
     }
     in_bursts = [*files, *paths, *elsewhere]
     bursts = find_bursts(options.bursts, options.photos, in_bursts, progress=progress)
     pipeline = make_pipeline([*files, *paths])
-    pipeline[-1].set_params(**params)
+    if named is not None:
+        # The pipeline may be that of a job which learns meanwhile.
+        pipeline = with_classifier(pipeline, clone(pipeline[-1]).set_params(**named))
     elsewhere = {path: label for path, label in elsewhere.items() if label}
     paths, labels = [*paths, *elsewhere], [*labels, *elsewhere.values()]
     shots = _embed_shots(pipeline[0], paths, labels, progress=progress)

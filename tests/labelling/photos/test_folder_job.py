@@ -13,7 +13,9 @@ from sksemobridge.labelling._photos.events import Event, PictureEvent
 from sksemobridge.labelling._photos.folder_job import FolderJob
 from sksemobridge.labelling._photos.history import fold
 from sksemobridge.labelling._photos.labelled_images import LabelledImages
+from sksemobridge.labelling._photos.options import LabelOptions
 from sksemobridge.labelling._photos.picture_index import Pictures
+from sksemobridge.labelling._photos.read_folder import read_job
 from sksemobridge.labelling._strangers import weighted_stranger_proba
 
 from ...user_folder import CLASSES, SHOTS, link, rows_of
@@ -137,6 +139,17 @@ def job_of_60_emoji(own, bursts=None):
         bursts = {real: bursts(row) for row, real in enumerate(map(os.path.realpath, paths))}
     parts = {"shots": LabelledImages.none(X), "classes": own, "bursts": bursts}
     return FolderJob(pipeline, paths, {}, X, pictures, **parts), kinds[rows]
+
+
+def test_a_job_keeps_its_names_when_the_folder_is_read_anew_with_others(place):
+    options = LabelOptions(photos="photos", shots="shots", names="names.csv")
+    pipeline = make_few_shot_pipeline("mini", "bundled")
+    jobs = []
+    for name in ("a hen", "a duck"):
+        Path("names.csv").write_text(f"bird,{name}\n")
+        jobs.append(read_job(options, None, lambda paths: pipeline)[0])
+    found = [job.pipeline[-1].class_names["bird"] for job in jobs]
+    assert found == ["a hen", "a duck"]
 
 
 def said_of(job, labels, taught=True):
