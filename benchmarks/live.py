@@ -135,16 +135,16 @@ class Folder:
         self.text_encoder = PrecomputedTextEncoder.from_joint(dict(zip(self.classes, texts)))
         self.files = [str(path) for path in sorted(Path("photos").iterdir())]
 
-    def said(self, name):
-        """The job, what was said, and the file of it, of this name."""
+    def annotations(self, name):
+        """The job, its annotations, and the file of answers of this name."""
         answers = Answers(name)
         answers.begin()
         pictures = Pictures({"photos": "photos"}, {"photos": self.files})
-        said = read_annotations(answers, pictures, self.classes, {})
+        annotations = read_annotations(answers, pictures, self.classes, {})
         pipeline = pipeline_of(FunctionTransformer(), self.text_encoder)
         pipeline[-1].set_params(prompts="{}")
         parts = {"shots": LabelledImages.none(self.X), "classes": self.classes}
-        return FolderJob(pipeline, self.files, {}, self.X, pictures, **parts), said, answers
+        return FolderJob(pipeline, self.files, {}, self.X, pictures, **parts), annotations, answers
 
     def answer(self, n, name):
         """A file of this name with `n` answers."""
@@ -169,7 +169,7 @@ def measure(args):
     """Times by what is timed."""
     paint(args.pictures, args.large)
     folder, times = Folder(args.pictures, args.classes), defaultdict(list)
-    person = Person(Session(*folder.said("answers.jsonl")))
+    person = Person(Session(*folder.annotations("answers.jsonl")))
     for number in range(N_ANSWERS):
         name = folder.classes[number % args.classes]
         times["an answer"].append(both_timed(person.act, "say", number=number, label=name)[0])
@@ -186,9 +186,9 @@ def measure(args):
     person.act("end")
     person.thread.join()
     folder.answer(args.answers, "earlier.jsonl")
-    time_of, (job, said, answers) = both_timed(folder.said, "earlier.jsonl")
+    time_of, (job, annotations, answers) = both_timed(folder.annotations, "earlier.jsonl")
     times[f"a start with {args.answers} answers: what was said"].append(time_of)
-    time_of, _ = both_timed(Session, job, said, answers)
+    time_of, _ = both_timed(Session, job, annotations, answers)
     times[f"a start with {args.answers} answers: learning"].append(time_of)
     return times
 

@@ -77,7 +77,7 @@ def disputed(now):
         if real in number_of
     }
     shown = items(now, now.bursts.first_of_each(found))
-    return {"disputed": [item | {"said": _spelt(now, found[item["number"]])} for item in shown]}
+    return {"disputed": [item | {"opinions": _spelt(now, found[item["number"]])} for item in shown]}
 
 
 def _spelt(now, opinions):

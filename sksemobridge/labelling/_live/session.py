@@ -120,8 +120,8 @@ class Session:
             marks = [(number, label, now.shown(number))]
             parts = answered_pictures(now, self.files, marks, alone, notes)
             self._append("say", tab, who, pictures=parts)
-            shown = {"number": number, "label": plain(label)}
-            return {"said": shown, "n_pictures": len(parts), "notes": notes}
+            answer = {"number": number, "label": plain(label)}
+            return {"answer": answer, "n_pictures": len(parts), "notes": notes}
 
     def say_same(self, tab, who, numbers, label):
         """Label pictures that a person chose, and with them the others of their bursts. They say
@@ -138,7 +138,7 @@ class Session:
             parts = answered_pictures(now, self.files, marks, False, notes)
             chosen = tuple(replace(part, likely=(), n_columns=0) for part in parts)
             self._append("say", tab, who, pictures=chosen)
-            return {"said": len(marks), "n_pictures": len(parts), "notes": notes}
+            return {"n_answered": len(marks), "n_pictures": len(parts), "notes": notes}
 
     def say_all(self, tab, who, pictures, alone=False, knew=None, seconds=None):
         """Label pictures that were looked through together, and with them the others of their
@@ -175,7 +175,7 @@ class Session:
                 self._append("planted", tab, who, pictures=planted)
             n_missed = sum(part.label == part.shown for part in planted)
             return {
-                "said": len(marks),
+                "n_answered": len(marks),
                 "n_pictures": len(parts),
                 "notes": [*dict.fromkeys(notes)],
                 "n_planted": len(planted),

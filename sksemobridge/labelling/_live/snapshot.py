@@ -77,8 +77,9 @@ class Snapshot:
         predicted = self.view.predicted
         labels = {number: predicted[number] for number in numbers}
         check = () if self.annotations.check is None else self.annotations.check.shown
-        is_said = self.pictures.among([*self.annotations.answers, *check])
-        return labels | {number: self.shown(number) for number in numbers if is_said[number]}
+        # Predictions of a check stay as they were when it began.
+        is_fixed = self.pictures.among([*self.annotations.answers, *check])
+        return labels | {number: self.shown(number) for number in numbers if is_fixed[number]}
 
     def is_labelled(self, number):
         is_photo = number < self.pictures.n_photos

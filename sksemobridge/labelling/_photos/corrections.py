@@ -122,10 +122,10 @@ def _refuse_predictions(path, labels, table):
     if not os.path.isfile(table) or not is_own_table(table):
         return
     rows, n_predicted = read_rows("--corrections", table), 0
-    said = {real: label for real, (_, label) in labels.items()}
+    label_of = {real: label for real, (_, label) in labels.items()}
     for file, label, share, problem in _columns(rows, "path", "label", "probability", "problem"):
         if label.strip() or comparable(problem) == NONE_OF_THESE:
-            given = said.get(_line(with_formulas(file)).real)
+            given = label_of.get(_line(with_formulas(file)).real)
             if given is None or comparable(given) != comparable(with_formulas(label)):
                 return
             n_predicted += bool(label.strip()) and not re.fullmatch("1([.,]0*)?", share.strip())

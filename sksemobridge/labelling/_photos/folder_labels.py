@@ -49,9 +49,9 @@ class FolderLabels:
     def rows(self):
         """Rows of the table, one for each file."""
         job, answers = self.job, self.annotations.answers
-        said = [answers[real].label if real in answers else None for real in job.real]
+        labels = [answers[real].label if real in answers else None for real in job.real]
         parts = self.classifier, job.files, job.embeddings, job.problems, self.proba
-        return table_rows(*parts, alpha=job.alpha, said=said)
+        return table_rows(*parts, alpha=job.alpha, labels=labels)
 
     @property
     def has_random_shots(self):

@@ -189,24 +189,24 @@ def proba_with_none(classifier, X, strangers=0.0, groups=None):
     return proba if groups is None else proba_by_group(proba, groups)
 
 
-def table_rows(classifier, paths, X, problems, proba, *, alpha=0.0, said=None):
+def table_rows(classifier, paths, X, problems, proba, *, alpha=0.0, labels=None):
     """Rows of the table: for each file the label by a person, the two most probable classes, or the
     problem.
 
     `X` is of the files without a problem, and so are `proba`, those of `proba_with_none`, and
-    `said`, labels by a person or None.
+    `labels` by a person, or None.
     """
     empty = dict.fromkeys(WRITTEN) | dict.fromkeys(NUMBERS, np.nan)
     rows = [empty | {"path": path, "problem": problems.get(path, "")} for path in paths]
     read = [row for row in rows if not row["problem"]]
     if not read:
         return rows
-    said = said or [None] * len(read)
+    labels = labels or [None] * len(read)
     classes = np.asarray(classifier.classes_).tolist()
     p_values = _p_values(classifier, X)
     is_labelled = has_label(classifier, X, proba, alpha)
     for row, probabilities, p_value, labelled, label in zip(
-        read, proba[:, :-1], p_values, is_labelled, said
+        read, proba[:, :-1], p_values, is_labelled, labels
     ):
         best = np.argsort(-probabilities, kind="stable")[:2]
         choices = [(classes[i], float(probabilities[i])) for i in best]

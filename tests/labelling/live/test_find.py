@@ -59,7 +59,7 @@ def test_many_pictures_get_one_label_which_is_one_step_back(live):
     page = live(n=90)
     chosen = [*range(0, 90, 3), 0]
     status, answer = page.act("say_same", numbers=chosen, label=" Owl ")
-    assert (status, answer["said"], answer["n_pictures"]) == (200, 30, 30)
+    assert (status, answer["n_answered"], answer["n_pictures"]) == (200, 30, 30)
     assert page.labels() == dict.fromkeys(range(0, 90, 3), "Owl")
     assert page.act("undo")[1]["undone"]["what"] == "the answer “Owl”"
     assert page.labels() == {}

@@ -26,7 +26,7 @@ def test_words_order_the_folder_with_answers_and_classes_in_sight(person):
     assert {number % 3 for number, _ in pictures[:10]} == {1}
     assert dict(pictures)[4] == "owl"
     assert dict(pictures)[7] == "clock"
-    assert opened.all("#find-tiles .tile.said", "dataset.number") == ["4"]
+    assert opened.all("#find-tiles .tile.labelled", "dataset.number") == ["4"]
     opened.click("#find-open")
     assert 4 not in dict(found(opened))
     assert opened.browser.errors == []

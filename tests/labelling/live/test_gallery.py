@@ -105,6 +105,6 @@ def test_different_answers_of_different_people_are_listed(live):
     (item,) = page.act("disputed")[1]["disputed"]
     assert item["number"] == 0
     assert item["label"] == "clock"
-    assert item["said"] == [["Anna", "bird"], ["Bob", "clock"]]
+    assert item["opinions"] == [["Anna", "bird"], ["Bob", "clock"]]
     page.act("say", tab="a", who="Anna", number=0, label="clock")
     assert page.act("disputed")[1]["disputed"] == []

@@ -131,7 +131,7 @@ def test_answers_that_are_newer_than_a_page_win(session):
     session.undo("b", "")
     answer = session.say_all("a", "", page, knew=knew)
     assert answer["notes"] == ["1 got a label since this page was shown, which stays."]
-    assert answer["said"] == 2
+    assert answer["n_answered"] == 2
     assert [session.snapshot().shown(n) for n in (first, second, third)] == ["bird", "", ""]
     # A later page may change all.
     later = [picture | {"label": "fruit"} for picture in page]
@@ -139,7 +139,7 @@ def test_answers_that_are_newer_than_a_page_win(session):
     assert [session.snapshot().shown(n) for n in (first, second, third)] == ["fruit"] * 3
     # With nothing left to say, nothing is.
     before = events_of(session)
-    assert session.say_all("a", "", page, knew=knew)["said"] == 0
+    assert session.say_all("a", "", page, knew=knew)["n_answered"] == 0
     assert events_of(session) == before
     for knew in (-1, before + 1, "x"):
         with pytest.raises(Refused):

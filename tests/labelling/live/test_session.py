@@ -237,7 +237,7 @@ def test_a_class_may_have_any_name_and_is_known_in_any_spelling(live):
     spellings |= {"None of these": "", "none_of_these": ""}
     for label, known in spellings.items():
         _, state = page.act("say", number=0, label=label)
-        assert state["recent"][0]["label"] == state["said"]["label"] == known
+        assert state["recent"][0]["label"] == state["answer"]["label"] == known
         is_other = known and label.strip() != known.strip()
         assert state["notes"] == ([f"“{label.strip()}” is “{known}”."] if is_other else [])
     assert page.state()["classes"] == sorted(classes)
@@ -273,7 +273,7 @@ def test_a_page_is_one_event_with_what_was_shown_and_one_undo(live):
     pictures[2]["label"] = "fruit"
     pictures[3]["shown"] = "clock"
     status, state = page.act("page", pictures=pictures)
-    assert (status, state["said"], state["labelled"], state["seen"]) == (200, 6, 6, 6)
+    assert (status, state["n_answered"], state["labelled"], state["seen"]) == (200, 6, 6, 6)
     (event,) = events_of(page)
     assert event.kind == "page"
     assert [(part.shown, part.label) for part in event.pictures] == [
@@ -333,7 +333,7 @@ def test_classes_are_renamed_joined_dropped_and_had_back(live):
     _, state = page.act("rename", name="bird", into="birds")
     assert (state["classes"], page.labels()[0]) == (["birds", "clock", "fruit", "owl"], "birds")
     _, state = page.act("say", number=6, label="Bird")
-    assert (state["said"]["label"], state["notes"]) == ("birds", ["“Bird” is “birds”."])
+    assert (state["answer"]["label"], state["notes"]) == ("birds", ["“Bird” is “birds”."])
     _, state = page.act("join", names=["owl", "clock"], into="birds")
     assert state["classes"] == ["birds", "fruit"]
     assert page.labels() == {0: "birds", 1: "birds", 2: "fruit", 3: "birds", 6: "birds"}
@@ -502,7 +502,7 @@ def test_after_a_restart_own_corrections_are_no_disagreement(live):
     assert said == {"Anna": "bird", "second": "fruit"}
     # A tab is no name.
     (item,) = page.act("disputed")[1]["disputed"]
-    assert item["said"] == [["Anna", "bird"], ["", "fruit"]]
+    assert item["opinions"] == [["Anna", "bird"], ["", "fruit"]]
 
 
 def test_another_spelling_is_said_once(live):

@@ -64,7 +64,7 @@ def test_a_page_has_a_tile_for_each_burst(live):
     assert answer["look"]["left"] == len(tiles) == N_BURSTS
     pictures = [{"number": i["number"], "label": name, "shown": name} for i, name in tiles]
     _, state = page.act("page", pictures=pictures)
-    assert (state["said"], state["n_pictures"]) == (N_BURSTS, 12)
+    assert (state["n_answered"], state["n_pictures"]) == (N_BURSTS, 12)
     assert len(last_event(page).pictures) == len(page.labels()) == 12
     assert (state["labelled"], state["seen"]) == (N_BURSTS, N_BURSTS)
     _, state = page.act("undo")

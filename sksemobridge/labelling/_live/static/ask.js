@@ -31,8 +31,8 @@ export const ask = {
       if (current?.number !== number && !mine.has(number)) continue;
       if (before !== label) {
         const after = before === undefined ? "" : `, after ${quoted(before)} here`;
-        const said = label === null ? "took back the answer" : `answered ${quoted(label)}`;
-        note(`${who || "Another tab"} ${said} for ${name}${after}.`);
+        const change = label === null ? "took back the answer" : `answered ${quoted(label)}`;
+        note(`${who || "Another tab"} ${change} for ${name}${after}.`);
       }
       mine.delete(number);
       if (current?.number === number) current = null;
@@ -95,9 +95,9 @@ function draw_picture() {
   const is_checked = in_check() && now.state.check.queue.some((item) => same(item, current));
   // A check is of random pictures, not of easy ones.
   by_id("later").hidden = is_checked;
-  const said = current.label === null ? "" : ` Your answer: ${quoted(current.label)}.`;
+  const answer = current.label === null ? "" : ` Your answer: ${quoted(current.label)}.`;
   const question = is_checked ? `Check: is this ${quoted(current.predicted)}?` : "What is this?";
-  set_text("question", question + (is_checked ? "" : said));
+  set_text("question", question + (is_checked ? "" : answer));
   set_text("name", current.name);
   by_id("ask-like").setAttribute("href", like_address([current.number]));
   const picture = by_id("picture"), view = by_id("ask");
@@ -142,11 +142,11 @@ async function say(label) {
   const asked = current, learnt = now.state.learnt;
   const reply = await act_on(asked, "say", { number: asked.number, label });
   if (!reply) return;
-  const said = reply.said.label;
-  mine.set(asked.number, said);
+  const answer = reply.answer.label;
+  mine.set(asked.number, answer);
   const more = reply.n_pictures > 1 ? ` and ${count(reply.n_pictures - 1)} more` : "";
-  note_of(reply, `${asked.name}${more}: ${label_of(said)}.`);
-  if (said === "") offer_strangers(learnt);
+  note_of(reply, `${asked.name}${more}: ${label_of(answer)}.`);
+  if (answer === "") offer_strangers(learnt);
 }
 
 async function later() {

@@ -139,9 +139,9 @@ async function show_gallery() {
   draw_figures();
   for (const id of ["rename", "join", "drop"]) by_id(id).hidden = name === NONE;
   const { pictures } = reply.gallery;
-  const said = pictures.filter(({ label }) => label !== null);
+  const labelled = pictures.filter(({ label }) => label !== null);
   const predicted = pictures.filter(({ label }) => label === null);
-  const groups = [["Labelled by a person", said], ["Predicted", predicted]];
+  const groups = [["Labelled by a person", labelled], ["Predicted", predicted]];
   tiles.show(groups.filter(([, group]) => group.length)
     .map(([kind, group]) => ({ label: kind, pictures: group })));
   for (const tile of tiles.tiles) tile.label = tile.shown = tile.item.label ?? tile.item.predicted;

@@ -41,8 +41,8 @@ function show_disputed(items) {
 function disputed(item) {
   const place = element("li", { class: "card" });
   const draw = (label) => {
-    const names = [...new Set(item.said.map(([, said]) => said))];
-    const text = item.said.map(([who, said]) => `${who || "somebody"}: ${label_of(said)}`)
+    const names = [...new Set(item.opinions.map(([, label]) => label))];
+    const text = item.opinions.map(([who, opinion]) => `${who || "somebody"}: ${label_of(opinion)}`)
       .join(", ");
     const other = element("div", {});
     place.replaceChildren(thumb(item.number, { alt: item.name }), element("div", {},
@@ -53,7 +53,7 @@ function disputed(item) {
   };
   const say = async (label) => {
     const reply = await act("say", { number: item.number, label });
-    if (reply) draw(reply.said.label);
+    if (reply) draw(reply.answer.label);
   };
   draw(item.label);
   return place;

@@ -266,8 +266,8 @@ async function send(sent) {
 
 function tell_of_page(reply, real, n_missing) {
   const n_changed = real.filter((tile) => tile.is_changed).length;
-  const labels = has_bursts() ? bursts_of(reply.said, reply.n_pictures)
-    : plural(reply.said, "picture");
+  const labels = has_bursts() ? bursts_of(reply.n_answered, reply.n_pictures)
+    : plural(reply.n_answered, "picture");
   const missing = n_missing
     ? ` ${plural(n_missing, "picture")} could not be shown and got no label.` : "";
   const n_found = reply.n_planted - reply.n_missed;

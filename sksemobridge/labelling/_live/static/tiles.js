@@ -122,19 +122,19 @@ export class Tiles {
     const { button, item, mark } = tile, is_broken = tile.image.complete && !tile.is_loaded;
     button.classList.toggle("changed", tile.is_changed);
     button.classList.toggle("broken", is_broken);
-    button.classList.toggle("said", this.has_captions && item.label !== null);
+    button.classList.toggle("labelled", this.has_captions && item.label !== null);
     button.classList.toggle("chosen", this.chosen.has(tile));
     button.classList.toggle("elsewhere", tile.elsewhere !== null);
     const text = is_broken ? "cannot be shown"
       : tile.is_changed || tile.elsewhere || this.has_captions ? label_of(tile.label) : "";
     mark.textContent = text;
     button.setAttribute("aria-pressed", tile.is_changed);
-    const said = tile.elsewhere ? `, ${tile.elsewhere} answered ${label_of(tile.label)}`
+    const change = tile.elsewhere ? `, ${tile.elsewhere} answered ${label_of(tile.label)}`
       : tile.is_changed ? `, changed to ${label_of(tile.label)}` : "";
     const state = this.chosen.has(tile) ? ", chosen" : "";
     const shown = is_broken ? "cannot be shown" : label_of(tile.shown);
     const burst = tile.is_burst ? ` and ${count(item.burst.length - 1)} more of its burst` : "";
-    button.setAttribute("aria-label", `${item.name}${burst}: ${shown}${said}${state}`);
+    button.setAttribute("aria-label", `${item.name}${burst}: ${shown}${change}${state}`);
     button.dataset.number = item.number;
     button.dataset.label = tile.label;
   }
