@@ -100,6 +100,10 @@ def as_if_even(counts, *args):
     return default_scales(np.full(len(counts), counts.mean()), *args)
 
 
+def as_if_all_named(counts, trust, text_scale, believed, share_named):
+    return default_scales(counts, trust, text_scale, believed)
+
+
 def without_span(v, weight, span=None, extra=0.0):
     return features_of(v, weight)
 
@@ -176,6 +180,7 @@ SWITCHES = {
         (discriminant.Gaussian, "_narrowness", same_width),
         (fit, "default_scales", as_if_even),
     ],
+    "shots beside few names": [(fit, "default_scales", as_if_all_named)],
     "span in the correction": [(fit, "features_of", without_span)],
     "wrong labels": [(fit, "right_labels", no_doubt)],
     "confusions of wrong labels": [(label_noise, "_if_wrong", any_class)],
