@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import assume, given
+from hypothesis import assume, example, given
 from hypothesis import strategies as st
 from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import normalize
@@ -41,6 +41,8 @@ def fitted_in_every_way(world, X, y):
     is_wrong=st.booleans(),
     kind=st.sampled_from(["text", "a class without text", "no text", "words"]),
 )
+# Two single shots have the same score, up to the image of hardly any weight.
+@example(seed=0, counts=[0, 0, 0, 1, 1], is_wrong=False, kind="a class without text")
 def test_a_weight_goes_to_zero_without_a_jump_to_the_row_dropped(seed, counts, is_wrong, kind):
     """Where the class of the row keeps another one."""
     world, rng = World(seed=seed), np.random.default_rng(seed)

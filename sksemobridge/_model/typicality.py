@@ -25,11 +25,14 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from .._utils.rows import ROUNDING, weight_in_class
+from .._utils.rows import weight_in_class
 from .class_means import LEAST_NEIGHBOUR, relative_weight
 from .linear import total
 from .shots import renumbered
 
+# Scores that differ by a smaller part are the same. Two single shots have the same scores, and an
+# image of hardly any weight beside one of them moves these by more than rounding does.
+LEAST_DEVIATION = 1e-6
 
 @dataclass(frozen=True, eq=False)
 class Typicality:
@@ -49,7 +52,7 @@ class Typicality:
         relative = relative_weight(codes, weight)
         # Equal values would differ by an image of hardly any weight, and have another unit.
         relative[relative < LEAST_NEIGHBOUR] = 0.0
-        units = {name: _deviation(z.max(axis=1), relative) for name, z in parts.items()}
+        units = {name: _unit(z, relative) for name, z in parts.items()}
         if "text" in units:
             units["images"] *= 2
         return cls(units, sum(z / units[name] for name, z in parts.items()), codes, weight)
@@ -88,10 +91,13 @@ class Typicality:
         return (1 + below[n_below]) / (1 + below[-1])
 
 
-def _deviation(values, weight):
-    """The standard deviation of values that count as `weight`, or one if they do not differ."""
-    deviation = 0.0
-    if len(values):
-        squares = np.square(values - np.average(values, weights=weight))
-        deviation = float(np.sqrt(np.average(squares, weights=weight)))
-    return deviation if deviation > 1e5 * ROUNDING * np.abs(values).max(initial=0.0) else 1.0
+def _unit(z, weight):
+    """The standard deviation of `max_c z (n, C)` of images that count as `weight (n,)`, or one if
+    it is the same for all of them.
+    """
+    if not len(z):
+        return 1.0
+    values = z.max(axis=1)
+    squares = np.square(values - np.average(values, weights=weight))
+    deviation = float(np.sqrt(np.average(squares, weights=weight)))
+    return deviation if deviation > LEAST_DEVIATION * np.abs(z).max() else 1.0

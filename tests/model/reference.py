@@ -69,9 +69,10 @@ def trust_in(u, y, omega, T, logit_scale, n):
     return s[0], expit(np.log(10) + 0.85 * guessing - loss)
 
 
-def deviation(values, x):
+def deviation(part, x):
+    values = part.max(axis=1)
     deviation = np.sqrt(np.average((values - np.average(values, weights=x)) ** 2, weights=x))
-    return deviation if deviation > 1e-9 * np.abs(values).max() else 1.0
+    return deviation if deviation > 1e-6 * np.abs(part).max() else 1.0
 
 
 class Reference:
@@ -288,7 +289,7 @@ class Reference:
         if self.T is not None:
             self.decision = self.decision[0] + self.s[0] * self.spoken, self.decision[1]
             held = [held[0] + self.s[0] * terms[0], held[1], terms[0]]
-        self.units = [deviation(part.max(axis=1), self.x[H]) for part in held]
+        self.units = [deviation(part, self.x[H]) for part in held]
         self.scores = self.score(held, self.units).max(axis=1)
         self.correction = corrections, offsets
         self.coef = self.decision[0] + corrections
@@ -354,7 +355,7 @@ class Reference:
             if not len(H):
                 return np.ones(len(X))
             of_held = [part[:, self.seen] for part in parts(self.u[H], *by_names)]
-            units = [deviation(part.max(axis=1), self.x[H]) for part in of_held]
+            units = [deviation(part, self.x[H]) for part in of_held]
             known = self.score(of_held, units).max(axis=1)
             scores = self.score(parts(nrm(X), *by_names), units)[:, self.unseen].max(axis=1)
             result = np.maximum(result, p_value(scores, known, self.shares(H)))
