@@ -43,6 +43,9 @@ def fitted_in_every_way(world, X, y):
 )
 # Two single shots have the same score, up to the image of hardly any weight.
 @example(seed=0, counts=[0, 0, 0, 1, 1], is_wrong=False, kind="a class without text")
+# An only image is not in the regression without text, nor beside one of hardly any weight.
+@example(seed=230178243, counts=[2, 0, 1, 2, 2], is_wrong=False, kind="words")
+@example(seed=1, counts=[1, 0, 0, 3, 2], is_wrong=False, kind="no text")
 def test_a_weight_goes_to_zero_without_a_jump_to_the_row_dropped(seed, counts, is_wrong, kind):
     """Where the class of the row keeps another one."""
     world, rng = World(seed=seed), np.random.default_rng(seed)

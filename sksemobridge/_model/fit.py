@@ -247,7 +247,11 @@ def problem_of_correction(evidence):
     v -= classes.centre
     extra = evidence.trust * (1 + 1 / classes.mean_count)
     span = () if evidence.given.texts is None else (classes.span, extra)
-    features, back = features_of(v, evidence.relative[evidence.in_regression], *span)
+    relative = evidence.relative[evidence.in_regression]
+    if evidence.given.texts is None:
+        # Without text, an only image is not in the regression, nor beside one of hardly any weight.
+        relative = relative * (1 - classes.alone[evidence.regression_rows])
+    features, back = features_of(v, relative, *span)
     problem = evidence.regression(features)
     # The parts of held-out images must not depend on the order of features or the lengths of rows.
     order = np.lexsort((v @ classes.centre, problem.codes))

@@ -34,6 +34,7 @@ from .shots import renumbered
 # image of hardly any weight beside one of them moves these by more than rounding does.
 LEAST_DEVIATION = 1e-6
 
+
 @dataclass(frozen=True, eq=False)
 class Typicality:
     """Units of the scores, and the held-out images."""

@@ -260,7 +260,7 @@ class Reference:
         u, H, C = self.u, self.H, self.C
         n_mean = max(g.n.mean(), 1)
         v = u[H[used]] - g.m
-        x = self.x[H[used]]
+        x = self.x[H[used]] * (1 if self.T is not None else 1 - g.alone[H[used]])
         length = max(x @ np.sum(v**2, axis=1), 1e-28) / max(x.sum(), 1e-14)
         Q = np.eye(u.shape[1]) / length
         if g.V.any() and self.T is not None:
