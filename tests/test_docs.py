@@ -117,6 +117,18 @@ def test_the_map_of_the_package_names_files_that_are_there():
     ] == []
 
 
+def test_the_map_of_the_package_names_each_file_of_programs_and_pages():
+    text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    files = [path for path in PACKAGE.rglob("*.*") if path.name != "__init__.py"]
+    names = [
+        path.relative_to(PACKAGE).as_posix()
+        for path in files
+        if path.suffix in (".py", ".js", ".css", ".html")
+    ]
+    assert len(names) > 50
+    assert [name for name in names if f"`{name}`" not in text] == []
+
+
 def anchors(page):
     """Anchors of the headings of a Markdown page, as GitHub and MyST make them."""
     headings = re.findall(r"^#+ (.+)$", page.read_text(encoding="utf-8"), flags=re.MULTILINE)
