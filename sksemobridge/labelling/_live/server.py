@@ -64,7 +64,8 @@ POLICY = "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancesto
 # Actions on pictures by their numbers. Meanwhile no new pictures are read, which changes numbers,
 # and no other tab gets the same pictures.
 WITH_NUMBERS = ("say", "say_same", "page", "skip", "card", "undo", "look")
-# Actions and questions without numbers: they do not depend on which the page has.
+# What a page may ask with any numbers. All else, also beside `WITH_NUMBERS`, is refused if new
+# pictures were read since the page was loaded.
 WITHOUT_NUMBERS = ("state", "read_new", "words", "done", "also", "end")
 
 

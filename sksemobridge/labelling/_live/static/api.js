@@ -13,7 +13,7 @@ const HARMLESS = ["state", "look", "look_at_class", "overview", "suggest", "disp
   "find"];
 
 // Of this tab, also when it is loaded again.
-export const tab = (sessionStorage.tab ??= `${Date.now()}-${Math.random()}`.slice(0, 50));
+const tab = (sessionStorage.tab ??= `${Date.now()}-${Math.random()}`.slice(0, 50));
 
 // The person of this tab: others may have other tabs of this browser.
 export const who = {
