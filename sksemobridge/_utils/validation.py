@@ -226,8 +226,11 @@ def sorted_labels(parts, **options):
 def _require_one_for_each(values, n_rows, name):
     """Refuse values that are not as many as the rows of embeddings."""
     if values.shape != (n_rows,):
+        # What scikit-learn says, so that its users know it.
+        found = "Found input variables with inconsistent numbers of samples: "
         raise ValueError(
-            f"{name} has the shape {values.shape}; give ({n_rows},), a value for each image."
+            f"{found if values.shape[:1] != (n_rows,) else ''}{name} has the shape {values.shape};"
+            f" give ({n_rows},), a value for each image."
         )
 
 
