@@ -337,8 +337,8 @@ def default_scales(counts, trust, text_scale, believed=1.0, share_named=1.0):
     # wrong, a half costs a point (`python benchmarks/robustness.py labels --rates 0.2 --tasks
     # FILE.npz ...`).
     text = max(trust, np.finfo(float).tiny) * text_scale * (1 - believed / 2)
-    # Where most classes have no name, images must say most. Where only a tenth has none, the log loss
-    # of one shot falls by 0.014 (`python benchmarks/heuristics.py --cases nameless --shots 1 ...`).
+    # Where most classes have no name, images must say most. Where only a tenth has none, the log
+    # loss of one shot falls by 0.014 (`python benchmarks/heuristics.py --cases nameless ...`).
     told = trust * share_named
     return {"text": text, "shots": told * with_text + (1 - told) * without_text}
 
