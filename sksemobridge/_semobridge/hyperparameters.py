@@ -189,9 +189,9 @@ def automatic_hyperparameters(
     """
     if "z1" not in typical.cosines:
         return options.given_or(START._replace(smoothness=0.0))
-    hyperparameters = options.given_or(
-        Hyperparameters(ALPHA, BETA, GAMMA / reach, LAMBDA1, 0.0, 0.0, 0.0)
-    )
+    # A bridge that keeps no direction reaches nothing. What it says is the same of all classes.
+    gamma = GAMMA / (reach or 1.0)
+    hyperparameters = options.given_or(Hyperparameters(ALPHA, BETA, gamma, LAMBDA1, 0.0, 0.0, 0.0))
     sharpness_and_weight: tuple[Any, ...] = hyperparameters[:4]  # with text, none of them is None
     alpha, beta, gamma, lambda1 = sharpness_and_weight
     # How steeply the text's term rises. If it is left out, the others are relative to one.

@@ -79,7 +79,7 @@ def terms_of_score(
     """
     log_weight = hyperparameters.smoothness * divergence
     for name, sharpness, weight, offset in (
-        ("z1", hyperparameters.alpha, hyperparameters.lambda1, 0 * log_weight),
+        ("z1", hyperparameters.alpha, hyperparameters.lambda1, 0 * divergence),
         ("z2", hyperparameters.beta, hyperparameters.lambda2, log_weight),
         ("z3", hyperparameters.gamma, hyperparameters.lambda3, log_weight),
     ):

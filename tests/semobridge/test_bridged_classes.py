@@ -227,3 +227,18 @@ def test_the_score_of_large_exponents_is_finite(sharpness):
     ]
     expected = logsumexp(exponents, axis=0) + np.log(0.5)
     np.testing.assert_allclose(log_score(cosines, hyperparameters, divergence), expected, rtol=1e-5)
+
+
+def test_without_a_direction_and_with_a_sharpness_without_limit_the_texts_decide():
+    texts = make_texts()
+    X, codes = draw(texts, 3)
+    with pytest.warns(UserWarning, match="cuts off every direction"):
+        cut_off = fit(texts, X, codes, atol=1e3)
+    with np.errstate(all="ignore"):
+        too_sharp = fit(texts, X, codes, beta=1e5)
+    for model in (cut_off, too_sharp):
+        decision = model.decide(X)
+        assert np.isfinite(decision).all()
+        np.testing.assert_array_equal(
+            decision.argmax(axis=1), model.cosines(X)["z1"].argmax(axis=1)
+        )

@@ -124,4 +124,7 @@ def event_of(data):
     )
     if not (has_all and has_parts and all(isinstance(name, str) for name in names)):
         raise ValueError(event.kind)
+    # Half of a letter is no text: a ValueError. In the path of a picture it stands for a byte.
+    words = *names, event.into, *(part.label for part in pictures), *(p.shown for p in pictures)
+    "".join(filter(None, words)).encode()
     return event

@@ -19,6 +19,10 @@ def read_names(path, classes):
     lines, header = {}, None
     for number, (cell, *words) in enumerate(read_rows("--names", path)):
         folder = cell.strip()
+        if template := next((word for word in words[1:] if "{}" in word), None):
+            raise UsageError(
+                f"--names: {path!r} has the prompt {template!r}; write the name in place of {{}}"
+            )
         if comparable(folder) in lines:
             raise UsageError(f"--names: {path!r} names {folder!r} twice; delete one of the lines")
         if classes.now(folder) is not None or classes.is_dropped(folder):

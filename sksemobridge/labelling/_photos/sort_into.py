@@ -52,7 +52,7 @@ def sort_into(rows, photos, folder):
         if path in below and wanted.get(path) != name:
             (folder / name / path).unlink(missing_ok=True)
     return sum(
-        _copy(below[path]["path"], folder / name / path, folder, path in earlier)
+        _copy(below[path]["path"], folder / name / path, folder, earlier.get(path) == name)
         for path, name in wanted.items()
     )
 

@@ -179,6 +179,8 @@ DAMAGED = [
             (b"wrote", b'"path": "a", "size": 1'),
         )
     ),
+    b'{"kind": "add", "names": ["\\ud800"]}',
+    b'{"kind": "say", "pictures": [{"path": "a.png", "label": "\\ud800"}]}',
     b'{"kind": "card", "names": ["a"]}',
     b'{"kind": "card", "names": ["a"], "among": "lost"}',
     b'{"kind": "planting", "among": "perhaps"}',

@@ -139,12 +139,16 @@ def test_a_corrected_image_leaves_its_old_place_and_files_of_others_stay(label):
     Path("sorted/bird/bird.png").write_bytes(b"killed before its end")
     save(np.zeros((8, 8, 3), dtype=np.uint8), "sorted/bird/mine.png")
     save(np.ones((8, 8, 3), dtype=np.uint8), "photos/mine.png")
+    # An image that leaves its place goes where a person put a file of that name.
+    Path("sorted/apple/more").mkdir(parents=True)
+    Path("sorted/apple/more/bird.png").write_bytes(b"of a person")
     Path("corrections.csv").write_text(
         "photos/more/bird.png,apple\nphotos/clock.png,\nphotos/mine.png,bird"
     )
     Path("photos/more/fruit.png").unlink()
     status, said = label(f"{SHOTS} --out b.csv --sort-into sorted --corrections corrections.csv")
     assert "'sorted/bird/mine.png' is not a copy of this command".replace("/", os.sep) in said
+    assert Path("sorted/apple/more/bird.png").read_bytes() == b"of a person"
     expected = labels_in("b.csv") | {"more/fruit.png": "fruit"}
     assert copies_in("sorted") == expected
     assert expected["more/bird.png"] == "apple"

@@ -151,6 +151,7 @@ def test_names_are_the_words_of_a_table(separator, header):
         (b"folder,name\n", "names no class"),
         (b"folder,name\nbrid,bird", r"names 'brid', which is no class \(bird, clock\)"),
         (b"bird,animal\nclock,watch\nbird,sparrow", "names 'bird' twice"),
+        (b"bird,animal,a drawing of {}", "has the prompt 'a drawing of {}'; write the name"),
         ("folder,name\nbird,Vögel".encode("cp1252"), "no table in UTF-8"),
     ],
 )
