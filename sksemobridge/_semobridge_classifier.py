@@ -16,14 +16,14 @@ from ._semobridge.bridge_options import BridgeOptions
 from ._semobridge.bridged_classes import BridgedClasses
 from ._semobridge.validation_images import Validation
 from ._shot_classifier import ShotClassifier, put_classes_with_shots_first
-from ._utils.array_api import astype, l2_normalize, to_numpy
+from ._utils.array_api import astype, l2_normalize
 from ._utils.same_image import are_among
 from ._utils.sklearn import Count, Interval, StrOptions, checks_parameters
 from ._utils.validation import (
     listed,
     positions,
-    validate_embeddings,
     validate_labels,
+    validate_training_embeddings,
     validate_weights,
     warn_caller,
 )
@@ -375,7 +375,7 @@ class SeMoBridgeClassifier(ShotClassifier):
                 "Validation images are X_val with y_val, and sample_weight_val weighs them."
                 f" {' and '.join(missing)} {'is' if len(missing) == 1 else 'are'} missing."
             )
-        X = to_numpy(validate_embeddings(self, X, reset=True, name="X_val"))
+        X = validate_training_embeddings(self, X, reset=True, name="X_val")
         if X.shape[1] != (width := memory.shots.X.shape[1]):
             raise ValueError(f"X_val has {X.shape[1]} features, but X has {width}.")
         y = validate_labels(y, len(X), "y_val")

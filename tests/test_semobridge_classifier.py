@@ -206,6 +206,13 @@ def test_wrong_validation_images_are_errors(world):
             semobridge(world).fit(X, y, **validation)
 
 
+def test_validation_images_of_zeros_are_named(world):
+    (X, y), (X_val, y_val) = world.draw(2), world.draw(3)
+    X_val[1] = 0
+    with pytest.warns(UserWarning, match="X_val has nothing but zeros in 1 of 15 rows: 1"):
+        semobridge(world).fit(X, y, X_val=X_val, y_val=y_val)
+
+
 def test_a_search_takes_validation_images_of_any_number(world):
     (X, y), (X_val, y_val) = world.draw(4), world.draw(4)
     search = GridSearchCV(semobridge(world), {"lambda3": [0.0, 0.1]}, cv=2, error_score="raise")

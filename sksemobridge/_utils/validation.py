@@ -105,17 +105,17 @@ def _holds_text(X):
     return len(items) > 0 and isinstance(items[0], (str, bytes, os.PathLike))
 
 
-def validate_training_embeddings(estimator, X, *, reset):
+def validate_training_embeddings(estimator, X, *, reset, name="X"):
     """`validate_embeddings` of what is learnt from, as a NumPy array, with a warning of rows of
     zeros.
     """
-    X = to_numpy(validate_embeddings(estimator, X, reset=reset))
+    X = to_numpy(validate_embeddings(estimator, X, reset=reset, name=name))
     is_zero = ~X.any(axis=1)
     if is_zero.any():
         # No error: scikit-learn's own checks fit such rows.
         warn_caller(
-            f"X has nothing but zeros in {_rows_in_words(is_zero)}. Perhaps these images were not"
-            " embedded."
+            f"{name} has nothing but zeros in {_rows_in_words(is_zero)}. Perhaps these images were"
+            " not embedded."
         )
     return X
 
