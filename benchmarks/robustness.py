@@ -210,12 +210,17 @@ def names(task, k, seed, args):
     yield str(k), {name: figures(model, swapped, queries) for name, model in models.items()}
 
 
+def some_images(task, rng, most):
+    """The task with `most` of its images, in their order."""
+    rows = np.sort(rng.permutation(len(task.y))[:most])
+    return replace(task, X=task.X[rows], y=task.y[rows])
+
+
 def slip(task, k, seed, args):
     if task.text_encoder is None:
         return
     rng = np.random.default_rng(seed)
-    rows = np.sort(rng.permutation(len(task.y))[:MOST_IN_FOLDER])
-    task = replace(task, X=task.X[rows], y=task.y[rows])
+    task = some_images(task, rng, MOST_IN_FOLDER)
     names, queries = tasks.zero_shot(task), np.arange(len(task.y))
     found = {"names alone": figures(names.with_unlabeled(task.X), task, queries)}
     asked = label_next(names, task.X, N_ANSWERS)
@@ -237,8 +242,7 @@ def page(task, k, seed, args):
     if task.text_encoder is None:
         return
     rng = np.random.default_rng(seed)
-    rows = np.sort(rng.permutation(len(task.y))[: 2 * MOST_IN_FOLDER])
-    task = replace(task, X=task.X[rows], y=task.y[rows])
+    task = some_images(task, rng, 2 * MOST_IN_FOLDER)
     names = tasks.zero_shot(task)
     taught = names.with_unlabeled(task.X)
     shown = review_next(taught, task.X)
@@ -294,8 +298,7 @@ def answered(task, k, seed, args):
     if task.text_encoder is None:
         return
     rng = np.random.default_rng(seed)
-    rows = np.sort(rng.permutation(len(task.y))[: 2 * MOST_IN_FOLDER])
-    task = replace(task, X=task.X[rows], y=task.y[rows])
+    task = some_images(task, rng, 2 * MOST_IN_FOLDER)
     names = tasks.zero_shot(task)
     predicted = names.predict(task.X)
     right = [np.flatnonzero((predicted == c) & (task.y == c)) for c in names.classes_]

@@ -22,6 +22,15 @@ def names(person):
     return person.all(".class-row .what", "textContent")
 
 
+def select_two(person):
+    """Select the first two tiles of the gallery; their numbers."""
+    tiles = "[...document.querySelectorAll('#gallery .tile')].map((one) => one.dataset.number)"
+    numbers = [int(number) for number in person.run(tiles)[:2]]
+    person.click("#gallery .tile")
+    person.click("#gallery .tile", which=1, modifiers=8)
+    return numbers
+
+
 def test_each_class_has_its_figures_and_its_pictures(classes):
     person = classes()
     assert names(person) == ["bird", "clock", "fruit", "none of these"]
@@ -45,14 +54,7 @@ def test_a_picture_is_corrected_in_place(classes):
 
 def test_several_pictures_are_corrected_at_once(classes):
     person = classes()
-    numbers = [
-        int(one)
-        for one in person.run(
-            "[...document.querySelectorAll('#gallery .tile')].map((one) => one.dataset.number)"
-        )
-    ][:2]
-    person.click("#gallery .tile")
-    person.click("#gallery .tile", which=1, modifiers=8)
+    numbers = select_two(person)
     person.type("cloc")
     person.press("Enter")
     assert [person.page.labels()[number] for number in numbers] == ["clock"] * 2
@@ -151,14 +153,7 @@ def test_one_class_can_be_looked_through(classes):
 
 def test_find_or_add_labels_what_is_selected_after_a_question(classes):
     person = classes()
-    numbers = [
-        int(one)
-        for one in person.run(
-            "[...document.querySelectorAll('#gallery .tile')].map((one) => one.dataset.number)"
-        )
-    ][:2]
-    person.click("#gallery .tile")
-    person.click("#gallery .tile", which=1, modifiers=8)
+    numbers = select_two(person)
     person.fill("class-find", "owl")
     person.click("#add-class")
     assert person.text("sure-question") == "Label the 2 selected pictures “owl”?"
