@@ -81,6 +81,9 @@ def read_job(options, answers, make_pipeline, *, corrections=None, progress=Fals
     if not is_saved:
         _check_texts(options, annotations, pipeline, [] if shots is None else shots.labels)
     embeddings, problems = embed_folder(pipeline, files, progress=progress)
+    if not is_saved:
+        # A saved classifier may know the columns of a data frame by their names.
+        embeddings = np.asarray(embeddings)
     return FolderJob(
         pipeline,
         files,
@@ -181,6 +184,7 @@ def _embed_shots(encoder, paths, labels, *, progress):
     if not paths:
         return None
     embeddings, problems = embed_readable(encoder, paths, progress=progress)
+    embeddings = np.asarray(embeddings)
     for path, problem in problems.items():
         warn_caller(f"Skipped the shot {path}: {problem}.")
     is_read = np.array([path not in problems for path in paths], dtype=bool)

@@ -5,6 +5,7 @@ import warnings
 from pathlib import Path
 
 import pytest
+from sklearn import config_context
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer
@@ -65,6 +66,18 @@ def test_any_transformer_of_paths_embeds(place):
     labelled = label_folder("photos", classes=CLASSES, encoder=encoder, text_encoder=text)
     labels = dict(zip(labelled.table["path"], labelled.table["label"]))
     assert all(labels[str(Path("photos", f"{name}.png"))] == name for name in CLASSES)
+
+
+def test_embeddings_may_be_data_frames(place):
+    pandas = pytest.importorskip("pandas")
+    expected = label_folder("photos", shots="shots", model="mini").table
+    with config_context(transform_output="pandas"):
+        found = label_folder("photos", shots="shots", model="mini").table
+    assert found.equals(expected)
+    encoder = own_encoder()
+    expected = label_folder("photos", shots="shots", encoder=encoder).table
+    framed = FunctionTransformer(lambda paths: pandas.DataFrame(encoder.transform(paths)))
+    assert label_folder("photos", shots="shots", encoder=framed).table.equals(expected)
 
 
 def test_a_pipeline_from_any_transformer_labels_a_folder(place):
