@@ -4,6 +4,7 @@ import os
 import sys
 import warnings
 from numbers import Real
+from unicodedata import normalize
 
 import numpy as np
 from sklearn.utils import assert_all_finite, check_array, column_or_1d
@@ -164,6 +165,15 @@ def check_text_encoder(estimator, method="transform"):
 def as_words(text):
     """The words of a label. In labels and names of folders, `_` is a space."""
     return text.replace("_", " ")
+
+
+def comparable(name):
+    """What is compared of a name: those that agree in it are one class. Case, `_`, spaces and the
+    Unicode form make no difference.
+    """
+    text = normalize("NFC", name.encode(errors="backslashreplace").decode())
+    # Not `casefold`, which joins "Maße" and "Masse". words.js does the same.
+    return normalize("NFC", " ".join(as_words(text).split()).lower())
 
 
 def as_labels(values, name):

@@ -34,7 +34,7 @@ from .._utils.array_api import in_blocks, l2_normalize, log_softmax, to_numpy
 from .._utils.rows import evenly_spaced
 from .._utils.same_image import distinct_rows
 from .._utils.threads import threads_for
-from .._utils.validation import as_words, require_width, validate_embeddings
+from .._utils.validation import comparable, require_width, validate_embeddings
 from ..encoders._shared import list_texts
 
 # Factor of the cosines between images and words, `s`. Of 30, 40, 60, 80 and 120, the last two find
@@ -180,7 +180,7 @@ def _read_words(text_encoder, vocabulary, known_names):
     by_name = {}
     for text in list_texts(vocabulary):
         by_name.setdefault(without_article(text), text)
-    names = [name for name in by_name if _spelling(name) not in known_names]
+    names = [name for name, text in by_name.items() if spelling(text) not in known_names]
     if not names:
         raise ValueError("vocabulary has no text that is not a known name; give more texts.")
     return names, embed_classes(text_encoder, [[by_name[name]] for name in names])
@@ -200,7 +200,7 @@ def _read_known(known):
     if known.text_embeddings_ is None:
         raise ValueError("known must be a classifier with names; this one has no text_encoder.")
     has_name = np.array([name is not None for name in known.class_names_])
-    spellings = {_spelling(name) for name in known.class_names_[has_name]}
+    spellings = {spelling(name) for name in known.class_names_[has_name]}
     return spellings, known.text_embeddings_[has_name].astype(np.float64)
 
 
@@ -210,8 +210,9 @@ def without_article(text):
     return rest if first.lower() in ("a", "an") and rest else text
 
 
-def _spelling(name):
-    return " ".join(as_words(without_article(name)).casefold().split())
+def spelling(name):
+    """What is compared of a name: `comparable` without an article."""
+    return comparable(without_article(name))
 
 
 class _Words:

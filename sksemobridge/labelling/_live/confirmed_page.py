@@ -2,8 +2,7 @@
 
 from collections import Counter
 
-from ..._utils.validation import plural
-from .._photos.class_names import comparable
+from ..._utils.validation import comparable, plural
 from .._photos.folder_table import plain
 from .named_class import as_label
 from .refused import Refused

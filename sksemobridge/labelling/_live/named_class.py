@@ -1,6 +1,7 @@
 """The class that a text of a person means."""
 
-from .._photos.class_names import NONE_OF_THESE, comparable
+from ..._utils.validation import comparable
+from .._photos.class_names import NONE_OF_THESE
 from .._photos.folder_table import plain
 from .._photos.messages import CONTROL
 from .refused import Refused

@@ -6,9 +6,8 @@ import numpy as np
 from sklearn.cluster import KMeans
 
 from ..._utils.array_api import l2_normalize
-from .._photos.class_names import comparable
 from .._photos.folder_table import plain
-from .._suggest_names import suggest_names
+from .._suggest_names import spelling, suggest_names
 from .refused import Refused
 
 # Most names of a request.
@@ -66,8 +65,8 @@ def _names(now, n_names):
 
 def _has_other(vocabulary, known):
     """Whether there is a word that is no class."""
-    classes = {comparable(name) for name in known.class_names_ if name is not None}
-    return vocabulary == "auto" or any(comparable(text) not in classes for text in vocabulary)
+    classes = {spelling(name) for name in known.class_names_ if name is not None}
+    return vocabulary == "auto" or any(spelling(text) not in classes for text in vocabulary)
 
 
 def _clusters(now, n_clusters):

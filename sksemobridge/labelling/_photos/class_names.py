@@ -1,20 +1,9 @@
 """Names of classes: which spellings are one, and what became of a name that a person changed."""
 
-from unicodedata import normalize
-
-from ..._utils.validation import as_words
+from ..._utils.validation import comparable
 from .messages import CONTROL, UsageError
 
 NONE_OF_THESE = "none of these"
-
-
-def comparable(name):
-    """What is compared of a name: those that agree in it are one class. Case, `_`, spaces and the
-    Unicode form make no difference.
-    """
-    text = normalize("NFC", name.encode(errors="backslashreplace").decode())
-    # Not `casefold`, which joins "Maße" and "Masse". words.js does the same.
-    return normalize("NFC", " ".join(as_words(text).split()).lower())
 
 
 def refuse_control(argument, names):

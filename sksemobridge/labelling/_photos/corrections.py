@@ -6,8 +6,8 @@ import os
 import re
 from typing import NamedTuple
 
-from ..._utils.validation import listed, warn_caller
-from .class_names import NONE_OF_THESE, comparable, refuse_control
+from ..._utils.validation import comparable, listed, warn_caller
+from .class_names import NONE_OF_THESE, refuse_control
 from .folder_table import WRITTEN
 from .given_classes import as_class
 from .messages import UsageError

@@ -15,11 +15,11 @@ import numpy as np
 
 from ..._texts.prompts import ENSEMBLE_TEMPLATES
 from ..._utils.array_api import l2_normalize
-from ..._utils.validation import as_words, listed, warn_caller
+from ..._utils.validation import as_words, comparable, listed, warn_caller
 from ...encoders import CLIPTextEncoder, PrecomputedTextEncoder
 from ...encoders._shared import ImageEncoder
 from .._suggest_names import without_article
-from .class_names import comparable, refuse_control
+from .class_names import refuse_control
 from .messages import UsageError, naming
 
 # What is read of a file.

@@ -5,9 +5,9 @@ import re
 from pathlib import Path
 
 from ..._texts.prompts import ENSEMBLE_TEMPLATES
-from ..._utils.validation import as_words, listed, warn_caller
+from ..._utils.validation import as_words, comparable, listed, warn_caller
 from ...encoders._source import architecture
-from .class_names import NONE_OF_THESE, comparable, refuse_control
+from .class_names import NONE_OF_THESE, refuse_control
 from .messages import UsageError, naming
 from .user_tables import read_rows
 

@@ -8,11 +8,11 @@ import numpy as np
 from sklearn.base import clone
 
 from ..._utils.files import digest_of
-from ..._utils.validation import listed, warn_caller
+from ..._utils.validation import comparable, listed, warn_caller
 from ...datasets import load_image_folder
 from ...datasets._folder import COPIES_MARK, existing_folder, list_files
 from .annotations import Annotations
-from .class_names import comparable, refuse_control
+from .class_names import refuse_control
 from .class_texts import class_has_text
 from .corrections import is_own_table, read_corrections
 from .embeddings_file import read_embeddings

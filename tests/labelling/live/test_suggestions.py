@@ -44,6 +44,18 @@ def test_beside_known_classes_others_are_found(live):
     assert "bird" not in {one["name"] for one in suggestions(page)}
 
 
+@pytest.mark.parametrize(
+    ("known", "word", "names"), [("a cat", "cat", {""}), ("Maße", "Masse", {"Masse"})]
+)
+def test_a_word_is_a_class_by_one_rule_of_spelling(live, known, word, names):
+    page = live(n=60, classes=[])
+    texts = {name: embed_text(name) for name in (known, word)}
+    encoder = TextsOfFile.from_joint(texts, logit_scale=10.0)
+    page.session.job.pipeline[-1].set_params(text_encoder=encoder)
+    page.act("add", names=[known])
+    assert {one["name"] for one in suggestions(page)} == names
+
+
 def test_how_many_is_checked(live):
     page = live()
     assert page.act("suggest", n_names=0)[0] == 409

@@ -4,7 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sksemobridge.labelling._photos.class_names import ClassNames, comparable
+from sksemobridge._utils.validation import comparable
+from sksemobridge.labelling._photos.class_names import ClassNames
 
 from .spellings import COMPARED_AS
 

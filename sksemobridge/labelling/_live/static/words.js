@@ -12,7 +12,7 @@ export const percent = (share) => (
   share > 0 && share < 1 ? `${Math.min(Math.max(Math.round(100 * share), 1), 99)}` : `${100 * share}`
 );
 
-// What is compared of a name: those that agree in it are one class. The same as in class_names.py.
+// What is compared of a name: those that agree in it are one class. The same as in validation.py.
 export function comparable(name) {
   const words = name.normalize("NFC").split(/[\p{White_Space}_]+/u).filter((word) => word);
   return words.join(" ").toLowerCase().normalize("NFC");
