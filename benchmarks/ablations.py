@@ -2,10 +2,10 @@
 
     python benchmarks/ablations.py --tasks FILE.npz ...
 
-Each row leaves out one part. On tasks with validation images the numbers are chosen on these, as in
-the paper, and elsewhere estimated from the shots. Tasks without class texts are left out. The draws
-are those of `few_shot.py`. Accuracies are means over the tasks in percent, and differences to the
-whole method are paired, ± their standard error over the draws.
+Each row leaves out one part. On tasks with validation images the hyperparameters are chosen on
+these, as in the paper, and elsewhere estimated from the shots. Tasks without class texts are left
+out. The draws are those of `few_shot.py`. Accuracies are means over the tasks in percent, and
+differences to the whole method are paired, ± their standard error over the draws.
 """
 
 import warnings

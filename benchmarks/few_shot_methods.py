@@ -21,7 +21,7 @@ TRAINED = "SeMoBridge-T (trained)"
 TUNED = "SeMoBridge (closed form), tuned"
 TRAINED_TUNED = "SeMoBridge-T (trained), tuned"
 
-# The cutoff of the paper, where its numbers are chosen on validation images.
+# The cutoff of the paper, where its hyperparameters are chosen on validation images.
 ATOL = 0.3
 # Training steps of the paper's recipe; None is all 5,000.
 STEPS = None
@@ -59,7 +59,7 @@ def semobridge(task, texts=None, solver="closed_form", **params):
 
 
 def tuned(task, texts=None, **params):
-    """SeMoBridge as in the paper: its numbers, and the step of AdamW, by validation images."""
+    """SeMoBridge as in the paper: hyperparameters and the step of AdamW by validation images."""
     is_val = task.part == "val"
     classifier = semobridge(task, texts, atol=ATOL, max_iter=STEPS, **params)
     return WithValidation(classifier, task.X[is_val], task.y[is_val])

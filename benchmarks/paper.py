@@ -6,7 +6,7 @@
 `DATA` and `TEXTS` have the layout that `benchmarks/README.md` lists. With `--dry-run` it says what
 is missing there, and stops. Otherwise it embeds each data set by each backbone (`make_task.py`),
 and compares the methods of `few_shot.py` on it: SeMoBridge in closed form and trained, with the
-numbers of the validation images and without them, our classifier, and the peers. It writes
+hyperparameters of the validation images and without them, our classifier, and the peers. It writes
 `results.csv` and `paper.md`, in which the accuracies that the paper reports stand beside ours, into
 `--out`. The page is written anew after each data set. A run that was stopped goes on where it was.
 """

@@ -1,4 +1,4 @@
-"""What validation images gain SeMoBridge, beside the numbers that it estimates from the shots.
+"""What validation images gain SeMoBridge, beside its estimates from the shots.
 
     python benchmarks/validation_images.py --tasks FILE.npz ...
 

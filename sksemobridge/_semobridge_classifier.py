@@ -357,8 +357,9 @@ class SeMoBridgeClassifier(ShotClassifier):
         options = {field.name: getattr(self, field.name) for field in fields(BridgeOptions)}
         texts_of_shots = known.texts.take(slice(len(known.classes)))
         bridged = bridge_classes(known.shots, texts_of_shots, BridgeOptions(**options), images)
-        if texts.embeddings is not None and bridged.rank == shots.X.shape[1]:
-            self._warn_of_identity(bridged)
+        keeps_all = texts.embeddings is not None and bridged.rank == shots.X.shape[1]
+        if keeps_all and not bridged.is_trained:
+            _warn_of_identity(bridged.rank)
         bridged = replace(bridged, bridge=bridged.bridge.for_predictions())
         bridged = astype(bridged, shots.X.dtype)
         if len(known.classes) < len(classes):
@@ -390,24 +391,11 @@ class SeMoBridgeClassifier(ShotClassifier):
         is_shot = are_among(l2_normalize(X), l2_normalize(memory.shots.X)) & is_used
         if is_shot.any():
             warn_caller(
-                f"{is_shot.sum()} of the {is_used.sum()} validation images are shots. The numbers"
-                " that fit these best are worse for others.",
+                f"{is_shot.sum()} of the {is_used.sum()} validation images are shots. What"
+                " fits these best is worse for others.",
                 advice="Take other images as X_val, or none.",
             )
         return Validation(X[is_used].astype(np.float64), codes[is_used], weight[is_used])
-
-    def _warn_of_identity(self, bridged):
-        """Warn of a bridge in closed form that keeps all directions."""
-        if bridged.is_trained:
-            return
-        warn_caller(
-            f"In closed form, the bridge keeps all {bridged.rank} directions of the embeddings"
-            " (rank_), so it is the identity.",
-            advice=(
-                "Use a text encoder with the projection of its model, which"
-                " PrecomputedTextEncoder.from_joint has not, a larger atol, or a trained solver."
-            ),
-        )
 
     def _set_fitted(self, fitted):
         super()._set_fitted(fitted)
@@ -427,10 +415,22 @@ class SeMoBridgeClassifier(ShotClassifier):
         self.n_iter_ = bridged.n_iter
 
 
+def _warn_of_identity(rank):
+    """Warn of a bridge in closed form that keeps all directions."""
+    warn_caller(
+        f"In closed form, the bridge keeps all {rank} directions of the embeddings"
+        " (rank_), so it is the identity.",
+        advice=(
+            "Use a text encoder with the projection of its model, which"
+            " PrecomputedTextEncoder.from_joint has not, a larger atol, or a trained solver."
+        ),
+    )
+
+
 def _warn_of_lengths(X):
     """Warn if rows differ so much in their lengths that some count much more than others."""
     lengths = np.linalg.norm(X[X.any(axis=1)].astype(np.float64), axis=1)
-    if lengths.max(initial=0) > MOST_LENGTHS * lengths.min(initial=np.inf):
+    if lengths.max() > MOST_LENGTHS * lengths.min():
         warn_caller(
             f"The rows of X have lengths from {lengths.min():.3g} to {lengths.max():.3g}. In the"
             " method of the paper, longer rows count more.",

@@ -132,7 +132,7 @@ class ShotClassifier(EmbeddingClassifier):
         images = memory.grouped_shots.images()
         seen, codes = np.unique(images.codes, return_inverse=True)
         counts = np.ones(len(classes))
-        counts[seen], _ = effective_numbers(codes, images.weight, 1.0)
+        counts[seen], _ = effective_numbers(codes, images.weight)
         return np.log(counts / counts.sum())
 
     def with_classes(self, classes: ArrayLike) -> Self:

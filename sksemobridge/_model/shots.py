@@ -191,8 +191,7 @@ class ShotMemory:
         """The shots of the classes at `indices`. -1 is a class without shots."""
         codes = renumbered(self.shots.codes, indices)
         is_kept = codes >= 0
-        old = self.shots
-        kept = Shots(old.X[is_kept], codes[is_kept], old.weight[is_kept], old.group[is_kept])
+        kept = replace(self.shots, codes=codes).take(is_kept)
         groups = set(kept.group.tolist())
         group_of_value = {value: g for value, g in self.group_of_value.items() if g in groups}
         shot_of_row = _follow(self.shot_of_row, np.where(is_kept, np.cumsum(is_kept) - 1, -1))

@@ -12,12 +12,12 @@ from sklearn.exceptions import ConvergenceWarning
 
 from .._model.shots import Shots
 from .._texts.encode import ClassTexts
-from .._utils.rows import evenly_spaced, weight_in_class
+from .._utils.rows import weight_in_class
 from .._utils.validation import warn_caller
 from .bridge import Bridge
 from .bridge_options import BridgeOptions
 from .bridged_classes import BridgedClasses, classes_of_shots
-from .held_out import MOST_COSINES, hold_out, images_of_class, left_out_cosines, left_out_once
+from .held_out import hold_out, images_of_class, labelled_cosines, left_out_once
 from .hyperparameters import (
     TRAINED,
     Calibration,
@@ -28,7 +28,7 @@ from .hyperparameters import (
 )
 from .score import START, Hyperparameters, LabelledCosines
 from .training_cache import trained_bridge
-from .validation_images import Validation
+from .validation_images import Judge, Validation
 
 
 def bridge_classes(
@@ -63,11 +63,11 @@ def bridge_classes(
         """The classes of the shots of a mask `(n,)` in closed form."""
         return classes_of_shots(bridge, shots.take(kept), eos[kept], texts)
 
+    classes = closed_form_of(np.ones(len(eos), dtype=bool))
     if options.is_trained:
         hyperparameters = _trained_hyperparameters(closed_form_of, shots, texts, options)
-        classes, calibration = _train(bridge, shots, texts, options, validation, hyperparameters)
+        classes, calibration = _train(classes, shots, texts, options, validation, hyperparameters)
     else:
-        classes = closed_form_of(np.ones(len(eos), dtype=bool))
         calibration = _calibrate(closed_form_of, shots, texts, options)
     if validation is not None:
         X, codes, weight = validation.thinned(len(classes.prototypes))
@@ -88,7 +88,7 @@ def _calibrate(
     temperature = options.given_temperature
     if temperature is not None and not options.auto:
         return Calibration(options.given_or(START), temperature)
-    count = images_of_class(shots.images())
+    count = images_of_class(shots)
     return calibrate(options, hold_out(closed_form_of, shots), count, texts.logit_scale)
 
 
@@ -101,12 +101,12 @@ def _trained_hyperparameters(
     """The hyperparameters of a trained bridge by the shots."""
     if options.lambda3 != "auto" or texts.embeddings is None:
         return options.given_or(TRAINED)
-    count, held_out = images_of_class(shots.images()), hold_out(closed_form_of, shots)
+    count, held_out = images_of_class(shots), hold_out(closed_form_of, shots)
     return trained_hyperparameters(options, held_out, count, texts.logit_scale)
 
 
 def _train(
-    closed: Bridge,
+    closed: BridgedClasses,
     shots: Shots,
     texts: ClassTexts,
     options: BridgeOptions,
@@ -121,8 +121,8 @@ def _train(
     is_asked = options.given_temperature is None and validation is None
     # L-BFGS always trains without some shots first, so that the temperature changes no bridge.
     left_out = left_out_once(shots) if is_asked or not is_adamw else None
-    judge = (validation, hyperparameters) if is_adamw else (None, None)
-    trained = trained_bridge(X, codes, share, closed, options, texts, left_out, *judge)
+    judge = Judge(validation, hyperparameters, closed) if is_adamw and validation else None
+    trained = trained_bridge(X, codes, share, closed.bridge, options, texts, left_out, judge)
     if not trained.converged:
         message = (
             f"The bridge did not converge in {trained.n_iter} iterations. Increase max_iter or tol."
@@ -130,13 +130,13 @@ def _train(
         warn_caller(message, ConvergenceWarning)
 
     def classes_of(trained, kept):
-        bridge = replace(closed, matrix=trained.bridge, basis=None)
+        bridge = replace(closed.bridge, matrix=trained.bridge, basis=None)
         bias = trained.class_bias
         eos = bridge.eos(X[kept], None if bias is None else bias[codes[kept]])
         return replace(
             classes_of_shots(bridge, shots.take(kept), eos, texts),
             class_bias=bias,
-            rank=closed.basis.shape[1],
+            rank=closed.rank,
             loss_curve=list(trained.loss_curve),
             n_iter=trained.n_iter,
         )
@@ -144,13 +144,13 @@ def _train(
     classes = classes_of(trained, np.ones(len(codes), dtype=bool))
     if not is_asked:
         return classes, Calibration(hyperparameters, options.given_temperature or 1.0)
-    some = evenly_spaced(len(X), max(MOST_COSINES // len(classes.prototypes), 1))
-    seen = LabelledCosines(
-        classes.cosines(X[some]), codes[some], shots.weight[some], classes.divergence
-    )
-    held_out = None
+    seen, held_out = labelled_cosines(classes, shots, np.arange(len(X))), None
     if left_out is not None:
-        held_out = left_out_cosines(classes_of(trained.held_out, ~left_out), shots, left_out)
-    count = images_of_class(shots.images())
+        others = classes_of(trained.held_out, ~left_out)
+        held_out = (
+            labelled_cosines(others, shots, np.flatnonzero(left_out)),
+            images_of_class(shots.take(~left_out)),
+        )
+    count = images_of_class(shots)
     temperature = trained_temperature(hyperparameters, seen, count, held_out, texts.logit_scale)
     return classes, Calibration(hyperparameters, temperature)

@@ -212,7 +212,7 @@ def stand_ins_of_texts(
     if has_text is None or has_text.all():
         return None
     images = shots.images()
-    counts, _ = effective_numbers(images.codes, images.weight, 1.0)
+    counts, _ = effective_numbers(images.codes, images.weight)
     pull = (counts / (counts + STAND_IN_COUNT))[:, None]
     deviations = pull * (image_means - image_means.mean(axis=0))
     slope, n = STAND_IN, has_text.sum()

@@ -35,14 +35,31 @@ class HeldOut(NamedTuple):
     is_single: bool
 
 
-def images_of_class(images: Images, kept: np.ndarray | None = None) -> float:
+def images_of_class(shots: Shots) -> float:
     """The effective number of images of a class, as the harmonic mean over the classes: the noise
-    of a class mean is the inverse of its number. `kept (m,)` is a mask of images.
+    of a class mean is the inverse of its number.
     """
-    kept = np.ones(len(images.codes), dtype=bool) if kept is None else kept
-    codes = np.unique(images.codes[kept], return_inverse=True)[1]
-    counts, _ = effective_numbers(codes, images.weight[kept], 1.0)
+    images = shots.images()
+    counts, _ = effective_numbers(images.codes, images.weight)
     return float(1 / np.mean(1 / counts))
+
+
+def labelled_cosines(classes: BridgedClasses, shots: Shots, rows: np.ndarray) -> LabelledCosines:
+    """Cosines of the shots at `rows (k,)` to `classes`, or of evenly spaced ones of them."""
+    rows, weight = _sample(shots, rows)
+    cosines = classes.cosines(shots.X[rows])
+    return LabelledCosines(cosines, shots.codes[rows], weight, classes.divergence)
+
+
+def _sample(shots: Shots, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """So many evenly spaced `rows` that there are at most `MOST_COSINES`, and their weights, which
+    have equal sums in all classes, and sum to the number of images.
+    """
+    rows = rows[evenly_spaced(len(rows), max(MOST_COSINES // (shots.codes[-1] + 1), 1))]
+    # All classes count the same, as in accuracy on queries. Means of many shots are near to all
+    # images, so that classes with many shots would ask for a weight that harms those with few.
+    weight = weight_in_class(shots.codes, shots.weight)[rows]
+    return rows, weight * (len(shots.take(rows).images().codes) / weight.sum())
 
 
 def hold_out(classes_of: Callable[[np.ndarray], BridgedClasses], shots: Shots) -> HeldOut:
@@ -54,28 +71,23 @@ def hold_out(classes_of: Callable[[np.ndarray], BridgedClasses], shots: Shots) -
     images = shots.images()
     fold, is_single = _folds(images)
     fold_of_shot = fold[images.image_of_shot]
-    rows = np.flatnonzero(fold_of_shot >= 0)
-    n_classes = int(images.codes.max()) + 1
-    rows = rows[evenly_spaced(len(rows), max(MOST_COSINES // n_classes, 1))]
-    X, codes = shots.X[rows], shots.codes[rows]
+    rows, weight = _sample(shots, np.flatnonzero(fold_of_shot >= 0))
+    X, codes, n_classes = shots.X[rows], shots.codes[rows], shots.codes[-1] + 1
     cosines: dict[str, np.ndarray] = {}
     divergence, count, reach = np.empty((len(rows), n_classes)), *np.empty((2, len(rows)))
     for number in range(fold.max() + 1):
         tested = fold_of_shot[rows] == number
         is_left_out = (fold == number) & (not is_single)
-        classes = classes_of(~is_left_out[images.image_of_shot])
+        kept = ~is_left_out[images.image_of_shot]
+        classes = classes_of(kept)
         of_fold = classes.cosines(X[tested])
         if is_single:
             _predict_own(of_fold, classes, X, codes)
         for name, values in of_fold.items():
             cosines.setdefault(name, np.empty_like(divergence))[tested] = values
         divergence[tested] = classes.divergence
-        count[tested] = images_of_class(images, ~is_left_out)
+        count[tested] = images_of_class(shots.take(kept))
         reach[tested] = np.vecdot(l2_normalize(X[tested]), classes.bridge.apply(X[tested]))
-    # All classes count the same, as in accuracy on queries. Means of many shots are near to all
-    # images, so that classes with many shots would ask for a weight that harms those with few.
-    weight = weight_in_class(shots.codes, shots.weight)[rows]
-    weight *= len(np.unique(images.image_of_shot[rows])) / weight.sum()
     return HeldOut(
         LabelledCosines(cosines, codes, weight, divergence),
         n_images=float(np.average(count, weights=weight)),
@@ -91,24 +103,6 @@ def left_out_once(shots: Shots) -> np.ndarray | None:
     images = shots.images()
     fold, is_single = _folds(images)
     return None if is_single else (fold == 0)[images.image_of_shot]
-
-
-def left_out_cosines(
-    classes: BridgedClasses, shots: Shots, left_out: np.ndarray
-) -> tuple[LabelledCosines, float]:
-    """Cosines of the shots of a mask `(n,)` to `classes` that are made of the others, and the
-    number of images of a class among these, as `images_of_class` has it.
-    """
-    images = shots.images()
-    rows = np.flatnonzero(left_out)
-    rows = rows[evenly_spaced(len(rows), max(MOST_COSINES // len(classes.prototypes), 1))]
-    share = weight_in_class(shots.codes, shots.weight)[rows]
-    weight = share * len(np.unique(images.image_of_shot[rows])) / share.sum()
-    is_kept = np.bincount(images.image_of_shot, weights=~left_out) > 0
-    cosines = LabelledCosines(
-        classes.cosines(shots.X[rows]), shots.codes[rows], weight, classes.divergence
-    )
-    return cosines, images_of_class(images, is_kept)
 
 
 def _folds(images: Images) -> tuple[np.ndarray, bool]:

@@ -151,9 +151,9 @@ def trained_temperature(
     )
     if held_out is None:
         return temperature
-    images, count = held_out
+    images, others = held_out
     found, _ = fit_temperature(
-        hyperparameters, images, factor(count) * logit_scale, TRAINED_TEMPERATURE_SPREAD
+        hyperparameters, images, factor(others) * logit_scale, TRAINED_TEMPERATURE_SPREAD
     )
     return found * temperature
 
@@ -302,7 +302,7 @@ def search_hyperparameters(
 
 
 def draw_candidates(auto: Hyperparameters, options: BridgeOptions) -> list[Hyperparameters]:
-    """`auto` times random factors, number by number. Those that are given stay."""
+    """`auto` times random factors, one by one. Those that are given stay."""
     if not options.auto:
         return []
     values = np.array([getattr(auto, name) for name in options.auto])

@@ -59,8 +59,7 @@ def train_bridge(
     options,
     texts,
     left_out=None,
-    validation=None,
-    hyperparameters=None,
+    judge=None,
     *,
     dtype=np.float32,
 ):
@@ -103,11 +102,10 @@ def train_bridge(
             )
         else:
             loss, accuracy = BridgeLoss(*shots, bridge, options, texts, dtype), None
-            if validation is not None:
-                validation = validation._replace(codes=number[validation.codes])
-                accuracy = StepAccuracy(loss, shots, bridge, texts, validation, hyperparameters)
+            if judge is not None:
+                accuracy = StepAccuracy(loss, judge.for_classes(order, texts.embeddings))
             trained = _adamw(loss, bridge.matrix, report, accuracy)
-            held_out = _lbfgs(shots, kept, bridge, options, texts, dtype, report)
+            held_out = _lbfgs(shots, kept, bridge, options, texts, dtype, report) if kept else []
     if options.class_bias:
         trained, *held_out = (
             each._replace(class_bias=each.class_bias[number]) for each in (trained, *held_out)

@@ -13,9 +13,8 @@ from .._texts.encode import ClassTexts
 from .._utils.lru import LRUCache, content_key
 from .bridge import Bridge
 from .bridge_options import BridgeOptions
-from .score import Hyperparameters
 from .training import TrainedBridge, train_bridge
-from .validation_images import Validation
+from .validation_images import Judge
 
 # Bytes of all bridges that are kept: 256 MB. A search goes through all folds for each candidate, so
 # all of them have to fit. One of ViT-B/16 with 100 classes takes 2.5 MB, so these are 100 folds.
@@ -32,8 +31,7 @@ def trained_bridge(
     options: BridgeOptions,
     texts: ClassTexts,
     left_out: np.ndarray | None = None,
-    validation: Validation | None = None,
-    hyperparameters: Hyperparameters | None = None,
+    judge: Judge | None = None,
 ) -> TrainedBridge:
     """The result of `train_bridge`, which is computed once for equal content. Its arrays are
     read-only.
@@ -47,14 +45,13 @@ def trained_bridge(
         left_out,
         *of_bridge,
         *of_texts,
-        *(validation and (*validation, hyperparameters) or ()),
+        # What else it has follows from the shots and texts.
+        *(judge and (*judge.validation, judge.hyperparameters, judge.closed.stand_ins) or ()),
     )
     key = (astuple(options.of_training()), *map(_key, parts))
 
     def train() -> TrainedBridge:
-        trained = train_bridge(
-            X, codes, share, bridge, options, texts, left_out, validation, hyperparameters
-        )
+        trained = train_bridge(X, codes, share, bridge, options, texts, left_out, judge)
         for part in _arrays(trained):
             part.flags.writeable = False
         return trained

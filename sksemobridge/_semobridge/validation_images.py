@@ -7,8 +7,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from .._utils.array_api import l2_normalize
-from .._utils.rows import evenly_spaced, sum_rows
-from .score import Hyperparameters, class_divergence, log_score
+from .._utils.rows import evenly_spaced
+from .bridged_classes import BridgedClasses
+from .score import Hyperparameters, log_score
 
 # Largest number of scores that judge a step, or a candidate of the search. It is 40,000 images of
 # 100 classes.
@@ -28,45 +29,34 @@ class Validation(NamedTuple):
         return Validation(*(part[rows] for part in self))
 
 
+class Judge(NamedTuple):
+    """What judges the steps of a training: their accuracy on validation images."""
+
+    validation: Validation
+    hyperparameters: Hyperparameters  # those of the score
+    closed: BridgedClasses  # whose image means and texts no step changes
+
+    def for_classes(self, order: np.ndarray, texts: np.ndarray | None) -> Judge:
+        """It for the classes in another order, whose `T_c` are `texts`."""
+        codes = np.argsort(order)[self.validation.codes]
+        validation = self.validation._replace(codes=codes)
+        return self._replace(validation=validation, closed=self.closed.for_classes(order, texts))
+
+
 class StepAccuracy:
-    """The accuracy on validation images after a training step, with given hyperparameters.
+    """The accuracy of a `Judge` after a training step with a `BridgeLoss`."""
 
-    Parameters
-    ----------
-    loss : BridgeLoss
-        The loss of the training, which has the shots and the device.
-    shots : tuple of ndarrays
-        `X (n, D)`, `codes (n,)` and the share of each shot in its class `(n,)`.
-    bridge : Bridge
-        The closed form.
-    texts : ClassTexts
-        Those of the classes.
-    validation : Validation
-        The images.
-    hyperparameters : Hyperparameters
-        Those of the score.
-    """
-
-    def __init__(
-        self,
-        loss: Any,
-        shots: Any,
-        bridge: Any,
-        texts: Any,
-        validation: Validation,
-        hyperparameters: Hyperparameters,
-    ):
-        X, codes, share = shots
-        X_val, self._codes, self._weight = validation.thinned(loss.n_classes)
-        self._loss, self._hyperparameters = loss, hyperparameters
-        self._queries = loss.to_tensor(l2_normalize(X_val))
-        self._inputs = loss.to_tensor(bridge.inputs(X_val))
-        image_means = l2_normalize(sum_rows(X, share, codes, loss.n_classes))
-        self._divergence = loss.to_tensor(class_divergence(image_means, texts.embeddings))
-        self._image_means = loss.to_tensor(image_means)
-        self._fixed = {}
-        if texts.embeddings is not None:
-            self._fixed["z1"] = self._queries @ loss.to_tensor(texts.embeddings).T
+    def __init__(self, loss: Any, judge: Judge):
+        validation, self._hyperparameters, classes = judge
+        X, self._codes, self._weight = validation.thinned(loss.n_classes)
+        self._loss = loss
+        self._queries = loss.to_tensor(l2_normalize(X))
+        self._inputs = loss.to_tensor(classes.bridge.inputs(X))
+        self._divergence = loss.to_tensor(classes.divergence)
+        self._image_means = loss.to_tensor(classes.image_means)
+        texts, self._fixed = classes.texts_with_stand_ins, {}
+        if texts is not None:
+            self._fixed["z1"] = self._queries @ loss.to_tensor(texts).T
 
     def __call__(self, prototypes: Any, bridge: Any) -> float:
         """The summed weight of the right images, for tensors `P (C, D)` and `W+ (D, d)`."""

@@ -15,7 +15,7 @@ from sksemobridge._semobridge.held_out import hold_out
 from sksemobridge._semobridge.score import START, log_score
 from sksemobridge._utils.array_api import apply_in_blocks, l2_normalize, softmax
 
-from .worlds import ClassTexts, draw, make_shots, make_texts
+from .worlds import ClassTexts, draw, make_shots, make_texts, without_some_texts
 
 SOLVERS = [
     {"solver": "closed_form"},
@@ -150,14 +150,6 @@ def test_rows_give_the_cosines_of_the_formula(atol, solver, with_text):
 
 
 # Classes without a text
-
-
-def without_some_texts(has_text):
-    """Five texts, of which some are missing: these classes have the mean of the others."""
-    texts, has_text = make_texts(), np.array(has_text)
-    embeddings = texts.embeddings.copy()
-    embeddings[~has_text] = embeddings[has_text].mean(axis=0)
-    return replace(texts, embeddings=embeddings, has_text=has_text)
 
 
 SOME = [True, True, True, False, False]

@@ -33,7 +33,7 @@ from sksemobridge._semobridge.validation_images import Validation
 from sksemobridge._utils.array_api import softmax
 from sksemobridge.datasets import load_emoji
 
-from .worlds import ClassTexts, draw, make_shots, make_texts
+from .worlds import ClassTexts, draw, make_shots, make_texts, without_some_texts
 
 TYPICAL = Typical({"z1": 0.3, "z2": 0.7, "z3": 0.7}, divergence=5.0)
 
@@ -139,6 +139,16 @@ def test_a_weight_of_a_class_changes_nothing_and_a_light_shot_hardly_counts():
     light = fit(X, codes, weight=weight).hyperparameters
     two = fit(X[np.arange(15) % 3 < 2], codes[np.arange(15) % 3 < 2]).hyperparameters
     assert light.smoothness == pytest.approx(two.smoothness, rel=0.5)
+
+
+@pytest.mark.parametrize("solver", ["closed_form", "lbfgs", "adamw"])
+def test_the_weight_of_a_class_changes_no_temperature(solver):
+    X, codes = draw(make_texts(), 4, noise=0.4)
+    options = {"solver": solver} | ({"max_iter": 5} if solver == "adamw" else {})
+    heavy = np.where(codes < 2, 100.0, 1.0)
+    assert fit(X, codes, weight=heavy, **options).temperature == pytest.approx(
+        fit(X, codes, weight=np.ones(len(X)), **options).temperature
+    )
 
 
 def test_without_text_the_terms_of_the_shots_are_equal():
@@ -398,8 +408,9 @@ def test_validation_images_choose_the_numbers(with_text, solver):
     assert accuracy(found.hyperparameters, images) >= accuracy(start, images)
 
 
-def test_adamw_keeps_its_best_step_on_validation_images():
-    texts = make_texts()
+@pytest.mark.parametrize("has_text", [[True] * 5, [True, True, False, False, True]])
+def test_adamw_keeps_its_best_step_on_validation_images(has_text):
+    texts = without_some_texts(has_text)
     (X, codes), (X_val, codes_val) = draw(texts, 2, noise=0.3), draw(texts, 40, noise=0.3, seed=2)
     validation = Validation(X_val, codes_val, np.ones(200))
 

@@ -1,5 +1,7 @@
 """Shots and texts as the paper's room takes them."""
 
+from dataclasses import replace
+
 import numpy as np
 from sklearn.preprocessing import normalize
 
@@ -21,6 +23,14 @@ def make_texts(**params):
     """Texts of a made-up model, one for each of five classes."""
     world = World(**params)
     return read_texts(world.text_encoder(), [[text] for text in world.texts], for_bridge=True)
+
+
+def without_some_texts(has_text):
+    """Five texts, of which some are missing: these classes have the mean of the others."""
+    texts, has_text = make_texts(), np.array(has_text)
+    embeddings = texts.embeddings.copy()
+    embeddings[~has_text] = embeddings[has_text].mean(axis=0)
+    return replace(texts, embeddings=embeddings, has_text=has_text)
 
 
 def draw(texts, per_class, noise=0.2, seed=1):
