@@ -145,13 +145,9 @@ class _LivePage:
         """What a person may do, as `_questions`, but by functions of tab and person."""
         session = self.session
         return {
-            "say": (session.say, ("number", "label"), {"alone": False}),
-            "say_same": (session.say_same, ("numbers", "label"), {}),
-            "page": (
-                session.say_all,
-                ("pictures",),
-                {"alone": False, "knew": None, "seconds": None},
-            ),
+            "say": (session.say, ("number", "label"), {}),
+            "say_same": (session.say_same, ("numbers", "label"), {"alone": False}),
+            "page": (session.say_all, ("pictures",), {"knew": None, "seconds": None}),
             "undo": (self.undo, (), {}),
             "skip": (session.skip, ("number",), {}),
             "check": (session.check, ("begin",), {"among": "rest"}),

@@ -110,22 +110,22 @@ class Session:
 
     # Answers
 
-    def say(self, tab, who, number, label, alone=False):
-        """Label a picture, and with it the others of its burst unless `alone`. An empty label is
-        none of the classes.
+    def say(self, tab, who, number, label):
+        """Label a picture, and with it the others of its burst. An empty label is none of the
+        classes.
         """
         with self.lock:
             now, notes = self.snapshot(), []
             label = as_label(now.annotations.names, label, notes)
             marks = [(number, label, now.shown(number))]
-            parts = answered_pictures(now, self.files, marks, alone, notes)
+            parts = answered_pictures(now, self.files, marks, False, notes)
             self._append("say", tab, who, pictures=parts)
             answer = {"number": number, "label": plain(label)}
             return {"answer": answer, "n_pictures": len(parts), "notes": notes}
 
-    def say_same(self, tab, who, numbers, label):
-        """Label pictures that a person chose, and with them the others of their bursts. They say
-        nothing of the predictions: nobody chooses at random.
+    def say_same(self, tab, who, numbers, label, alone=False):
+        """Label pictures that a person chose, and with them the others of their bursts unless
+        `alone`. They say nothing of the predictions: nobody chooses at random.
         """
         with self.lock:
             now, notes = self.snapshot(), []
@@ -135,14 +135,14 @@ class Session:
                 now.pictures.check(number)
             label = as_label(now.annotations.names, label, notes)
             marks = [(number, label, now.shown(number)) for number in dict.fromkeys(numbers)]
-            parts = answered_pictures(now, self.files, marks, False, notes)
+            parts = answered_pictures(now, self.files, marks, alone, notes)
             chosen = tuple(replace(part, likely=(), n_columns=0) for part in parts)
             self._append("say", tab, who, pictures=chosen)
             return {"n_answered": len(marks), "n_pictures": len(parts), "notes": notes}
 
-    def say_all(self, tab, who, pictures, alone=False, knew=None, seconds=None):
+    def say_all(self, tab, who, pictures, knew=None, seconds=None):
         """Label pictures that were looked through together, and with them the others of their
-        bursts unless `alone`. Each has its `number`, the label `shown`, and `label`.
+        bursts. Each has its `number`, the label `shown`, and `label`.
 
         `knew` is the number of events that the page knew when it was shown. Later ones win. Those
         that are `planted` get no label. The page was on the screen for so many `seconds`.
@@ -163,7 +163,7 @@ class Session:
                 )
                 for picture in pictures
             ]
-            parts = answered_pictures(now, self.files, marks, alone, notes)
+            parts = answered_pictures(now, self.files, marks, False, notes)
             # Before anything is kept: these pictures may be gone.
             planted = planted_pictures(now, self.files, planted)
             again = now.annotations.attention.in_a_row.get(tab, ())

@@ -62,6 +62,39 @@ def test_several_pictures_are_corrected_at_once(classes):
     assert [person.page.labels()[number] for number in numbers] == ["bird"] * 2
 
 
+def test_pictures_that_were_picked_by_hand_are_no_evidence(classes):
+    person = classes()
+
+    def heard():
+        annotations = person.page.session.annotations
+        return annotations.rounds, annotations.n_in_round, annotations.attention.n_pages
+
+    before = heard()
+    select_two(person)
+    person.press(person.key_of("clock"))
+    person.click("#gallery .tile")
+    person.press(person.key_of("clock"))
+    for event in person.page.answers.events[-2:]:
+        assert event.kind == "say"
+        assert not any(picture.likely for picture in event.pictures)
+    assert heard() == before
+
+
+def test_more_pictures_than_a_page_has_are_corrected_at_once(classes):
+    person = classes(n=240)
+    tiles = "document.querySelectorAll('#gallery .tile')"
+    person.run("document.getElementById('gallery-more').click()")
+    wait_until(lambda: person.run(f"{tiles}.length") > 60)
+    person.run(
+        f"{tiles}.forEach((one) => one.dispatchEvent(new MouseEvent('click',"
+        " { shiftKey: true, bubbles: true })))"
+    )
+    n_tiles = person.run(f"{tiles}.length")
+    person.type("owl")
+    person.press("Enter")
+    wait_until(lambda: [*person.page.labels().values()].count("owl") == n_tiles)
+
+
 def test_a_class_is_renamed_joined_dropped_and_added_and_all_is_undone(classes):
     person = classes()
     before = person.page.labels()

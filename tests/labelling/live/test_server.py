@@ -142,8 +142,9 @@ def test_a_request_that_does_not_fit_changes_nothing(live, body, status):
 # Every field of every action with a value of another kind.
 OTHERS = (None, True, -1, 1.5, "x", "", [], [[]], {}, [{}], [None])
 FIELDS = {
-    "say": {"number": 0, "label": "bird", "alone": False},
-    "page": {"pictures": [{"number": 0, "shown": "bird", "label": "bird"}], "alone": False},
+    "say": {"number": 0, "label": "bird"},
+    "say_same": {"numbers": [0], "label": "bird", "alone": False},
+    "page": {"pictures": [{"number": 0, "shown": "bird", "label": "bird"}]},
     "skip": {"number": 0},
     "check": {"begin": True, "among": "rest"},
     "planting": {"on": True},

@@ -45,12 +45,12 @@ def test_a_burst_is_asked_once_and_one_answer_is_one_line_with_all_its_pictures(
 def test_a_picture_that_is_corrected_alone_is_a_burst_by_itself(live):
     page = live(bursts=BURSTS)
     page.act("say", number=0, label="bird")
-    page.act("say", number=3, label="fruit", alone=True)
+    page.act("say_same", numbers=[3], label="fruit", alone=True)
     _, state = page.act("say", number=6, label="clock")
     assert page.labels() == {0: "clock", 3: "fruit", 6: "clock"}
     assert bursts_of(state["recent"]) == {6: [0, 6], 3: [3]}
     # Before its burst was asked, too: the answer is to the others.
-    page.act("say", number=4, label="fruit", alone=True)
+    page.act("say_same", numbers=[4], label="fruit", alone=True)
     assert bursts_of(page.state()["queue"])[1] == [1]
     page.act("say", number=1, label="clock")
     assert page.labels() | {0: "", 3: "", 6: ""} == {0: "", 3: "", 6: "", 4: "fruit", 1: "clock"}

@@ -191,13 +191,10 @@ function draw_choice() {
 }
 
 async function say(label) {
-  const changed = [...tiles.chosen], n = changed.length;
-  const reply = n === 1 ? await act("say", { number: changed[0].number, label, alone: true })
-    : await act("page", {
-      alone: true, pictures: changed.map(({ number, shown }) => ({ number, shown, label })),
-    });
+  const numbers = [...tiles.chosen].map(({ number }) => number);
+  const reply = await act("say_same", { numbers, label, alone: true });
   if (!reply) return;
-  note_of(reply, `${plural(n, "picture")}: ${label_of(label)}.`, ["Undo", () => ways.undo()]);
+  note_of(reply, `${plural(numbers.length, "picture")}: ${label_of(label)}.`, ["Undo", () => ways.undo()]);
   put_down();
   refresh();
 }
