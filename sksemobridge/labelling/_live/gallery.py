@@ -55,12 +55,15 @@ class Gallery:
 
 
 def look_at_class(now, name, start, n_images):
-    """Pictures of a class: those with a label first, then the least certain."""
+    """Pictures of a class: those that somebody labelled first, then those that were given, then the
+    least certain.
+    """
     if type(start) is not int or type(n_images) is not int:
         raise Refused("Pictures are asked for by numbers.")
     label = known_class(now.annotations.names, name) if name != "" else ""
     own = [number for number, other in enumerate(_labels(now)) if other == label]
     labelled = [*filter(now.is_labelled, own)]
+    labelled.sort(key=lambda number: now.pictures.real[number] not in now.annotations.answers)
     rest = sorted({*own}.difference(labelled), key=lambda number: now.view.top[number])
     shown = [*filter(now.is_readable, [*labelled, *rest])]
     start, stop = max(start, 0), max(start, 0) + min(max(n_images, 0), MOST_OF_CLASS)
@@ -101,7 +104,11 @@ def _labels(now):
 def _figures(now, name, own):
     """Figures of a class with these pictures of its `own`."""
     answered = [i for i in own if now.pictures.real[i] in now.annotations.answers]
-    shots = [i for i in own if i >= now.pictures.n_photos and i not in answered]
+    shots = [
+        i
+        for i in own
+        if i >= now.pictures.n_photos and now.pictures.real[i] not in now.annotations.answers
+    ]
     predicted = [i for i in own if not now.is_labelled(i)]
     return {
         "name": plain(name),

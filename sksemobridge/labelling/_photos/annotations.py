@@ -51,8 +51,8 @@ class Annotations:
     rounds: int = 0  # complete ones
     n_in_round: int = 0  # single answers since the last of them
     attention: Attention = field(default_factory=Attention)
-    # By suggested name, or by picture of a group: what became of it (see the kind `card`), and how
-    # it is called, or with which name it was joined.
+    # By suggested name, or by picture of a cluster: what became of it (see the kind `card`), and
+    # how it is called, or with which name it was joined.
     cards: dict[str, tuple[str, str]] = field(default_factory=dict)
 
     def copy(self):

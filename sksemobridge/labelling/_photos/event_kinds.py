@@ -204,8 +204,8 @@ KINDS = {
         needs=("names", "into"),
     ),
     "drop": Kind(_drop, lambda event: f"the drop of {_names(event)}", needs=("names",)),
-    # What became of a suggested name, or of a group that its first picture stands for, and what it
-    # is called, or with what name it was joined.
+    # What became of a suggested name, or of a cluster that its first picture stands for, and what
+    # it is called, or with what name it was joined.
     "card": Kind(_take_card, among=("kept", "dropped", "joined")),
     # A file that this command wrote.
     "wrote": Kind(needs=("path", "size", "sha256")),

@@ -13,6 +13,20 @@ def ask(person):
     return lambda **params: person("ask", **params)
 
 
+@pytest.mark.parametrize(
+    "asked", ['"add", { names: ["owl"] }', '"find", { text: "bird", start: 0, n_images: 3 }']
+)
+def test_what_waits_for_a_model_is_waited_for(ask, asked):
+    person = ask()
+    # As if the patience of the page had ended at once.
+    reply = person.run(
+        "AbortSignal.timeout = () => AbortSignal.abort(),"
+        f" import('/static/api.js').then(({{ request }}) => request({asked}, {{}}))"
+        ".catch((error) => ({ failed: error.message }))"
+    )
+    assert "failed" not in reply
+
+
 def test_it_opens_without_an_error_and_fetches_from_itself_alone(ask):
     person = ask()
     assert person.run("location.search + document.cookie") == ""

@@ -85,6 +85,35 @@ def test_the_screen_of_names_is_kept_when_it_is_loaded_again(begin):
     assert person.page.state()["classes"] == ["my own", "parrot"]
 
 
+def test_fewer_and_more_names_show_each_once(person, monkeypatch):
+    names = [(f"thing {i}", 1 / 40, [i]) for i in range(40)]
+    module = "sksemobridge.labelling._live.suggestions._names"
+    monkeypatch.setattr(module, lambda now, n_names: names[:n_names])
+    opened = person("names", n=60)
+
+    def shown():
+        return opened.all("#suggestions .card input", "value")
+
+    def press(button):
+        opened.run(f"document.getElementById({button!r}).click()")
+        opened.wait()
+
+    press("more-names")
+    assert len(shown()) == 40
+    opened.run("document.querySelectorAll('#suggestions .keep')[35].click()")
+    press("fewer-names")
+    assert len(shown()) == 31
+    press("more-names")
+    assert sorted(shown()) == sorted(name for name, _, _ in names)
+
+
+def test_pictures_of_bursts_are_counted_each(person):
+    opened = person("names", n=60, bursts=[[*range(0, 60, 3)]])
+    assert opened.page.state()["total"] == 41
+    about = opened.all("#suggestions .card div > .soft")
+    assert sum(int(text.split()[1]) for text in about) == 60
+
+
 def test_typed_names_are_enough(begin):
     person = begin()
     person.run("document.querySelectorAll('#suggestions .keep').forEach((one) => one.click())")

@@ -2,8 +2,8 @@
 
 // Milliseconds after which a reply is no longer waited for, unless it takes long by itself.
 const PATIENCE = 20000;
-// To write files takes long, and so do the first suggestions of a model.
-const SLOW = ["done", "also", "end", "suggest", "read_new"];
+// To write files and to read pictures takes long, and so do the first answers of a model.
+const SLOW = ["done", "also", "end", "suggest", "read_new", "add", "find"];
 // Milliseconds between attempts when the program does not reply.
 const AGAIN = 500;
 // Attempts at what may be asked twice.

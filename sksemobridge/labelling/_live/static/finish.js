@@ -88,7 +88,7 @@ async function also(name, shown) {
 }
 
 function further_files(shown) {
-  return Object.entries(shown.further ?? {}).map(([name, value]) => {
+  return Object.entries(shown.further).map(([name, value]) => {
     const [text, about] = FURTHER[name](value);
     return element("li", {}, button(text, () => also(name, shown)),
       element("span", { class: "soft" }, about));
@@ -96,14 +96,14 @@ function further_files(shown) {
 }
 
 function show_files(shown) {
-  const { written, files = [], next } = shown;
+  const { written, files } = shown;
   const links = files.map(file_link);
   show(now.ended ? "Done: the files are written, and the program has ended"
     : "Done: the files are written", [
     element("ul", { id: "files" }, ...links),
     ...(now.ended ? [] : [element("ul", { id: "further" }, ...further_files(shown))]),
     element("h3", {}, "What next?"),
-    element("p", {}, next ?? next_step(files)),
+    element("p", {}, next_step(files)),
     element("p", { class: "soft" }, now.ended
       ? "To go on later, run the same command again: it knows your answers, and asks for new "
         + "pictures only. You may close this page."
@@ -137,7 +137,7 @@ const WHAT = {
 
 // The program may have ended, so the page itself holds what it links.
 function file_link({ what, path, name, media, content }) {
-  const about = element("span", { class: "soft" }, WHAT[what] ?? "");
+  const about = element("span", { class: "soft" }, WHAT[what]);
   const where = element("span", { class: "path" }, path);
   if (content === null) return element("li", {}, element("b", {}, name), about, where);
   const bytes = Uint8Array.from(atob(content), (letter) => letter.charCodeAt(0));

@@ -44,7 +44,8 @@ async function suggest() {
   is_waiting = false;
   if (reply) {
     // The first ones may be under a person's hands: only what is new joins.
-    const more = reply.suggestions.slice(cards.length).map(card);
+    const shown = new Set(cards.map(({ key }) => key));
+    const more = reply.suggestions.filter((one) => !shown.has(key_of(one))).map(card);
     cards.push(...more);
     by_id("suggestions").append(...more.map(({ place }) => place));
     by_id("more-names").hidden = reply.suggestions.length < n_asked;
@@ -103,9 +104,12 @@ function fewer() {
   draw();
 }
 
-function card({ name, share, numbers }) {
-  // Without a name, it is known by its first picture.
-  const made = { key: name || numbers[0], share, joined: null, timer: 0, is_touched: false };
+// Without a name, a suggestion is known by its first picture.
+const key_of = ({ name, numbers }) => name || numbers[0];
+
+function card(suggestion) {
+  const { name, share, numbers } = suggestion;
+  const made = { key: key_of(suggestion), share, joined: null, timer: 0, is_touched: false };
   made.kept = is_first && name !== "" && count_of(share) > 0;
   made.field = name_field(made);
   made.field.value = name;
@@ -179,7 +183,7 @@ function draw() {
   const title = is_first ? "What is in this folder?" : "What else is in here?";
   by_id("names-title").textContent = title;
   by_id("names-about").textContent = is_first
-    ? `${count(now.state.total)} pictures, and what they seem to show. Drop or rename what does `
+    ? `${count(now.state.pictures)} pictures, and what they seem to show. Drop or rename what does `
       + "not fit. These names become the classes."
     : "What the classes do not explain so far. Keep what you want as a class.";
   by_id("names-wait").textContent = is_waiting ? "Looking at the pictures …" : "";
@@ -200,7 +204,7 @@ function draw() {
     }, { "aria-label": `Drop ${name}`, class: "quiet" }))));
 }
 
-const count_of = (share) => Math.round(share * now.state.total);
+const count_of = (share) => Math.round(share * now.state.pictures);
 
 function draw_card(made) {
   const { field, kept, keep, place } = made, name = field.value.trim() || "this group";

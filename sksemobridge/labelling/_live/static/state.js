@@ -40,7 +40,7 @@ export async function act(action, values = {}) {
   return reply;
 }
 
-// Ask for something that changes nothing. Several may be under way.
+// Ask, beside what is under way. Several may be.
 export const see = ask;
 
 async function ask(action, values = {}) {

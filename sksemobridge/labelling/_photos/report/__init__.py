@@ -1,1 +1,1 @@
-"""Pages in a browser: one file with the labels, and the live page."""
+"""The page of the labels: one file for any browser."""
