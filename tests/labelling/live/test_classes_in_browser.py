@@ -95,6 +95,38 @@ def test_more_pictures_than_a_page_has_are_corrected_at_once(classes):
     wait_until(lambda: [*person.page.labels().values()].count("owl") == n_tiles)
 
 
+def groups_in(person):
+    """The numbers of the tiles under each heading of the gallery."""
+    headings = person.all("#gallery .group h3 span", "textContent")
+    numbers = person.run(
+        "[...document.querySelectorAll('#gallery .group')].map((group) =>"
+        " [...group.querySelectorAll('.tile')].map((one) => Number(one.dataset.number)))"
+    )
+    return dict(zip(headings, numbers))
+
+
+def test_all_pictures_of_a_large_class_stay_in_sight_each_under_its_heading(person):
+    opened = person("ask", n=780, shots=["bird"] * 3)
+    birds = [*range(0, 780, 3)]
+    opened.page.act("say_same", numbers=birds[:70], label="bird")
+    opened.go("classes/bird")
+    assert {name: len(shown) for name, shown in groups_in(opened).items()} == {
+        "Labelled by a person": 60
+    }
+    tiles = "document.querySelectorAll('#gallery .tile').length"
+    for n in (120, 180, 240):
+        opened.run("document.getElementById('gallery-more').click()")
+        wait_until(lambda n=n: opened.run(tiles) == n)
+    groups = groups_in(opened)
+    assert groups["Labelled by a person"] == birds[:70]
+    assert groups["Given before"] == [780, 781, 782]
+    assert len(groups["Predicted"]) == 240 - 70 - 3
+    # What changes is drawn, and nothing that was in sight is taken away.
+    opened.page.act("say_same", tab="b", numbers=[groups["Predicted"][0]], label="bird")
+    wait_until(lambda: len(groups_in(opened)["Labelled by a person"]) == 71)
+    assert opened.run(tiles) == 240
+
+
 def test_a_class_is_renamed_joined_dropped_and_added_and_all_is_undone(classes):
     person = classes()
     before = person.page.labels()

@@ -131,22 +131,50 @@ async function show_gallery() {
   by_id("gallery").hidden = name === null;
   if (name === null) return put_down();
   const n_images = shown_of === name ? Math.max(tiles.tiles.length, N_IMAGES) : N_IMAGES;
-  const reply = await see("look_at_class", { name, start: 0, n_images });
-  if (!reply || reply.gallery.name !== name) return;
-  total = reply.gallery.total;
+  const pictures = await get_pictures(0, n_images);
+  if (!pictures) return;
   shown_of = name;
   by_id("gallery-name").textContent = label_of(name);
   draw_figures();
   for (const id of ["rename", "join", "drop"]) by_id(id).hidden = name === NONE;
-  const { pictures } = reply.gallery;
-  const labelled = pictures.filter(({ label }) => label !== null);
-  const predicted = pictures.filter(({ label }) => label === null);
-  const groups = [["Labelled by a person", labelled], ["Predicted", predicted]];
-  tiles.show(groups.filter(([, group]) => group.length)
-    .map(([kind, group]) => ({ label: kind, pictures: group })));
+  tiles.show(by_kind(pictures));
+  draw_gallery(pictures);
+}
+
+// The pictures of the class from one place to another: the program sends some at a time. Null if it
+// says no, or if another class is looked at by now.
+async function get_pictures(start, stop) {
+  const pictures = [], wanted = name;
+  let is_all = false;
+  while (!is_all) {
+    const at = start + pictures.length;
+    const reply = await see("look_at_class", { name: wanted, start: at, n_images: stop - at });
+    if (!reply || name !== wanted) return null;
+    const { gallery } = reply;
+    total = gallery.total;
+    pictures.push(...gallery.pictures);
+    is_all = !gallery.pictures.length || start + pictures.length >= Math.min(stop, total);
+  }
+  return pictures;
+}
+
+// Those that a person labelled come first, and those that were given before are next.
+function by_kind(pictures) {
+  const groups = new Map();
+  for (const picture of pictures) {
+    const kind = picture.label !== null ? "Labelled by a person"
+      : picture.number < now.state.pictures ? "Predicted" : "Given before";
+    if (!groups.has(kind)) groups.set(kind, []);
+    groups.get(kind).push(picture);
+  }
+  return [...groups].map(([label, group]) => ({ label, pictures: group }));
+}
+
+// After these `pictures` came.
+function draw_gallery(pictures) {
   for (const tile of tiles.tiles) tile.label = tile.shown = tile.item.label ?? tile.item.predicted;
   tiles.draw_all();
-  by_id("gallery-more").hidden = pictures.length >= total;
+  by_id("gallery-more").hidden = !pictures.length || tiles.tiles.length >= total;
   draw_choice();
 }
 
@@ -159,11 +187,10 @@ function draw_figures() {
 }
 
 async function show_more() {
-  const reply = await see("look_at_class",
-    { name, start: tiles.tiles.length, n_images: N_IMAGES });
-  if (!reply || reply.gallery.name !== name) return;
-  tiles.add(reply.gallery.pictures);
-  by_id("gallery-more").hidden = !reply.gallery.pictures.length || tiles.tiles.length >= total;
+  const n = tiles.tiles.length, pictures = await get_pictures(n, n + N_IMAGES);
+  if (!pictures) return;
+  tiles.add(by_kind(pictures));
+  draw_gallery(pictures);
 }
 
 function choose_tile(tile, adds) {

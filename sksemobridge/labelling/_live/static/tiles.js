@@ -54,10 +54,14 @@ export class Tiles {
     this.fit();
   }
 
-  // Show more pictures of the last group.
-  add(pictures) {
-    const tiles = pictures.map((item) => this.#tile(item, item.label ?? item.predicted));
-    this.place.lastElementChild.lastElementChild.append(...tiles.map((tile) => tile.button));
+  // Show more groups. What has the label of the last group goes into that one.
+  add(groups) {
+    for (const { label, pictures } of groups) {
+      const last = this.place.lastElementChild, group = this.#group(label, pictures);
+      const tiles = group.lastElementChild.children;
+      if (last?.ariaLabel === group.ariaLabel) last.lastElementChild.append(...tiles);
+      else this.place.append(group);
+    }
   }
 
   #group(label, pictures) {
