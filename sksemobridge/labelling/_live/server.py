@@ -11,7 +11,6 @@ import threading
 import time
 import traceback
 import webbrowser
-from contextlib import nullcontext
 from importlib.resources import files
 
 import numpy as np
@@ -61,12 +60,9 @@ STATIC = {
 POLICY = "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 
 
-# Actions on pictures by their numbers. Meanwhile no new pictures are read, which changes numbers,
-# and no other tab gets the same pictures.
-WITH_NUMBERS = ("say", "say_same", "page", "skip", "card", "undo", "look")
-# What a page may ask with any numbers. All else, also beside `WITH_NUMBERS`, is refused if new
-# pictures were read since the page was loaded.
-WITHOUT_NUMBERS = ("state", "read_new", "words", "done", "also", "end")
+# What needs no numbers of pictures. All else is refused if new pictures were read since the page
+# was loaded. While it is done, none are read, and no other tab gets the same pictures.
+WITHOUT_NUMBERS = ("state", "add", "read_new", "words", "done", "also", "end")
 
 
 def serve(session, write, title, say, outputs=None):
@@ -165,7 +161,7 @@ class _LivePage:
             "done": (self.done, (), {}),
             "also": (self.also, ("name",), {}),
             "end": (self.end, (), {}),
-            "read_new": (self.read_new, (), {}),
+            "read_new": (session.read_new, (), {}),
         }
 
     async def guard(self, request, call_next):
@@ -232,7 +228,7 @@ class _LivePage:
             run = self.look_up if name in self.questions else functools.partial(self.do, tab, who)
             more = await run_in_threadpool(run, name, asked, generation, values) or {}
             state = await run_in_threadpool(self.state_of, tab, since)
-        except (Refused, ImageReadError) as error:
+        except (Refused, UsageError, ImageReadError) as error:
             return _json({"failed": str(error)}, 409)
         except OSError as error:
             return _json({"failed": f"Not saved: {error.strerror or error}"}, 507)
@@ -255,9 +251,10 @@ class _LivePage:
 
     def do(self, tab, who, name, action, generation, values):
         """Do it, if the page has the numbers of pictures that are now."""
-        with self.session.lock if name in WITH_NUMBERS else nullcontext():
-            if name not in WITHOUT_NUMBERS:
-                check_generation(generation, self.session.generation)
+        if name in WITHOUT_NUMBERS:
+            return action(tab, who, **values)
+        with self.session.lock:
+            check_generation(generation, self.session.generation)
             return action(tab, who, **values)
 
     def state_of(self, tab, since):
@@ -329,36 +326,20 @@ class _LivePage:
         """Whether a page has asked not long ago."""
         return self.asked.get(tab, -np.inf) > time.monotonic() - FAREWELL
 
-    def read_new(self, tab, who):
-        try:
-            self.session.read_new(tab, who)
-        except UsageError as error:
-            raise Refused(str(error)) from error
-
     def done(self, tab, who):
-        return self.write_for(ends=False)
+        return self.write_all(ends=False)
 
     def also(self, tab, who, name):
         """Write what nobody asked for at the beginning, and all else again."""
         if self.outputs is None or name not in self.outputs.further:
             raise Refused("This was asked for already, or cannot be written.")
-        try:
-            return self.outputs.add(name, lambda: self.write_for(ends=False, anew=True))
-        except UsageError as error:
-            raise Refused(str(error)) from error
+        return self.outputs.add(name, lambda: self.write_all(ends=False, anew=True))
 
     def end(self, tab, who):
-        told = self.write_for(ends=True)
+        told = self.write_all(ends=True)
         self.asked.pop(tab, None)
         threading.Thread(target=self.say_farewell, daemon=True).start()
         return told
-
-    def write_for(self, ends, anew=False):
-        try:
-            return self.write_all(ends, anew)
-        # The page stays.
-        except UsageError as error:
-            raise Refused(str(error)) from error
 
 
 def _questions():
