@@ -15,6 +15,19 @@ def refuse_control(argument, names):
             )
 
 
+def refuse_names(argument, names):
+    """Refuse names that no class can have: also blank ones, and what means none of the classes."""
+    refuse_control(argument, names)
+    for name in names:
+        if not comparable(name):
+            raise UsageError(f"{argument}: the name {name!r} is blank; give another one")
+        if comparable(name) == NONE_OF_THESE:
+            raise UsageError(
+                f"{argument}: {name!r} means that an image is of none of the classes, and is no"
+                " class; give it another name, or leave it out"
+            )
+
+
 class ClassNames:
     """The classes, and which of them each name means that was ever given.
 

@@ -7,7 +7,7 @@ import re
 from typing import NamedTuple
 
 from ..._utils.validation import comparable, listed, warn_caller
-from .class_names import NONE_OF_THESE, refuse_control
+from .class_names import NONE_OF_THESE, refuse_names
 from .folder_table import WRITTEN
 from .given_classes import as_class
 from .messages import UsageError
@@ -46,7 +46,7 @@ def read_corrections(path, classes, table=None):
             del rows[0]
         rows = [row[1::-1] if is_turned else row for row in _path_and_label(path, rows)]
     labels = _labels_of([_line(*map(with_formulas, row)) for row in rows], classes)
-    refuse_control("--corrections", [label for _, label in labels.values()])
+    refuse_names("--corrections", [label for _, label in labels.values() if label])
     if table is not None and not _is_own(header):
         _refuse_predictions(path, labels, table)
     return labels
@@ -138,13 +138,25 @@ def _refuse_predictions(path, labels, table):
 
 
 def _labels_of(lines, classes):
-    """Real paths to `(path, label)`. A note says what is gone."""
-    last = {line.real or line.path: line for line in lines}
-    gone = [line.path for line in last.values() if line.real is None]
+    """Real paths to `(path, label)`. Notes say what is gone, and where lines differ."""
+    labels, differ = {}, {}
+    for line in lines:
+        label = as_class(line.label, classes)
+        if line.real is not None:
+            _, before = labels.get(line.real, ("", label))
+            if comparable(before) != comparable(label):
+                differ.setdefault(line.real, [before]).append(label)
+            labels[line.real] = line.path, label
+    gone = [*dict.fromkeys(line.path for line in lines if line.real is None)]
     if gone:
         warn_caller(f"--corrections: Passed over, not there ({len(gone)}): {listed(gone)}.")
-    return {
-        line.real: (line.path, as_class(line.label, classes))
-        for line in last.values()
-        if line.real is not None
-    }
+    if differ:
+        named = [
+            f"{labels[real][0]} ({', '.join(label or NONE_OF_THESE for label in said)})"
+            for real, said in differ.items()
+        ]
+        warn_caller(
+            f"--corrections: Lines with different labels ({len(differ)}), the last counts:"
+            f" {listed(named)}."
+        )
+    return labels

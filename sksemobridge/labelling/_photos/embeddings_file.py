@@ -19,7 +19,7 @@ from ..._utils.validation import as_words, comparable, listed, warn_caller
 from ...encoders import CLIPTextEncoder, PrecomputedTextEncoder
 from ...encoders._shared import ImageEncoder
 from .._suggest_names import without_article
-from .class_names import refuse_control
+from .class_names import refuse_control, refuse_names
 from .messages import UsageError, naming
 
 # What is read of a file.
@@ -76,7 +76,7 @@ class EmbeddingsOfFile(ImageEncoder):
 
     def _embed_rows(self, images, ends_at_problem=False):
         content = read_embeddings(self.file, self.photos)
-        found = [self._row(content, path) for path in images]
+        found = [_row_of(content, self.photos, path) for path in images]
         rows = np.array([-1 if row is None else row for row in found], dtype=int)
         embeddings = content.images[rows]
         embeddings[rows < 0] = np.nan
@@ -87,14 +87,10 @@ class EmbeddingsOfFile(ImageEncoder):
             elif not np.isfinite(embeddings[number]).all():
                 problems[number] = f"its embedding in {content.path!r} is not finite"
                 embeddings[number] = np.nan
+            elif not embeddings[number].any():
+                problems[number] = f"its embedding in {content.path!r} has nothing but zeros"
+                embeddings[number] = np.nan
         return embeddings, problems
-
-    def _row(self, content, path):
-        with_links = os.path.abspath(os.fspath(path))
-        for place in (with_links, os.path.realpath(with_links)):
-            if (row := content.row_at.get(place)) is not None:
-                return row
-        return content.row_below.get(_below(with_links, os.path.abspath(self.photos)))
 
     @property
     def _n_features_out(self):
@@ -245,6 +241,32 @@ def _read(full, path, photos, changed):
     )
 
 
+def require_pictures(path, photos, files):
+    """Refuse a file of embeddings that has none of the `files` in PHOTOS."""
+    content = read_embeddings(path, photos)
+    if any(_row_of(content, photos, file) is not None for file in files):
+        return
+    why = f"its paths must be in PHOTOS, {photos!r}"
+    if content.row_below:
+        name = next(iter(content.row_below))
+        places = [".", *Path(os.path.abspath(photos)).parents, Path(os.path.abspath(path)).parent]
+        found = [place for place in places if os.path.lexists(Path(place, name))]
+        are = f"are relative to {os.path.abspath(found[0])!r}, and " if found else ""
+        why = (
+            f"its paths, such as {name!r}, {are}must be relative to PHOTOS, {photos!r}, or absolute"
+        )
+    raise UsageError(f"--embeddings: {path!r} has no embedding of any file in PHOTOS: {why}")
+
+
+def _row_of(content, photos, path):
+    """The row of a picture, or None."""
+    with_links = os.path.abspath(os.fspath(path))
+    for place in (with_links, os.path.realpath(with_links)):
+        if (row := content.row_at.get(place)) is not None:
+            return row
+    return content.row_below.get(_below(with_links, os.path.abspath(photos)))
+
+
 def _strings(path, arrays, name):
     values = arrays.get(name, np.array([], dtype=str))
     is_text = values.dtype.kind == "U" and values.dtype.itemsize > 0
@@ -269,7 +291,8 @@ def _rows(path, arrays, name, n):
 
 def _texts(path, arrays, name, of_texts, width):
     names = _strings(path, arrays, name)
-    refuse_control(f"--embeddings: {name} in {path!r}", names)
+    refuse = refuse_names if name == "names" else refuse_control
+    refuse(f"--embeddings: {name} in {path!r}", names)
     if not names and of_texts not in arrays:
         return [], np.zeros((0, width))
     if not names:
@@ -287,6 +310,12 @@ def _texts(path, arrays, name, of_texts, width):
         bad = [text for text, row in zip(names, texts) if not np.isfinite(row).all()]
         raise UsageError(
             f"--embeddings: {of_texts} in {path!r} are not finite for {listed(map(repr, bad), 3)}"
+        )
+    if not texts.any(axis=1).all():
+        bad = [text for text, row in zip(names, texts) if not row.any()]
+        raise UsageError(
+            f"--embeddings: {of_texts} in {path!r} have nothing but zeros for"
+            f" {listed(map(repr, bad), 3)}; embed these texts, or leave them out"
         )
     if name == "names" and len({*map(comparable, names)}) < len(names):
         twice = _doubles([*map(comparable, names)])

@@ -211,3 +211,10 @@ KINDS = {
     "wrote": Kind(needs=("path", "size", "sha256")),
 }
 ANSWERS = ("say", "page")
+
+
+def classes_in(event):
+    """The names by which an event calls classes."""
+    # A card of a suggestion may have any text.
+    named = () if event.kind == "card" else (*event.names, event.into)
+    return [name for name in (*named, *(part.label for part in event.pictures)) if name]

@@ -7,7 +7,7 @@ from pathlib import Path
 from ..._texts.prompts import ENSEMBLE_TEMPLATES
 from ..._utils.validation import as_words, comparable, listed, warn_caller
 from ...encoders._source import architecture
-from .class_names import NONE_OF_THESE, refuse_control
+from .class_names import NONE_OF_THESE, refuse_names
 from .messages import UsageError, naming
 from .user_tables import read_rows
 
@@ -86,7 +86,7 @@ def read_classes(text):
             label.encode()
         except UnicodeEncodeError:
             raise UsageError(f"--classes: the name {label!r} is not UTF-8") from None
-    refuse_control("--classes", labels)
+    refuse_names("--classes", labels)
     return labels
 
 

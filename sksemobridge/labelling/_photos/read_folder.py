@@ -11,12 +11,11 @@ from ..._utils.files import digest_of
 from ..._utils.validation import comparable, listed, warn_caller
 from ...datasets import load_image_folder
 from ...datasets._folder import COPIES_MARK, existing_folder, list_files
-from .annotations import Annotations
-from .class_names import refuse_control
+from .class_names import refuse_names
 from .class_texts import class_has_text
 from .corrections import is_own_table, read_corrections
-from .embeddings_file import read_embeddings
-from .event_kinds import ANSWERS
+from .embeddings_file import read_embeddings, require_pictures
+from .event_kinds import ANSWERS, classes_in
 from .events import PictureEvent
 from .folder_job import FolderJob
 from .folder_pipeline import model_names, with_classifier
@@ -50,6 +49,8 @@ def read_job(options, answers, make_pipeline, *, corrections=None, progress=Fals
     these files. `corrections` are those of an earlier job of these options, if there is one.
     """
     files = files_to_label(options, answers)
+    if options.embeddings is not None:
+        require_pictures(options.embeddings, options.photos, files)
     paths, labels, names = ([], [], []) if options.shots is None else _read_shots(options.shots)
     classes = _one_spelling([*names, *_given_names(options)])
     labels = [as_class(label, classes) for label in labels]
@@ -58,10 +59,10 @@ def read_job(options, answers, make_pipeline, *, corrections=None, progress=Fals
         corrections = {} if given is None else read_corrections(given, classes, options.out)
     folders = {"photos": options.photos, "shots": options.shots}
     pictures = Pictures(folders, {"photos": files, "shots": paths})
+    annotations = read_annotations(answers, pictures, classes, corrections)
     # A classifier of an earlier run has its classes, and learns no others.
-    is_saved, annotations = options.model_file is not None, Annotations()
+    is_saved = options.model_file is not None
     if not is_saved:
-        annotations = read_annotations(answers, pictures, classes, corrections)
         if new := {*annotations.names.current}.difference(classes):
             warn_caller(f"New classes by your answers or corrections: {listed(sorted(new))}")
         _check_classes(options, annotations, paths, classes)
@@ -112,6 +113,9 @@ def read_annotations(answers, pictures, classes, corrections):
     events = [] if answers is None else answers.events
     for note in () if answers is None else answers.notes():
         warn_caller(note)
+    for event in events:
+        # Somebody may have changed the file by hand.
+        refuse_names(f'--answers: {os.fspath(answers.path)!r}, "id": {event.id}', classes_in(event))
     find = pictures.finder(events)
     told = [event for event in events if event.kind in ANSWERS]
     gone = {part.path for event in told for part in event.pictures if not find(part)}
@@ -231,7 +235,7 @@ def _read_shots(folder):
         raise UsageError(
             f"--shots: the name of the folder {unreadable[0]!r} is not UTF-8; give it another"
         )
-    refuse_control("--shots", folders)
+    refuse_names("--shots", folders)
     with warnings.catch_warnings():
         # They are classes here.
         warnings.filterwarnings("ignore", ".*sub-folders without images")

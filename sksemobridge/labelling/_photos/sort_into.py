@@ -1,25 +1,26 @@
 """Copies of images in a sub-folder for each label, for `sksemobridge label --sort-into`.
 
 The folder is new, empty, or one that an earlier run for the same PHOTOS began. Its mark holds that
-PHOTOS, and where the copies are, so that a corrected image leaves its old place, and no file of a
-person is touched.
+PHOTOS, and where the copies are, so that a corrected image leaves its old place. No file of a
+person is touched, nor a copy that a person changed.
 """
 
+import filecmp
 import json
 import os
 import shutil
 from contextlib import suppress
 
 from ..._utils.files import folder_names, new_file
-from ..._utils.validation import warn_caller
+from ..._utils.validation import listed, warn_caller
 from ...datasets._folder import COPIES_MARK
 from .folder_table import was_read
 from .messages import UsageError
 
 
 def earlier_copies(photos, folder):
-    """Sub-folder of each copy of an earlier run, by the path of its image below `photos`. A
-    `UsageError` for other folders.
+    """Sub-folder, size and time of each copy of an earlier run, by the path of its image below
+    `photos`. A `UsageError` for other folders.
     """
     if not folder.exists() or (folder.is_dir() and not any(folder.iterdir())):
         return {}
@@ -28,8 +29,8 @@ def earlier_copies(photos, folder):
         if mark["photos"] == os.path.realpath(photos):
             # Another person may have written the mark: no name leads out of the folder.
             return {
-                path: name
-                for path, name in mark["copies"].items()
+                path: (name, size, changed)
+                for path, (name, size, changed) in mark["copies"].items()
                 if folder_names([name])[name] == name
             }
     raise UsageError(
@@ -38,43 +39,61 @@ def earlier_copies(photos, folder):
 
 
 def sort_into(rows, photos, folder):
-    """Copy images into a sub-folder for each label, and return how many were copied."""
-    earlier = earlier_copies(photos, folder)
+    """Copy images into a sub-folder for each label, and return how many were copied. A note names
+    what a person put there, or changed.
+    """
+    earlier, source_of, wanted = earlier_copies(photos, folder), {}, {}
     names = folder_names(sorted({row["label"] for row in rows if not row["problem"]}, key=str))
-    below = {os.path.relpath(row["path"], photos): row for row in rows if was_read(row)}
-    wanted = {path: names[row["label"]] for path, row in below.items() if not row["problem"]}
+    for row in filter(was_read, rows):
+        path = os.path.relpath(row["path"], photos)
+        source_of[path] = row["path"]
+        if not row["problem"]:
+            wanted[path] = names[row["label"]], *_stamp(row["path"])
     folder.mkdir(parents=True, exist_ok=True)
     # Before the first copy, so that the next run knows the copies of one that was killed.
     with new_file(folder / COPIES_MARK, replace=True) as unfinished:
         mark = {"photos": os.path.realpath(photos), "copies": earlier | wanted}
         unfinished.write_text(json.dumps(mark), encoding="ascii")
-    for path, name in earlier.items():
-        if path in below and wanted.get(path) != name:
-            (folder / name / path).unlink(missing_ok=True)
-    return sum(
-        _copy(below[path]["path"], folder / name / path, folder, earlier.get(path) == name)
-        for path, name in wanted.items()
-    )
+    n_copied, kept = 0, []
+    for path, (name, *stamp) in earlier.items():
+        copy = folder / name / path
+        if path in source_of and copy.exists() and wanted.get(path, ("",))[0] != name:
+            if filecmp.cmp(source_of[path], copy) or stamp == _stamp(copy):
+                copy.unlink()
+            else:
+                kept.append(copy)
+    for path, (name, *_) in wanted.items():
+        copy = folder / name / path
+        if copy.exists():
+            if filecmp.cmp(source_of[path], copy):
+                continue
+            # A newer image takes the place of its copy.
+            if earlier.get(path) != (name, *_stamp(copy)):
+                kept.append(copy)
+                continue
+        _copy(source_of[path], copy, folder)
+        n_copied += 1
+    if kept:
+        warn_caller(
+            f"--sort-into: Left as they are, since they are not as this command wrote them"
+            f" ({len(kept)}): {listed(map(repr, map(str, kept)))}. Move them away to have these"
+            " images copied."
+        )
+    return n_copied
 
 
-def _copy(source, target, folder, is_own):
-    """Copy a file, first under another name, since the program may be ended. True if it is a new or
-    a newer copy.
-    """
-    if target.exists():
-        if not is_own:
-            warn_caller(
-                f"--sort-into: {str(target)!r} is not a copy of this command, and stays as it is."
-            )
-            return False
-        there, new = target.stat(), os.stat(source)
-        if (there.st_size, there.st_mtime_ns) == (new.st_size, new.st_mtime_ns):
-            return False
-    target.parent.mkdir(parents=True, exist_ok=True)
+def _stamp(path):
+    """What says that a file was not changed."""
+    status = os.stat(path)
+    return [status.st_size, status.st_mtime_ns]
+
+
+def _copy(source, copy, folder):
+    """Copy a file, first under another name, since the program may be ended."""
+    copy.parent.mkdir(parents=True, exist_ok=True)
     unfinished = folder / f"{COPIES_MARK}.unfinished"
     try:
         shutil.copy2(source, unfinished)
-        os.replace(unfinished, target)
+        os.replace(unfinished, copy)
     finally:
         unfinished.unlink(missing_ok=True)
-    return True

@@ -37,7 +37,12 @@ def _how_taught(labels):
 
 def summary_of_saved(labels: FolderLabels) -> list[str]:
     """Lines on how the labels by a classifier of an earlier run came about."""
-    return [*_burst_lines(labels), _how_taught(labels)]
+    lines, n = [*_burst_lines(labels), _how_taught(labels)], len(labels.annotations.answers)
+    if n:
+        lines.append(
+            f"{n} {plural(n, 'label')} by persons: the classifier learnt nothing from them."
+        )
+    return lines
 
 
 def summary(labels: FolderLabels) -> list[str]:

@@ -135,8 +135,6 @@ def test_images_are_copied_by_their_labels_and_copies_are_left_as_they_are(label
 
 def test_a_corrected_image_leaves_its_old_place_and_files_of_others_stay(label):
     label(f"{SHOTS} --out a.csv --sort-into sorted")
-    os.replace("sorted/bird/bird.png", "kept.png")
-    Path("sorted/bird/bird.png").write_bytes(b"killed before its end")
     save(np.zeros((8, 8, 3), dtype=np.uint8), "sorted/bird/mine.png")
     save(np.ones((8, 8, 3), dtype=np.uint8), "photos/mine.png")
     # An image that leaves its place goes where a person put a file of that name.
@@ -147,14 +145,47 @@ def test_a_corrected_image_leaves_its_old_place_and_files_of_others_stay(label):
     )
     Path("photos/more/fruit.png").unlink()
     status, said = label(f"{SHOTS} --out b.csv --sort-into sorted --corrections corrections.csv")
-    assert "'sorted/bird/mine.png' is not a copy of this command".replace("/", os.sep) in said
+    assert sorted(re.findall("'sorted/[^']*'", said.replace(os.sep, "/"))) == [
+        "'sorted/apple/more/bird.png'",
+        "'sorted/bird/mine.png'",
+    ]
+    assert "not as this command wrote them (2)" in said
     assert Path("sorted/apple/more/bird.png").read_bytes() == b"of a person"
     expected = labels_in("b.csv") | {"more/fruit.png": "fruit"}
     assert copies_in("sorted") == expected
     assert expected["more/bird.png"] == "apple"
-    assert Path("sorted/bird/bird.png").read_bytes() == Path("photos/bird.png").read_bytes()
     assert Path("sorted/bird/mine.png").read_bytes() != Path("photos/mine.png").read_bytes()
     assert label(f"shots {SHOTS.removeprefix('photos')} --out c.csv --sort-into sorted")[0] == 2
+
+
+def test_a_copy_that_a_person_edited_stays_and_is_named(label):
+    label(f"{SHOTS} --out a.csv --sort-into sorted")
+    Path("sorted/bird/bird.png").write_bytes(b"edited")
+    Path("sorted/clock/clock.png").write_bytes(b"edited too")
+    # The copy of an image that was changed, and one that is as it was but for its time, are ours.
+    save(np.zeros((8, 8, 3), dtype=np.uint8), "photos/fruit.png")
+    os.utime("sorted/bird/more/bird.png", (1, 1))
+    Path("corrections.csv").write_text(
+        "photos/clock.png,apple\nphotos/fruit.png,apple\nphotos/more/bird.png,apple"
+    )
+    command = f"{SHOTS} --sort-into sorted --corrections corrections.csv"
+    said = label(f"{command} --out b.csv")[1]
+    assert "not as this command wrote them (2): 'sorted" in said
+    assert "Move them away to have these images copied" in said
+    for name, content in (("bird", b"edited"), ("clock", b"edited too")):
+        path = os.path.join("sorted", name, f"{name}.png")
+        assert repr(path) in said
+        assert Path(path).read_bytes() == content
+    apples = sorted(map(str, Path("sorted/apple").rglob("*.png")))
+    assert apples == [
+        os.path.join("sorted", "apple", *path)
+        for path in (["clock.png"], ["fruit.png"], ["more", "bird.png"])
+    ]
+    # An image that was changed once more takes the place of its copy.
+    save(np.ones((9, 9, 3), dtype=np.uint8), "photos/fruit.png")
+    os.remove("sorted/bird/bird.png")
+    assert "2 images copied" in label(f"{command} --out c.csv")[1]
+    assert Path("sorted/apple/fruit.png").read_bytes() == Path("photos/fruit.png").read_bytes()
 
 
 def test_a_copy_that_was_not_finished_has_another_name(label, monkeypatch):
@@ -166,7 +197,7 @@ def test_a_copy_that_was_not_finished_has_another_name(label, monkeypatch):
     assert copies_in("sorted") == labels_in("b.csv")
     # A mark of another person takes no file away.
     mark = json.loads(Path("sorted", COPIES_MARK).read_text())
-    mark["copies"]["bird.png"] = "../photos"
+    mark["copies"]["bird.png"][0] = "../photos"
     Path("sorted", COPIES_MARK).write_text(json.dumps(mark))
     label(f"{SHOTS} --out c.csv --sort-into sorted")
     assert Path("photos/bird.png").exists()
@@ -637,6 +668,39 @@ def test_a_class_with_control_characters_is_refused(label):
     assert r"--shots: the name 'a\x1b[2J' has control characters; leave them out" in said[1]
     with pytest.raises(ValueError, match="--classes: the name .* has control characters"):
         label_folder("photos", classes=["bird", "clo\u200fck"], model="mini")
+
+
+def test_none_of_these_and_blank_names_are_no_classes(label):
+    what = "means that an image is of none of the classes, and is no class; give it another name"
+    status, said = label("photos --model mini --out a.csv --classes bird,clock,None_of_these")
+    assert status == 2
+    assert f"--classes: 'None_of_these' {what}" in said
+    os.rename("shots/fruit", "shots/None of these")
+    status, said = label(f"{SHOTS} --out a.csv")
+    assert status == 2
+    assert f"--shots: 'None of these' {what}" in said
+    os.rename("shots/None of these", "shots/_ _")
+    assert "--shots: the name '_ _' is blank; give another one" in label(f"{SHOTS} --out a.csv")[1]
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"label": "bi\x1brd"}, r"the name 'bi\\x1brd' has control characters"),
+        ({"label": " "}, "the name ' ' is blank"),
+        ({"label": "None of these"}, "'None of these' means that an image is of none"),
+    ],
+)
+def test_names_in_answers_that_no_class_can_have_are_refused_with_their_line(
+    label, values, message
+):
+    answer("bird.png", "bird")
+    answer("clock.png", name="photos/clock.png", **values)
+    last = Path("mine.jsonl").read_text().count("\n")
+    status, said = label(f"{SHOTS} --out a.csv --answers mine.jsonl")
+    assert status == 2
+    assert re.search(f"--answers: 'mine.jsonl', \"id\": {last}: {message}", said)
+    assert not Path("a.csv").exists()
 
 
 def test_predictions_do_not_become_answers(label):

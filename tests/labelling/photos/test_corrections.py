@@ -36,8 +36,11 @@ def said(classes=()):
 @pytest.mark.parametrize("separator", [",", ";", "\t"])
 def test_the_last_line_of_a_picture_counts(separator):
     labels = dict(zip(NAMES, ["bird", "clock", 'b "x", ;', "", "Sea bird"]))
-    write_list(("a.png", "fruit"), *labels.items(), separator=separator)
-    assert said(["sea_bird"]) == labels | {"Vögel.png": "sea_bird"}
+    lines = [("a.png", "fruit"), ("a.png", "none of these"), *labels.items(), ("b,c.png", "Clock")]
+    write_list(*lines, separator=separator)
+    what = r"different labels \(1\), the last counts: a.png \(fruit, none of these, bird\)"
+    with pytest.warns(UserWarning, match=what):
+        assert said(["sea_bird", "clock"]) == labels | {"Vögel.png": "sea_bird"}
 
 
 def test_a_picture_that_is_gone_is_named():

@@ -1,6 +1,7 @@
 """A folder with embeddings that the user has already."""
 
 import io
+import os
 import subprocess
 import sys
 import zipfile
@@ -137,6 +138,29 @@ def test_an_embedding_that_is_not_finite_is_a_problem(place):
     assert problem == "its embedding in 'e.npz' is not finite"
 
 
+def test_an_embedding_of_zeros_is_a_problem(place):
+    images = embedded(PATHS)
+    images[0] = 0
+    write(images=images)
+    table = label_folder("photos", embeddings="e.npz").table
+    problem = dict(zip(table["path"], table["problem"]))[str(Path("photos", PATHS[0]))]
+    assert problem == "its embedding in 'e.npz' has nothing but zeros"
+
+
+def test_paths_that_are_relative_to_another_folder_are_named(place):
+    write(paths=[f"photos/{path}" for path in PATHS])
+    with pytest.raises(ValueError, match="no embedding of any file in PHOTOS") as error:
+        label_folder("photos", embeddings="e.npz")
+    where = f"such as 'photos/bird.png', are relative to {os.getcwd()!r}, and must be relative to"
+    assert where in str(error.value)
+    write(paths=[f"elsewhere/{path}" for path in PATHS])
+    with pytest.raises(ValueError, match="such as 'elsewhere/bird.png', must be relative to"):
+        label_folder("photos", embeddings="e.npz")
+    write(paths=[f"/elsewhere/{path}" for path in PATHS])
+    with pytest.raises(ValueError, match="its paths must be in PHOTOS, 'photos'"):
+        label_folder("photos", embeddings="e.npz")
+
+
 @pytest.mark.parametrize(
     ("arrays", "message"),
     [
@@ -147,6 +171,8 @@ def test_an_embedding_that_is_not_finite_is_a_problem(place):
         ({"texts": np.zeros((3, 4))}, "rows of 4 numbers"),
         ({"words": np.array(["a cat"])}, r"word_texts in 'e.npz' has the shape"),
         ({"texts": np.full((3, 128), np.nan)}, "texts in 'e.npz' are not finite for 'bird'"),
+        ({"texts": np.zeros((3, 128))}, "texts in 'e.npz' have nothing but zeros for 'bird', 'clo"),
+        ({"names": ["bird", "None of these", "a"]}, "'None of these' means that an"),
         ({"logit_scale": np.array("a")}, "logit_scale in 'e.npz' is no number above zero"),
         ({"paths": np.array([*PATHS[:5], "./" + PATHS[0]])}, "has these images twice"),
         ({"logit_scale": np.array(-1.0)}, "logit_scale in 'e.npz' is no number above zero"),

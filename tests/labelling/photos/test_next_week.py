@@ -84,6 +84,19 @@ def test_a_saved_classifier_learns_from_another_folder(label, learns_from_six):
     assert "Each image was labelled by itself." in said
 
 
+def test_answers_stand_beside_a_saved_classifier(label, learns_from_six):
+    label(f"{SHOTS} --out a.csv --save a.skops")
+    answer(("bird.png", "apple"), ("more/bird.png", "clock"), ("more/clock.png", ""))
+    _, said = label("photos --model-file a.skops --out b.csv --answers labels.answers.jsonl")
+    assert "3 labels by persons: the classifier learnt nothing from them." in said
+    labels = labels_below(table="b.csv")
+    assert [labels[name] for name in ("bird.png", "more/bird.png", "more/clock.png")] == [
+        "apple",
+        "clock",
+        "",
+    ]
+
+
 def test_who_saves_is_told_what_the_classifier_does_not_know(label, learns_from_six):
     answer(("more/bird.png", ""))
     said = label(f"{AGAIN} --save a.skops")[1]
