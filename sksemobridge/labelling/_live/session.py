@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from .._photos.event_kinds import KINDS
 from .._photos.folder_table import plain
-from .._photos.history import after, fold
+from .._photos.history import after
 from .._photos.messages import UsageError
 from .answered_pictures import answered_pictures, readable
 from .confirmed_page import check_page, without_newer
@@ -92,21 +92,16 @@ class Session:
             raise Refused("New pictures are read when the program is begun again.")
         with self._reading:
             job = self.arrivals.read(self.job)
-            learner = Learner(job, self._fold(job))
+            learner = Learner(job, job.annotations_of(self.answers_file.events))
             # Files that are being written are of one job.
             with self._writing, self.lock:
                 before = self.learner
-                self._begin(job, self._fold(job), learner)
+                self._begin(job, job.annotations_of(self.answers_file.events), learner)
                 self._written = None
                 self.generation += 1
                 learner.tell(self.annotations)
             learner.start()
         before.end()
-
-    def _fold(self, job):
-        """The annotations of a job, by all events."""
-        events = self.answers_file.events
-        return fold(events, job.pictures.finder(events), job.classes, job.corrections)
 
     # Answers
 
@@ -281,8 +276,7 @@ class Session:
             raise Refused("The files are being written. Say it again in a moment.")
         event = self.answers_file.append(kind, tab=tab, who=who, run=self.n_before, **values)
         if kind == "undo":
-            events, job = self.answers_file.events, self.job
-            self.annotations = fold(events, self._find, job.classes, job.corrections)
+            self.annotations = self.job.annotations_of(self.answers_file.events, self._find)
         else:
             self.annotations = after(self.annotations, event, self._find)
         self.learner.tell(self.annotations)

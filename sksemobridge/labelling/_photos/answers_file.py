@@ -37,6 +37,7 @@ class Answers:
     def _read(self):
         self.events, self.damaged, self.unknown = [], [], Counter()
         self._content, self._stamp = bytearray(), None
+        self._n_lines = self._last_id = 0
         if not self.path.exists():
             return
         if not self.path.is_file():  # a pipe would wait for a writer
@@ -45,6 +46,7 @@ class Answers:
             self._content += file.read()
             self._stamp = _stamp(file)
         lines = bytes(self._content).split(b"\n")
+        self._n_lines = len(lines) - 1
         is_ours = not self._content
         for number, line in enumerate(lines, start=1):
             if not line.strip():
@@ -64,6 +66,7 @@ class Answers:
                 continue
             if isinstance(event, Event):
                 self.events.append(event)
+                self._last_id = max(self._last_id, event.id)
                 # Also where the first line, with the format, is damaged.
                 is_ours = is_ours or number > 1
             else:
@@ -133,11 +136,12 @@ class Answers:
         changed.
         """
         # Lines that are damaged, or of other kinds, have numbers too.
-        last = max(self._content.count(b"\n"), *(event.id for event in self.events), 0)
+        last = max(self._n_lines, self._last_id)
         when = datetime.now(UTC).isoformat(timespec="milliseconds")
         event = Event(kind, last + 1, when, **values)
         self._write(_line(to_json(event)))
         self.events.append(event)
+        self._last_id = event.id
         return event
 
     def _write(self, line):
@@ -153,6 +157,7 @@ class Answers:
         else:
             self._append(line)
         self._content += line
+        self._n_lines += line.count(b"\n")
 
     def _append(self, line):
         # Without a buffer, which would keep what does not go on the disk, and try again.

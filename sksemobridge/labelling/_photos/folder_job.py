@@ -21,6 +21,7 @@ from .drawings import are_icons
 from .folder_labels import FolderLabels
 from .folder_pipeline import model_names, with_classifier
 from .folder_table import take_rows
+from .history import fold
 from .labelled_images import LabelledImages, groups_of_shots, is_taught, shots_after
 from .picture_bursts import groups_of
 from .picture_index import Pictures
@@ -77,6 +78,11 @@ class FolderJob:
     def is_known_kind(self):
         """Whether the pictures are of a kind that the model knows: mini knows drawn icons only."""
         return "mini" not in self.model_names or are_icons(self.paths)
+
+    def annotations_of(self, events, find=None):
+        """`Annotations` by all these events. `find` gives the real paths of their pictures."""
+        find = find or self.pictures.finder(events)
+        return fold(events, find, self.classes, self.corrections)
 
     def known_classes(self, annotations):
         """The classes that can be learnt: where the model has no texts, those with an image."""

@@ -1,5 +1,7 @@
 """All events together: what is said after them, and which of them may be taken back."""
 
+from itertools import chain
+
 from .annotations import Annotations, Answer
 from .class_names import ClassNames
 from .event_kinds import KINDS
@@ -46,11 +48,12 @@ def last_undoable(events, tab, n_before, is_here):
     `is_here` says whether an event is about something that is here.
     """
     passed = undone(events)
-    left = [
-        (position, event)
-        for position, event in reversed([*enumerate(events)])
-        if KINDS[event.kind].words and position not in passed
-    ]
-    own = (event for _, event in left if event.tab == tab and is_here(event))
-    earlier = (event for position, event in left if position < n_before and is_here(event))
-    return next(own, None) or next(earlier, None)
+
+    def is_left(position):
+        event = events[position]
+        return KINDS[event.kind].words and position not in passed and is_here(event)
+
+    own = (i for i in reversed(range(len(events))) if events[i].tab == tab and is_left(i))
+    earlier = (i for i in reversed(range(n_before)) if is_left(i))
+    last = next(chain(own, earlier), None)
+    return None if last is None else events[last]

@@ -148,8 +148,7 @@ def keep_corrections(options, answers, job, annotations):
             parts.append(PictureEvent(path, root, *digest, label=answer.label, taught=True))
     if parts:
         answers.append("say", pictures=tuple(parts))
-    find = pictures.finder(answers.events)
-    return fold(answers.events, find, job.classes, job.corrections)
+    return job.annotations_of(answers.events)
 
 
 def _one_spelling(names):
