@@ -12,10 +12,15 @@ import settings
 TASKS = os.environ.get("SKSEMOBRIDGE_TASKS")
 
 
+@pytest.fixture(scope="module")
+def made_pages():
+    return docs_tables.made_pages()
+
+
 @pytest.mark.parametrize("page", sorted({table.page for table in docs_tables.TABLES}))
-def test_the_tables_of_a_page_are_those_of_the_results(page):
+def test_the_tables_of_a_page_are_those_of_the_results(page, made_pages):
     text = (docs_tables.ROOT / page).read_text(encoding="utf-8")
-    assert docs_tables.made_pages()[page] == text
+    assert made_pages[page] == text
 
 
 def test_a_table_is_put_in_place_of_the_one_between_its_comments():
