@@ -90,7 +90,8 @@ def test_a_search_is_measured_with_words_that_name_no_class(tmp_path, capsys):
     path = write_task(tmp_path / "task.npz", [8] * 3)
     words = {"texts": [f"a word {i}" for i in range(39)] + ["a thing 1"]}
     np.savez(tmp_path / "words.npz", **words, text=np.random.default_rng(1).normal(size=(40, 12)))
-    search.main(["--tasks", str(path), "--vocabulary", str(tmp_path / "words.npz")])
+    words = str(tmp_path / "words.npz")
+    search.main(["--tasks", str(path), "--vocabulary", words, "--jobs", "1"])
     head, _, line = map(cells, capsys.readouterr().out.splitlines())
     found = dict(zip(head, line))
     assert list(found) == ["set", "raw", "centred", "PCA", "words", "class names", "paper"]

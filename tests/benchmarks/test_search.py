@@ -4,7 +4,7 @@ import search
 
 
 def test_images_and_texts_are_searched_by_each_way(capsys):
-    search.main(["--tasks", "emoji"])
+    search.main(["--tasks", "emoji", "--jobs", "1"])
     images, texts = capsys.readouterr().out.split("\n\n")
     assert images.startswith("| set | raw | centred | PCA | words | class names | paper |")
     assert texts.startswith("| set | raw | centred | paper |")
