@@ -33,6 +33,7 @@ from results import Results
 
 from sksemobridge._model import (
     class_means,
+    decision,
     discriminant,
     fit,
     label_noise,
@@ -98,6 +99,10 @@ def same_width(self, counts):
 
 def as_if_even(counts, *args):
     return default_scales(np.full(len(counts), counts.mean()), *args)
+
+
+def known_centre(self):
+    return 1.0
 
 
 def as_if_all_named(counts, trust, text_scale, believed, share_named):
@@ -181,6 +186,7 @@ SWITCHES = {
         (fit, "default_scales", as_if_even),
     ],
     "shots beside few names": [(fit, "default_scales", as_if_all_named)],
+    "few images beside names": [(decision.LinearModel, "centre_known", property(known_centre))],
     "span in the correction": [(fit, "features_of", without_span)],
     "wrong labels": [(fit, "right_labels", no_doubt)],
     "confusions of wrong labels": [(label_noise, "_if_wrong", any_class)],

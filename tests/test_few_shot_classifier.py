@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import normalize
 
-from sksemobridge import FewShotClassifier
+from sksemobridge import FewShotClassifier, PrecomputedTextEncoder, ZeroShotClassifier
 from sksemobridge._model import fit
 
 from .conftest import World, peak_memory
@@ -154,3 +154,22 @@ def test_one_label_of_one_class_leaves_other_predictions_uncertain(make_world):
     by_names = world.zero_shot().fit(None, world.names)
     doubt = [1 - of.predict_proba(queries).max(axis=1).mean() for of in (model, by_names)]
     assert doubt[0] > doubt[1] / 4
+
+
+def test_one_right_answer_makes_no_labels_worse():
+    # What one image is beside its class would decide where classes with only a name lie.
+    lost = []
+    for seed in range(4):
+        rng = np.random.default_rng(seed)
+        means, codes = rng.normal(size=(12, 32)), np.repeat(np.arange(12), 10)
+        X = means[codes] + 1.5 * rng.normal(size=(len(codes), 32))
+        names = np.array([f"{code:02}" for code in range(12)])
+        texts = means + 0.5 * rng.normal(size=means.shape)
+        encoder = PrecomputedTextEncoder.from_joint(dict(zip(names, texts)), logit_scale=20)
+        by_names = ZeroShotClassifier(encoder, prompts="{}").fit(None, names)
+        for row in range(0, len(X), 10):
+            model = FewShotClassifier(encoder, prompts="{}")
+            model.partial_fit(X[[row]], names[codes[[row]]], classes=names)
+            right, before = (np.mean(of.predict(X) == names[codes]) for of in (model, by_names))
+            lost.append(before - right)
+    assert np.mean(lost) < 0.005

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from .._utils.array_api import in_blocks, l2_normalize, namespace, to_numpy
+from .class_means import KAPPA_IN_SPAN
 from .discriminant import Gaussian
 from .linear import Linear, total
 from .typicality import Typicality
@@ -25,6 +26,7 @@ class LinearModel:
     gaussian: Gaussian | None = None  # of the discriminant, for classes with only a name
     slope: float = 0.0  # of the predictions from names, see `class_means`
     text_mean: np.ndarray | None = None  # mean `(D,)` of the texts of the classes with shots
+    n_images: float = 0.0  # sum of the effective numbers of the classes with shots
     # What follows is None without shots.
     image_means: np.ndarray | None = None  # `r_c (C, D)`
     typicality: Typicality | None = None
@@ -38,11 +40,22 @@ class LinearModel:
         """The precision of the tables."""
         return next(iter(self.terms.values())).weights.dtype
 
+    @property
+    def centre_known(self):
+        """How well the images tell their centre. All that they say of classes with only a name
+        depends on it.
+        """
+        # A few tell hardly. Without this, one right answer makes labels worse (`python
+        # benchmarks/robustness.py answered --tasks FILE.npz ...`).
+        return self.n_images / (self.n_images + KAPPA_IN_SPAN * self.has_only_name.mean())
+
     def terms_with(self, log_prior):
         """The terms of the decision, by name. `log_prior (C,)` is added to it; None if all classes
         are equally frequent.
         """
         terms = self.terms
+        if "shots" in terms and self.has_only_name.any():
+            terms = terms | {"shots": self.centre_known * terms["shots"]}
         if self.correction is not None:
             terms = {name: self.factor * term for name, term in terms.items()}
             terms["correction"] = self.correction
@@ -62,6 +75,8 @@ class LinearModel:
     def blend(self):
         """How much text and shots weigh: `blend_` of the classifier."""
         scales = {name: self.factor * scale for name, scale in self.scales.items()}
+        if "shots" in scales:
+            scales["shots"] *= self.centre_known
         return scales | {"trust": self.trust}
 
     def parts(self):

@@ -286,6 +286,7 @@ def linear_model(evidence, regression, back):
         gaussian=None if texts is None else gaussian,
         slope=classes.slope,
         text_mean=None if texts is None else texts.mean(axis=0),
+        n_images=float(classes.counts.sum()),
         image_means=classes.image_means,
         typicality=typicality_of_shots(evidence, scales),
     )

@@ -67,7 +67,8 @@ def with_unlabeled(model, X, groups, labelled, is_even):
     """
     model = without_unlabeled(model)
     pool = sorted_sample(X, len(labelled.has_text), groups)
-    pool, terms, factor = pool.take(is_typical(model, pool.X, labelled)), model.terms, 1.0
+    pool = pool.take(is_typical(model, pool.X, labelled))
+    terms, factor = model.terms_with(None), 1.0
     if len(pool.X):
         terms, factor = terms_with_unlabeled(terms, pool, labelled, is_even)
     correction = terms.get("correction")

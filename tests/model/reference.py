@@ -292,8 +292,12 @@ class Reference:
         self.units = [deviation(part, self.x[H]) for part in held]
         self.scores = self.score(held, self.units).max(axis=1)
         self.correction = corrections, offsets
-        self.coef = self.decision[0] + corrections
-        self.intercept_without_prior = self.decision[1] + offsets
+        n, only_names = self.g.n.sum(), len(self.unseen) / len(weights)
+        # The decision has less of the shots' term, and `blend_` says so.
+        less = self.s[-1] * 2 * only_names / (n + 2 * only_names)
+        self.blend = np.append(self.s[:-1], self.s[-1] - less)
+        self.coef = self.decision[0] - less * weights + corrections
+        self.intercept_without_prior = self.decision[1] - less * constants + offsets
         self.intercept = self.intercept_without_prior + self.log_prior
 
     def with_names(self, linear, by_names):

@@ -237,9 +237,9 @@ def test_the_default_model_is_that_of_the_page(exact, reference):
     coef, intercept = reference.coef, reference.intercept
     if len(intercept) == 2:
         coef, intercept = coef[1:] - coef[:1], intercept[1:] - intercept[:1]
-    scales = [exact.blend_[name] for name in ("text", "shots")[-len(reference.s) :]]
+    scales = [exact.blend_[name] for name in ("text", "shots")[-len(reference.blend) :]]
     assert_close(exact.blend_["trust"], reference.tau)
-    assert_close(scales, reference.s)
+    assert_close(scales, reference.blend)
     assert_close(exact.coef_, coef)
     assert_close(exact.intercept_, intercept)
 
