@@ -138,7 +138,7 @@ def all_confirmed(*args):
     return right, np.ones_like(confirmed)
 
 
-def none_unusual(u, codes, weighs, rows, right):
+def none_unusual(u, codes, relative, rows, right):
     return np.zeros(len(rows), dtype=bool)
 
 

@@ -127,7 +127,7 @@ class ClassMeans:
 
 
 def fit_class_means(
-    u, codes, weight, texts=None, trust=0.0, words=None, label_weight=1.0, most=np.inf
+    u, codes, weight, relative, texts=None, trust=0.0, words=None, label_weight=1.0, most=np.inf
 ):
     """`ClassMeans` of unit embeddings of which each class has one. Texts help with the probability
     `trust`; the part `label_weight (n,)` of each image counts, and of a class `most` images.
@@ -135,7 +135,8 @@ def fit_class_means(
     n_classes = int(codes.max()) + 1
     share = weight_in_class(codes, weight * label_weight)
     counts, counts_without = effective_numbers(codes, weight, label_weight, most)
-    alone = 1 - np.minimum(number_of_others(codes, weight), 1)
+    alone = 1 - np.minimum(number_of_others(codes, relative), 1)
+    counts_without = counts_without * (1 - alone)
     image_means = sum_rows(u, share, codes, n_classes)
     centre = image_means.mean(axis=0)
     slope, predicted = 0.0, np.zeros_like(image_means)
@@ -193,22 +194,26 @@ def effective_numbers(codes, weight, label_weight=1.0, most=np.inf):
     sums = np.stack([np.bincount(codes, weights=part) for part in parts])
     counts = sums[0] * sums[1] / sums[2]
     kept = np.minimum(1, most / counts)
-    without = (sums[1][codes] - parts[1]) * sums[0][codes] / sums[2][codes]
+    others = sums[:, codes] - parts
+    # What is left beside a heavy image may be only rounding: one to all others.
+    n_others = np.maximum(np.bincount(codes)[codes] - 1, 1)
+    squares = np.clip(others[2], others[0] ** 2 / n_others, others[0] ** 2)
+    without = others[0] * others[1] / np.where(squares > 0, squares, 1.0)
     return counts * kept, without * kept[codes]
 
 
 def relative_weight(codes, weight):
-    """Weights `(n,)` as shares of the largest one of each class. Their sum is a number of images
-    that does not jump if a weight goes to zero.
+    """How much of an image each of the weights `(n,)` is: one from the mean weight of its class on,
+    which is the sum divided by the effective number. It does not jump if a weight goes to zero.
     """
-    largest = np.zeros(codes.max(initial=-1) + 1)
-    np.maximum.at(largest, codes, weight)
-    return weight / largest[codes]
+    total, squares = (np.bincount(codes, weights=part)[codes] for part in (weight, weight**2))
+    return np.minimum(weight * total / squares, 1)
 
 
-def number_of_others(codes, weight):
-    """For each image the number of other images of its class `(n,)`, by `relative_weight`."""
-    relative = relative_weight(codes, weight)
+def number_of_others(codes, relative):
+    """For each image the number of other images of its class `(n,)`, if each is as much of one as
+    `relative (n,)`.
+    """
     return np.bincount(codes, weights=relative)[codes] - relative
 
 

@@ -31,7 +31,6 @@ from .class_means import (
     ClassMeans,
     effective_numbers,
     fit_class_means,
-    relative_weight,
 )
 from .decision import LinearModel
 from .discriminant import Discriminant, fit_discriminant
@@ -168,7 +167,7 @@ class Evidence:
     # True for the held-out images to which scales and correction are fitted `(k,)`
     in_regression: np.ndarray
     omega: np.ndarray  # `omega_i (k,)`
-    relative: np.ndarray  # weights as shares of the largest one of their class `(k,)`
+    relative: np.ndarray  # how much of an image each is `(k,)`
     # the terms `z_k (k, C)` of each image, by a model without the image
     terms: dict[str, np.ndarray]
     defaults: dict[str, float]  # default scales of the terms
@@ -210,19 +209,29 @@ class Evidence:
 
 def gather_evidence(given, label_weight):
     """Steps 1 to 5: `Evidence`, if the part `label_weight (n,)` of each image counts."""
-    (u, codes, weight, *_), held_rows, texts = given.images, given.held_rows, given.texts
+    images, held_rows, texts = given.images, given.held_rows, given.texts
     omega = given.omega(label_weight)[held_rows]
     # 1. Texts alone: the scale of their cosines, and the probability that they help.
     text_scale, trust = (0.0, 0.0) if texts is None else given.texts_alone.fit(omega)
     # 2. and 3. Names predict class means, and class means start there.
-    classes = fit_class_means(u, codes, weight, texts, trust, given.words, label_weight, given.most)
+    classes = fit_class_means(
+        images.u,
+        images.codes,
+        images.weight,
+        images.relative,
+        texts,
+        trust,
+        given.words,
+        label_weight,
+        given.most,
+    )
     terms = {}
     if texts is not None:
         terms["text"] = given.texts_alone.with_stand_ins(classes, held_rows)
     # 4. One covariance, and 5. the discriminant, for queries and for held-out images.
     discriminant = fit_discriminant(classes, trust, has_words=given.words is not None)
     terms["shots"] = discriminant.held_out(held_rows)
-    relative = relative_weight(codes, weight)
+    relative = images.relative
     believed = np.sum(relative * label_weight) / (np.sum(relative) + KAPPA_IN_SPAN)
     return Evidence(
         given=given,
@@ -230,7 +239,8 @@ def gather_evidence(given, label_weight):
         discriminant=discriminant,
         trust=trust,
         # Without text, a class needs another image that stays.
-        in_regression=(np.bincount(codes)[codes[held_rows]] > 1) | (texts is not None),
+        in_regression=(np.bincount(images.codes)[images.codes[held_rows]] > 1)
+        | (texts is not None),
         omega=omega,
         relative=relative[held_rows],
         terms=terms,
@@ -304,7 +314,8 @@ def typicality_of_shots(evidence, scales):
     parts = {"decision": sum(scaled.values()), "images": cosines_without(evidence.classes, rows)}
     if "text" in scaled:
         parts["text"] = scaled["text"]
-    return Typicality.of(parts, images.codes[rows], images.weight[rows])
+    of_images = images.codes[rows], images.weight[rows], images.relative[rows]
+    return Typicality.of(parts, *of_images)
 
 
 def typicality_of_names(model, given):
@@ -318,7 +329,8 @@ def typicality_of_names(model, given):
         name: images.u[rows] @ linear.weights.T + linear.offsets
         for name, linear in of_names.items()
     }
-    return Typicality.of(parts, images.codes[rows], images.weight[rows])
+    of_images = images.codes[rows], images.weight[rows], images.relative[rows]
+    return Typicality.of(parts, *of_images)
 
 
 def default_scales(counts, trust, text_scale, believed=1.0, share_named=1.0):

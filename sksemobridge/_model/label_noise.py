@@ -24,12 +24,7 @@ from scipy.special import expit, logit
 from .._utils.array_api import softmax
 from .._utils.rows import LEAST_SHARE, blocks, sum_rows
 from .._utils.threads import in_parallel
-from .class_means import (
-    LEAST_NEIGHBOUR,
-    WORTH_OF_GUESS,
-    number_of_others,
-    relative_weight,
-)
+from .class_means import WORTH_OF_GUESS, number_of_others
 from .texts_alone import TEXT_ODDS
 
 # Chosen by `python benchmarks/robustness.py labels`, which measures what wrong labels cost, and
@@ -43,17 +38,17 @@ SMALL_CHANGE = 0.1  # the rounds end if `right` changes by less
 # distance to others (`_is_unusual`). With 0.6, more images of small kinds are doubted (12.0 for
 # 11.3 %), and with 0.8, fewer labels of look-alike classes (46 for 50 %).
 NEAR = 0.7
+MOST_DISTANCE = 2.0  # 1 - cosine of opposite directions
 
 
 def right_labels(images, evidence_if, by_texts, has_text, label_noise):
     """The probability that each label is right, and the part of the image that counts, both `(n,)`.
     `evidence_if(label_weight)` gives the `Evidence`, and `by_texts` comes from `judge_by_texts`.
     """
-    u, codes, weight, *_ = images
+    u, codes, relative = images.u, images.codes, images.relative
     is_auto = label_noise == "auto"
     e = 2 * SHARE if is_auto else label_noise
-    # An image of little weight is hardly one.
-    relative, n_others = relative_weight(codes, weight), number_of_others(codes, weight)
+    n_others = number_of_others(codes, relative)
     # Nothing judges the only image of a class without a text.
     judges = 1 - np.maximum(1 - n_others, 0) * ~has_text[codes]
     # `confirmed` says how well names are confirmed in the classes that an image looks like, apart
@@ -63,7 +58,7 @@ def right_labels(images, evidence_if, by_texts, has_text, label_noise):
     def judge(held, judged):
         """The next `right`, and the next `e`."""
         after = right.copy()
-        is_unusual = _is_unusual(u, codes, relative >= LEAST_NEIGHBOUR, held, judged)
+        is_unusual = _is_unusual(u, codes, relative, held, judged)
         judged = np.where(is_unusual, 1.0, judged)
         after[held] = 1 - judges[held] * (1 - judged)
         n_images = np.sum(relative[held] * judges[held])
@@ -104,7 +99,7 @@ def right_labels(images, evidence_if, by_texts, has_text, label_noise):
     return right, 1 - doubt * (1 - right)
 
 
-def _is_unusual(u, codes, weighs, rows, right):
+def _is_unusual(u, codes, relative, rows, right):
     """Whether each image at `rows (k,)` only looks wrong as it is one of a few of another kind: one
     of its label is much nearer than the second of others (the first may have a wrong label).
     """
@@ -114,10 +109,11 @@ def _is_unusual(u, codes, weighs, rows, right):
     def compare(part):
         each = rows[doubtful[part]]
         distance, is_same = 1 - u[each] @ u.T, codes[each][:, None] == codes
-        distance[np.arange(len(each)), each] = 2.0  # the largest distance
-        distance[:, ~weighs] = 2.0
-        same = np.where(is_same, distance, 2.0).min(axis=1)
-        other = np.partition(np.where(is_same, 2.0, distance), second, axis=1)[:, second]
+        # One of little weight is nobody's neighbour, not even that of an equal one.
+        distance = np.minimum(np.maximum(distance, LEAST_SHARE) / relative, MOST_DISTANCE)
+        distance[np.arange(len(each)), each] = MOST_DISTANCE
+        same = np.where(is_same, distance, MOST_DISTANCE).min(axis=1)
+        other = np.partition(np.where(is_same, MOST_DISTANCE, distance), second, axis=1)[:, second]
         is_unusual[doubtful[part]] = same < NEAR * other
 
     in_parallel(compare, blocks(len(doubtful)))
@@ -174,13 +170,18 @@ def _if_wrong(p, codes, weight, right, trust):
     """
     tiny, n_classes = np.finfo(float).tiny, p.shape[1]
     held, index = np.unique(codes, return_inverse=True)
+    # How far each class has an image that is held out. One of little weight is hardly one.
+    part = np.zeros(len(held))
+    np.maximum.at(part, index, weight)
     held_proba = p[:, held]
     taken_for = sum_rows(held_proba, weight * right, index, len(held))
     certain = np.trace(taken_for) / max(weight @ right, tiny)
+    held_proba *= part
+    taken_for *= part
     np.fill_diagonal(taken_for, 0)
     taken_for /= np.maximum(taken_for.sum(axis=1, keepdims=True), tiny)
     # Without names, the other image of a pair says too little.
-    class_size = max(weight.sum() / max(len(held), 1), 2)
+    class_size = max(weight.sum() / max(part.sum(), tiny), 2)
     alike = (1 - (1 - trust) * 2 / class_size) * certain ** (4 / (2 + trust * (class_size - 2)))
     among_held = np.einsum("ik,ki->i", held_proba, taken_for[:, index])
     # A wrong label is any class, or as classes are taken for each other. Of a class without

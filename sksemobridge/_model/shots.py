@@ -46,6 +46,7 @@ class Images(NamedTuple):
     weight: np.ndarray  # `(m,)`
     group: np.ndarray  # `(m,)`
     image_of_shot: np.ndarray  # index of the image of each shot `(n,)`
+    relative: np.ndarray  # how much of an image each is, at most one `(m,)`
 
 
 @dataclass(frozen=True)
@@ -73,7 +74,10 @@ class Shots:
         weight = np.bincount(index, weights=self.weight)
         if not np.array_equal(index, np.arange(len(codes))):
             unit = sum_rows(unit, self.weight, index, len(codes)) / weight[:, None]
-        return Images(unit, codes, weight, group, index)
+        # Relative to shots and not to images, as some copies may not be found. These would hardly
+        # count beside an image of many copies.
+        relative = np.bincount(index, weights=relative_weight(self.codes, self.weight))
+        return Images(unit, codes, weight, group, index, np.minimum(relative, 1))
 
 
 def pool_shots(X, codes, weight, groups=None):

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.special import expit
 
-from .class_means import relative_weight
 from .logistic import Problem, fit_regression
 
 TEXT_ODDS = 10.0  # prior odds that texts help: CLIP knows most words that are names
@@ -22,7 +21,7 @@ class TextsAlone:
     predicted: np.ndarray  # the class of each image by all texts `(k,)`
     most: float  # a class counts as so many images at most
     logit_scale: float
-    n_images: float  # of classes with a text, by `relative_weight`
+    n_images: float  # of classes with a text
     distinct: float  # how different the texts are: if all are the same, any scale fits alike
 
     @classmethod
@@ -37,7 +36,7 @@ class TextsAlone:
             distinct = (len(np.unique(own.round(6), axis=0)) - 1) / (len(own) - 1)
         cosines = (u @ class_texts.embeddings.T)[held_rows]
         has_text = class_texts.has_text[:n_classes]
-        relative = relative_weight(codes, images.weight)[held_rows]
+        relative = images.relative[held_rows]
         return cls(
             cosines=cosines[:, :n_classes],
             codes=codes[held_rows],

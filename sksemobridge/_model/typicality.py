@@ -26,7 +26,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from .._utils.rows import weight_in_class
-from .class_means import LEAST_NEIGHBOUR, relative_weight
+from .class_means import LEAST_NEIGHBOUR
 from .linear import total
 from .shots import renumbered
 
@@ -46,13 +46,12 @@ class Typicality:
     level: float = 0.0
 
     @classmethod
-    def of(cls, parts, codes, weight):
-        """Make it from `z_k (n, C)` of the held-out images, their classes `codes (n,)` and weights
-        `(n,)`.
+    def of(cls, parts, codes, weight, relative):
+        """Make it from `z_k (n, C)` of the held-out images, their classes and weights, each `(n,)`,
+        and how much of an image each is `(n,)`.
         """
-        relative = relative_weight(codes, weight)
         # Equal values would differ by an image of hardly any weight, and have another unit.
-        relative[relative < LEAST_NEIGHBOUR] = 0.0
+        relative = np.where(relative < LEAST_NEIGHBOUR, 0.0, relative)
         units = {name: _unit(z, relative) for name, z in parts.items()}
         if "text" in units:
             units["images"] *= 2

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .._model.class_means import LEAST_NEIGHBOUR, effective_numbers, relative_weight
+from .._model.class_means import LEAST_NEIGHBOUR, effective_numbers
 from .._model.shots import Images, Shots
 from .._utils.array_api import l2_normalize
 from .._utils.rows import evenly_spaced, weight_in_class
@@ -110,7 +110,7 @@ def _folds(images: Images) -> tuple[np.ndarray, bool]:
     folds of a class are equally large, as far as possible.
     """
     # One of hardly any weight says nothing, and is never left out.
-    weighs = np.flatnonzero(relative_weight(images.codes, images.weight) >= LEAST_NEIGHBOUR)
+    weighs = np.flatnonzero(images.relative >= LEAST_NEIGHBOUR)
     u, codes, fold = images.u[weighs], images.codes[weighs], np.full(len(images.codes), -1)
     counts = np.bincount(codes)
     if counts.max() == 1:

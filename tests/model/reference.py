@@ -5,7 +5,7 @@ from scipy.optimize import minimize
 from scipy.special import expit, logit, logsumexp, softmax
 
 from .reference_gaussian import gaussian, number, others
-from .reference_images import images_of, nrm, relative
+from .reference_images import images_of, nrm
 
 
 def regress(
@@ -94,9 +94,10 @@ class Reference:
         weight = np.ones(len(y)) if weight is None else weight
         seen = np.unique(y)
         y = np.searchsorted(seen, y)
-        self.u, self.y, self.w, image, two_labels, n_shots = images_of(X, y, weight, groups)
+        images = images_of(X, y, weight, groups)
+        self.u, self.y, self.w, image, two_labels, self.x, n_shots = images
         self.H, self.alone = np.flatnonzero(~two_labels), np.bincount(self.y)[self.y] == 1
-        self.x, self.others = relative(self.w, self.y), others(self.w, self.y)
+        self.others = others(self.x, self.y)
         self.C, self.texts, self.logit_scale, self.words = len(seen), texts, logit_scale, words
         self.T = None if texts is None else texts[seen]
         n_all = self.C if texts is None else len(texts)
@@ -143,7 +144,7 @@ class Reference:
         tau, text_scale = 0.0, 0.0
         if self.T is not None:
             text_scale, tau = self.trust(beta)
-        g = gaussian(u, y, w, beta, self.T, tau, self.words, self.most)
+        g = gaussian(u, y, w, self.x, beta, self.T, tau, self.words, self.most)
         z, r_own, of_own = map(np.array, zip(*[g.held_out(i) for i in H]))
         counts, C = np.maximum(g.n, 1), self.C
         n_mean, n_small = counts.mean(), 1 / np.mean(1 / counts)
@@ -178,7 +179,7 @@ class Reference:
         def after(held, judged):
             right = self.right.copy()
             for i, value in zip(held, judged):
-                distance = 1 - u @ u[i]
+                distance = np.minimum(np.maximum(1 - u @ u[i], 1.5e-8) / self.x, 2)
                 distance[i] = 2
                 same = min(distance[y == y[i]])
                 other = sorted([*distance[y != y[i]], 2.0, 2.0])[1]
@@ -234,12 +235,13 @@ class Reference:
         x = x[held]
         codes, right, C = self.y[held], self.right[held], self.C
         classes, q = np.unique(codes), np.zeros((C, C))
+        h = {c: x[codes == c].max() for c in classes}
         for k in classes:
             for c in classes:
-                q[k, c] = 0 if c == k else (x * right)[codes == k] @ p[codes == k, c]
+                q[k, c] = 0 if c == k else h[c] * ((x * right)[codes == k] @ p[codes == k, c])
             q[k] /= max(q[k].sum(), 1e-300)
         own = p[np.arange(len(held)), codes]
-        size = max(x.sum() / len(classes), 2)
+        size = max(x.sum() / max(sum(h.values()), 1e-300), 2)
         alpha = (1 - 2 * (1 - tau) / size) * ((x * right) @ own / max(x @ right, 1e-300)) ** (
             4 / (2 + tau * (size - 2))
         )
@@ -249,8 +251,9 @@ class Reference:
             by_name = 1 - tau_c * confirmed[held[i]] * 10 / 11
             unknown = np.interp(n_others, [0, 1, 2], [by_name, (1 - tau_c) / 2, 0])
             p_label = (1 - unknown) * own[i] + unknown / C
-            among = sum(p[i, k] * q[k, c] for k in classes)
-            if_wrong = (1 - alpha * p[i, classes].sum()) / C + alpha * among
+            among = sum(h[k] * p[i, k] * q[k, c] for k in classes)
+            known = sum(h[k] * p[i, k] for k in classes)
+            if_wrong = (1 - alpha * known) / C + alpha * among
             result.append((1 - e) * p_label / ((1 - e) * p_label + e * if_wrong))
         return result
 

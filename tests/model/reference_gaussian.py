@@ -4,27 +4,24 @@ from types import SimpleNamespace
 
 import numpy as np
 
-from .reference_images import relative
-
 
 def number(w, beta):
     return w.sum() * (w * beta).sum() / (w**2).sum() if len(w) else 0.0
 
 
-def others(w, y):
+def others(x, y):
     """How many other images there are of the class of each image."""
-    x = relative(w, y)
     return np.array([x[y == y[i]].sum() - x[i] for i in range(len(y))])
 
 
-def gaussian(u, y, w, beta, T, tau, words, most):
+def gaussian(u, y, w, x, beta, T, tau, words, most):
     """Steps 2 to 5, for all images and for each without it."""
     C, D = y.max() + 1, u.shape[1]
     rows = [np.flatnonzero(y == c) for c in range(C)]
     n = np.array([number(w[i], beta[i]) for i in rows])
     kept = np.minimum(1, most / n)
     n = n * kept
-    alone = 1 - np.minimum(others(w, y), 1)
+    alone = 1 - np.minimum(others(x, y), 1)
     sigma = w * beta / np.array([(w * beta)[y == c].sum() for c in y])
     r = np.array([sigma[i] @ u[i] for i in rows])
     m, slope, mhat, V, guess = r.mean(axis=0), 0.0, np.zeros((C, D)), np.zeros((D, 0)), (4.0, 4.0)
@@ -61,7 +58,7 @@ def gaussian(u, y, w, beta, T, tau, words, most):
         for c in range(C):
             stay = rows[c][rows[c] != out]
             if len(stay) < len(rows[c]):
-                n_now[c] *= (w * beta)[stay].sum() / (w * beta)[rows[c]].sum()
+                n_now[c] = kept[c] * (1 - alone[out]) * number(w[stay], beta[stay])
             n_c = n_now[c]
             r_now[c] = np.average(u[stay], 0, (w * beta)[stay]) if len(stay) else m + mhat[c]
             for i in stay:

@@ -5,8 +5,8 @@ from scipy.sparse.csgraph import connected_components
 
 
 def relative(w, y):
-    """Weights as shares of the largest one of each class."""
-    return w / np.array([w[y == c].max() for c in y])
+    """How much of an image each weight is."""
+    return np.minimum(w / np.array([(w**2)[y == c].sum() / w[y == c].sum() for c in y]), 1)
 
 
 def nrm(v):
@@ -19,8 +19,8 @@ def chains(close):
 
 
 def images_of(X, y, weight, groups):
-    """`u`, `y`, `w` of the images, the image of each row, the label of images with two, and the
-    number of shots.
+    """`u`, `y`, `w` of the images, the image of each row, the label of images with two, how much of
+    an image each is, and the number of shots.
     """
     unit, n = nrm(X), len(y)
     same = [
@@ -44,9 +44,10 @@ def images_of(X, y, weight, groups):
     w = np.array([weight[image == k].sum() for k in range(len(pairs))])
     labels_of = [len({c for c, group in pairs if group == pair[1]}) for pair in pairs]
     two_labels = np.array(labels_of) > 1
-    of_shot = np.bincount(shot, weight), y[np.unique(shot, return_index=True)[1]]
-    n_shots = relative(*of_shot).sum()
-    return u, np.array([c for c, _ in pairs]), w, image, two_labels, n_shots
+    first = np.unique(shot, return_index=True)[1]
+    of_shot = relative(np.bincount(shot, weight), y[first])
+    part = np.minimum(np.bincount(image[first], of_shot), 1)
+    return u, np.array([c for c, _ in pairs]), w, image, two_labels, part, of_shot.sum()
 
 
 def near_copies(u, y):

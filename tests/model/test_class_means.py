@@ -9,13 +9,15 @@ from sksemobridge._model.class_means import (
     effective_numbers,
     fit_class_means,
     fit_slope,
+    relative_weight,
 )
 
 
 def class_means(u, codes, weight=None, texts=None, label_weight=1.0, **params):
     """By default all images count alike."""
     weight = np.ones(len(u)) if weight is None else weight
-    return fit_class_means(u, codes, weight, texts, label_weight=label_weight, **params)
+    relative = relative_weight(codes, weight)
+    return fit_class_means(u, codes, weight, relative, texts, label_weight=label_weight, **params)
 
 
 def small_task(width=12, counts=(4, 2, 1, 3), seed=0):
@@ -71,8 +73,10 @@ def test_a_class_without_an_image_has_the_mean_of_its_others_or_is_at_its_name()
         expected = classes.predicted[codes[i]]
         if others.any():
             mean = np.average(u[others], axis=0, weights=weight[others]) - classes.centre
-            as_much = weight[others].sum() / max(weight[codes == codes[i]])
-            expected = expected + min(as_much, 1) * (mean - expected)
+            of_class = weight[codes == codes[i]]
+            whole = of_class @ of_class / of_class.sum()
+            n_others = np.minimum(weight[others] / whole, 1).sum()
+            expected = expected + min(n_others, 1) * (mean - expected)
         np.testing.assert_allclose(found, expected, atol=1e-12)
 
 

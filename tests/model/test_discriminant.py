@@ -19,7 +19,9 @@ def refit(discriminant, weight, label_weight, left_out=None):
         rows = (classes.codes == c) & (np.arange(len(classes.u)) != left_out)
         if not rows.any():
             continue
-        u, n = classes.u[rows], classes.counts[c] * classes.share[rows].sum()
+        u, n = classes.u[rows], classes.counts[c]
+        if left_out is not None and c == classes.codes[left_out]:
+            n = classes.counts_without[left_out]
         mean = np.average(u, axis=0, weights=(weight * label_weight)[rows])
         own, deviation = n / (n + classes.kappa), mean - classes.centre - means[c]
         if left_out is not None and c == classes.codes[left_out]:

@@ -38,7 +38,7 @@ def test_groups_that_share_a_row_are_one_image():
         X, np.zeros(5, dtype=int), np.ones(5), groups=np.array(["a", "a", "b", "b", "c"])
     )
     assert len(set(shots.group.tolist())) == 2
-    u, codes, weight, _, index = shots.images()
+    u, codes, weight, _, index, _ = shots.images()
     assert sorted(weight.tolist()) == [1, 4]
     assert codes.tolist() == [0, 0]
     np.testing.assert_allclose(np.linalg.norm(u[weight == 1], axis=1), 1)
@@ -47,11 +47,19 @@ def test_groups_that_share_a_row_are_one_image():
     assert len(index) == 4
 
 
+def test_an_image_of_which_few_copies_are_found_counts_no_less():
+    codes, weight = np.zeros(7, dtype=int), np.array([1.0, 1, 1, 1, 1, 1, 1e-6])
+    shots, _ = pool_shots(np.eye(7), codes, weight, groups=np.array([0, 0, 0, 0, 1, 2, 3]))
+    images = shots.images()
+    assert sorted(images.weight) == [1e-6, 1, 1, 4]
+    np.testing.assert_allclose(sorted(images.relative), [1e-6, 1, 1, 1], rtol=1e-5)
+
+
 @pytest.mark.parametrize("groups", [[0, 1, 0, 1], [0, 1, 1, 0]])
 def test_images_keep_their_weights_if_groups_hold_images_of_several_classes(groups):
     X, weight = np.eye(4), np.arange(1.0, 5.0)
     shots, shot_of_row = pool_shots(X, np.array([0, 0, 1, 1]), weight, groups=np.array(groups))
-    u, codes, weight_of_image, group, index = shots.images()
+    u, codes, weight_of_image, group, index, _ = shots.images()
     image = index[shot_of_row]
     np.testing.assert_array_equal(u[image], X)
     assert codes[image].tolist() == [0, 0, 1, 1]
