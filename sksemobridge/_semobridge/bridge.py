@@ -102,15 +102,20 @@ class Bridge:
 
     def as_rows(self, y):
         """`(y @ M' (C, D), N (k, D), is_rest)` of a bridge without a bias of the projection, where
-        `bridge(x) = nrm(x @ M)`. `|N x|` is the length of `x @ M`, or if `is_rest`, what is left:
-        `|x|^2 = |x @ M|^2 + |N x|^2`.
+        `bridge(x) = nrm(x @ M)` with `|x @ M| <= |x|`. `|N x|` is the length of `x @ M`, or if
+        `is_rest`, what is left: `|x|^2 = |x @ M|^2 + |N x|^2`.
         """
+        if self.matrix is None:  # the identity
+            return y, y[:0], True
         if self.basis is None:
             matrix = self.matrix if self.projection is None else self.matrix @ self.projection
+            # Its scale has no effect, and no length overflows.
+            matrix = l2_normalize(matrix.reshape(1, -1)).reshape(matrix.shape)
             return y @ matrix.T, matrix.T, False
-        # Few rows are fast.
-        width, rank = self.basis.shape
-        is_rest = rank > width // 2
+        # What takes fewer multiplications: with the kept directions, two rows of each class, such
+        # as `y` and its prototype, have `rank` numbers.
+        (width, rank), of_classes = self.basis.shape, 2 * len(y)
+        is_rest = (width - rank) * width + of_classes * width < rank * (width + of_classes)
         rows = linalg.qr(self.basis)[0][:, rank:].T if is_rest else self.basis.T
         return y @ self.basis @ self.basis.T, rows, is_rest
 

@@ -15,7 +15,7 @@ from .._texts.encode import ClassTexts
 from .._utils.array_api import constants_like, l2_normalize, namespace, rows_and_lengths
 from .._utils.rows import sum_rows, weight_in_class
 from .bridge import Bridge
-from .score import START, Hyperparameters, class_divergence, log_score
+from .score import START, Hyperparameters, class_divergence, log_score, terms_of_score
 
 # Elements of unit rows that differ less are equal in single precision.
 SAME = 1e-6
@@ -32,32 +32,40 @@ class CosineRows:
     matrix: `bridge(x) = nrm(x @ M)`, so `z3 = x . (F_c M') / |x @ M|`.
     """
 
+    names: tuple[str, ...]  # of the cosines that count in the score; `"z3"` is last
     rows: np.ndarray  # of classes, then those of the length
-    in_span: np.ndarray | None  # other rows of classes, in the directions of the length
-    n_classes: int
+    in_span: np.ndarray  # of classes for the other names, in the directions of the length
     n_of_length: int
-    is_rest: bool  # whether the last rows give what the bridge leaves out of the length
+    is_rest: bool  # whether the rows of the length give what the bridge leaves out of it
 
     @classmethod
     def of(cls, classes: BridgedClasses) -> CosineRows | None:
         """Those of `classes`, or None with a bias of the projection."""
-        bridge, texts = classes.bridge, classes.texts_with_stand_ins
+        bridge, texts, means = classes.bridge, classes.texts_with_stand_ins, classes.image_means
         if bridge.projection_bias is not None:
             return None
-        means = classes.image_means
-        if bridge.matrix is None:  # the identity, which leaves nothing out
-            of_length, is_rest = means[:0], True
-        else:
-            means, of_length, is_rest = bridge.as_rows(means)
-        rows, in_span = np.concatenate([classes.prototypes, means]), None
+        of_classes = {} if texts is None else {"z1": texts}
+        of_classes |= {"z2": classes.prototypes, "z3": means}
+        used = terms_of_score(of_classes, classes.hyperparameters, classes.divergence)
+        of_classes = {name: of_classes[name] for name, *_ in used}
+        of_length, is_rest, inside = means[:0], True, {}
+        if "z3" in of_classes:
+            of_classes["z3"], of_length, is_rest = bridge.as_rows(means)
         if bridge.basis is not None and not is_rest:
             # Products with few directions are needed for the length. Prototypes are in their span,
             # but for those of classes without shots.
-            inside = rows @ of_length.T
-            if np.abs(inside @ of_length - rows).max(initial=0) < SAME:
-                rows, in_span = rows[:0], inside
-        rows = np.concatenate([rows if texts is None else np.concatenate([texts, rows]), of_length])
-        return cls(rows, in_span, len(means), len(of_length), is_rest)
+            for name, rows in of_classes.items():
+                in_span = rows @ of_length.T
+                if np.abs(in_span @ of_length - rows).max() < SAME:
+                    inside[name] = in_span
+        direct = {name: rows for name, rows in of_classes.items() if name not in inside}
+        return cls(
+            names=(*direct, *inside),
+            rows=np.concatenate([*direct.values(), of_length]),
+            in_span=np.concatenate([of_length[:0] @ of_length.T, *inside.values()]),
+            n_of_length=len(of_length),
+            is_rest=is_rest,
+        )
 
     def cosines(self, X: Any) -> dict[str, Any]:
         """The cosines of queries that have the precision and the device of the rows."""
@@ -65,23 +73,24 @@ class CosineRows:
         xp, products = namespace(X), X @ self.rows.T
         n = products.shape[1] - self.n_of_length
         of_classes, of_length = [products[:, :n]], products[:, n:]
-        if self.in_span is not None:
+        if len(self.in_span):
             of_classes.append(of_length @ self.in_span.T)
-        C, columns = self.n_classes, []
-        for part in of_classes:
-            scaled = part * (1 / length)
-            columns += [scaled[:, k : k + C] for k in range(0, scaled.shape[1], C)]
+        C = (n + len(self.in_span)) // len(self.names)
+        cosines = [
+            part[:, k : k + C] * (1 / length)
+            for part in of_classes
+            for k in range(0, part.shape[1], C)
+        ]
         if self.n_of_length:
             # The square of the length of a row of zeros would be zero.
-            of_length = of_length / length
-            share = xp.linalg.vecdot(of_length, of_length)[:, None]
+            share = (xp.sqrt(xp.linalg.vecdot(of_length, of_length))[:, None] / length) ** 2
             limits = xp.finfo(X.dtype)
             # What is left by rounding is not a length.
             share, least = (
                 (1 - share, limits.eps) if self.is_rest else (share, limits.smallest_normal)
             )
-            columns[-1] /= xp.sqrt(xp.clip(share, float(least), None))
-        return dict(zip(("z1", "z2", "z3")[-len(columns) :], columns))
+            cosines[-1] /= xp.sqrt(xp.clip(share, float(least), None))
+        return dict(zip(self.names, cosines))
 
 
 @dataclass(frozen=True, eq=False)
@@ -134,7 +143,7 @@ class BridgedClasses:
 
     def cosines(self, X: Any) -> dict[str, Any]:
         """`z1 = nrm(q) . T_c` (if there is text), `z2 = nrm(q) . P_c` and `z3 = bridge(q) . F_c` of
-        such queries.
+        such queries. What classifies many has only those that count in the score.
         """
         if self.fast is not None:
             return self.fast.cosines(X)

@@ -4,13 +4,16 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
 from scipy.special import logsumexp
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.metrics import log_loss
 
+from sksemobridge._semobridge.bridge import Bridge
 from sksemobridge._semobridge.bridge_fit import bridge_classes
 from sksemobridge._semobridge.bridge_options import BridgeOptions
-from sksemobridge._semobridge.bridged_classes import CosineRows
+from sksemobridge._semobridge.bridged_classes import BridgedClasses, CosineRows
 from sksemobridge._semobridge.held_out import hold_out
 from sksemobridge._semobridge.score import START, log_score
 from sksemobridge._utils.array_api import apply_in_blocks, l2_normalize, softmax
@@ -147,6 +150,62 @@ def test_rows_give_the_cosines_of_the_formula(atol, solver, with_text):
         fast = CosineRows.of(classes).cosines(X)
         for name, expected in classes.cosines(X).items():
             np.testing.assert_allclose(fast[name], expected, atol=1e-6)
+
+
+@given(
+    rank=st.integers(0, 9),
+    n_classes=st.integers(1, 12),
+    with_text=st.booleans(),
+    have_shots=st.booleans(),
+    weights=st.tuples(*[st.sampled_from([0.0, 0.5])] * 3),
+    seed=st.integers(0, 2**32 - 1),
+)
+def test_many_queries_have_the_score_of_the_formula(
+    rank, n_classes, with_text, have_shots, weights, seed
+):
+    """Whatever directions are kept, for rows of any length, and terms that do not count."""
+    assume(any(weights if with_text else weights[1:]))
+    rng = np.random.default_rng(seed)
+    basis = np.linalg.qr(rng.normal(size=(9, 9)))[0][:, :rank]
+    bridge = Bridge(basis @ basis.T, basis=basis).for_predictions()
+    texts, prototypes, means = l2_normalize(rng.normal(size=(3, n_classes, 9)))
+    model = BridgedClasses(
+        bridge=bridge,
+        text_embeddings=texts if with_text else None,
+        prototypes=bridge.apply(means) if have_shots else prototypes,
+        image_means=means,
+        class_bias=None,
+        divergence=rng.uniform(size=n_classes),
+        rank=rank,
+        loss_curve=None,
+        n_iter=1,
+        hyperparameters=START._replace(**dict(zip(("lambda1", "lambda2", "lambda3"), weights))),
+    )
+    X = rng.normal(size=(7, 9)) * np.array([[1, 0, 1e-200, 1e200, 1e-9, 1e9, 1]]).T
+    many = model.decision(None)
+    assert many.fast is not None
+    np.testing.assert_allclose(many.decide(X), model.decide(X), atol=1e-6)
+
+
+def test_terms_that_do_not_count_take_no_products():
+    texts = make_texts()
+    model = fit(texts, *draw(texts, 3), atol=0.6)
+    assert 0 < model.rank < 16
+    rows = CosineRows.of(model)
+    without = model.hyperparameters._replace(lambda3=0.0)
+    fewer = CosineRows.of(replace(model, hyperparameters=without))
+    assert (rows.names, fewer.names) == (("z1", "z2", "z3"), ("z1", "z2"))
+    assert rows.n_of_length > fewer.n_of_length == 0
+    assert len(fewer.rows) == 2 * 5
+
+
+@pytest.mark.parametrize("rank", [300, 400])
+def test_many_classes_are_compared_in_the_directions_that_the_bridge_keeps(rank):
+    """This takes fewer products than what the bridge leaves out of a length."""
+    basis = np.linalg.qr(np.random.default_rng(0).normal(size=(512, 512)))[0][:, :rank]
+    bridge = Bridge(basis @ basis.T, basis=basis).for_predictions()
+    few, many = (bridge.as_rows(np.ones((n, 512))) for n in (1, 1000))
+    assert [len(few[1]), len(many[1])] == [512 - rank, rank]
 
 
 # Classes without a text
