@@ -125,14 +125,11 @@ def paint(n, n_large):
 
 
 class Folder:
-    """The pictures in this folder with made-up embeddings."""
+    """The pictures in this folder, with embeddings `X (n, D)` and `labels (n,)`."""
 
-    def __init__(self, n, n_classes):
-        task = tasks.made_up(n_classes, -(-n // n_classes), WIDTH)
-        self.X, self.labels = task.X[:n], [f"class {code}" for code in task.y[:n]]
-        self.classes = [f"class {code}" for code in range(n_classes)]
-        texts = task.text_encoder.transform(self.classes)
-        self.text_encoder = PrecomputedTextEncoder.from_joint(dict(zip(self.classes, texts)))
+    def __init__(self, X, labels, classes, text_encoder):
+        self.X, self.labels, self.classes = X, labels, classes
+        self.text_encoder = text_encoder
         self.files = [str(path) for path in sorted(Path("photos").iterdir())]
 
     def annotations(self, name):
@@ -158,6 +155,16 @@ class Folder:
                 answers.append("say", pictures=(part,))
 
 
+def made_up(n, n_classes):
+    """The pictures in this folder with made-up embeddings."""
+    task = tasks.made_up(n_classes, -(-n // n_classes), WIDTH)
+    labels = [f"class {code}" for code in task.y[:n]]
+    classes = [f"class {code}" for code in range(n_classes)]
+    texts = task.text_encoder.transform(classes)
+    encoder = PrecomputedTextEncoder.from_joint(dict(zip(classes, texts)))
+    return Folder(task.X[:n], labels, classes, encoder)
+
+
 def both_timed(function, *args, **kwargs):
     """Milliseconds of a call by the clock and of the processor, and what it returns."""
     cpu = time.process_time()
@@ -168,7 +175,7 @@ def both_timed(function, *args, **kwargs):
 def measure(args):
     """Times by what is timed."""
     paint(args.pictures, args.large)
-    folder, times = Folder(args.pictures, args.classes), defaultdict(list)
+    folder, times = made_up(args.pictures, args.classes), defaultdict(list)
     person = Person(Session(*folder.annotations("answers.jsonl")))
     for number in range(N_ANSWERS):
         name = folder.classes[number % args.classes]
