@@ -18,7 +18,8 @@ CONFIDENCE = 0.9
 SPREAD_OF_SHARES = 0.6
 # The same above the mean probability. After answers, the shots are the hard images, so that the
 # share is more often above it. Driven as the live page drives it, eight folders hold it 75 and 81 %
-# of the time with 0.6 here (questions, pages), and 96 % with 0.8 (`python benchmarks/estimates.py`).
+# of the time with 0.6 here (questions, pages), and 96 % with 0.8
+# (`python benchmarks/estimates.py --kinds all --tasks FILE.npz ...`).
 SPREAD_ABOVE = 0.8
 # The factors of log probabilities that are tried, as logarithms.
 TRIED_LOG_FACTORS = np.linspace(-4, 1, 51)

@@ -20,7 +20,8 @@ def test_intervals_are_of_what_is_left_and_only_where_all_images_are_of_the_clas
     assert {*frame.kind} == {"all", "dropped"}
     assert {*frame.way} == {*estimates.WAYS}
     whole = frame[frame.kind == "all"]
-    assert (whole.low <= whole.estimate).all() and (whole.estimate <= whole.high).all()
+    assert (whole.low <= whole.estimate).all()
+    assert (whole.estimate <= whole.high).all()
     # After the first page some images are of a class without a name.
     assert frame[(frame.kind == "dropped") & (frame.way == "pages")].estimate.isna().all()
     assert "| all | pages | 2 of 2 |" in page
