@@ -266,6 +266,18 @@ def test_the_slope_of_stand_ins_is_that_of_classes_with_a_text():
     assert lengths[1] < lengths[0] / 2
 
 
+@pytest.mark.parametrize("per_class", [1, 16])
+def test_one_image_stands_in_for_a_text_as_much_as_many_images(per_class):
+    rng, codes = np.random.default_rng(0), np.repeat(np.arange(100), per_class)
+    directions = rng.normal(size=(100, 64)) / 8
+    has_text = np.arange(100) >= 20
+    texts = np.where(has_text[:, None], directions, directions[has_text].mean(axis=0))
+    X = 4 * np.eye(64)[0] + directions[codes] + rng.normal(size=(len(codes), 64)) / 8
+    stand_ins = fit(ClassTexts(texts, has_text), X, codes).stand_ins[:20]
+    along = np.vecdot(stand_ins, directions[:20]) / np.square(directions[:20]).sum(axis=1)
+    assert 0.7 < along.mean() < 1.3
+
+
 @pytest.mark.parametrize("sharpness", [1.0, 500.0])
 def test_the_score_of_large_exponents_is_finite(sharpness):
     rng = np.random.default_rng(0)
