@@ -2,6 +2,7 @@
 own.
 """
 
+import gc
 import os
 import re
 from contextlib import ExitStack, chdir
@@ -16,6 +17,16 @@ from sybil.parsers.myst import PythonCodeBlockParser, SkipParser
 # they are imported.
 if "PYTEST_XDIST_WORKER" in os.environ:
     os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+# What is imported while tests are collected stays. To look for garbage among it took a third of
+# that time.
+gc.disable()
+
+
+def pytest_collection_finish():
+    gc.freeze()
+    gc.enable()
+
 
 # Modules that pytest must not import in search of doctests.
 collect_ignore_glob = [
