@@ -41,11 +41,11 @@ def draw(k, seed):
 
 def self_training(shots, pool):
     """For comparison: scikit-learn's self-training uses confident predictions as labels, and fits
-    again.
+    again, three times.
     """
     classifier = FewShotClassifier(text_encoder, class_names=emoji.target_names.tolist())
     y = np.concatenate([emoji.target[shots], np.full(len(pool), -1)])
-    return SelfTrainingClassifier(classifier, threshold=0.9).fit(
+    return SelfTrainingClassifier(classifier, threshold=0.9, max_iter=3).fit(
         X[np.concatenate([shots, pool])], y
     )
 
