@@ -17,11 +17,16 @@ def known_class(names, text):
     return name
 
 
-def as_class(names, text, notes):
-    """As `as_label`, but a class."""
+def as_class(names, text, notes, current=False):
+    """As `as_label`, but a class. With `current`, not by a name that it had before."""
     label = as_label(names, text, notes)
     if not label:
         raise Refused(f"A class cannot be called “{text}”.")
+    if current and names.now(text) is not None and comparable(text) != comparable(label):
+        raise Refused(
+            f"“{text.strip()}” still means “{plain(label)}”, which was called so before. Give"
+            f" another name, or join “{plain(label)}”."
+        )
     return label
 
 

@@ -235,7 +235,7 @@ class Session:
             known = known_class(names, name)
             # Another spelling of its own name is a new name.
             is_own = isinstance(into, str) and names.now(into) == known
-            into = new_name(into) if is_own else as_class(names, into, notes)
+            into = new_name(into) if is_own else as_class(names, into, notes, current=True)
             self._append("rename", tab, who, names=(known,), into=into)
             return {"notes": notes}
 

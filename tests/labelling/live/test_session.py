@@ -347,6 +347,10 @@ def test_classes_are_renamed_joined_dropped_and_had_back(live):
     expected = ["Nut", "birds", "clock", "fruit", "seed"]
     assert page.state()["classes"] == expected
     assert page.act("rename", name="nothing", into="x")[0] == 409
+    # Names that are swapped step by step would join the classes.
+    status, state = page.act("rename", name="clock", into="Bird")
+    assert status == 409
+    assert state["failed"].startswith("“Bird” still means “birds”, which was called so before.")
     assert page.act("add", names=["none of these"])[0] == 409
     wait_until(lambda: [*page.session.learner.view.columns] == expected)
     with pytest.warns(UserWarning, match="'bird' is 'birds' since it was renamed"):
