@@ -101,7 +101,7 @@ def as_if_even(counts, *args):
     return default_scales(np.full(len(counts), counts.mean()), *args)
 
 
-def known_centre(self):
+def as_it_is(self):
     return 1.0
 
 
@@ -186,7 +186,10 @@ SWITCHES = {
         (fit, "default_scales", as_if_even),
     ],
     "shots beside few names": [(fit, "default_scales", as_if_all_named)],
-    "few images beside names": [(decision.LinearModel, "centre_known", property(known_centre))],
+    "few images beside names": [(decision.LinearModel, "centre_known", property(as_it_is))],
+    "texts of classes with only a name": [
+        (decision.LinearModel, "names_needed", property(as_it_is))
+    ],
     "span in the correction": [(fit, "features_of", without_span)],
     "wrong labels": [(fit, "right_labels", no_doubt)],
     "confusions of wrong labels": [(label_noise, "_if_wrong", any_class)],

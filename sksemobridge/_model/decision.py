@@ -27,6 +27,7 @@ class LinearModel:
     slope: float = 0.0  # of the predictions from names, see `class_means`
     text_mean: np.ndarray | None = None  # mean `(D,)` of the texts of the classes with shots
     n_images: float = 0.0  # sum of the effective numbers of the classes with shots
+    believed: float = 0.0  # how much labels of classes with a text tell beside names
     # What follows is None without shots.
     image_means: np.ndarray | None = None  # `r_c (C, D)`
     typicality: Typicality | None = None
@@ -49,15 +50,29 @@ class LinearModel:
         # benchmarks/robustness.py answered --tasks FILE.npz ...`).
         return self.n_images / (self.n_images + KAPPA_IN_SPAN * self.has_only_name.mean())
 
+    @property
+    def names_needed(self):
+        """How much more the texts count because classes have only a name: images halve the scale of
+        the texts, and tell nothing of these classes.
+        """
+        told = self.believed * (1 - self.has_only_name.mean())
+        return (1 - told / 2) / (1 - self.believed / 2)
+
+    def factors(self):
+        """What each term is multiplied by in the decision."""
+        factors = dict.fromkeys(self.terms, self.factor)
+        if "shots" in factors and self.has_only_name.any():
+            factors["shots"] *= self.centre_known
+            factors["text"] *= self.names_needed
+        return factors
+
     def terms_with(self, log_prior):
         """The terms of the decision, by name. `log_prior (C,)` is added to it; None if all classes
         are equally frequent.
         """
-        terms = self.terms
-        if "shots" in terms and self.has_only_name.any():
-            terms = terms | {"shots": self.centre_known * terms["shots"]}
+        factors = self.factors()
+        terms = {name: factors[name] * term for name, term in self.terms.items()}
         if self.correction is not None:
-            terms = {name: self.factor * term for name, term in terms.items()}
             terms["correction"] = self.correction
         if log_prior is None:
             return terms
@@ -74,9 +89,8 @@ class LinearModel:
 
     def blend(self):
         """How much text and shots weigh: `blend_` of the classifier."""
-        scales = {name: self.factor * scale for name, scale in self.scales.items()}
-        if "shots" in scales:
-            scales["shots"] *= self.centre_known
+        factors = self.factors()
+        scales = {name: factors[name] * scale for name, scale in self.scales.items()}
         return scales | {"trust": self.trust}
 
     def parts(self):
