@@ -17,11 +17,13 @@ from .._utils.validation import warn_caller
 from .bridge import Bridge
 from .bridge_options import BridgeOptions
 from .bridged_classes import BridgedClasses, classes_of_shots
-from .held_out import hold_out, images_of_class, labelled_cosines, left_out_once
+from .held_out import hold_out, images_of_class, labelled_cosines, left_out_once, part_of
 from .hyperparameters import (
     TRAINED,
     Calibration,
     calibrate,
+    mean_calibration,
+    mean_hyperparameters,
     search_hyperparameters,
     trained_hyperparameters,
     trained_temperature,
@@ -59,11 +61,11 @@ def bridge_classes(
         )
     eos = bridge.eos(shots.X)
 
-    def closed_form_of(kept: np.ndarray) -> BridgedClasses:
-        """The classes of the shots of a mask `(n,)` in closed form."""
-        return classes_of_shots(bridge, shots.take(kept), eos[kept], texts)
+    def closed_form_of(part: np.ndarray) -> BridgedClasses:
+        """The classes in closed form of shots with the `part (n,)` of their weights."""
+        return classes_of_shots(bridge, part_of(shots, part), eos[part > 0], texts)
 
-    classes = closed_form_of(np.ones(len(eos), dtype=bool))
+    classes = closed_form_of(np.ones(len(eos)))
     if options.is_trained:
         hyperparameters = _trained_hyperparameters(closed_form_of, shots, texts, options)
         classes, calibration = _train(classes, shots, texts, options, validation, hyperparameters)
@@ -89,7 +91,13 @@ def _calibrate(
     if temperature is not None and not options.auto:
         return Calibration(options.given_or(START), temperature)
     count = images_of_class(shots)
-    return calibrate(options, hold_out(closed_form_of, shots), count, texts.logit_scale)
+    return mean_calibration(
+        options,
+        [
+            (share, calibrate(options, held_out, count, texts.logit_scale))
+            for share, held_out in hold_out(closed_form_of, shots)
+        ],
+    )
 
 
 def _trained_hyperparameters(
@@ -101,8 +109,14 @@ def _trained_hyperparameters(
     """The hyperparameters of a trained bridge by the shots."""
     if options.lambda3 != "auto" or texts.embeddings is None:
         return options.given_or(TRAINED)
-    count, held_out = images_of_class(shots), hold_out(closed_form_of, shots)
-    return trained_hyperparameters(options, held_out, count, texts.logit_scale)
+    count = images_of_class(shots)
+    return mean_hyperparameters(
+        options,
+        [
+            (share, trained_hyperparameters(options, held_out, count, texts.logit_scale))
+            for share, held_out in hold_out(closed_form_of, shots)
+        ],
+    )
 
 
 def _train(

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import NamedTuple
+from dataclasses import replace
+from functools import partial
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from .._model.class_means import LEAST_NEIGHBOUR, effective_numbers
+from .._model.class_means import effective_numbers
 from .._model.shots import Images, Shots
 from .._utils.array_api import l2_normalize
 from .._utils.rows import evenly_spaced, weight_in_class
@@ -44,86 +46,164 @@ def images_of_class(shots: Shots) -> float:
     return float(1 / np.mean(1 / counts))
 
 
+def part_of(shots: Shots, part: np.ndarray) -> Shots:
+    """The shots that have the `part (n,)` of their weights, without those of which nothing is
+    left.
+    """
+    rows = np.flatnonzero(part)
+    kept = shots.take(rows)
+    return replace(kept, weight=kept.weight * part[rows])
+
+
 def labelled_cosines(classes: BridgedClasses, shots: Shots, rows: np.ndarray) -> LabelledCosines:
     """Cosines of the shots at `rows (k,)` to `classes`, or of evenly spaced ones of them."""
-    rows, weight = _sample(shots, rows)
+    images = shots.images()
+    rows, weight = _sample(shots, images, rows, np.ones(len(images.codes)))
     cosines = classes.cosines(shots.X[rows])
     return LabelledCosines(cosines, shots.codes[rows], weight, classes.divergence)
 
 
-def _sample(shots: Shots, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _sample(
+    shots: Shots, images: Images, rows: np.ndarray, tested: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
     """So many evenly spaced `rows` that there are at most `MOST_COSINES`, and their weights, which
-    have equal sums in all classes, and sum to the number of images.
+    have equal sums in all classes, as far as their images are `tested (m,)`, and sum to the number
+    of images.
     """
     rows = rows[evenly_spaced(len(rows), max(MOST_COSINES // (shots.codes[-1] + 1), 1))]
+    image = images.image_of_shot[rows]
     # All classes count the same, as in accuracy on queries. Means of many shots are near to all
     # images, so that classes with many shots would ask for a weight that harms those with few.
-    weight = weight_in_class(shots.codes, shots.weight)[rows]
-    return rows, weight * (len(shots.take(rows).images().codes) / weight.sum())
+    weight = weight_in_class(shots.codes, shots.weight)[rows] * tested[image]
+    some = np.unique(image)
+    return rows, weight * (images.relative[some] @ tested[some] / weight.sum())
 
 
-def hold_out(classes_of: Callable[[np.ndarray], BridgedClasses], shots: Shots) -> HeldOut:
-    """`HeldOut` of `Shots` in float64. `classes_of(kept)` makes the classes of the shots of a mask
-    `(n,)`.
+def hold_out(
+    classes_of: Callable[[np.ndarray], BridgedClasses], shots: Shots
+) -> list[tuple[float, HeldOut]]:
+    """Each `HeldOut` of `Shots` in float64, and its share. `classes_of(part)` makes the classes of
+    shots that have the `part (n,)` of their weights.
 
-    The only image of a class is never left out, unless all classes have one image.
+    If all classes have one image, names predict the classes without it. If one has several, images
+    are left out in folds, by their order, or by their weights if some weigh half as much as others.
+    Between, each way has a share, so that nothing jumps if a weight changes.
     """
     images = shots.images()
-    fold, is_single = _folds(images)
-    fold_of_shot = fold[images.image_of_shot]
-    rows, weight = _sample(shots, np.flatnonzero(fold_of_shot >= 0))
-    X, codes, n_classes = shots.X[rows], shots.codes[rows], shots.codes[-1] + 1
-    cosines: dict[str, np.ndarray] = {}
-    divergence, count, reach = np.empty((len(rows), n_classes)), *np.empty((2, len(rows)))
-    for number in range(fold.max() + 1):
-        tested = fold_of_shot[rows] == number
-        is_left_out = (fold == number) & (not is_single)
-        kept = ~is_left_out[images.image_of_shot]
-        classes = classes_of(kept)
-        of_fold = classes.cosines(X[tested])
-        if is_single:
-            _predict_own(of_fold, classes, X, codes)
-        for name, values in of_fold.items():
-            cosines.setdefault(name, np.empty_like(divergence))[tested] = values
-        divergence[tested] = classes.divergence
-        count[tested] = images_of_class(shots.take(kept))
-        reach[tested] = np.vecdot(l2_normalize(X[tested]), classes.bridge.apply(X[tested]))
+    number = np.bincount(images.codes, weights=images.relative).max()
+    single = float(np.clip(2 - number, 0, 1))
+    even = _evenness(images)
+    ways: list[tuple[float, Any]] = [
+        (single, partial(_compare_with_names, images)),
+        ((1 - single) * even, partial(_leave_out_folds, images, by_weight=False)),
+        ((1 - single) * (1 - even), partial(_leave_out_folds, images, by_weight=True)),
+    ]
+    return [(share, way(classes_of, shots)) for share, way in ways if share > 0]
+
+
+def _evenness(images):
+    """How near the weights of a class are to each other: zero if one is half as much as others."""
+    return float(np.clip(2 * images.relative.min() - 1, 0, 1))
+
+
+def _compare_with_names(images, classes_of, shots):
+    """`HeldOut` where all classes have one image."""
+    everything = np.arange(len(shots.codes)), np.ones(len(images.codes))
+    rows, weight = _sample(shots, images, *everything)
+    X, codes = shots.X[rows], shots.codes[rows]
+    classes = classes_of(np.ones(len(shots.codes)))
+    cosines = classes.cosines(X)
+    _predict_own(cosines, classes, X, codes)
     return HeldOut(
-        LabelledCosines(cosines, codes, weight, divergence),
-        n_images=float(np.average(count, weights=weight)),
-        reach=float(np.average(reach, weights=weight)),
-        is_single=is_single,
+        LabelledCosines(cosines, codes, weight, np.tile(classes.divergence, (len(rows), 1))),
+        n_images=images_of_class(shots),
+        reach=float(np.average(_reach(X, classes), weights=weight)),
+        is_single=True,
     )
 
 
+def _leave_out_folds(images, classes_of, shots, by_weight):
+    """`HeldOut` where a class has several images. The only image of another one is never left
+    out.
+    """
+    fold, part = _folds(images, by_weight)
+    rows = np.flatnonzero(fold[images.image_of_shot] >= 0)
+    rows, weight = _sample(shots, images, rows, 1 - part)
+    fold, part = fold[images.image_of_shot], part[images.image_of_shot]
+    X, codes, n_classes = shots.X[rows], shots.codes[rows], shots.codes[-1] + 1
+    found: dict[str, np.ndarray] = {}
+    count, reach = np.empty((2, len(rows)))
+    for number in range(fold.max() + 1):
+        tested, is_left_out = fold[rows] == number, fold == number
+        kept = np.where(is_left_out, part, 1.0)
+        classes = classes_of(kept)
+        values = _values(classes, X[tested])
+        stays = np.flatnonzero(part[rows][tested])
+        if len(stays):
+            # No image meets itself in its own class.
+            others = _values(classes_of(1.0 * ~is_left_out), X[tested][stays])
+            for name in values:
+                each = np.arange(len(stays)), codes[tested][stays]
+                values[name][stays, each[1]] = others[name][each]
+        for name in values:
+            found.setdefault(name, np.empty((len(rows), n_classes)))[tested] = values[name]
+        count[tested] = images_of_class(part_of(shots, kept))
+        reach[tested] = _reach(X[tested], classes)
+    divergence = found.pop("divergence")
+    return HeldOut(
+        LabelledCosines(found, codes, weight, divergence),
+        n_images=float(np.average(count, weights=weight)),
+        reach=float(np.average(reach, weights=weight)),
+        is_single=False,
+    )
+
+
+def _values(classes, X):
+    """The cosines of embeddings `(k, D)` to classes, and their `"divergence"`, each `(k, C)`."""
+    cosines = classes.cosines(X)
+    return cosines | {"divergence": np.tile(classes.divergence, (len(X), 1))}
+
+
+def _reach(X, classes):
+    """The cosine of each embedding and its bridge `(k,)`."""
+    return np.vecdot(l2_normalize(X), classes.bridge.apply(X))
+
+
 def left_out_once(shots: Shots) -> np.ndarray | None:
-    """The shots of the first fold of `hold_out`, a mask `(n,)`, or None if all classes have one
-    image.
+    """The shots of the first fold, a mask `(n,)`, without those whose class would keep less than
+    half an image. None if there are no others.
     """
     images = shots.images()
-    fold, is_single = _folds(images)
-    return None if is_single else (fold == 0)[images.image_of_shot]
+    fold, part = _folds(images, by_weight=_evenness(images) < 0.5)
+    is_left_out = (fold == 0) & (part <= 0.5)
+    return is_left_out[images.image_of_shot] if is_left_out.any() else None
 
 
-def _folds(images: Images) -> tuple[np.ndarray, bool]:
-    """The fold in which each image is left out, or -1, and whether all classes have one image. The
-    folds of a class are equally large, as far as possible.
+def _folds(images: Images, by_weight: bool) -> tuple[np.ndarray, np.ndarray]:
+    """The fold in which each image is left out, or -1 for the only one of a class, and the part of
+    it that stays: what the others of its class lack of one image. The folds of a class are equally
+    large, as far as possible.
     """
-    # One of hardly any weight says nothing, and is never left out.
-    weighs = np.flatnonzero(images.relative >= LEAST_NEIGHBOUR)
-    u, codes, fold = images.u[weighs], images.codes[weighs], np.full(len(images.codes), -1)
+    u, codes, relative = images.u, images.codes, images.relative
     counts = np.bincount(codes)
-    if counts.max() == 1:
-        fold[weighs] = 0
-        return fold, True
-    # Any order is good that depends on content, but not on the length and order of the rows.
-    means = np.stack([u[codes == code].mean(axis=0) for code in range(len(counts))])
-    order = np.lexsort((u @ means.mean(axis=0), codes))
+    # Any order is good that depends on content, but not on the length and order of the rows. By
+    # weight, those of hardly any weight come last: they give no other image another fold.
+    weight = relative.round(9) if by_weight else np.ones(len(codes))
+    means = np.stack(
+        [
+            np.average(u[codes == c], axis=0, weights=relative[codes == c])
+            for c in range(len(counts))
+        ]
+    )
+    order = np.lexsort((u @ means.mean(axis=0), -weight, codes))
     first = np.cumsum(counts) - counts
     place = np.empty(len(order), dtype=int)
     place[order] = np.arange(len(order)) - first[codes[order]]
-    fold[weighs] = np.where(counts[codes] > 1, place % min(counts.max(), MOST_FOLDS), -1)
-    return fold, False
+    n_folds = min(counts.max(), MOST_FOLDS)
+    of_class_and_fold = codes * n_folds + place % n_folds
+    others = np.bincount(codes, weights=relative)[codes]
+    others -= np.bincount(of_class_and_fold, weights=relative)[of_class_and_fold]
+    return np.where(counts[codes] > 1, place % n_folds, -1), np.maximum(1 - others, 0)
 
 
 def _predict_own(cosines, classes, X, codes):

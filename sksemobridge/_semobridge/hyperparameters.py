@@ -120,6 +120,25 @@ def calibrate(
     return Calibration(hyperparameters, temperature)
 
 
+def mean_calibration(options: BridgeOptions, parts: list[tuple[float, Calibration]]) -> Calibration:
+    """The mean of the `Calibration` of each part, by its share."""
+    hyperparameters = [(share, calibration.hyperparameters) for share, calibration in parts]
+    temperature = sum(share * calibration.temperature for share, calibration in parts)
+    return Calibration(
+        mean_hyperparameters(options, hyperparameters), options.given_temperature or temperature
+    )
+
+
+def mean_hyperparameters(
+    options: BridgeOptions, parts: list[tuple[float, Hyperparameters]]
+) -> Hyperparameters:
+    """The same of hyperparameters. Those that are given stay."""
+    shares = [share for share, _ in parts]
+    values = zip(*(hyperparameters for _, hyperparameters in parts))
+    means: list[Any] = [None if None in value else np.dot(shares, value) for value in values]
+    return options.given_or(Hyperparameters(*means))
+
+
 def trained_hyperparameters(
     options: BridgeOptions, held_out: HeldOut, count: float, logit_scale: float
 ) -> Hyperparameters:
@@ -288,9 +307,13 @@ def search_hyperparameters(
     hyperparameters, (factor, loss) = auto, fit(auto)
     candidates = draw_candidates(auto, options)
     lead, error = compare(auto, candidates, images)
+    # Between whole images half of one changes nothing. It keeps those of little weight from
+    # breaking ties.
+    half = images.weight.max() / 2
+    error = np.sqrt(error**2 + 2 * half**2)
     if (lead > error).any():
         best = lead[lead > error].max()
-        found = [c for c, a, e in zip(candidates, lead, error) if a > e and np.isclose(a, best)]
+        found = [c for c, a, e in zip(candidates, lead, error) if a > e and a > best - half]
         fits = [fit(candidate) for candidate in found]
         number = int(np.argmin([loss for _, loss in fits]))
         if fits[number][1] <= loss:

@@ -143,7 +143,7 @@ def _adamw(loss, bridge, report, accuracy):
         optimizer.step()
         if accuracy is not None:
             step_accuracy = accuracy(loss.prototypes(parameters), parameters[:width])
-            if step_accuracy > best:
+            if step_accuracy > best + accuracy.least:
                 best, kept = step_accuracy, parameters.clone()
     rows = kept.cpu().numpy().astype(np.float64)
     return TrainedBridge(rows[:width], rows[width:] if n_biases else None, curve, len(curve))

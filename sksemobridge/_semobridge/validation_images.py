@@ -54,6 +54,8 @@ class StepAccuracy:
         self._inputs = loss.to_tensor(classes.bridge.inputs(X))
         self._divergence = loss.to_tensor(classes.divergence)
         self._image_means = loss.to_tensor(classes.image_means)
+        # Half an image: those of little weight make no step better.
+        self.least = self._weight.max() / 2
         texts, self._fixed = classes.texts_with_stand_ins, {}
         if texts is not None:
             self._fixed["z1"] = self._queries @ loss.to_tensor(texts).T

@@ -15,11 +15,13 @@ def folds_of(shots):
     """The `HeldOut`, and the shots that are left out in each fold."""
     texts, left_out = make_texts(), []
 
-    def classes_of(kept):
-        left_out.append(np.flatnonzero(~kept))
-        return fit(texts, shots.X[kept], shots.codes[kept])
+    def classes_of(part):
+        left_out.append(np.flatnonzero(part == 0))
+        return fit(texts, shots.X[part > 0], shots.codes[part > 0])
 
-    return hold_out(classes_of, shots), left_out
+    [(share, held_out)] = hold_out(classes_of, shots)
+    assert share == 1
+    return held_out, left_out
 
 
 def test_each_shot_is_left_out_once_and_every_class_in_each_fold():
@@ -65,10 +67,11 @@ def test_a_bridge_that_cuts_directions_limits_the_reach():
     shots = make_shots(*draw(make_texts(), 2))
 
     def reach(texts, atol="auto"):
-        def classes_of(kept):
-            return fit(texts, shots.X[kept], shots.codes[kept], atol=atol)
+        def classes_of(part):
+            return fit(texts, shots.X[part > 0], shots.codes[part > 0], atol=atol)
 
-        return hold_out(classes_of, shots).reach
+        [(_, held_out)] = hold_out(classes_of, shots)
+        return held_out.reach
 
     assert reach(ClassTexts()) == pytest.approx(1.0)
     # Without the directions of half of the singular values.
