@@ -7,6 +7,8 @@ import re
 import signal
 import subprocess
 import sys
+import threading
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -70,6 +72,48 @@ def cache(tmp_path_factory):
     return str(cache)
 
 
+class Command(Asks):
+    """The command in a thread, for what a process does not change. `said` gives what it says."""
+
+    def __init__(self, said, arguments=FILES):
+        self.thread = threading.Thread(target=self._run, args=[arguments])
+        self.thread.start()
+        text = []
+
+        def is_served():
+            text.append(said())
+            return not self.thread.is_alive() or "Ctrl-C" in "".join(text)
+
+        wait_until(is_served)
+        self.enter(re.search(r"http://\S+", "".join(text))[0])
+
+    def _run(self, arguments):
+        self.status = main(["label", *SHOTS.split(), *arguments.split()])
+
+    def end(self):
+        self.act("end")
+        self.thread.join(120)
+        return self.status
+
+
+@pytest.fixture
+def command(place, cache, monkeypatch, capsys):
+    # No browser starts in tests, also where there is a screen.
+    for name in ("BROWSER", "DISPLAY", "WAYLAND_DISPLAY"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("XDG_CACHE_HOME", cache)
+    begun = []
+
+    def start(*arguments):
+        begun.append(Command(lambda: capsys.readouterr().err, *arguments))
+        return begun[-1]
+
+    yield start
+    for command in begun:
+        with suppress(ConnectionError):
+            command.end()
+
+
 @pytest.fixture
 def program(place, cache):
     if sys.platform == "win32":
@@ -122,8 +166,10 @@ def test_the_same_command_goes_on_with_the_files_that_it_wrote(program, label):
     page.act("end")
     assert page.process.wait(120) == 1
     page = program()
+    # After “Done” too, Ctrl-C writes what was said since.
+    assert page.act("done")[0] == 200
     page.act("say", number=0, label="fruit")
-    page.stop(signal.SIGINT)
+    assert page.stop(signal.SIGINT).process.returncode == 1
     assert rows_of("labels.csv")[0]["label"] == "fruit"
     assert Path("sorted/fruit/bird.png").exists()
     assert not Path("sorted/bird/bird.png").exists()
@@ -135,8 +181,8 @@ def test_the_same_command_goes_on_with_the_files_that_it_wrote(program, label):
     assert "--out: 'labels.csv' exists, and nothing is overwritten" in said
 
 
-def test_done_writes_and_goes_on(program):
-    page = program()
+def test_done_writes_and_goes_on(command):
+    page = command()
     label_all(page)
     assert page.act("done")[0] == 200
     assert rows_of("labels.csv")[0]["label"] == "bird"
@@ -145,12 +191,11 @@ def test_done_writes_and_goes_on(program):
     assert rows_of("labels.csv")[0]["label"] == "fruit"
     assert Path("sorted/fruit/bird.png").exists()
     assert not Path("sorted/bird/bird.png").exists()
-    page.stop(signal.SIGINT)
-    assert page.process.returncode == 1
+    assert page.end() == 1
 
 
-def test_a_file_that_came_meanwhile_is_not_overwritten(program):
-    page = program()
+def test_a_file_that_came_meanwhile_is_not_overwritten(command):
+    page = command()
     label_all(page)
     Path("labels.csv").write_text("mine")
     status, answer = page.act("done")
@@ -161,7 +206,8 @@ def test_a_file_that_came_meanwhile_is_not_overwritten(program):
     assert Path("labels.csv").read_text() == "mine"
     os.remove("labels.csv")
     assert page.act("end")[0] == 200
-    assert page.process.wait(60) == 1
+    page.thread.join(60)
+    assert page.status == 1
 
 
 def test_files_of_the_command_are_not_labelled(label):
@@ -173,8 +219,8 @@ def test_files_of_the_command_are_not_labelled(label):
     assert [row["path"] for row in tables[0]] == [row["path"] for row in tables[1]]
 
 
-def test_copies_and_sidecars_may_be_asked_for_at_the_end(program):
-    page = program("--out labels.csv --open")
+def test_copies_and_sidecars_may_be_asked_for_at_the_end(command):
+    page = command("--out labels.csv --open")
     told = page.act("done")[1]
     assert told["further"] == {"sort_into": "labels_sorted", "sidecars": True}
     assert not list(Path("photos").glob("*.xmp"))
@@ -199,14 +245,13 @@ def test_copies_and_sidecars_may_be_asked_for_at_the_end(program):
     # Both follow the labels from then on.
     assert "fruit" in Path("photos/bird.png.xmp").read_text()
     page.act("say", number=0, label="clock")
-    page.act("end")
-    page.process.wait(120)
+    page.end()
     assert "clock" in Path("photos/bird.png.xmp").read_text()
     assert Path("labels_sorted/clock/bird.png").exists()
 
 
-def test_the_last_page_has_buttons_for_them(program, browser):
-    page = program("--out labels.csv --open")
+def test_the_last_page_has_buttons_for_them(command, browser):
+    page = command("--out labels.csv --open")
     browser.look(1366, "light", 640)
     person = Person(browser, page)
     person.click("#done")
