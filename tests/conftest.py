@@ -19,7 +19,7 @@ from sksemobridge import (  # noqa: E402
     SeMoBridgeClassifier,
     ZeroShotClassifier,
 )
-from sksemobridge.encoders._cache import IN_MEMORY  # noqa: E402
+from sksemobridge.encoders import _cache, _shared, _text_encoder  # noqa: E402
 from sksemobridge.labelling._photos.command import main  # noqa: E402
 
 from .user_folder import fill  # noqa: E402
@@ -133,11 +133,19 @@ def peak_memory(function):
 
 
 @pytest.fixture
-def on_pass():
+def own_memory(monkeypatch):
+    """A memory of encoders for this test alone, which knows nothing that others embedded."""
+    memory = _cache.store_in_memory()
+    for module in (_cache, _shared, _text_encoder):
+        monkeypatch.setattr(module, "IN_MEMORY", memory)
+    return memory
+
+
+@pytest.fixture
+def on_pass(own_memory):
     """Have a function called with the number of images or texts of each pass through an encoder,
-    before or after it. What earlier tests embedded is forgotten.
+    before or after it. What earlier tests embedded is not known.
     """
-    IN_MEMORY.clear()
     from open_clip.modified_resnet import ModifiedResNet
     from open_clip.transformer import VisionTransformer
     from torch.nn import Embedding

@@ -2,10 +2,7 @@
 
 import pytest
 
-from sksemobridge.encoders._cache import IN_MEMORY
-
 
 @pytest.fixture(autouse=True)
-def nothing_is_known():
+def _nothing_is_known(own_memory):
     """No test finds an embedding that another one has made."""
-    IN_MEMORY.clear()

@@ -23,7 +23,6 @@ from sksemobridge.encoders import (
     _image_encoder,
     clear_model_cache,
 )
-from sksemobridge.encoders._cache import IN_MEMORY
 
 from ..encoder_helpers import n_cached, some_pictures, write_pictures
 
@@ -90,14 +89,14 @@ def test_texts_are_encoded_once_per_process_and_with_a_cache_once_per_machine(en
     assert encoded == [1, 1]
 
 
-def test_images_and_texts_may_share_a_cache(tmp_path, paths):
+def test_images_and_texts_may_share_a_cache(tmp_path, paths, own_memory):
     texts, images = (
         CLIPTextEncoder(**MINI, cache=tmp_path),
         CLIPImageEncoder(**MINI, cache=tmp_path),
     )
     wanted = texts.transform(TEXTS), images.transform(paths[:5])
     assert n_cached(tmp_path) == 3 + 5
-    IN_MEMORY.clear()
+    own_memory.clear()
     assert_array_equal(texts.transform(TEXTS), wanted[0])
     assert_array_equal(images.transform(paths[:5]), wanted[1])
 

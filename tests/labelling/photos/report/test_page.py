@@ -13,7 +13,6 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from sksemobridge.encoders._cache import IN_MEMORY
 from sksemobridge.labelling import predict_folder
 from sksemobridge.labelling._photos.report._page import address, program, thumbnail
 
@@ -27,10 +26,10 @@ def data_of(path):
     )
 
 
-def test_each_file_has_its_prediction(report):
+def test_each_file_has_its_prediction(report, own_memory):
     pictures = data_of(report(f"{SHOTS} --alpha 0.2"))["pictures"]
     # Those of another batch are equal but for rounding.
-    IN_MEMORY.clear()
+    own_memory.clear()
     table = predict_folder(fitted_to_shots(), "photos", alpha=0.2, progress=False)
     for name, values in table.astype(object).where(table.notna(), None).items():
         assert [item[name] for item in pictures] == values.tolist()
