@@ -96,6 +96,12 @@ class ShotClassifier(EmbeddingClassifier):
         if not memory.shots.X.any():
             raise ValueError("X has nothing but zeros, which teach nothing. Embed images first.")
         memory = self._join_copies(memory)
+        if texts.embeddings is None and nothing_checks(memory.grouped_shots):
+            warn_caller(
+                "Each class has one image and no name. So no image can be held out to check"
+                " probabilities, which may be far from the share of the labels that is right.",
+                advice="Give each class a second image, or names: text_encoder and class_names.",
+            )
         # 4. What predictions and later calls need. Texts have the precision of the shots.
         log_prior, T = self._log_prior(memory, classes), texts.embeddings
         model, judged = self._fit_model(classes, memory, texts, **options)
@@ -179,6 +185,12 @@ class ShotClassifier(EmbeddingClassifier):
             log_prior = np.log(params["priors"])
         other = fitted.for_classes(wanted, indices, class_prompts, texts, log_prior)
         return self._clone_with(other, **params)
+
+
+def nothing_checks(shots: Shots) -> bool:
+    """Whether several classes have only one image each."""
+    images = np.unique(np.stack([shots.codes, shots.group]), axis=1)[0]
+    return len(images) == len(np.unique(images)) > 1
 
 
 def require_shots(classes, codes, class_prompts):

@@ -1,6 +1,7 @@
 """What both classifiers that learn from shots do: parameters, and how much shots count."""
 
 import pickle
+import warnings
 
 import numpy as np
 import pandas as pd
@@ -246,6 +247,25 @@ def test_names_without_a_text_encoder_warn_once_in_the_code_of_the_caller(world)
         with pytest.warns(UserWarning, match="no text_encoder") as caught:
             classifier.fit(X, labels)
         assert [warning.filename for warning in caught] == [__file__]
+
+
+@pytest.mark.parametrize("make", [FewShotClassifier, SeMoBridgeClassifier])
+def test_single_images_without_names_warn_that_nothing_checks_probabilities(world, make):
+    (X, y), (more, _) = world.draw(1), world.draw(1)
+    codes = world.codes(y)
+    both, codes_of_both = np.vstack([X, more]), np.tile(codes, 2)
+    classifier = make()
+    with pytest.warns(UserWarning, match="Each class has one image and no name") as caught:
+        classifier.fit(X, codes)
+    assert [warning.filename for warning in caught] == [__file__]
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        classifier.partial_fit(more[:1], codes[:1])
+        make().fit(both, codes_of_both)
+        make().fit(X[:1], codes[:1])
+        world.classifier().fit(X, y)
+    with pytest.warns(UserWarning, match="Each class has one image"):
+        make().fit(both, codes_of_both, groups=codes_of_both)
 
 
 # In scikit-learn's tools

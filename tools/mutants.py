@@ -74,8 +74,8 @@ NAMED = [
     ("labelling/_label_next.py", "np.insert(first, positions, third)", "first"),
     (
         "_semobridge/hyperparameters.py",
-        "np.sqrt(factor) if held_out.is_single else factor",
-        "factor",
+        "np.sqrt(factor) * (1.0 if",
+        "factor * (1.0 if",
     ),
     (
         "_model/unlabeled.py",

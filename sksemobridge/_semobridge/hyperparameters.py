@@ -68,6 +68,10 @@ TRAINED_GROWTH = 5.0
 SEEN = 0.84
 SEEN_WITHOUT_TEXT = 0.22
 SEEN_GROWTH = 0.3
+# The same in closed form, without text and with one shot of each class, where the others say too
+# little of a class without its shot. On eight families of tasks this halves the log loss, 2.5 to
+# 1.3. Each family, left out, would choose 0.25 to 0.33.
+SINGLE_WITHOUT_TEXT = 0.3
 # Standard deviation of the prior of its log around this.
 TRAINED_TEMPERATURE_SPREAD = 0.2
 # Standard deviation of the prior of the log of the temperature, around its default.
@@ -115,7 +119,9 @@ def calibrate(
         fold = automatic_hyperparameters(options, ratio, held_out.n_images, typical, held_out.reach)
         factor, _ = fit_temperature(fold, held_out.shots, logit_scale)
         # Predictions from the names say less than images, so that the default counts as much.
-        factor = np.sqrt(factor) if held_out.is_single else factor
+        if held_out.is_single:
+            has_text = "z1" in held_out.shots.cosines
+            factor = np.sqrt(factor) * (1.0 if has_text else SINGLE_WITHOUT_TEXT)
         temperature = float(factor * default_temperature(hyperparameters, typical, logit_scale))
     return Calibration(hyperparameters, temperature)
 

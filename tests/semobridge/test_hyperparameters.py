@@ -205,6 +205,18 @@ def test_the_temperature_of_single_shots_is_half_way_to_its_default(is_single):
     assert found.temperature == pytest.approx(default * factor ** (0.5 if is_single else 1))
 
 
+def test_single_shots_without_text_are_much_less_sure():
+    rng = np.random.default_rng(0)
+    cosines = {name: rng.uniform(0, 1, size=(12, 3)) for name in ("z2", "z3")}
+    images = LabelledCosines(cosines, np.arange(12) % 3, np.ones(12), np.zeros(3))
+    given = Hyperparameters(None, 2.0, 3.0, None, 0.5, 0.6, 0.7)
+    held_out = HeldOut(images, n_images=1.0, reach=1.0, is_single=True)
+    found = calibrate(BridgeOptions(**given._asdict()), held_out, 1.0, 20.0)
+    factor, _ = fit_temperature(given, images, 20.0)
+    default = default_temperature(given, typical_of(images), 20.0)
+    assert found.temperature == pytest.approx(0.3 * np.sqrt(factor) * default)
+
+
 def test_the_temperature_relative_to_its_default_is_that_of_the_folds():
     """It does not depend on how many images the whole fit has more than a fold."""
     rng = np.random.default_rng(0)
