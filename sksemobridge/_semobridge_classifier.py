@@ -347,7 +347,7 @@ class SeMoBridgeClassifier(ShotClassifier):
             `"z1"`: the query and the text of the class (only with text). `"z2"`: the query and the
             bridged shots. `"z3"`: the bridged query and the shots.
         """
-        return self._compute(X, lambda X: self._fitted.model.affinities(X))
+        return self._compute(X, self._decision_.affinities)
 
     def _fit_model(self, classes, memory, texts, validation):
         shots = memory.shots

@@ -66,6 +66,16 @@ def test_without_text_there_are_two_terms(world):
         assert classifier.score(X, world.codes(y)) > 0.8
 
 
+@pytest.mark.parametrize("weight", ["lambda1", "lambda2", "lambda3"])
+def test_affinities_have_cosines_that_do_not_count_in_the_score(world, weight):
+    X, y = world.draw(4)
+    without = semobridge(world, **{weight: 0.0}).fit(X, y).affinities(X)
+    expected = semobridge(world).fit(X, y).affinities(X)
+    assert set(without) == set(expected) == {"z1", "z2", "z3"}
+    for name, cosines in expected.items():
+        np.testing.assert_allclose(without[name], cosines, atol=1e-6)
+
+
 def test_lengths_that_differ_much_matter_and_a_warning_says_so(world):
     X, y = world.draw(4)
     classifier = semobridge(world)

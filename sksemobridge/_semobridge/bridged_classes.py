@@ -128,7 +128,9 @@ class BridgedClasses:
 
     def affinities(self, X: Any) -> dict[str, Any]:
         """The cosines of queries `X (n, D)` and classes, a dict of arrays of shape (n, C)."""
-        return constants_like(X, self).cosines(X)
+        n_cosines = 2 if self.text_embeddings is None else 3
+        lacks_some = self.fast is not None and len(self.fast.names) < n_cosines
+        return constants_like(X, replace(self, fast=None) if lacks_some else self).cosines(X)
 
     def decision(self, log_prior: np.ndarray | None) -> BridgedClasses:
         """What classifies many queries, with `log_prior (C,)` added."""
