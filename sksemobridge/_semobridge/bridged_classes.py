@@ -74,9 +74,9 @@ class CosineRows:
         xp, products = namespace(X), X @ self.rows.T
         n = products.shape[1] - self.n_of_length
         of_classes, of_length = [products[:, :n]], products[:, n:]
-        if len(self.in_span):
+        if self.in_span.shape[0]:
             of_classes.append(of_length @ self.in_span.T)
-        C = (n + len(self.in_span)) // len(self.names)
+        C = (n + self.in_span.shape[0]) // len(self.names)
         cosines = [
             part[:, k : k + C] * (1 / length)
             for part in of_classes
