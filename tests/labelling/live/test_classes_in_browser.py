@@ -231,6 +231,19 @@ def test_find_or_add_labels_what_is_selected_after_a_question(classes):
     assert [person.page.labels()[number] for number in numbers] == ["owl"] * 2
 
 
+def test_what_is_selected_stays_when_somebody_else_answers(classes):
+    person = classes()
+    numbers = select_two(person)
+    last = "[...document.querySelectorAll('#gallery .tile')].at(-1).dataset.number"
+    other = int(person.run(last))
+    person.page.act("say_same", tab="b", numbers=[other], label="clock")
+    gone = f"!document.querySelector('#gallery .tile[data-number=\"{other}\"]')"
+    wait_until(lambda: person.run(gone))
+    person.press(person.key_of("fruit"))
+    wait_until(lambda: person.page.labels()[numbers[1]] == "fruit")
+    assert [person.page.labels()[number] for number in numbers] == ["fruit"] * 2
+
+
 def test_letters_without_a_selected_picture_go_into_find_or_add(classes):
     person = classes()
     person.type("fru")

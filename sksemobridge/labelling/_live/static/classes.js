@@ -133,11 +133,14 @@ async function show_gallery() {
   const n_images = shown_of === name ? Math.max(tiles.tiles.length, N_IMAGES) : N_IMAGES;
   const pictures = await get_pictures(0, n_images);
   if (!pictures) return;
+  // What somebody selected stays so.
+  const chosen = new Set(shown_of === name ? [...tiles.chosen].map(({ number }) => number) : []);
   shown_of = name;
   by_id("gallery-name").textContent = label_of(name);
   draw_figures();
   for (const id of ["rename", "join", "drop"]) by_id(id).hidden = name === NONE;
   tiles.show(by_kind(pictures));
+  tiles.tiles.filter(({ number }) => chosen.has(number)).forEach((tile) => tiles.chosen.add(tile));
   draw_gallery(pictures);
 }
 
