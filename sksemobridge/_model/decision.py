@@ -27,7 +27,8 @@ class LinearModel:
     slope: float = 0.0  # of the predictions from names, see `class_means`
     text_mean: np.ndarray | None = None  # mean `(D,)` of the texts of the classes with shots
     n_images: float = 0.0  # sum of the effective numbers of the classes with shots
-    believed: float = 0.0  # how much labels of classes with a text tell beside names
+    believed: float = 0.0  # how much labels tell beside names, see `default_scales`
+    share_named: float = 0.0  # share of the classes with shots that have a text
     # What follows is None without shots.
     image_means: np.ndarray | None = None  # `r_c (C, D)`
     typicality: Typicality | None = None
@@ -42,20 +43,27 @@ class LinearModel:
         return next(iter(self.terms.values())).weights.dtype
 
     @property
+    def only_names(self):
+        """The share of the classes that have only a name. It counts as far as those with shots have
+        a text: of others, images are all that is known.
+        """
+        return self.share_named * self.has_only_name.mean()
+
+    @property
     def centre_known(self):
         """How well the images tell their centre. All that they say of classes with only a name
         depends on it.
         """
         # A few tell hardly. Without this, one right answer makes labels worse (`python
         # benchmarks/robustness.py answered --tasks FILE.npz ...`).
-        return self.n_images / (self.n_images + KAPPA_IN_SPAN * self.has_only_name.mean())
+        return self.n_images / (self.n_images + KAPPA_IN_SPAN * self.only_names)
 
     @property
     def names_needed(self):
         """How much more the texts count because classes have only a name: images halve the scale of
         the texts, and tell nothing of these classes.
         """
-        told = self.believed * (1 - self.has_only_name.mean())
+        told = self.believed * (1 - self.only_names)
         return (1 - told / 2) / (1 - self.believed / 2)
 
     def factors(self):

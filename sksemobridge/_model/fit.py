@@ -167,7 +167,7 @@ class Evidence:
     # True for the held-out images to which scales and correction are fitted `(k,)`
     in_regression: np.ndarray
     omega: np.ndarray  # `omega_i (k,)`
-    believed: float  # how much labels of classes with a text tell beside names, 0 to 1
+    believed: float  # how much labels tell beside names, 0 to 1
     relative: np.ndarray  # how much of an image each is `(k,)`
     # the terms `z_k (k, C)` of each image, by a model without the image
     terms: dict[str, np.ndarray]
@@ -233,7 +233,7 @@ def gather_evidence(given, label_weight):
     discriminant = fit_discriminant(classes, trust, has_words=given.words is not None)
     terms["shots"] = discriminant.held_out(held_rows)
     relative = images.relative
-    believed = share_believed(relative, label_weight)
+    believed = np.sum(relative * label_weight) / (np.sum(relative) + KAPPA_IN_SPAN)
     return Evidence(
         given=given,
         classes=classes,
@@ -243,7 +243,7 @@ def gather_evidence(given, label_weight):
         in_regression=(np.bincount(images.codes)[images.codes[held_rows]] > 1)
         | (texts is not None),
         omega=omega,
-        believed=share_believed(relative * given.has_text[images.codes], label_weight),
+        believed=float(believed),
         relative=relative[held_rows],
         terms=terms,
         defaults=default_scales(classes.counts, trust, text_scale, believed, given.share_named),
@@ -300,6 +300,7 @@ def linear_model(evidence, regression, back):
         text_mean=None if texts is None else texts.mean(axis=0),
         n_images=float(classes.counts.sum()),
         believed=evidence.believed,
+        share_named=float(given.has_text.mean()),
         image_means=classes.image_means,
         typicality=typicality_of_shots(evidence, scales),
     )
@@ -334,11 +335,6 @@ def typicality_of_names(model, given):
     }
     of_images = images.codes[rows], images.weight[rows], images.relative[rows]
     return Typicality.of(parts, *of_images)
-
-
-def share_believed(relative, label_weight):
-    """How much labels tell beside names, which count as some images: a number between 0 and 1."""
-    return float(np.sum(relative * label_weight) / (np.sum(relative) + KAPPA_IN_SPAN))
 
 
 def default_scales(counts, trust, text_scale, believed=1.0, share_named=1.0):

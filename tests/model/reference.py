@@ -296,13 +296,13 @@ class Reference:
         self.scores = self.score(held, self.units).max(axis=1)
         self.correction = corrections, offsets
         n, only_names = self.g.n.sum(), len(self.unseen) / len(weights)
+        only_names *= self.named.mean()
         # The decision has less of the shots' term and more of the text, and `blend_` says so.
         less = self.s[-1] * 2 * only_names / (n + 2 * only_names)
         self.blend, self.coef = self.s.copy(), self.decision[0] - less * weights + corrections
         self.blend[-1] -= less
         if self.T is not None:
-            x = self.x[self.named[self.y]]
-            b = self.beta[self.named[self.y]] @ x / (x.sum() + 2)
+            b = self.beta @ self.x / (self.x.sum() + 2)
             more = self.s[0] * b * only_names / (2 - b)
             self.blend[0] += more
             self.coef += more * self.spoken
