@@ -2,7 +2,7 @@
 
 import numpy as np
 from scipy.optimize import minimize
-from scipy.special import expit, logit, logsumexp, softmax
+from scipy.special import expit, logit, softmax
 
 from .reference_gaussian import gaussian, number, others
 from .reference_images import images_of, nrm
@@ -41,9 +41,10 @@ def regress(
         """The loss and its gradient, where `A = x root'` has `|x|^2 = A' Q^-1 A / sigma^2`."""
         s, b, A = parts(x)
         logits = sum(s[k] * terms[k] for k in range(K)) + b + log_pi + (v @ A.T if D else 0)
-        log_right = np.log(1 - wrong) + logits[rows, y] - logsumexp(logits, axis=1)
+        log_proba = logits - np.logaddexp.reduce(logits, axis=1, keepdims=True)
+        log_right = np.log(1 - wrong) + log_proba[rows, y]
         log_label = np.logaddexp(log_right, np.log(wrong) + log_pi[y]) if wrong else log_right
-        slopes = softmax(logits, axis=1) - np.eye(C)[y]
+        slopes = np.exp(log_proba) - np.eye(C)[y]
         slopes *= (omega * np.exp(log_right - log_label))[:, None]
         gradient = [width * s[k] * np.sum(slopes * terms[k]) for k in range(K)]
         gradient = np.concatenate(

@@ -58,7 +58,10 @@ class Reference:
             gradient = rows.T @ (known * p - self.yes[:, k]) + precision * x
             hessian = np.diag(precision) + rows.T @ np.diag(known * p * (1 - p)) @ rows
             step = np.linalg.solve(hessian, gradient)
-            x = x - step / max(1, np.abs(rows @ step).max())
+            length = np.abs(rows @ step).max()
+            x = x - step / max(1, length)
+            if length < 1e-13:
+                break
         return x[0], x[1:]
 
     def held_out(self, k, a, C):
@@ -71,10 +74,9 @@ class Reference:
         curvature = (self.yes + self.no)[:, k] * expit(f) * (1 - expit(f))
         result = f.copy()
         for i in np.flatnonzero(curvature):
+            others = np.delete(rows, i, axis=0)
             hessian = np.diag(np.append(1 / 25, np.full(self.z.shape[1], 1 / C)))
-            for j in range(len(f)):
-                if j != i:
-                    hessian = hessian + curvature[j] * np.outer(rows[j], rows[j])
+            hessian = hessian + others.T @ np.diag(np.delete(curvature, i)) @ others
             pull = self.yes[i, k] - (self.yes + self.no)[i, k] * expit(f[i])
             result[i] -= rows[i] @ np.linalg.solve(hessian, rows[i]) * pull
         return result
