@@ -137,7 +137,7 @@ def against(sizes, width, repeats):
             "fit": (partial(with_text.fit, X, y), fit_logistic),
             "fit without names": (partial(names.fit, X, y), fit_logistic),
             "predict_proba": (partial(with_text.predict_proba, queries), predict_logistic),
-            "predict_proba, SeMoBridge": (partial(bridge.predict_proba, queries), predict_logistic),
+            "predict_proba of SeMoBridge": (partial(bridge.predict_proba, queries), predict_logistic),
         }
         right = 100 * model.score(queries, of_queries)
         for name, both in calls.items():

@@ -111,7 +111,7 @@ def test_each_stage_and_each_solver_is_timed(capsys):
     speed.main([*small, "--folders", "60x3"])
     table, folders = capsys.readouterr().out.split("\n\n")
     names = [cells(line)[2] for line in table.splitlines()[2:]]
-    assert names == ["fit", "fit without names", "predict_proba", "predict_proba, SeMoBridge"]
+    assert names == ["fit", "fit without names", "predict_proba", "predict_proba of SeMoBridge"]
     assert [cells(line)[0] for line in folders.splitlines()[2:]] == ["60 x 3"]
     speed.main([*small, "--threads"])
     names = [cells(line)[1] for line in capsys.readouterr().out.splitlines()[2:]]
