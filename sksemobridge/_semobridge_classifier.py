@@ -34,6 +34,8 @@ MOST_LENGTHS = 3.0
 NOT_NEGATIVE = Interval(Real, 0, None, closed="left")
 POSITIVE = Interval(Real, 0, None, closed="neither")
 AUTO = StrOptions({"auto"})
+# With larger numbers, the logarithm of the score leaves the range of single precision.
+MOST = 1e6
 
 
 class SeMoBridgeClassifier(ShotClassifier):
@@ -70,19 +72,19 @@ class SeMoBridgeClassifier(ShotClassifier):
         the paper, step for step (SeMoBridge-T). `"lbfgs"` minimises the same loss, many times
         faster.
     alpha, beta, gamma : float or "auto", default="auto"
-        Sharpness of the three terms.
+        Sharpness of the three terms, at most a million.
     lambda1, lambda2, lambda3 : float or "auto", default="auto"
         Weights of the three terms. At least one of them must be above zero.
     smoothness : float or "auto", default="auto"
-        Strength of the class weights. Of these seven hyperparameters, those that are `"auto"` are
-        estimated from the shots, beside those that are given. With validation images they are
-        searched around this estimate.
+        Strength of the class weights, within a million. Of these seven hyperparameters, those that
+        are `"auto"` are estimated from the shots, beside those that are given. With validation
+        images they are searched around this estimate.
     atol : float or "auto", default="auto"
         Singular values of the text projection up to `atol` count as zero. `"auto"` is 0.3 as in the
         paper where this keeps between a quarter and 95 % of them, else 0.7 times their median.
     temperature : float, "auto" or None, default="auto"
-        Factor of the logarithm of the score, which changes no predictions. `"auto"` estimates it
-        from the shots, or from validation images. None is 1, as in the paper.
+        Factor of the logarithm of the score, which changes no predictions, at most a million.
+        `"auto"` estimates it from the shots, or from validation images. None is 1, as in the paper.
     class_bias : bool, default=True
         Whether training learns a bias for each class, which is added only to its shots.
     lambda_it, lambda_c, lambda_b : float, default=0.5, 0.1, 0.1
@@ -170,12 +172,11 @@ class SeMoBridgeClassifier(ShotClassifier):
         "prompts": [str, Mapping, "array-like"],
         "class_names": [Mapping, StrOptions({"ignore"}), "array-like", None],
         "solver": [StrOptions({"closed_form", "lbfgs", "adamw"})],
-        **dict.fromkeys(
-            ["alpha", "beta", "gamma", "lambda1", "lambda2", "lambda3"], [AUTO, NOT_NEGATIVE]
-        ),
-        "smoothness": [AUTO, Interval(Real, None, None, closed="neither")],
+        **dict.fromkeys(["alpha", "beta", "gamma"], [AUTO, Interval(Real, 0, MOST, closed="both")]),
+        **dict.fromkeys(["lambda1", "lambda2", "lambda3"], [AUTO, NOT_NEGATIVE]),
+        "smoothness": [AUTO, Interval(Real, -MOST, MOST, closed="both")],
         "atol": [AUTO, NOT_NEGATIVE],
-        "temperature": [AUTO, POSITIVE, None],
+        "temperature": [AUTO, Interval(Real, 0, MOST, closed="right"), None],
         "class_bias": ["boolean"],
         "lambda_it": [Interval(Real, 0, 1, closed="both")],
         **dict.fromkeys(["lambda_c", "lambda_b", "weight_decay", "tol"], [NOT_NEGATIVE]),

@@ -1,6 +1,7 @@
 """The classifier of the SeMoBridge paper as an estimator."""
 
 from dataclasses import fields
+from itertools import product
 
 import numpy as np
 import pytest
@@ -185,6 +186,33 @@ def test_a_weight_goes_to_zero_without_a_jump(make_world, per_class, with_text, 
     for least in (1e-3, 1e-4, 1e-9):
         tolerance = (1e-6 + 50 * least) * np.abs(dropped - dropped.mean()).max()
         np.testing.assert_allclose(decision(least), dropped, rtol=0, atol=tolerance)
+
+
+SHARPNESSES = ["alpha", "beta", "gamma"]
+LARGE = [*product(SHARPNESSES, [1e5, 1e6]), ("temperature", 1e6), ("smoothness", 1e6)]
+SMALL = [*product([*SHARPNESSES, "lambda2", "lambda3", "temperature"], [1e-39, 1e-300])]
+OTHER = [("smoothness", -1e3), ("smoothness", -1e6), ("lambda1", 1e300), ("lambda3", 1e300)]
+
+
+@pytest.mark.parametrize(("name", "value"), [*LARGE, *SMALL, *OTHER])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_any_number_of_the_score_gives_finite_probabilities(world, name, value, dtype):
+    queries = world.draw(3)[0].astype(dtype)
+    for per_class, kind in product((1, 3), ({}, {"text_encoder": None, "class_names": "ignore"})):
+        X, y = world.draw(per_class)
+        classifier = semobridge(world).set_params(**kind, **{name: value}).fit(X.astype(dtype), y)
+        assert np.isfinite(classifier.decision_function(queries)).all()
+        assert np.isfinite(classifier.predict_proba(queries)).all()
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("temperature", 1e39), ("smoothness", -1e7), *product(SHARPNESSES, [-1.0, 1e300])],
+)
+def test_a_number_out_of_range_is_an_error_that_says_the_range(world, name, value):
+    message = f"The '{name}' parameter of SeMoBridgeClassifier must be .* in the range"
+    with pytest.raises(ValueError, match=message):
+        semobridge(world, **{name: value}).fit(*world.draw(2))
 
 
 def test_adamw_keeps_its_best_step(world):

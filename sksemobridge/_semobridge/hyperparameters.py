@@ -80,6 +80,10 @@ TEMPERATURE_SPREAD = 0.7
 TEMPERATURE_REACH = 4.0
 # Error of this log. It is much smaller than what the shots leave open.
 TOLERANCE = 0.02
+# A term that is nearly flat, or nearly zero, for the numbers that are given would ask for a
+# temperature or a weight beyond any precision.
+MOST_TEMPERATURE = 1e6
+MOST_LOG_HEIGHT = 300.0
 # Standard deviation of the logarithms of candidates around the hyperparameters "auto". With half of
 # it, validation images gain as much with one shot, and less with more.
 SPREAD = 1.0
@@ -231,7 +235,8 @@ def automatic_hyperparameters(
         """The `lambda` of a term that rises `ratio` times as steeply as the text's at a cosine."""
         if sharpness == 0:  # flat, so that its weight has no influence
             return LAMBDA1
-        height = np.exp(hyperparameters.smoothness * typical.divergence - sharpness * (1 - cosine))
+        log_height = hyperparameters.smoothness * typical.divergence - sharpness * (1 - cosine)
+        height = np.exp(np.clip(log_height, -MOST_LOG_HEIGHT, MOST_LOG_HEIGHT))
         return float(ratio * rise / (sharpness * height))
 
     lambda2 = weight(ratio * count, beta, typical.cosines["z2"])
@@ -249,7 +254,7 @@ def default_temperature(
     sharpness = np.array([sharpness for _, sharpness, _ in terms])
     log_heights = [offset - sharp * (1 - typical.cosines[name]) for name, sharp, offset in terms]
     rise = sharpness @ softmax(log_heights) if terms else 0.0
-    return float(logit_scale / rise) if rise > 0 else 1.0
+    return float(min(logit_scale / rise, MOST_TEMPERATURE)) if rise > 0 else 1.0
 
 
 def fit_temperature(

@@ -34,7 +34,7 @@ class PrecomputedTextEncoder(TextEncoder):
     projection_bias : array-like of shape (D,) or None, default=None
         `b_W`, if the model has a bias.
     logit_scale : float, default=100.0
-        The factor of cosine similarities before the softmax.
+        The factor of cosine similarities before the softmax, at most a million.
 
     Attributes
     ----------
@@ -56,7 +56,7 @@ class PrecomputedTextEncoder(TextEncoder):
         "eos": ["array-like"],
         "projection": ["array-like", None],
         "projection_bias": ["array-like", None],
-        "logit_scale": [Interval(Real, 0, None, closed="neither")],
+        "logit_scale": [Interval(Real, 0, 1e6, closed="right")],
     }
 
     texts: Sequence[str]

@@ -55,6 +55,7 @@ def test_missing_texts_are_named_and_counted(table):
         ({"eos": np.ones(3)}, "Expected 2D array"),
         ({"projection": "identity"}, "The 'projection' parameter"),
         ({"logit_scale": 0}, "The 'logit_scale' parameter"),
+        ({"logit_scale": 1e39}, "The 'logit_scale' parameter"),
     ],
 )
 def test_precomputed_parts_that_do_not_fit_are_named(table, changes, message):
