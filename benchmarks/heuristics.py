@@ -187,9 +187,6 @@ SWITCHES = {
     ],
     "shots beside few names": [(fit, "default_scales", as_if_all_named)],
     "few images beside names": [(decision.LinearModel, "centre_known", property(as_it_is))],
-    "texts of classes with only a name": [
-        (decision.LinearModel, "names_needed", property(as_it_is))
-    ],
     "span in the correction": [(fit, "features_of", without_span)],
     "wrong labels": [(fit, "right_labels", no_doubt)],
     "confusions of wrong labels": [(label_noise, "_if_wrong", any_class)],

@@ -27,7 +27,6 @@ class LinearModel:
     slope: float = 0.0  # of the predictions from names, see `class_means`
     text_mean: np.ndarray | None = None  # mean `(D,)` of the texts of the classes with shots
     n_images: float = 0.0  # sum of the effective numbers of the classes with shots
-    believed: float = 0.0  # how much labels tell beside names, see `default_scales`
     share_named: float = 0.0  # share of the classes with shots that have a text
     # What follows is None without shots.
     image_means: np.ndarray | None = None  # `r_c (C, D)`
@@ -58,20 +57,11 @@ class LinearModel:
         # benchmarks/robustness.py answered --tasks FILE.npz ...`).
         return self.n_images / (self.n_images + KAPPA_IN_SPAN * self.only_names)
 
-    @property
-    def names_needed(self):
-        """How much more the texts count because classes have only a name: images halve the scale of
-        the texts, and tell nothing of these classes.
-        """
-        told = self.believed * (1 - self.only_names)
-        return (1 - told / 2) / (1 - self.believed / 2)
-
     def factors(self):
         """What each term is multiplied by in the decision."""
         factors = dict.fromkeys(self.terms, self.factor)
         if "shots" in factors and self.has_only_name.any():
             factors["shots"] *= self.centre_known
-            factors["text"] *= self.names_needed
         return factors
 
     def terms_with(self, log_prior):

@@ -167,7 +167,6 @@ class Evidence:
     # True for the held-out images to which scales and correction are fitted `(k,)`
     in_regression: np.ndarray
     omega: np.ndarray  # `omega_i (k,)`
-    believed: float  # how much labels tell beside names, 0 to 1
     relative: np.ndarray  # how much of an image each is `(k,)`
     # the terms `z_k (k, C)` of each image, by a model without the image
     terms: dict[str, np.ndarray]
@@ -243,7 +242,6 @@ def gather_evidence(given, label_weight):
         in_regression=(np.bincount(images.codes)[images.codes[held_rows]] > 1)
         | (texts is not None),
         omega=omega,
-        believed=float(believed),
         relative=relative[held_rows],
         terms=terms,
         defaults=default_scales(classes.counts, trust, text_scale, believed, given.share_named),
@@ -299,7 +297,6 @@ def linear_model(evidence, regression, back):
         slope=classes.slope,
         text_mean=None if texts is None else texts.mean(axis=0),
         n_images=float(classes.counts.sum()),
-        believed=evidence.believed,
         share_named=float(given.has_text.mean()),
         image_means=classes.image_means,
         typicality=typicality_of_shots(evidence, scales),

@@ -298,15 +298,10 @@ class Reference:
         self.correction = corrections, offsets
         n, only_names = self.g.n.sum(), len(self.unseen) / len(weights)
         only_names *= self.named.mean()
-        # The decision has less of the shots' term and more of the text, and `blend_` says so.
+        # The decision has less of the shots' term, and `blend_` says so.
         less = self.s[-1] * 2 * only_names / (n + 2 * only_names)
         self.blend, self.coef = self.s.copy(), self.decision[0] - less * weights + corrections
         self.blend[-1] -= less
-        if self.T is not None:
-            b = self.beta @ self.x / (self.x.sum() + 2)
-            more = self.s[0] * b * only_names / (2 - b)
-            self.blend[0] += more
-            self.coef += more * self.spoken
         self.intercept_without_prior = self.decision[1] - less * constants + offsets
         self.intercept = self.intercept_without_prior + self.log_prior
 
