@@ -3,6 +3,7 @@
 import json
 import sqlite3
 from contextlib import closing, suppress
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -115,9 +116,13 @@ def get_model(name, pretrained=None):
     return CLIPImageEncoder(name, pretrained, device="cpu")._model()
 
 
+# Unpacked once.
+emoji_of_all = cache(load_emoji)
+
+
 def some_emoji(names, n):
     """The first `n` bundled pictures of each of these classes, and their labels."""
-    emoji = load_emoji()
+    emoji = emoji_of_all()
     labels = emoji.target_names[emoji.target]
     rows = np.concatenate([np.flatnonzero(labels == name)[:n] for name in names])
     return emoji.images[rows], labels[rows]

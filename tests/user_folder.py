@@ -1,6 +1,8 @@
 """A folder of a user who labels pictures, and tables that are read back."""
 
 import csv
+import io
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -23,16 +25,27 @@ COLUMNS = [
 ]
 
 
-def fill(folder):
-    """Make `shots` of three classes, and `photos` of which two files cannot be read."""
+@cache
+def contents():
+    """Six files of each class."""
     emoji = load_emoji()
     labels = emoji.target_names[emoji.target]
+    files = {name: [io.BytesIO() for _ in range(6)] for name in CLASSES}
     for name in CLASSES:
-        pictures = emoji.images[labels == name]
-        for i in range(4):
-            save(pictures[i], folder / f"shots/{name}/{i}.png")
-        save(pictures[4], folder / f"photos/{name}.png")
-        save(pictures[5], folder / f"photos/more/{name}.png")
+        for picture, file in zip(emoji.images[labels == name], files[name]):
+            Image.fromarray(picture).save(file, "PNG")
+    return {name: [file.getvalue() for file in files[name]] for name in CLASSES}
+
+
+def fill(folder):
+    """Make `shots` of three classes, and `photos` of which two files cannot be read."""
+    Path(folder, "photos/more").mkdir(parents=True)
+    for name, (*shots, one, other) in contents().items():
+        Path(folder, "shots", name).mkdir(parents=True)
+        for i, shot in enumerate(shots):
+            (folder / f"shots/{name}/{i}.png").write_bytes(shot)
+        (folder / f"photos/{name}.png").write_bytes(one)
+        (folder / f"photos/more/{name}.png").write_bytes(other)
     (folder / "photos/broken.jpg").write_bytes(b"no image")
     (folder / "photos/more/notes.txt").write_text("no image either")
     (folder / "photos/.hidden").write_text("")
