@@ -171,11 +171,11 @@ class MultilabelFewShotClassifier(BaseEmbeddingClassifier):
             images = earlier.images_for(tags).joined(images)
         has_text = np.array([name is not None for name in class_prompts.names])
         require_looked_at(tags, images, has_text)
-        directions = np.zeros((len(tags), embeddings.shape[1]))
+        unit_texts = np.zeros((len(tags), embeddings.shape[1]))
         if texts.embeddings is not None:
-            directions[has_text] = texts.embeddings[has_text]
+            unit_texts[has_text] = texts.embeddings[has_text]
         with one_thread():
-            model = fit_tags(images, directions, texts.logit_scale)
+            model = fit_tags(images, unit_texts, texts.logit_scale)
         dtype = images.X.dtype
         fitted = FittedTags(
             classes=tags,

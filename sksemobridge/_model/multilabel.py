@@ -23,7 +23,7 @@ from scipy.optimize import minimize
 from scipy.special import expit
 
 from .._utils.array_api import l2_normalize
-from .._utils.rows import ROUNDING, evenly_spaced, sum_rows
+from .._utils.rows import ROUNDING, evenly_spaced, images_per_weight, sum_rows
 from .linear import Linear
 from .shots import pool_shots
 
@@ -128,8 +128,7 @@ def fit_tags(images, texts, logit_scale):
     without one.
     """
     u = l2_normalize(images.X.astype(np.float64))
-    # One weight for all tags makes the images count as their effective number.
-    factor = images.weight.sum() / np.sum(images.weight**2)
+    factor = images_per_weight(images.weight)  # the same for all tags
     mean = np.average(u, axis=0, weights=images.weight)
     directions = text_directions(texts)
     features, axes = axes_of(u - mean)

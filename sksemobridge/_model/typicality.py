@@ -25,7 +25,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from .._utils.rows import weight_in_class
+from .._utils.rows import images_per_weight, weight_in_class
 from .class_means import LEAST_NEIGHBOUR
 from .linear import total
 from .shots import renumbered
@@ -84,7 +84,7 @@ class Typicality:
             np.argsort(held_out, kind="stable"),
             weight_in_class(self.codes, self.weight),
         )
-        weight *= weight.sum() / np.square(weight).sum()
+        weight *= images_per_weight(weight)
         # Total weight, in images, of those with the 0, 1, ..., n lowest scores.
         below = np.append(0.0, np.cumsum(weight[order]))
         n_below = np.searchsorted(held_out[order], scores - self.level, side="right")

@@ -18,6 +18,7 @@ from scipy.special import softmax
 from sklearn.utils import check_random_state
 
 from .._utils.array_api import log_softmax
+from .._utils.rows import images_per_weight
 from .bridge_options import BridgeOptions
 from .held_out import HeldOut
 from .score import START, Hyperparameters, LabelledCosines, log_score, terms_of_score
@@ -307,8 +308,7 @@ def search_hyperparameters(
     images = LabelledCosines(
         {name: z.astype(np.float32) for name, z in images.cosines.items()},
         images.codes,
-        # An effective number of images, which does not jump if a weight goes to zero.
-        images.weight * images.weight.sum() / np.square(images.weight).sum(),
+        images.weight * images_per_weight(images.weight),
         images.divergence.astype(np.float32),
     )
 

@@ -17,6 +17,13 @@ def weight_in_class(codes, weight):
     return weight / np.bincount(codes, weights=weight)[codes]
 
 
+def images_per_weight(weight):
+    """How many images a weight of one is, if all weights `(n,)` together are as many as their
+    effective number, `(sum w)^2 / sum w^2`. It does not jump if a weight goes to zero.
+    """
+    return weight.sum() / np.square(weight).sum()
+
+
 def sum_rows(values, weight, index, n):
     """Weighted sums of the rows of `values (m, k)` with the same `index`, shape (n, k)."""
     return (

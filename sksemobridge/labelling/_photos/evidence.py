@@ -71,14 +71,13 @@ def evidence(annotations):
         shares = shares_now(annotations, answer)
         # The model may not have known the class.
         if answer.label in shares:
-            heard.append((answer, [*shares].index(answer.label)))
-    rounds = [answer.round for answer, _ in heard]
-    weights = weights_of_answers(rounds, [answer.likely[0][0] for answer, _ in heard])
-    weights *= [annotations.worth(answer) for answer, _ in heard]
+            heard.append((answer, [*shares.values()], [*shares].index(answer.label)))
+    rounds = [answer.round for answer, *_ in heard]
+    weights = weights_of_answers(rounds, [answer.likely[0][0] for answer, *_ in heard])
+    weights *= [annotations.worth(answer) for answer, *_ in heard]
     # Those of as many columns together.
     alike = defaultdict(list)
-    for (answer, code), weight in zip(heard, weights):
-        shares = [*shares_now(annotations, answer).values()]
+    for (answer, shares, code), weight in zip(heard, weights):
         n_others = max(answer.n_columns - len(answer.likely), 0)
         alike[len(shares), n_others].append((shares, code, weight))
     checked = annotations.checked()
