@@ -38,15 +38,25 @@ class Rows:
         return Rows(self.embeddings[kept], self.labels[kept], self.weight[kept], groups, has_weight)
 
 
-class Images(NamedTuple):
-    """The distinct images of each class. Copies are one: the mean of their unit embeddings."""
+class ImageWeights(NamedTuple):
+    """The distinct images of each class, without their embeddings."""
 
-    u: np.ndarray  # `(m, D)`, in float64
     codes: np.ndarray  # their classes `(m,)`
     weight: np.ndarray  # `(m,)`
     group: np.ndarray  # `(m,)`
     image_of_shot: np.ndarray  # index of the image of each shot `(n,)`
     relative: np.ndarray  # how much of an image each is, at most one `(m,)`
+
+
+class Images(NamedTuple):
+    """`ImageWeights` and the embeddings. Copies are one: the mean of their unit embeddings."""
+
+    u: np.ndarray  # `(m, D)`, in float64
+    codes: np.ndarray
+    weight: np.ndarray
+    group: np.ndarray
+    image_of_shot: np.ndarray
+    relative: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -66,18 +76,27 @@ class Shots:
         """Some of the shots."""
         return Shots(self.X[rows], self.codes[rows], self.weight[rows], self.group[rows])
 
-    def images(self):
-        """The `Images`."""
-        unit = l2_normalize(self.X.astype(np.float64, copy=False))
-        pairs, index = np.unique(np.stack([self.codes, self.group]), axis=1, return_inverse=True)
-        codes, group = pairs
-        weight = np.bincount(index, weights=self.weight)
-        if not np.array_equal(index, np.arange(len(codes))):
-            unit = sum_rows(unit, self.weight, index, len(codes)) / weight[:, None]
+    def image_weights(self, part=None):
+        """The `ImageWeights` of the shots, or of those that keep some `part (n,)` of their weights,
+        above zero.
+        """
+        rows = slice(None) if part is None else np.flatnonzero(part)
+        weight = self.weight[rows] if part is None else self.weight[rows] * part[rows]
+        of_shots, pairs = self.codes[rows], np.stack([self.codes[rows], self.group[rows]])
+        (codes, group), index = np.unique(pairs, axis=1, return_inverse=True)
         # Relative to shots and not to images, as some copies may not be found. These would hardly
         # count beside an image of many copies.
-        relative = np.bincount(index, weights=relative_weight(self.codes, self.weight))
-        return Images(unit, codes, weight, group, index, np.minimum(relative, 1))
+        relative = np.bincount(index, weights=relative_weight(of_shots, weight))
+        weight = np.bincount(index, weights=weight)
+        return ImageWeights(codes, weight, group, index, np.minimum(relative, 1))
+
+    def images(self):
+        """The `Images`."""
+        images, unit = self.image_weights(), l2_normalize(self.X.astype(np.float64, copy=False))
+        index, weight = images.image_of_shot, images.weight
+        if not np.array_equal(index, np.arange(len(weight))):
+            unit = sum_rows(unit, self.weight, index, len(weight)) / weight[:, None]
+        return Images(unit, *images)
 
 
 def pool_shots(X, codes, weight, groups=None):

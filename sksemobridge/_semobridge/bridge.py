@@ -61,6 +61,11 @@ class Bridge:
         bias = None if projection_bias is None else np.asarray(projection_bias, dtype=np.float64)
         return cls(inverse, projection, bias, float(text_length), basis, cutoff)
 
+    @property
+    def rank(self):
+        """The number of directions that the closed form keeps."""
+        return 0 if self.basis is None else self.basis.shape[1]
+
     def inputs(self, x):
         """`x - b_W`, which is multiplied by `W+`."""
         return x if self.projection_bias is None else x - self.projection_bias

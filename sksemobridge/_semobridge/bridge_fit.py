@@ -16,8 +16,8 @@ from .._utils.rows import weight_in_class
 from .._utils.validation import warn_caller
 from .bridge import Bridge
 from .bridge_options import BridgeOptions
-from .bridged_classes import BridgedClasses, classes_of_shots
-from .held_out import hold_out, images_of_class, labelled_cosines, left_out_once, part_of
+from .bridged_classes import BridgedClasses, classes_of_sums, sums_of_shots
+from .held_out import hold_out, images_of_class, labelled_cosines, left_out_once
 from .hyperparameters import (
     TRAINED,
     Calibration,
@@ -52,24 +52,18 @@ def bridge_classes(
             "lambda1 (without text unused), lambda2 and lambda3 are zero: set one of them above"
             " zero."
         )
-    shots = replace(shots, X=np.asarray(shots.X, dtype=np.float64))
     if texts.projection is None:
         bridge = Bridge.identity(shots.X.shape[1])
     else:
         bridge = Bridge.closed_form(
             texts.projection, texts.projection_bias, texts.text_length, options.atol
         )
-    eos = bridge.eos(shots.X)
-
-    def closed_form_of(part: np.ndarray) -> BridgedClasses:
-        """The classes in closed form of shots with the `part (n,)` of their weights."""
-        return classes_of_shots(bridge, part_of(shots, part), eos[part > 0], texts)
-
-    classes = closed_form_of(np.ones(len(eos)))
     if options.is_trained:
-        hyperparameters = _trained_hyperparameters(closed_form_of, shots, texts, options)
-        classes, calibration = _train(classes, shots, texts, options, validation, hyperparameters)
+        hyperparameters = _trained_hyperparameters(bridge, shots, texts, options)
+        classes, calibration = _train(bridge, shots, texts, options, validation, hyperparameters)
     else:
+        closed_form_of = _closed_form(bridge, shots, texts)
+        classes = closed_form_of(np.ones(len(shots.codes)))
         calibration = _calibrate(closed_form_of, shots, texts, options)
     if validation is not None:
         X, codes, weight = validation.thinned(len(classes.prototypes))
@@ -78,6 +72,21 @@ def bridge_classes(
             calibration.hyperparameters, options, images, texts.logit_scale
         )
     return replace(classes, **calibration._asdict())
+
+
+def _closed_form(
+    bridge: Bridge, shots: Shots, texts: ClassTexts
+) -> Callable[[np.ndarray], BridgedClasses]:
+    """A function of a `part (n,)`: the classes in closed form of shots that have this part of their
+    weights.
+    """
+    sums = sums_of_shots(bridge, shots, np.ones(len(shots.codes)))
+
+    def closed_form_of(part: np.ndarray) -> BridgedClasses:
+        rest = sums_of_shots(bridge, shots, 1 - part)
+        return classes_of_sums(bridge, sums.without(rest), shots.image_weights(part), texts)
+
+    return closed_form_of
 
 
 def _calibrate(
@@ -101,7 +110,7 @@ def _calibrate(
 
 
 def _trained_hyperparameters(
-    closed_form_of: Callable[[np.ndarray], BridgedClasses],
+    bridge: Bridge,
     shots: Shots,
     texts: ClassTexts,
     options: BridgeOptions,
@@ -109,7 +118,7 @@ def _trained_hyperparameters(
     """The hyperparameters of a trained bridge by the shots."""
     if options.lambda3 != "auto" or texts.embeddings is None:
         return options.given_or(TRAINED)
-    count = images_of_class(shots)
+    count, closed_form_of = images_of_class(shots), _closed_form(bridge, shots, texts)
     return mean_hyperparameters(
         options,
         [
@@ -120,14 +129,14 @@ def _trained_hyperparameters(
 
 
 def _train(
-    closed: BridgedClasses,
+    closed: Bridge,
     shots: Shots,
     texts: ClassTexts,
     options: BridgeOptions,
     validation: Validation | None,
     hyperparameters: Hyperparameters,
 ) -> tuple[BridgedClasses, Calibration]:
-    """The classes of a bridge that is trained from the `closed` form on, and its temperature with
+    """The classes of a bridge that is trained from its `closed` form on, and its temperature with
     these `hyperparameters`, which also judge the best step on validation images.
     """
     X, codes, share = shots.X, shots.codes, weight_in_class(shots.codes, shots.weight)
@@ -135,35 +144,37 @@ def _train(
     is_asked = options.given_temperature is None and validation is None
     # L-BFGS always trains without some shots first, so that the temperature changes no bridge.
     left_out = left_out_once(shots) if is_asked or not is_adamw else None
-    judge = Judge(validation, hyperparameters, closed) if is_adamw and validation else None
-    trained = trained_bridge(X, codes, share, closed.bridge, options, texts, left_out, judge)
+    every, judge = np.ones(len(codes)), None
+    if is_adamw and validation is not None:
+        judge = Judge(validation, hyperparameters, _closed_form(closed, shots, texts)(every))
+    trained = trained_bridge(X, codes, share, closed, options, texts, left_out, judge)
     if not trained.converged:
         message = (
             f"The bridge did not converge in {trained.n_iter} iterations. Increase max_iter or tol."
         )
         warn_caller(message, ConvergenceWarning)
 
-    def classes_of(trained, kept):
-        bridge = replace(closed.bridge, matrix=trained.bridge, basis=None)
-        bias = trained.class_bias
-        eos = bridge.eos(X[kept], None if bias is None else bias[codes[kept]])
+    def classes_of(trained, part):
+        bridge = replace(closed, matrix=trained.bridge, basis=None)
+        sums = sums_of_shots(bridge, shots, part, trained.class_bias)
         return replace(
-            classes_of_shots(bridge, shots.take(kept), eos, texts),
-            class_bias=bias,
+            classes_of_sums(bridge, sums, shots.image_weights(part), texts),
+            class_bias=trained.class_bias,
             rank=closed.rank,
             loss_curve=list(trained.loss_curve),
             n_iter=trained.n_iter,
         )
 
-    classes = classes_of(trained, np.ones(len(codes), dtype=bool))
+    classes = classes_of(trained, every)
     if not is_asked:
         return classes, Calibration(hyperparameters, options.given_temperature or 1.0)
-    seen, held_out = labelled_cosines(classes, shots, np.arange(len(X))), None
+    seen, held_out = labelled_cosines(classes, shots, np.arange(len(codes))), None
     if left_out is not None:
-        others = classes_of(trained.held_out, ~left_out)
+        kept = 1.0 * ~left_out
+        others = classes_of(trained.held_out, kept)
         held_out = (
             labelled_cosines(others, shots, np.flatnonzero(left_out)),
-            images_of_class(shots.take(~left_out)),
+            images_of_class(shots, kept),
         )
     count = images_of_class(shots)
     temperature = trained_temperature(hyperparameters, seen, count, held_out, texts.logit_scale)

@@ -5,15 +5,15 @@ the logarithm of their score.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from .._model.class_means import effective_numbers, fit_slope
-from .._model.shots import Shots
+from .._model.shots import ImageWeights, Shots
 from .._texts.encode import ClassTexts
 from .._utils.array_api import constants_like, l2_normalize, namespace, rows_and_lengths
-from .._utils.rows import sum_rows, weight_in_class
+from .._utils.rows import blocks, sum_rows, weight_in_class
 from .bridge import Bridge
 from .score import START, Hyperparameters, class_divergence, log_score, terms_of_score
 
@@ -192,29 +192,60 @@ class BridgedClasses:
         )
 
 
-def classes_of_shots(
-    bridge: Bridge, shots: Shots, eos: np.ndarray, texts: ClassTexts
+class ClassSums(NamedTuple):
+    """Weighted sums of shots and of their bridged texts, for each class, in float64."""
+
+    weight: np.ndarray  # `(C, 1)`
+    images: np.ndarray  # `(C, D)`
+    eos: np.ndarray  # `(C, d)`
+
+    def without(self, others: ClassSums) -> ClassSums:
+        """The sums without some of the shots."""
+        return ClassSums(*(part - other for part, other in zip(self, others)))
+
+
+def sums_of_shots(
+    bridge: Bridge, shots: Shots, part: np.ndarray, class_bias: np.ndarray | None = None
+) -> ClassSums:
+    """`ClassSums` of shots that have the `part (n,)` of their shares of the classes.
+
+    Shots are bridged some at a time, so that they need little memory in double precision.
+    """
+    n_classes, (D, d) = shots.codes[-1] + 1, bridge.matrix.shape
+    rows, share = np.flatnonzero(part), part * weight_in_class(shots.codes, shots.weight)
+    sums = ClassSums(*(np.zeros((n_classes, width)) for width in (1, D, d)))
+    for block in blocks(len(rows)):
+        some = rows[block]
+        X, codes = shots.X[some].astype(np.float64), shots.codes[some]
+        eos = bridge.eos(X, None if class_bias is None else class_bias[codes])
+        # Neighbours are of one class, or of the next.
+        first, last = codes[0], codes[-1] + 1
+        for result, values in zip(sums, (np.ones((len(X), 1)), X, eos)):
+            result[first:last] += sum_rows(values, share[some], codes - first, last - first)
+    return sums
+
+
+def classes_of_sums(
+    bridge: Bridge, sums: ClassSums, images: ImageWeights, texts: ClassTexts
 ) -> BridgedClasses:
-    """`BridgedClasses` of `Shots`, whose bridged texts are `eos (n, d)`."""
-    codes, share = shots.codes, weight_in_class(shots.codes, shots.weight)
-    n_classes = codes[-1] + 1
-    image_means = l2_normalize(sum_rows(shots.X, share, codes, n_classes))
+    """`BridgedClasses` of the `ClassSums` of shots, which show these images."""
+    image_means = l2_normalize(sums.images / sums.weight)
     return BridgedClasses(
         bridge=bridge,
         text_embeddings=texts.embeddings,
-        prototypes=l2_normalize(bridge.joint(sum_rows(eos, share, codes, n_classes))),
+        prototypes=l2_normalize(bridge.joint(sums.eos / sums.weight)),
         image_means=image_means,
         class_bias=None,
         divergence=class_divergence(image_means, texts.embeddings),
-        rank=0 if bridge.basis is None else bridge.basis.shape[1],
+        rank=bridge.rank,
         loss_curve=None,
         n_iter=1,
-        stand_ins=stand_ins_of_texts(shots, image_means, texts),
+        stand_ins=stand_ins_of_texts(images, image_means, texts),
     )
 
 
 def stand_ins_of_texts(
-    shots: Shots, image_means: np.ndarray, texts: ClassTexts
+    images: ImageWeights, image_means: np.ndarray, texts: ClassTexts
 ) -> np.ndarray | None:
     """What `z1` adds to the mean text of classes that have none `(C, D)`, or None if all have one.
 
@@ -227,7 +258,6 @@ def stand_ins_of_texts(
     slope, n = STAND_IN, has_text.sum()
     if n > 1:
         assert texts.embeddings is not None
-        images = shots.images()
         counts, _ = effective_numbers(images.codes, images.weight)
         # On means of few images a slope is too small, and classes with short stand-ins never win.
         without_noise = (counts / (counts + IMAGE_NOISE))[:, None] * deviations

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from .._model.class_means import effective_numbers
-from .._model.shots import Images, Shots
+from .._model.shots import ImageWeights, Shots
 from .._utils.array_api import l2_normalize
-from .._utils.rows import evenly_spaced, weight_in_class
+from .._utils.rows import blocks, evenly_spaced, weight_in_class
 from .bridged_classes import BridgedClasses
 from .score import LabelledCosines
 
@@ -21,6 +20,8 @@ from .score import LabelledCosines
 MOST_FOLDS = 8
 # Largest number of cosines of one kind. More do not change what is estimated from them.
 MOST_COSINES = 2**19
+# Number of shots that are in double precision at once. 1,024 of 512 numbers take 4 MB.
+ROWS_AT_ONCE = 2**10
 
 
 class HeldOut(NamedTuple):
@@ -37,34 +38,29 @@ class HeldOut(NamedTuple):
     is_single: bool
 
 
-def images_of_class(shots: Shots) -> float:
+def images_of_class(shots: Shots, part: np.ndarray | None = None) -> float:
     """The effective number of images of a class, as the harmonic mean over the classes: the noise
-    of a class mean is the inverse of its number.
+    of a class mean is the inverse of its number. Shots may keep some `part (n,)` of their weights.
     """
-    images = shots.images()
+    images = shots.image_weights(part)
     counts, _ = effective_numbers(images.codes, images.weight)
     return float(1 / np.mean(1 / counts))
 
 
-def part_of(shots: Shots, part: np.ndarray) -> Shots:
-    """The shots that have the `part (n,)` of their weights, without those of which nothing is
-    left.
-    """
-    rows = np.flatnonzero(part)
-    kept = shots.take(rows)
-    return replace(kept, weight=kept.weight * part[rows])
-
-
 def labelled_cosines(classes: BridgedClasses, shots: Shots, rows: np.ndarray) -> LabelledCosines:
     """Cosines of the shots at `rows (k,)` to `classes`, or of evenly spaced ones of them."""
-    images = shots.images()
+    images = shots.image_weights()
     rows, weight = _sample(shots, images, rows, np.ones(len(images.codes)))
-    cosines = classes.cosines(shots.X[rows])
+    parts = [
+        classes.cosines(shots.X[rows[some]].astype(np.float64))
+        for some in blocks(len(rows), ROWS_AT_ONCE)
+    ]
+    cosines = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
     return LabelledCosines(cosines, shots.codes[rows], weight, classes.divergence)
 
 
 def _sample(
-    shots: Shots, images: Images, rows: np.ndarray, tested: np.ndarray
+    shots: Shots, images: ImageWeights, rows: np.ndarray, tested: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
     """So many evenly spaced `rows` that there are at most `MOST_COSINES`, and their weights, which
     have equal sums in all classes, as far as their images are `tested (m,)`, and sum to the number
@@ -82,14 +78,14 @@ def _sample(
 def hold_out(
     classes_of: Callable[[np.ndarray], BridgedClasses], shots: Shots
 ) -> list[tuple[float, HeldOut]]:
-    """Each `HeldOut` of `Shots` in float64, and its share. `classes_of(part)` makes the classes of
-    shots that have the `part (n,)` of their weights.
+    """Each `HeldOut` of `Shots`, and its share. `classes_of(part)` makes the classes of shots that
+    have the `part (n,)` of their weights, in float64.
 
     If all classes have one image, names predict the classes without it. If one has several, images
     are left out in folds, by their order, or by their weights if some weigh half as much as others.
     Between, each way has a share, so that nothing jumps if a weight changes.
     """
-    images = shots.images()
+    images = shots.image_weights()
     number = np.bincount(images.codes, weights=images.relative).max()
     single = float(np.clip(2 - number, 0, 1))
     even = _evenness(images)
@@ -110,7 +106,7 @@ def _compare_with_names(images, classes_of, shots):
     """`HeldOut` where all classes have one image."""
     everything = np.arange(len(shots.codes)), np.ones(len(images.codes))
     rows, weight = _sample(shots, images, *everything)
-    X, codes = shots.X[rows], shots.codes[rows]
+    X, codes = shots.X[rows].astype(np.float64), shots.codes[rows]
     classes = classes_of(np.ones(len(shots.codes)))
     cosines = classes.cosines(X)
     _predict_own(cosines, classes, X, codes)
@@ -126,29 +122,29 @@ def _leave_out_folds(images, classes_of, shots, by_weight):
     """`HeldOut` where a class has several images. The only image of another one is never left
     out.
     """
-    fold, part = _folds(images, by_weight)
+    fold, part = _folds(shots, images, by_weight)
     rows = np.flatnonzero(fold[images.image_of_shot] >= 0)
     rows, weight = _sample(shots, images, rows, 1 - part)
     fold, part = fold[images.image_of_shot], part[images.image_of_shot]
-    X, codes, n_classes = shots.X[rows], shots.codes[rows], shots.codes[-1] + 1
+    codes, n_classes = shots.codes[rows], shots.codes[-1] + 1
     found: dict[str, np.ndarray] = {}
     count, reach = np.empty((2, len(rows)))
     for number in range(fold.max() + 1):
         tested, is_left_out = fold[rows] == number, fold == number
         kept = np.where(is_left_out, part, 1.0)
-        classes = classes_of(kept)
-        values = _values(classes, X[tested])
+        classes, X = classes_of(kept), shots.X[rows[tested]].astype(np.float64)
+        values = _values(classes, X)
         stays = np.flatnonzero(part[rows][tested])
         if len(stays):
             # No image meets itself in its own class.
-            others = _values(classes_of(1.0 * ~is_left_out), X[tested][stays])
+            others = _values(classes_of(1.0 * ~is_left_out), X[stays])
             for name in values:
                 each = np.arange(len(stays)), codes[tested][stays]
                 values[name][stays, each[1]] = others[name][each]
         for name in values:
             found.setdefault(name, np.empty((len(rows), n_classes)))[tested] = values[name]
-        count[tested] = images_of_class(part_of(shots, kept))
-        reach[tested] = _reach(X[tested], classes)
+        count[tested] = images_of_class(shots, kept)
+        reach[tested] = _reach(X, classes)
     divergence = found.pop("divergence")
     return HeldOut(
         LabelledCosines(found, codes, weight, divergence),
@@ -173,29 +169,24 @@ def left_out_once(shots: Shots) -> np.ndarray | None:
     """The shots of the first fold, a mask `(n,)`, without those whose class would keep less than
     half an image. None if there are no others.
     """
-    images = shots.images()
-    fold, part = _folds(images, by_weight=_evenness(images) < 0.5)
+    images = shots.image_weights()
+    fold, part = _folds(shots, images, by_weight=_evenness(images) < 0.5)
     is_left_out = (fold == 0) & (part <= 0.5)
     return is_left_out[images.image_of_shot] if is_left_out.any() else None
 
 
-def _folds(images: Images, by_weight: bool) -> tuple[np.ndarray, np.ndarray]:
+def _folds(shots: Shots, images: ImageWeights, by_weight: bool) -> tuple[np.ndarray, np.ndarray]:
     """The fold in which each image is left out, or -1 for the only one of a class, and the part of
     it that stays: what the others of its class lack of one image. The folds of a class are equally
     large, as far as possible.
     """
-    u, codes, relative = images.u, images.codes, images.relative
+    codes, relative = images.codes, images.relative
     counts = np.bincount(codes)
     # Any order is good that depends on content, but not on the length and order of the rows. By
     # weight, those of hardly any weight come last: they give no other image another fold.
     weight = relative.round(9) if by_weight else np.ones(len(codes))
-    means = np.stack(
-        [
-            np.average(u[codes == c], axis=0, weights=relative[codes == c])
-            for c in range(len(counts))
-        ]
-    )
-    order = np.lexsort((u @ means.mean(axis=0), -weight, codes))
+    products = _products_with_mean(shots, images)
+    order = np.lexsort((products, -weight, codes))
     first = np.cumsum(counts) - counts
     place = np.empty(len(order), dtype=int)
     place[order] = np.arange(len(order)) - first[codes[order]]
@@ -204,6 +195,20 @@ def _folds(images: Images, by_weight: bool) -> tuple[np.ndarray, np.ndarray]:
     others = np.bincount(codes, weights=relative)[codes]
     others -= np.bincount(of_class_and_fold, weights=relative)[of_class_and_fold]
     return np.where(counts[codes] > 1, place % n_folds, -1), np.maximum(1 - others, 0)
+
+
+def _products_with_mean(shots: Shots, images: ImageWeights) -> np.ndarray:
+    """Products of the unit embeddings of images and the mean of the class means of these `(m,)`."""
+    part = shots.weight / images.weight[images.image_of_shot]
+    share = part * weight_in_class(images.codes, images.relative)[images.image_of_shot]
+    rows_of_blocks = blocks(len(part), ROWS_AT_ONCE)
+    mean, products = np.zeros(shots.X.shape[1]), np.empty(len(part))
+    for rows in rows_of_blocks:
+        mean += share[rows] @ l2_normalize(shots.X[rows].astype(np.float64))
+    mean /= images.codes[-1] + 1
+    for rows in rows_of_blocks:
+        products[rows] = l2_normalize(shots.X[rows].astype(np.float64)) @ mean
+    return np.bincount(images.image_of_shot, weights=part * products)
 
 
 def _predict_own(cosines, classes, X, codes):

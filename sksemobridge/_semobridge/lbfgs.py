@@ -15,7 +15,7 @@ MOST_SHORTER = 12
 
 def minimize(function, x, max_iter, is_done):
     """The point of the smallest value found from the tensor `x` on, and whether the search ended
-    before `max_iter` steps.
+    before `max_iter` steps. `x` may be overwritten.
 
     `function(x)` returns a value and its gradient. `is_done(value)` is asked at the start and after
     each step.
@@ -26,17 +26,22 @@ def minimize(function, x, max_iter, is_done):
     for _ in range(max_iter):
         direction = _direction(gradient, memory)
         slope = _dot(gradient, direction)
+        # All steps are as large as `x`. The oldest makes room before the search of the next.
+        memory = memory[1 - MEMORY :]
         found = _search(function, x, value, direction, slope) if slope < 0 else None
+        del direction
         if found is None:
             return x, True
-        before = x, gradient
-        x, value, gradient = found
+        new_x, value, new_gradient = found
         if is_done(value):
-            return x, True
-        step, change = x - before[0], gradient - before[1]
+            return new_x, True
+        # Neither the last point nor its gradient is needed any more.
+        step, change = x.neg_().add_(new_x), gradient.neg_().add_(new_gradient)
         curvature = _dot(step, change)
         if curvature > 0:
-            memory = [*memory, (step, change, curvature)][-MEMORY:]
+            memory.append((step, change, curvature))
+        x, gradient = new_x, new_gradient
+        del found, step, change, new_x, new_gradient
     return x, False
 
 
@@ -57,17 +62,20 @@ def _direction(gradient, memory):
 
 
 def _search(function, x, value, direction, slope):
-    """The next point along the direction, its value and gradient; None if no step lowers it."""
-    length = 1.0
+    """The next point along the direction, which is overwritten, its value and gradient; None if no
+    step lowers it.
+    """
+    length, new_x = 1.0, direction.add_(x)
     for _ in range(MOST_SHORTER):
-        new_x = x.add(direction, alpha=length)
         new_value, gradient = function(new_x)
         if new_value <= value + SUFFICIENT * length * slope:
             return new_x, new_value, gradient
         # the minimum of the parabola through the two values and the slope
         bend = new_value - value - length * slope
         best = -slope * length**2 / (2 * bend) if math.isfinite(bend) and bend > 0 else 0.0
-        length = min(max(best, 0.1 * length), 0.5 * length)
+        shorter = min(max(best, 0.1 * length), 0.5 * length)
+        new_x = x.lerp(new_x, shorter / length)
+        length = shorter
     return None
 
 

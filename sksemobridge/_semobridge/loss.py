@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from .._utils.array_api import DEVICE_BLOCK, l2_normalize, resolve_device
+from .._utils.array_api import DEVICE_BLOCK, resolve_device
 from .._utils.rows import blocks
 
 # Numbers of a block of shots on a CPU. In single precision they take 1 MB, so that they stay in the
@@ -34,15 +34,14 @@ class BridgeLoss:
 
     def __init__(self, X, codes, share, bridge, options, texts, dtype, inputs=None, offset=None):
         """See `train_bridge`. By default the `inputs (n, k)` are those of the bridge, `(n, D)`, and
-        the `offset (n, d)` is zero.
+        there is no `offset (n, d)`.
         """
         import torch
 
         self._torch, self._dtype, self._device = torch, dtype, resolve_device(options.device)
         self.options, self.n_classes = options, int(codes.max()) + 1
-        inputs = bridge.inputs(X) if inputs is None else inputs
-        (n, self._k), d = inputs.shape, bridge.matrix.shape[1]
-        offset = np.zeros((n, d)) if offset is None else offset
+        (n, width), d = X.shape, bridge.matrix.shape[1]
+        self._k = width if inputs is None else inputs.shape[1]
         W, b = bridge.projection, bridge.projection_bias
         is_identity = W is None or np.array_equal(W, np.eye(len(W)))
         self._W = None if is_identity else self.to_tensor(W)
@@ -60,27 +59,41 @@ class BridgeLoss:
             dtype=torch.float64,
             device=self._device,
         )
-        arrays = [inputs, offset, share[:, None], texts.logit_scale * l2_normalize(X)]
-        inputs, offset, share_in_class, shots = map(self.to_tensor, arrays)
+        length = np.sqrt(np.einsum("nk,nk->n", X, X, dtype=np.float64))[:, None]
+        # Rows of zeros stay zero.
+        scale = texts.logit_scale / np.maximum(length, np.finfo(np.float32).tiny)
+        scale = np.minimum(scale, np.finfo(dtype).max)
+        arrays = X, scale, share[:, None], inputs, offset
+        shots, scale, share_in_class, inputs, offset = map(self._shared, arrays)
+        if inputs is None:
+            inputs = shots if self._b is None else shots - self._b
         codes = torch.tensor(codes).to(self._device)
         weight = torch.tensor(share / self.n_classes).to(self._device)[:, None]
-        height = LOSS_BLOCK if self._device.type == "cpu" else DEVICE_BLOCK
+        self._height = LOSS_BLOCK if self._device.type == "cpu" else DEVICE_BLOCK
         self._blocks = [
             _Block(
                 inputs[rows],
-                offset[rows],
-                offset[rows] @ self._W if self._is_narrow else None,
+                None if offset is None else offset[rows],
+                None if offset is None or not self._is_narrow else offset[rows] @ self._W,
                 codes[rows],
                 share_in_class[rows],
                 shots[rows],
+                scale[rows],
                 codes[rows].repeat(2)[:, None],
                 torch.cat([options.lambda_it * weight[rows], options.lambda_c * weight[rows]]),
             )
-            for rows in blocks(n, max(1, height // max(self.n_classes, shots.shape[1])))
+            for rows in blocks(n, max(1, self._height // max(self.n_classes, width)))
         ]
 
+    def _shared(self, values):
+        """As `to_tensor`, but on a CPU without a copy if one can do without; None stays None."""
+        if values is None:
+            return None
+        values = np.require(values, dtype=self._dtype, requirements="W")
+        return self._torch.from_numpy(values).to(self._device)
+
     def to_tensor(self, values):
-        """Values as a tensor with the precision and the device of the loss."""
+        """Values as a new tensor with the precision and the device of the loss."""
         return self._torch.tensor(np.asarray(values, dtype=self._dtype)).to(self._device)
 
     def prototypes(self, parameters):
@@ -121,13 +134,15 @@ class BridgeLoss:
                 e_W = e if W is None else e @ W
             joint = self._affine(e_W)
             joint_length_of_shots = self._length(joint)
-            images = torch.cat([block.shots, joint / joint_length_of_shots])
+            n = len(joint)
+            images = joint.new_empty((2 * n, joint.shape[1]))
+            torch.mul(block.shots, block.scale, out=images[:n])
+            torch.div(joint, joint_length_of_shots, out=images[n:])
             of_images, by_logits = self._cross_entropy(
                 images @ P.T, block.codes_of_both, block.weight_of_both
             )
             value = value + of_images
             by_P.addmm_(by_logits.T, images)
-            n = len(e)
             by_e_W = _through_unit(by_logits[n:] @ P, images[n:], joint_length_of_shots)
             by_e_W *= self._L
             if self._is_narrow:
@@ -168,14 +183,20 @@ class BridgeLoss:
 
     def _text_loss(self, P, mean):
         """`txtp` and `txte` with their weights, and the gradients by `P` and `G`."""
+        by_P, by_unit = self._torch.zeros_like(P), self._torch.zeros_like(mean)
         if self._texts is None:
-            return 0.0, self._torch.zeros_like(P), self._torch.zeros_like(mean)
+            return 0.0, by_P, by_unit
         text, eos = self._texts
         length = self._length(mean)
-        unit = mean / length
-        txtp, by_logits_p = self._cross_entropy(P @ text.T, self._classes, self._text_weight)
-        txte, by_logits_e = self._cross_entropy(unit @ eos.T, self._classes, self._text_weight)
-        return txtp + txte, by_logits_p @ text, _through_unit(by_logits_e @ eos, unit, length)
+        unit, value = mean / length, 0.0
+        # The `(C, C)` logits of all classes would be large.
+        for rows in blocks(self.n_classes, max(1, self._height // self.n_classes)):
+            targets = self._classes[rows], self._text_weight[rows]
+            for x, texts, by_x in ((P, text, by_P), (unit, eos, by_unit)):
+                of_rows, by_logits = self._cross_entropy(x[rows] @ texts.T, *targets)
+                value = value + of_rows
+                by_x[rows] = by_logits @ texts
+        return value, by_P, _through_unit(by_unit, unit, length)
 
     def _bias_loss(self, parameters, gradient):
         """`lambda_b * bias`. Its gradient is added."""
@@ -211,18 +232,21 @@ class _Block(NamedTuple):
     """Some shots, as tensors with a row for each."""
 
     inputs: Any  # `(n, k)`
-    offset: Any  # `(n, d)`
-    offset_W: Any  # `(n, D)`, None if not needed
+    offset: Any  # `(n, d)`, None if zero
+    offset_W: Any  # `(n, D)`, None if zero or not needed
     codes: Any  # `(n,)`
     share: Any  # `(n, 1)`
-    shots: Any  # `scale * nrm(x) (n, D)`
+    shots: Any  # `(n, D)`
+    scale: Any  # that of the logits, divided by the lengths of the shots `(n, 1)`
     codes_of_both: Any  # of shots and bridged shots `(2n, 1)`
     weight_of_both: Any  # their weights in the loss `(2n, 1)`, in float64
 
     def linear(self, parameters, offset):
         """`inputs @ bridge + offset + bias_c`."""
         k = self.inputs.shape[1]
-        result = (self.inputs @ parameters[:k]).add_(offset)
+        result = self.inputs @ parameters[:k]
+        if offset is not None:
+            result += offset
         if len(parameters) > k:
             result += parameters[k:].index_select(0, self.codes)
         return result

@@ -10,7 +10,7 @@ import numpy as np
 from scipy import linalg
 
 from .._utils.array_api import rows_as_bytes
-from .._utils.rows import sum_rows, weight_in_class
+from .._utils.rows import blocks, weight_in_class
 from .._utils.threads import threads_for
 from .lbfgs import minimize
 from .loss import BridgeLoss
@@ -29,6 +29,10 @@ WINDOW = 10
 FIRST_TOLERANCE = 4.0
 # Embeddings have single precision. Directions below its rounding are not in their span.
 FLOAT32_ROUNDING = np.finfo(np.float32).eps
+# If the bridge can change along more than this share of all directions, shots are multiplied by the
+# bridge itself. This takes less memory than their coordinates in these directions, and as much
+# time.
+MOST_DIRECTIONS = 0.75
 # Exponent of the preconditioning. With 0, directions of the inputs keep their lengths, and with 1,
 # directions of little variance change the bridge as much as others. It chooses among the many
 # minima of the loss, and trades accuracy for iterations.
@@ -39,7 +43,7 @@ BIAS_SCALE = 0.25
 
 
 class TrainedBridge(NamedTuple):
-    """The result of `train_bridge`, in float64."""
+    """The result of `train_bridge`."""
 
     bridge: np.ndarray  # the trained `W+ (D, d)`
     class_bias: np.ndarray | None  # `(C, d)`, only for labelled shots
@@ -87,25 +91,32 @@ def train_bridge(
     }
     # Rounding grows in training. So classes are put in an order of their content.
     order = _order_of_classes(X, codes, share, texts)
-    number = np.argsort(order)
+    number, texts = np.argsort(order), texts.astype(dtype).take(order)
     rows = np.argsort(number[codes], kind="stable")
-    shots, texts = (X[rows], number[codes][rows], share[rows]), texts.take(order)
-    kept = [] if left_out is None else [~left_out[rows]]
-    every = np.ones(len(X), dtype=bool)
+    last, n_kept = rows, []
+    if left_out is not None:
+        # Those that are left out come last, so that the others are a slice, not a copy.
+        last = rows[np.argsort(left_out[rows], kind="stable")]
+        n_kept = [len(X) - np.count_nonzero(left_out)]
+
+    def shots(rows):
+        return X[rows], number[codes][rows], share[rows]
+
     with (
         threads_for(len(X) * bridge.matrix.size),
         tqdm(total=options.most_iterations, **bar_options) as bar,
     ):
         if options.solver == "lbfgs":
             *held_out, trained = _lbfgs(
-                shots, [*kept, every], bridge, options, texts, dtype, report
+                shots(last), [*n_kept, len(X)], bridge, options, texts, dtype, report
             )
         else:
-            loss, accuracy = BridgeLoss(*shots, bridge, options, texts, dtype), None
+            loss, accuracy = BridgeLoss(*shots(rows), bridge, options, texts, dtype), None
             if judge is not None:
                 accuracy = StepAccuracy(loss, judge.for_classes(order, texts.embeddings))
-            trained = _adamw(loss, bridge.matrix, report, accuracy)
-            held_out = _lbfgs(shots, kept, bridge, options, texts, dtype, report) if kept else []
+            trained, held_out = _adamw(loss, bridge.matrix, report, accuracy), []
+            if n_kept:
+                held_out = _lbfgs(shots(last), n_kept, bridge, options, texts, dtype, report)
     if options.class_bias:
         trained, *held_out = (
             each._replace(class_bias=each.class_bias[number]) for each in (trained, *held_out)
@@ -115,7 +126,7 @@ def train_bridge(
 
 def _order_of_classes(X, codes, share, texts):
     """Indices `(C,)` that do not depend on the order of the classes."""
-    content = sum_rows(X, share, codes, codes.max() + 1)
+    content = _class_sums(X, codes, share)
     if texts.embeddings is not None:
         content = np.hstack([content, texts.embeddings])
     return np.argsort(rows_as_bytes(content), kind="stable")
@@ -149,28 +160,33 @@ def _adamw(loss, bridge, report, accuracy):
     return TrainedBridge(rows[:width], rows[width:] if n_biases else None, curve, len(curve))
 
 
-def _lbfgs(shots, masks, bridge, options, texts, dtype, report):
-    """A `TrainedBridge` of the shots of each mask `(n,)`. Each starts where the one before ended.
+def _lbfgs(shots, counts, bridge, options, texts, dtype, report):
+    """A `TrainedBridge` of so many of the first shots, for each of the `counts`. Each starts where
+    the one before ended.
 
     L-BFGS goes over the rows of `B (k, d)` and the class bias in
     `v_i = inputs_i @ (bridge + basis @ B) + bias_c`. The columns of the `basis (D, k)` span the
     class means and the first principal directions of the inputs.
     """
     X, codes, share = shots
-    inputs = bridge.inputs(X)
-    offset, basis = inputs @ bridge.matrix, principal_directions(inputs, share)
+    offset = _products(X, bridge, bridge.matrix, dtype)
     # In these units, v has length one, and so has the step of the bridge that turns v by its own
     # length.
-    unit = _typical_length(offset, share)
-    basis *= unit / _typical_length(inputs @ basis, share)
-    basis = basis @ _few_directions(inputs @ basis, codes, share)
-    coordinates, offset = (part.astype(dtype) for part in (inputs @ basis, offset))
-    k, n_biases = basis.shape[1], int(codes[-1]) + 1 if options.class_bias else 0
+    unit = float(np.sqrt(np.average(np.vecdot(offset, offset), weights=share))) or 1.0
+    basis = unit * principal_directions(X, share, bridge)
+    basis = basis @ _few_directions(bridge.inputs(_class_sums(X, codes, share)) @ basis)
+    (width, k), d = basis.shape, offset.shape[1]
+    of_loss, start = {}, (bridge.matrix, basis)
+    if k < MOST_DIRECTIONS * width:
+        of_loss = {"inputs": _products(X, bridge, basis, dtype), "offset": offset}
+        start = None
+    del offset
     # Without text, the bridge learns only what the bias does not learn. So both have equal units.
     bias_unit = unit * (BIAS_SCALE if texts.embeddings is not None else 1.0)
-    units = np.repeat([1.0, bias_unit], [k, n_biases])[:, None]
-    rows, results = np.zeros((k + n_biases, bridge.matrix.shape[1])), []
-    for kept in masks:
+    n_biases = int(codes.max()) + 1 if options.class_bias else 0
+    rows, results = np.zeros((k + n_biases, d), dtype=dtype), []
+    for count in counts:
+        kept = slice(count)
         loss = BridgeLoss(
             X[kept],
             codes[kept],
@@ -179,24 +195,38 @@ def _lbfgs(shots, masks, bridge, options, texts, dtype, report):
             options,
             texts,
             dtype,
-            coordinates[kept],
-            offset[kept],
+            **{name: part[kept] for name, part in of_loss.items()},
         )
-        tol = options.tol * (1.0 if kept.all() else FIRST_TOLERANCE)
-        rows, curve, converged = _minimize(loss, rows / units, units, tol, report)
+        tol = options.tol * (1.0 if count == len(X) else FIRST_TOLERANCE)
+        rows, curve, converged = _minimize(loss, rows, k, bias_unit, start, tol, report)
         trained = bridge.matrix + basis @ rows[:k]
-        bias = rows[k:] if n_biases else None
+        bias = bias_unit * rows[k:] if n_biases else None
         results.append(TrainedBridge(trained, bias, curve, len(curve) - 1, converged))
+        del loss  # before the next is made
     return results
 
 
-def _minimize(loss, rows, units, tol, report):
-    """The parameters of the least loss in these units, the losses, and whether they converged."""
-    units, start, curve = loss.to_tensor(units), loss.to_tensor(rows), []
+def _minimize(loss, rows, k, bias_unit, start, tol, report):
+    """The rows of the least loss, the losses, and whether they converged.
+
+    Rows are `B (k, d)`, and the class bias in its unit. With `start = (matrix, basis)`, those of
+    the loss are `matrix + basis @ B`.
+    """
+    import torch
+
+    matrix, basis = [loss.to_tensor(part) for part in start] if start else (None, None)
+    curve = []
+
+    def parameters(rows):
+        of_bridge = rows[:k] if basis is None else matrix.addmm(basis, rows[:k])
+        return torch.cat([of_bridge, bias_unit * rows[k:]])
 
     def evaluate(rows):
-        value, gradient = loss(rows * units)
-        return value, gradient.mul_(units)
+        value, gradient = loss(parameters(rows))
+        n_biases = len(rows) - k
+        by_matrix, by_bias = gradient.split([len(gradient) - n_biases, n_biases])
+        by_bias *= bias_unit
+        return value, gradient if basis is None else torch.cat([basis.T @ by_matrix, by_bias])
 
     def is_done(value):
         # Single steps may be slow. The mean of several decides.
@@ -206,40 +236,60 @@ def _minimize(loss, rows, units, tol, report):
             return False
         return curve[-1 - WINDOW] - curve[-1] <= WINDOW * tol * abs(curve[-1])
 
-    rows, converged = minimize(evaluate, start, loss.options.most_iterations, is_done)
-    return (rows * units).cpu().numpy().astype(np.float64), curve, converged
+    most = loss.options.most_iterations
+    rows, converged = minimize(evaluate, loss.to_tensor(rows), most, is_done)
+    return rows.cpu().numpy(), curve, converged
 
 
-def _few_directions(coordinates, codes, share):
-    """Orthonormal columns `(k, C + N_DIRECTIONS)` whose span has the class means of the coordinates
-    `(n, k)` and the last directions; all of them if these are not more.
+def _few_directions(means):
+    """Orthonormal columns `(k, C + N_DIRECTIONS)` whose span has the class means `(C, k)` of the
+    coordinates and the last directions; all of them if these are not more.
     """
-    every = np.eye(coordinates.shape[1])
-    means = sum_rows(coordinates, share, codes, codes.max() + 1)
+    every = np.eye(means.shape[1])
     if len(means) + N_DIRECTIONS >= len(every):
         return every
     directions = np.hstack([means.T, every[:, -N_DIRECTIONS:]])
     return linalg.qr(directions, mode="economic", check_finite=False)[0]
 
 
-def principal_directions(inputs, weight):
-    """The principal directions of the inputs as columns of length `s ** -PRECONDITIONING`, shape
-    (D, k).
+def principal_directions(X, share, bridge):
+    """The principal directions of the inputs as columns `(D, k)`, which are as long as
+    `s ** -PRECONDITIONING`, up to a factor: products of the inputs have a typical length of one.
 
     `s` is the singular value of the weighted inputs in this direction.
     """
-    rows = np.sqrt(weight)[:, None] * inputs
-    n, width = rows.shape
-    squares, directions = linalg.eigh(
-        rows @ rows.T if n < width else rows.T @ rows, check_finite=False
-    )
+    n, width = X.shape
+    few = _weighted_inputs(X, share, bridge, slice(None)) if n < width else None
+    if few is not None:
+        squares, directions = linalg.eigh(few @ few.T, check_finite=False)
+    else:
+        products = np.zeros((width, width))
+        for rows in blocks(n):
+            part = _weighted_inputs(X, share, bridge, rows)
+            products += part.T @ part
+        squares, directions = linalg.eigh(products, check_finite=False)
     kept = squares > FLOAT32_ROUNDING**2 * squares[-1]
     lengths, directions = np.sqrt(squares[kept]), directions[:, kept]
-    if n < width:
-        directions = rows.T @ directions / lengths
-    return directions * lengths**-PRECONDITIONING
+    if few is not None:
+        directions = few.T @ directions / lengths
+    directions *= lengths**-PRECONDITIONING
+    square_of_products = np.sum(lengths ** (2 - 2 * PRECONDITIONING)) / share.sum()
+    return directions / (np.sqrt(square_of_products) or 1.0)
 
 
-def _typical_length(rows, weight):
-    """Root of the weighted mean of the squared lengths of rows, or one if all are zero."""
-    return float(np.sqrt(np.average(np.vecdot(rows, rows), weights=weight))) or 1.0
+def _weighted_inputs(X, share, bridge, rows):
+    return np.sqrt(share[rows])[:, None] * bridge.inputs(X[rows].astype(np.float64))
+
+
+def _products(X, bridge, matrix, dtype):
+    """`inputs @ matrix` of the shots `(n, k)`, some at a time in double precision."""
+    result = np.empty((len(X), matrix.shape[1]), dtype=dtype)
+    for rows in blocks(len(X)):
+        result[rows] = bridge.inputs(X[rows].astype(np.float64)) @ matrix
+    return result
+
+
+def _class_sums(X, codes, share):
+    """Weighted sums of the shots of each class `(C, D)`, in float64."""
+    rows_of_classes = np.split(np.argsort(codes, kind="stable"), np.cumsum(np.bincount(codes))[:-1])
+    return np.stack([(share[rows, None] * X[rows]).sum(axis=0) for rows in rows_of_classes])

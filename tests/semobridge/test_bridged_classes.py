@@ -1,5 +1,7 @@
 """The paper's classifier on plain arrays."""
 
+import tracemalloc
+import warnings
 from dataclasses import replace
 
 import numpy as np
@@ -57,6 +59,22 @@ def test_a_class_without_shots_is_known_by_its_name(solver):
     right = decision(model, queries).argmax(axis=1) == labels
     assert right[labels == 4].mean() > 0.6
     assert right.mean() > 0.8
+
+
+@pytest.mark.parametrize("solver", ["closed_form", "lbfgs"])
+def test_shots_have_no_copies_in_double_precision(solver):
+    texts = make_texts(width=64, d=64)
+    X, codes = draw(texts, 1000)
+    shots, options = make_shots(X.astype(np.float32), codes), BridgeOptions(solver, max_iter=2)
+    tracemalloc.start()
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ConvergenceWarning)
+            bridge_classes(shots, texts, options)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < 4 * shots.X.nbytes
 
 
 def test_single_classes_and_texts_that_are_all_the_same_have_finite_scores():
