@@ -132,12 +132,14 @@ def against(sizes, width, repeats):
         names = FewShotClassifier(class_names="ignore")
         fit_logistic = partial(logistic, X, y)
         # The rows have unit length already.
-        predict_logistic = partial(model[-1].predict_proba, queries)
+        ours, of_bridge, of_logistic = (
+            partial(of.predict_proba, queries) for of in (with_text, bridge, model[-1])
+        )
         calls = {
             "fit": (partial(with_text.fit, X, y), fit_logistic),
             "fit without names": (partial(names.fit, X, y), fit_logistic),
-            "predict_proba": (partial(with_text.predict_proba, queries), predict_logistic),
-            "predict_proba of SeMoBridge": (partial(bridge.predict_proba, queries), predict_logistic),
+            "predict_proba": (ours, of_logistic),
+            "predict_proba of SeMoBridge": (of_bridge, of_logistic),
         }
         right = 100 * model.score(queries, of_queries)
         for name, both in calls.items():
