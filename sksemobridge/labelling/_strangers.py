@@ -137,6 +137,12 @@ def _features(classifier, rows, labelled, is_stranger):
     return features
 
 
+def fits_names(classifier, X):
+    """Whether the names fit each image as well as those of the classes `(n,)`."""
+    X = to_numpy(validate_embeddings(classifier, X, reset=False))
+    return typical_of_names(_features(classifier, X, X[:0], np.zeros(0, dtype=bool))[:, 0])
+
+
 def _stranger_by_names(level, levels, is_stranger):
     """The probability `(n,)` that each image is a stranger, by how well the names fit it, `level
     (n,)`.

@@ -15,7 +15,7 @@ from sklearn.pipeline import Pipeline
 from ..._evaluation import evaluate_fitted
 from ..._zero_shot import ZeroShotClassifier
 from .._bursts import first_of_each
-from .._strangers import weighted_stranger_proba
+from .._strangers import fits_names, weighted_stranger_proba
 from .class_texts import class_has_text, with_texts
 from .drawings import are_icons
 from .folder_labels import FolderLabels
@@ -128,37 +128,45 @@ class FolderJob:
         is_able = self.learns_from_pictures and hasattr(classifier, "with_unlabeled")
         if not is_able or len(self.real) < LEAST_POOL:
             return labels
-        strangers = self._strangers(classifier, annotations)
+        examples, weight = self._examples_of_none(annotations)
+        if classifier.text_embeddings_ is None:
+            examples, weight = examples[:0], weight[:0]
+        strangers = self._strangers(classifier, examples, weight)
         labels = replace(labels, strangers=strangers)
         # What somebody said is known: the classifier has its shots, and nothing else teaches.
         labelled = {*labels.shots.real, *annotations.answers}
-        is_open = np.array([real not in labelled for real in self.real])
-        pool = np.flatnonzero(is_open & (strangers < 0.5))
+        teaches = np.array([real not in labelled for real in self.real]) & (strangers < 0.5)
+        if np.any(weight < 1):
+            # A page of them may be a slip. Without them, a class that has no other picture would
+            # take those of others.
+            of_pages = examples[weight < 1]
+            teaches[of_pages] = fits_names(classifier, self.embeddings)[of_pages]
+        pool = np.flatnonzero(teaches)
         if len(pool) < LEAST_POOL:
             return labels
         groups = None if self.groups is None else self.groups[pool]
         taught = classifier.with_unlabeled(take_rows(self.embeddings, pool), groups)
         return replace(labels, pipeline=with_classifier(labels.pipeline, taught), taught_by=pool)
 
-    def _strangers(self, classifier, annotations):
+    def _strangers(self, classifier, examples, weight):
         """Probabilities `(n,)` that the pictures are of none of the classes, by those of which
         somebody said so.
+        """
+        if not len(examples):
+            return np.zeros(len(self.real))
+        rows = take_rows(self.embeddings, examples)
+        return weighted_stranger_proba(classifier, self.embeddings, rows, weight)
+
+    def _examples_of_none(self, annotations):
+        """Rows `(k,)` of the pictures that are none of the classes, and what each counts. Those of
+        one page are right or wrong together, so that n of them count as the root of n.
         """
         is_none = np.array([is_taught(annotations, real, "") for real in self.real])
         if self.groups is not None:
             # A burst is one example.
             is_none[is_none] = first_of_each(self.groups[is_none])
-        if not any(is_none) or classifier.text_embeddings_ is None:
-            return np.zeros(len(self.real))
-        weight = self._weights_of_none(annotations, np.flatnonzero(is_none))
-        examples = self.embeddings[is_none]
-        return weighted_stranger_proba(classifier, self.embeddings, examples, weight)
-
-    def _weights_of_none(self, annotations, rows):
-        """What each picture that is none of the classes counts as an example `(k,)`. Those of one
-        page are right or wrong together, so that n of them count as the root of n.
-        """
-        events = np.array([annotations.answers[self.real[row]].event for row in rows])
+        rows = np.flatnonzero(is_none)
+        events = np.array([annotations.answers[self.real[row]].event for row in rows], dtype=int)
         _, event, counts = np.unique(events, return_inverse=True, return_counts=True)
         # A list of corrections, 0, is no page.
-        return np.where(events == 0, 1.0, 1 / np.sqrt(counts[event]))
+        return rows, np.where(events == 0, 1.0, 1 / np.sqrt(counts[event]))

@@ -16,7 +16,7 @@ from sksemobridge.labelling._photos.labelled_images import LabelledImages
 from sksemobridge.labelling._photos.options import LabelOptions
 from sksemobridge.labelling._photos.picture_index import Pictures
 from sksemobridge.labelling._photos.read_folder import read_job
-from sksemobridge.labelling._strangers import weighted_stranger_proba
+from sksemobridge.labelling._strangers import fits_names, weighted_stranger_proba
 
 from ...user_folder import CLASSES, SHOTS, link, rows_of
 
@@ -194,25 +194,44 @@ def test_of_a_burst_of_none_of_these_one_picture_teaches():
     np.testing.assert_array_equal(strangers(4), strangers(1))
 
 
+def labels_after(job, *pages):
+    """The labels of a job after pages of none of these."""
+    events = [
+        Event("page", id, pictures=tuple(PictureEvent(p, label="", taught=True) for p in page))
+        for id, page in enumerate(pages, start=1)
+    ]
+    return job.fit(fold(events, job.pictures.finder(events), job.classes))
+
+
 def test_none_of_these_on_one_page_count_as_the_root_of_their_number():
     own = ["clock", "heart", "bird", "mammal"]
     job, kinds = job_of_60_emoji(own)
     paths = np.array(job.paths)[np.isin(kinds, own)][:9].tolist()
-
-    def none_of(*pages):
-        events = [
-            Event("page", id, pictures=tuple(PictureEvent(p, label="", taught=True) for p in page))
-            for id, page in enumerate(pages, start=1)
-        ]
-        said = fold(events, job.pictures.finder(events), job.classes)
-        return job.fit(said).strangers
-
-    one_page, single = none_of(paths), none_of(*([path] for path in paths))
+    one_page = labels_after(job, paths).strangers
+    single = labels_after(job, *([path] for path in paths)).strangers
     is_none = np.isin(job.paths, paths)
     classifier = job.fit(said_of(job, {})).classifier
     examples = job.embeddings, job.embeddings[is_none]
     np.testing.assert_allclose(one_page, weighted_stranger_proba(classifier, *examples, 1 / 3))
     np.testing.assert_allclose(single, weighted_stranger_proba(classifier, *examples, 1.0))
+
+
+def test_a_page_of_none_of_these_teaches_as_other_pictures_where_names_fit_it(monkeypatch):
+    monkeypatch.setattr("sksemobridge.labelling._photos.folder_job.LEAST_POOL", 10)
+    job, _ = job_of_60_emoji(["clock", "heart", "bird", "mammal"])
+    is_fit = fits_names(labels_after(job).classifier, job.embeddings)
+    page = [*np.array(job.paths)[is_fit][:6], *np.array(job.paths)[~is_fit][:6]]
+    is_on_page = np.isin(job.paths, page)
+    learnt = labels_after(job, page)
+    assert len(page) == 12
+    is_other = ~is_on_page & (learnt.strangers < 0.5)
+    np.testing.assert_array_equal(
+        learnt.taught_by, np.flatnonzero(is_other | (is_on_page & is_fit))
+    )
+    # One by one they are no slip.
+    learnt = labels_after(job, *([path] for path in page))
+    is_other = ~is_on_page & (learnt.strangers < 0.5)
+    np.testing.assert_array_equal(learnt.taught_by, np.flatnonzero(is_other))
 
 
 def test_pictures_that_are_likely_none_of_these_teach_nothing(monkeypatch):
