@@ -237,8 +237,8 @@ def automatic_hyperparameters(
         if sharpness == 0:  # flat, so that its weight has no influence
             return LAMBDA1
         log_height = hyperparameters.smoothness * typical.divergence - sharpness * (1 - cosine)
-        height = np.exp(np.clip(log_height, -MOST_LOG_HEIGHT, MOST_LOG_HEIGHT))
-        return float(ratio * rise / (sharpness * height))
+        # Of a height beyond any precision, the weight is zero.
+        return float(ratio * rise / sharpness * np.exp(min(-log_height, MOST_LOG_HEIGHT)))
 
     lambda2 = weight(ratio * count, beta, typical.cosines["z2"])
     lambda3 = weight(NEAR_RATIO / count, gamma, OF_ONE_THING * reach)
