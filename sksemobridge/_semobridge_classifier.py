@@ -32,7 +32,6 @@ from ._utils.validation import (
 MOST_LENGTHS = 3.0
 
 NOT_NEGATIVE = Interval(Real, 0, None, closed="left")
-POSITIVE = Interval(Real, 0, None, closed="neither")
 AUTO = StrOptions({"auto"})
 # With larger numbers, the logarithm of the score leaves the range of single precision.
 MOST = 1e6
@@ -181,7 +180,7 @@ class SeMoBridgeClassifier(ShotClassifier):
         "lambda_it": [Interval(Real, 0, 1, closed="both")],
         **dict.fromkeys(["lambda_c", "lambda_b", "weight_decay", "tol"], [NOT_NEGATIVE]),
         "max_iter": [Count(), None],
-        "learning_rate": [POSITIVE],
+        "learning_rate": [Interval(Real, 0, MOST, closed="right")],
         "priors": ["array-like", Mapping, StrOptions({"shots"}), None],
         "n_candidates": [Count()],
         "random_state": ["random_state"],

@@ -207,7 +207,12 @@ def test_any_number_of_the_score_gives_finite_probabilities(world, name, value, 
 
 @pytest.mark.parametrize(
     ("name", "value"),
-    [("temperature", 1e39), ("smoothness", -1e7), *product(SHARPNESSES, [-1.0, 1e300])],
+    [
+        ("temperature", 1e39),
+        ("smoothness", -1e7),
+        ("learning_rate", 1e39),
+        *product(SHARPNESSES, [-1.0, 1e300]),
+    ],
 )
 def test_a_number_out_of_range_is_an_error_that_says_the_range(world, name, value):
     message = f"The '{name}' parameter of SeMoBridgeClassifier must be .* in the range"

@@ -203,14 +203,12 @@ def effective_numbers(codes, weight, label_weight=1.0, most=np.inf):
 
 
 def relative_weight(codes, weight):
-    """How much of an image each of the weights `(n,)` is: one from the mean weight of its class on,
-    which is the sum divided by the effective number. It does not jump if a weight goes to zero.
+    """Weights `(n,)` as shares of the largest one of each class. Their sum is a number of images
+    that does not jump if a weight goes to zero.
     """
     largest = np.zeros(codes.max(initial=-1) + 1)
     np.maximum.at(largest, codes, weight)
-    weight = weight / largest[codes]  # equal weights are one exactly
-    total, squares = (np.bincount(codes, weights=part)[codes] for part in (weight, weight**2))
-    return np.minimum(weight * total / squares, 1)
+    return weight / largest[codes]
 
 
 def number_of_others(codes, relative):
