@@ -200,8 +200,8 @@ class ClassSums(NamedTuple):
     eos: np.ndarray  # `(C, d)`
 
     def without(self, others: ClassSums) -> ClassSums:
-        """The sums without some of the shots."""
-        return ClassSums(*(part - other for part, other in zip(self, others)))
+        """The sums without those of some of the shots, which are overwritten."""
+        return ClassSums(*(np.subtract(*parts, out=parts[1]) for parts in zip(self, others)))
 
 
 def sums_of_shots(
