@@ -211,6 +211,7 @@ def sums_of_shots(
 
     Shots are bridged some at a time, so that they need little memory in double precision.
     """
+    assert bridge.matrix is not None
     n_classes, (D, d) = shots.codes[-1] + 1, bridge.matrix.shape
     rows, share = np.flatnonzero(part), part * weight_in_class(shots.codes, shots.weight)
     sums = ClassSums(*(np.zeros((n_classes, width)) for width in (1, D, d)))
