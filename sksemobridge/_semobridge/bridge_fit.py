@@ -20,6 +20,7 @@ from .bridged_classes import BridgedClasses, classes_of_sums, sums_of_shots
 from .held_out import hold_out, images_of_class, labelled_cosines, left_out_once
 from .hyperparameters import (
     TRAINED,
+    WITHOUT_TEXT,
     Calibration,
     calibrate,
     mean_calibration,
@@ -116,7 +117,9 @@ def _trained_hyperparameters(
     options: BridgeOptions,
 ) -> Hyperparameters:
     """The hyperparameters of a trained bridge by the shots."""
-    if options.lambda3 != "auto" or texts.embeddings is None:
+    if texts.embeddings is None:
+        return options.given_or(WITHOUT_TEXT)
+    if options.lambda3 != "auto":
         return options.given_or(TRAINED)
     count, closed_form_of = images_of_class(shots), _closed_form(bridge, shots, texts)
     return mean_hyperparameters(
