@@ -429,7 +429,8 @@ def _warn_of_identity(rank):
 
 def _warn_of_lengths(X):
     """Warn if rows differ so much in their lengths that some count much more than others."""
-    lengths = np.linalg.norm(X[X.any(axis=1)].astype(np.float64), axis=1)
+    squares = np.einsum("nd,nd->n", X, X, dtype=np.float64)  # without a copy of X
+    lengths = np.sqrt(squares[X.any(axis=1)])
     if lengths.max() > MOST_LENGTHS * lengths.min():
         warn_caller(
             f"The rows of X have lengths from {lengths.min():.3g} to {lengths.max():.3g}. In the"

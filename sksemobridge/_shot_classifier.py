@@ -20,6 +20,7 @@ from ._model.shots import JudgedShots, Rows, ShotMemory, Shots
 from ._texts.encode import ClassTexts, read_texts
 from ._texts.prompts import is_sequence
 from ._utils.array_api import l2_normalize
+from ._utils.rows import blocks
 from ._utils.validation import (
     check_text_encoder,
     positions,
@@ -218,16 +219,24 @@ def lacks_mean(X: NDArray[Any], texts: NDArray[Any]) -> bool:
     The embeddings of CLIP fill a narrow cone of images and one of texts. Without its mean
     direction, a cone is a ball. One row says nothing.
     """
-    images, texts = l2_normalize(X.astype(np.float64)), l2_normalize(texts)
-    if min(len(images), len(texts)) < 2:
+    n, n_texts = len(X), len(texts)
+    if min(n, n_texts) < 2:
         return False
-    is_ball = mean_cosine(images) < BALL and np.mean(images @ texts.mean(axis=0)) < BALL
-    return bool(is_ball and mean_cosine(texts) > CONE)
+    images, of_texts = sum_of_directions(X), sum_of_directions(texts)
+    is_ball = mean_cosine(images, n) < BALL and images @ of_texts / (n * n_texts) < BALL
+    return bool(is_ball and mean_cosine(of_texts, n_texts) > CONE)
 
 
-def mean_cosine(rows: NDArray[Any]) -> float:
-    """The mean cosine of two different rows of unit length `(n, D)`."""
-    n, total = len(rows), rows.sum(axis=0)
+def sum_of_directions(rows: NDArray[Any]) -> NDArray[np.float64]:
+    """The sum of rows, scaled to unit length, some at a time in double precision `(D,)`."""
+    total = np.zeros(rows.shape[1])
+    for some in blocks(len(rows)):
+        total += l2_normalize(rows[some].astype(np.float64)).sum(axis=0)
+    return total
+
+
+def mean_cosine(total: NDArray[np.float64], n: int) -> float:
+    """The mean cosine of two different ones of `n` rows of unit length with this sum `(D,)`."""
     return float(total @ total - n) / (n * (n - 1))
 
 
@@ -247,5 +256,6 @@ def put_classes_with_shots_first(
     with_shots, codes = np.unique(shots.codes, return_inverse=True)
     number = np.full(n_classes, -1)
     number[with_shots] = np.arange(len(with_shots))
-    texts = texts.take(np.append(with_shots, np.flatnonzero(number < 0)))
+    if len(with_shots) < n_classes:  # else they have this order
+        texts = texts.take(np.append(with_shots, np.flatnonzero(number < 0)))
     return ClassesWithShots(replace(shots, codes=codes), texts, with_shots, number)

@@ -28,6 +28,7 @@ from .hyperparameters import (
     search_hyperparameters,
     trained_hyperparameters,
     trained_temperature,
+    typical_of,
 )
 from .score import START, Hyperparameters, LabelledCosines
 from .training_cache import trained_bridge
@@ -171,7 +172,8 @@ def _train(
     classes = classes_of(trained, every)
     if not is_asked:
         return classes, Calibration(hyperparameters, options.given_temperature or 1.0)
-    seen, held_out = labelled_cosines(classes, shots, np.arange(len(codes))), None
+    seen = typical_of(labelled_cosines(classes, shots, np.arange(len(codes))))
+    held_out = None
     if left_out is not None:
         kept = 1.0 * ~left_out
         others = classes_of(trained.held_out, kept)

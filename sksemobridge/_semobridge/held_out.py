@@ -55,7 +55,8 @@ def labelled_cosines(classes: BridgedClasses, shots: Shots, rows: np.ndarray) ->
         classes.cosines(shots.X[rows[some]].astype(np.float64))
         for some in blocks(len(rows), ROWS_AT_ONCE)
     ]
-    cosines = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+    # Each name leaves the parts, so that only one kind of cosines has a copy.
+    cosines = {name: np.concatenate([part.pop(name) for part in parts]) for name in [*parts[0]]}
     return LabelledCosines(cosines, shots.codes[rows], weight, classes.divergence)
 
 

@@ -170,21 +170,20 @@ def trained_hyperparameters(
 
 def trained_temperature(
     hyperparameters: Hyperparameters,
-    seen: LabelledCosines,
+    seen: Typical,
     count: float,
     held_out: tuple[LabelledCosines, float] | None,
     logit_scale: float,
 ) -> float:
-    """The temperature of a trained bridge, by cosines of its `count` shots a class, which it has
-    seen, and by those of shots that another bridge has not seen, which has its own count.
+    """The temperature of a trained bridge, by the `Typical` cosines of its `count` shots a class,
+    which it has seen, and by those of shots that another bridge has not seen, which has its own
+    count.
     """
 
     def factor(count: float) -> float:
         return SEEN if "z1" in seen.cosines else SEEN_WITHOUT_TEXT * count**SEEN_GROWTH
 
-    temperature = factor(count) * default_temperature(
-        hyperparameters, typical_of(seen), logit_scale
-    )
+    temperature = factor(count) * default_temperature(hyperparameters, seen, logit_scale)
     if held_out is None:
         return temperature
     images, others = held_out

@@ -51,7 +51,7 @@ class BridgeLoss:
         self._is_narrow = self._W is not None and self._k * (n + d) < n * d
         self._texts = None
         if texts.embeddings is not None:
-            self._texts = self.to_tensor(texts.embeddings), self.to_tensor(texts.eos_directions)
+            self._texts = self._shared(texts.embeddings), self._shared(texts.eos_directions)
         self._classes = torch.arange(self.n_classes, device=self._device)[:, None]
         self._text_weight = torch.full(
             (self.n_classes, 1),

@@ -263,7 +263,7 @@ def test_the_temperature_of_a_trained_bridge_follows_shots_that_it_has_not_seen(
             z[np.arange(60), codes] += gap
         return LabelledCosines(cosines, codes, np.ones(60), np.zeros(3))
 
-    seen = images(0.1)
+    seen = typical_of(images(0.1))
     without = trained_temperature(hyperparameters, seen, 3.0, None, 20.0)
     sure, unsure = (
         trained_temperature(hyperparameters, seen, 3.0, (images(gap), 2.0), 20.0)
