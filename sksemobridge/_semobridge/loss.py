@@ -121,6 +121,7 @@ class BridgeLoss:
         joint_length = self._length(joint_mean)
         P = joint_mean / joint_length
         value, by_P, by_mean = self._text_loss(P, mean)
+        del mean, joint_mean  # those of all classes take as much memory as some shots of each
         if self._is_narrow:
             parameters_W = parameters @ W
             gradient_W = torch.zeros_like(parameters_W)
@@ -153,6 +154,7 @@ class BridgeLoss:
         if self._is_narrow:
             gradient.addmm_(gradient_W, W.T)
         by_joint_mean = _through_unit(by_P, P, joint_length).mul_(self._L)
+        del P
         by_mean += by_joint_mean if W is None else by_joint_mean @ W.T
         for block, (e, length), of_block in zip(self._blocks, forward, of_bridged):
             by_e = by_mean.index_select(0, block.codes).mul_(block.share)
