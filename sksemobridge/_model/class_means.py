@@ -195,7 +195,8 @@ def effective_numbers(codes, weight, label_weight=1.0, most=np.inf):
     counts = sums[0] * sums[1] / sums[2]
     kept = np.minimum(1, most / counts)
     others = sums[:, codes] - parts
-    # What is left beside a heavy image may be only rounding: one to all others.
+    # What is left beside a heavy image may be only rounding. The number is at least one, and at
+    # most that of all others.
     n_others = np.maximum(np.bincount(codes)[codes] - 1, 1)
     squares = np.clip(others[2], others[0] ** 2 / n_others, others[0] ** 2)
     without = others[0] * others[1] / np.where(squares > 0, squares, 1.0)

@@ -42,20 +42,20 @@ class LinearModel:
         return next(iter(self.terms.values())).weights.dtype
 
     @property
-    def only_names(self):
-        """The share of the classes that have only a name. It counts as far as those with shots have
-        a text: of others, images are all that is known.
+    def share_only_names(self):
+        """The share of the classes that have only a name, times that of the classes with shots that
+        have a text: of others, images tell all that is known.
         """
-        return self.share_named * self.has_only_name.mean()
+        return float(self.share_named * self.has_only_name.mean())
 
     @property
     def centre_known(self):
         """How well the images tell their centre. All that they say of classes with only a name
         depends on it.
         """
-        # A few tell hardly. Without this, one right answer makes labels worse (`python
+        # Few images hardly tell it. Without this, one right answer makes labels worse (`python
         # benchmarks/robustness.py answered --tasks FILE.npz ...`).
-        return self.n_images / (self.n_images + KAPPA_IN_SPAN * self.only_names)
+        return self.n_images / (self.n_images + KAPPA_IN_SPAN * self.share_only_names)
 
     def factors(self):
         """What each term is multiplied by in the decision."""

@@ -109,7 +109,7 @@ def _is_unusual(u, codes, relative, rows, right):
     def compare(part):
         each = rows[doubtful[part]]
         distance, is_same = 1 - u[each] @ u.T, codes[each][:, None] == codes
-        # One of little weight is nobody's neighbour, not even that of an equal one.
+        # One of almost no weight is nobody's neighbour, not even that of an equal one.
         distance = np.minimum(np.maximum(distance, LEAST_SHARE) / relative, MOST_DISTANCE)
         distance[np.arange(len(each)), each] = MOST_DISTANCE
         same = np.where(is_same, distance, MOST_DISTANCE).min(axis=1)
