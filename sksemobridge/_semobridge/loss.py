@@ -32,15 +32,28 @@ class BridgeLoss:
     float64.
     """
 
-    def __init__(self, X, codes, share, bridge, options, texts, dtype, inputs=None, offset=None):
-        """See `train_bridge`. By default the `inputs (n, k)` are those of the bridge, `(n, D)`, and
-        there is no `offset (n, d)`.
+    def __init__(
+        self,
+        X,
+        codes,
+        share,
+        bridge,
+        options,
+        texts,
+        dtype,
+        rows=None,
+        inputs=None,
+        offset=None,
+    ):
+        """See `train_bridge`. The shots are the `rows (n,)` of `X`, by default all. By default the
+        `inputs (n, k)` are those of the bridge, `(n, D)`, and there is no `offset (n, d)`.
         """
         import torch
 
         self._torch, self._dtype, self._device = torch, dtype, resolve_device(options.device)
         self.options, self.n_classes = options, int(codes.max()) + 1
-        (n, width), d = X.shape, bridge.matrix.shape[1]
+        rows = np.arange(len(X)) if rows is None else rows
+        n, (width, d) = len(rows), bridge.matrix.shape
         self._k = width if inputs is None else inputs.shape[1]
         W, b = bridge.projection, bridge.projection_bias
         is_identity = W is None or np.array_equal(W, np.eye(len(W)))
@@ -59,25 +72,25 @@ class BridgeLoss:
             dtype=torch.float64,
             device=self._device,
         )
-        length = np.sqrt(np.einsum("nk,nk->n", X, X, dtype=np.float64))[:, None]
+        length = np.sqrt(np.einsum("nk,nk->n", X, X, dtype=np.float64))[rows, None]
         # Rows of zeros stay zero.
         scale = texts.logit_scale / np.maximum(length, np.finfo(np.float32).tiny)
         scale = np.minimum(scale, np.finfo(dtype).max)
         arrays = X, scale, share[:, None], inputs, offset
         shots, scale, share_in_class, inputs, offset = map(self._shared, arrays)
-        if inputs is None:
-            inputs = shots if self._b is None else shots - self._b
-        codes = torch.tensor(codes).to(self._device)
+        codes, index = (torch.tensor(part).to(self._device) for part in (codes, rows))
         weight = torch.tensor(share / self.n_classes).to(self._device)[:, None]
         self._height = LOSS_BLOCK if self._device.type == "cpu" else DEVICE_BLOCK
         self._blocks = [
             _Block(
-                inputs[rows],
+                shots,
+                index[rows],
+                self._b,
+                None if inputs is None else inputs[rows],
                 None if offset is None else offset[rows],
                 None if offset is None or not self._is_narrow else offset[rows] @ self._W,
                 codes[rows],
                 share_in_class[rows],
-                shots[rows],
                 scale[rows],
                 codes[rows].repeat(2)[:, None],
                 torch.cat([options.lambda_it * weight[rows], options.lambda_c * weight[rows]]),
@@ -137,7 +150,7 @@ class BridgeLoss:
             joint_length_of_shots = self._length(joint)
             n = len(joint)
             images = joint.new_empty((2 * n, joint.shape[1]))
-            torch.mul(block.shots, block.scale, out=images[:n])
+            torch.index_select(block.X, 0, block.rows, out=images[:n]).mul_(block.scale)
             torch.div(joint, joint_length_of_shots, out=images[n:])
             of_images, by_logits = self._cross_entropy(
                 images @ P.T, block.codes_of_both, block.weight_of_both
@@ -233,20 +246,31 @@ class BridgeLoss:
 class _Block(NamedTuple):
     """Some shots, as tensors with a row for each."""
 
-    inputs: Any  # `(n, k)`
+    X: Any  # the embeddings of all shots, of which a copy in order would take as much memory
+    rows: Any  # which of them are in the block `(n,)`
+    bias: Any  # that of the projection `(D,)`, or None
+    given_inputs: Any  # `(n, k)`, None if they are those of the bridge
     offset: Any  # `(n, d)`, None if zero
     offset_W: Any  # `(n, D)`, None if zero or not needed
     codes: Any  # `(n,)`
     share: Any  # `(n, 1)`
-    shots: Any  # `(n, D)`
     scale: Any  # that of the logits, divided by the lengths of the shots `(n, 1)`
     codes_of_both: Any  # of shots and bridged shots `(2n, 1)`
     weight_of_both: Any  # their weights in the loss `(2n, 1)`, in float64
 
+    @property
+    def inputs(self):
+        """The inputs of the bridge `(n, k)`."""
+        if self.given_inputs is not None:
+            return self.given_inputs
+        shots = self.X.index_select(0, self.rows)
+        return shots if self.bias is None else shots.sub_(self.bias)
+
     def linear(self, parameters, offset):
         """`inputs @ bridge + offset + bias_c`."""
-        k = self.inputs.shape[1]
-        result = self.inputs @ parameters[:k]
+        inputs = self.inputs
+        k = inputs.shape[1]
+        result = inputs @ parameters[:k]
         if offset is not None:
             result += offset
         if len(parameters) > k:
@@ -255,8 +279,9 @@ class _Block(NamedTuple):
 
     def add_gradient(self, gradient, by_result):
         """Add that by the parameters of `linear`."""
-        k = self.inputs.shape[1]
-        gradient[:k].addmm_(self.inputs.T, by_result)
+        inputs = self.inputs
+        k = inputs.shape[1]
+        gradient[:k].addmm_(inputs.T, by_result)
         if len(gradient) > k:
             gradient[k:].index_add_(0, self.codes, by_result)
 

@@ -95,12 +95,12 @@ def train_bridge(
     rows = np.argsort(number[codes], kind="stable")
     last, n_kept = rows, []
     if left_out is not None:
-        # Those that are left out come last, so that the others are a slice, not a copy.
+        # Those that are left out come last, so that the others are a slice.
         last = rows[np.argsort(left_out[rows], kind="stable")]
         n_kept = [len(X) - np.count_nonzero(left_out)]
 
-    def shots(rows):
-        return X[rows], number[codes][rows], share[rows]
+    def shots(rows):  # without a copy of X in this order
+        return {"rows": rows, "codes": number[codes][rows], "share": share[rows]}
 
     with (
         threads_for(len(X) * bridge.matrix.size),
@@ -108,15 +108,16 @@ def train_bridge(
     ):
         if options.solver == "lbfgs":
             *held_out, trained = _lbfgs(
-                shots(last), [*n_kept, len(X)], bridge, options, texts, dtype, report
+                X, shots(last), [*n_kept, len(X)], bridge, options, texts, dtype, report
             )
         else:
-            loss, accuracy = BridgeLoss(*shots(rows), bridge, options, texts, dtype), None
+            parts = {"bridge": bridge, "options": options, "texts": texts, "dtype": dtype}
+            loss, accuracy = BridgeLoss(X, **shots(rows), **parts), None
             if judge is not None:
                 accuracy = StepAccuracy(loss, judge.for_classes(order, texts.embeddings))
             trained, held_out = _adamw(loss, bridge.matrix, report, accuracy), []
             if n_kept:
-                held_out = _lbfgs(shots(last), n_kept, bridge, options, texts, dtype, report)
+                held_out = _lbfgs(X, shots(last), n_kept, **parts, report=report)
     if options.class_bias:
         trained, *held_out = (
             each._replace(class_bias=each.class_bias[number]) for each in (trained, *held_out)
@@ -126,7 +127,7 @@ def train_bridge(
 
 def _order_of_classes(X, codes, share, texts):
     """Indices `(C,)` that do not depend on the order of the classes."""
-    content = _class_sums(X, codes, share)
+    content = _class_sums(X, np.arange(len(X)), codes, share)
     if texts.embeddings is not None:
         content = np.hstack([content, texts.embeddings])
     return np.argsort(rows_as_bytes(content), kind="stable")
@@ -160,7 +161,7 @@ def _adamw(loss, bridge, report, accuracy):
     return TrainedBridge(rows[:width], rows[width:] if n_biases else None, curve, len(curve))
 
 
-def _lbfgs(shots, counts, bridge, options, texts, dtype, report):
+def _lbfgs(X, shots, counts, bridge, options, texts, dtype, report):
     """A `TrainedBridge` of so many of the first shots, for each of the `counts`. Each starts where
     the one before ended.
 
@@ -168,27 +169,27 @@ def _lbfgs(shots, counts, bridge, options, texts, dtype, report):
     `v_i = inputs_i @ (bridge + basis @ B) + bias_c`. The columns of the `basis (D, k)` span the
     class means and the first principal directions of the inputs.
     """
-    X, codes, share = shots
-    offset = _products(X, bridge, bridge.matrix, dtype)
+    rows, codes, share = shots["rows"], shots["codes"], shots["share"]
+    offset = _products(X, rows, bridge, bridge.matrix, dtype)
     # In these units, v has length one, and so has the step of the bridge that turns v by its own
     # length.
     unit = float(np.sqrt(np.average(np.vecdot(offset, offset), weights=share))) or 1.0
-    basis = unit * principal_directions(X, share, bridge)
-    basis = basis @ _few_directions(bridge.inputs(_class_sums(X, codes, share)) @ basis)
+    basis = unit * principal_directions(X, rows, share, bridge)
+    basis = basis @ _few_directions(bridge.inputs(_class_sums(X, rows, codes, share)) @ basis)
     (width, k), d = basis.shape, offset.shape[1]
-    of_loss, start = {}, (bridge.matrix, basis)
+    of_loss, start = {"rows": rows}, (bridge.matrix, basis)
     if k < MOST_DIRECTIONS * width:
-        of_loss = {"inputs": _products(X, bridge, basis, dtype), "offset": offset}
+        of_loss |= {"inputs": _products(X, rows, bridge, basis, dtype), "offset": offset}
         start = None
     del offset
     # Without text, the bridge learns only what the bias does not learn. So both have equal units.
     bias_unit = unit * (BIAS_SCALE if texts.embeddings is not None else 1.0)
     n_biases = int(codes.max()) + 1 if options.class_bias else 0
-    rows, results = np.zeros((k + n_biases, d), dtype=dtype), []
+    parameters, results = np.zeros((k + n_biases, d), dtype=dtype), []
     for count in counts:
         kept = slice(count)
         loss = BridgeLoss(
-            X[kept],
+            X,
             codes[kept],
             weight_in_class(codes[kept], share[kept]),
             bridge,
@@ -198,9 +199,9 @@ def _lbfgs(shots, counts, bridge, options, texts, dtype, report):
             **{name: part[kept] for name, part in of_loss.items()},
         )
         tol = options.tol * (1.0 if count == len(X) else FIRST_TOLERANCE)
-        rows, curve, converged = _minimize(loss, rows, k, bias_unit, start, tol, report)
-        trained = bridge.matrix + basis @ rows[:k]
-        bias = bias_unit * rows[k:] if n_biases else None
+        parameters, curve, converged = _minimize(loss, parameters, k, bias_unit, start, tol, report)
+        trained = bridge.matrix + basis @ parameters[:k]
+        bias = bias_unit * parameters[k:] if n_biases else None
         results.append(TrainedBridge(trained, bias, curve, len(curve) - 1, converged))
         del loss  # before the next is made
     return results
@@ -252,20 +253,20 @@ def _few_directions(means):
     return linalg.qr(directions, mode="economic", check_finite=False)[0]
 
 
-def principal_directions(X, share, bridge):
-    """The principal directions of the inputs as columns `(D, k)`, which are as long as
-    `s ** -PRECONDITIONING`, up to a factor: products of the inputs have a typical length of one.
+def principal_directions(X, rows, share, bridge):
+    """The principal directions of the inputs of these rows as columns `(D, k)`, which are as long
+    as `s ** -PRECONDITIONING`, up to a factor: products of the inputs have a typical length of one.
 
     `s` is the singular value of the weighted inputs in this direction.
     """
-    n, width = X.shape
-    few = _weighted_inputs(X, share, bridge, slice(None)) if n < width else None
+    n, width = len(rows), X.shape[1]
+    few = _weighted_inputs(X, rows, share, bridge) if n < width else None
     if few is not None:
         squares, directions = linalg.eigh(few @ few.T, check_finite=False)
     else:
         products = np.zeros((width, width))
-        for rows in blocks(n):
-            part = _weighted_inputs(X, share, bridge, rows)
+        for some in blocks(n):
+            part = _weighted_inputs(X, rows[some], share[some], bridge)
             products += part.T @ part
         squares, directions = linalg.eigh(products, check_finite=False)
     kept = squares > FLOAT32_ROUNDING**2 * squares[-1]
@@ -277,19 +278,19 @@ def principal_directions(X, share, bridge):
     return directions / (np.sqrt(square_of_products) or 1.0)
 
 
-def _weighted_inputs(X, share, bridge, rows):
-    return np.sqrt(share[rows])[:, None] * bridge.inputs(X[rows].astype(np.float64))
+def _weighted_inputs(X, rows, share, bridge):
+    return np.sqrt(share)[:, None] * bridge.inputs(X[rows].astype(np.float64))
 
 
-def _products(X, bridge, matrix, dtype):
+def _products(X, rows, bridge, matrix, dtype):
     """`inputs @ matrix` of the shots `(n, k)`, some at a time in double precision."""
-    result = np.empty((len(X), matrix.shape[1]), dtype=dtype)
-    for rows in blocks(len(X)):
-        result[rows] = bridge.inputs(X[rows].astype(np.float64)) @ matrix
+    result = np.empty((len(rows), matrix.shape[1]), dtype=dtype)
+    for some in blocks(len(rows)):
+        result[some] = bridge.inputs(X[rows[some]].astype(np.float64)) @ matrix
     return result
 
 
-def _class_sums(X, codes, share):
+def _class_sums(X, rows, codes, share):
     """Weighted sums of the shots of each class `(C, D)`, in float64."""
-    rows_of_classes = np.split(np.argsort(codes, kind="stable"), np.cumsum(np.bincount(codes))[:-1])
-    return np.stack([(share[rows, None] * X[rows]).sum(axis=0) for rows in rows_of_classes])
+    of_classes = np.split(np.argsort(codes, kind="stable"), np.cumsum(np.bincount(codes))[:-1])
+    return np.stack([(share[own, None] * X[rows[own]]).sum(axis=0) for own in of_classes])

@@ -125,6 +125,25 @@ def test_loss_and_gradient_are_those_of_the_paper_word_by_word(
     np.testing.assert_allclose(gradient, gradients, atol=rtol * np.abs(gradients).max())
 
 
+@pytest.mark.parametrize("bias", [False, True])
+def test_the_loss_of_some_rows_is_that_of_a_copy_of_them(bias, monkeypatch):
+    monkeypatch.setattr(training_loss, "LOSS_BLOCK", 5 * 24)  # several blocks
+    problem = make_problem(bias=bias)
+    X, options = problem.pop("X"), BridgeOptions(device="cpu")
+    rows = np.random.default_rng(0).permutation(len(X) + 3)[: len(X)]
+    more = np.full((len(X) + 3, X.shape[1]), 7.0)
+    more[rows] = X
+    given = more.copy()
+    copied = BridgeLoss(X, **problem, options=options, dtype=np.float64)
+    some = BridgeLoss(more, **problem, options=options, dtype=np.float64, rows=rows)
+    parameters = copied.to_tensor(problem["bridge"].matrix)
+    value, gradient = some(parameters)
+    expected, expected_gradient = copied(parameters)
+    assert value == expected
+    np.testing.assert_array_equal(gradient, expected_gradient)
+    np.testing.assert_array_equal(more, given)
+
+
 @pytest.mark.parametrize("lambdas", [{}, {"lambda_it": 0.2, "lambda_c": 0.7, "lambda_b": 3.0}])
 @pytest.mark.parametrize("bias", [False, True])
 def test_reported_loss_belongs_to_the_result(bias, lambdas):
