@@ -73,7 +73,7 @@ class SeMoBridgeClassifier(ShotClassifier):
     alpha, beta, gamma : float or "auto", default="auto"
         Sharpness of the three terms, at most a million.
     lambda1, lambda2, lambda3 : float or "auto", default="auto"
-        Weights of the three terms. At least one of them must be above zero.
+        Weights of the three terms, at most a million. At least one of them must be above zero.
     smoothness : float or "auto", default="auto"
         Strength of the class weights, within a million. Of these seven hyperparameters, those that
         are `"auto"` are estimated from the shots, beside those that are given. With validation
@@ -171,8 +171,10 @@ class SeMoBridgeClassifier(ShotClassifier):
         "prompts": [str, Mapping, "array-like"],
         "class_names": [Mapping, StrOptions({"ignore"}), "array-like", None],
         "solver": [StrOptions({"closed_form", "lbfgs", "adamw"})],
-        **dict.fromkeys(["alpha", "beta", "gamma"], [AUTO, Interval(Real, 0, MOST, closed="both")]),
-        **dict.fromkeys(["lambda1", "lambda2", "lambda3"], [AUTO, NOT_NEGATIVE]),
+        **dict.fromkeys(
+            ["alpha", "beta", "gamma", "lambda1", "lambda2", "lambda3"],
+            [AUTO, Interval(Real, 0, MOST, closed="both")],
+        ),
         "smoothness": [AUTO, Interval(Real, -MOST, MOST, closed="both")],
         "atol": [AUTO, NOT_NEGATIVE],
         "temperature": [AUTO, Interval(Real, 0, MOST, closed="right"), None],

@@ -191,7 +191,7 @@ def test_a_weight_goes_to_zero_without_a_jump(make_world, per_class, with_text, 
 SHARPNESSES = ["alpha", "beta", "gamma"]
 LARGE = [*product(SHARPNESSES, [1e5, 1e6]), ("temperature", 1e6), ("smoothness", 1e6)]
 SMALL = [*product([*SHARPNESSES, "lambda2", "lambda3", "temperature"], [1e-39, 1e-300])]
-OTHER = [("smoothness", -1e3), ("smoothness", -1e6), ("lambda1", 1e300), ("lambda3", 1e300)]
+OTHER = [("smoothness", -1e3), ("smoothness", -1e6), ("lambda1", 1e6), ("lambda3", 1e6)]
 
 
 @pytest.mark.parametrize(("name", "value"), [*LARGE, *SMALL, *OTHER])
@@ -211,7 +211,7 @@ def test_any_number_of_the_score_gives_finite_probabilities(world, name, value, 
         ("temperature", 1e39),
         ("smoothness", -1e7),
         ("learning_rate", 1e39),
-        *product(SHARPNESSES, [-1.0, 1e300]),
+        *product([*SHARPNESSES, "lambda1", "lambda2", "lambda3"], [-1.0, 1e300]),
     ],
 )
 def test_a_number_out_of_range_is_an_error_that_says_the_range(world, name, value):

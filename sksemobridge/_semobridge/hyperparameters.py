@@ -90,7 +90,7 @@ TOLERANCE = 0.02
 # A term that is nearly flat, or nearly zero, for the numbers that are given would ask for a
 # temperature or a weight beyond any precision.
 MOST_TEMPERATURE = 1e6
-MOST_LOG_HEIGHT = 300.0
+MOST_LOG_WEIGHT = 300.0
 # Standard deviation of the logarithms of candidates around the hyperparameters "auto". With half of
 # it, validation images gain as much with one shot, and less with more.
 SPREAD = 1.0
@@ -226,21 +226,28 @@ def automatic_hyperparameters(
     hyperparameters = options.given_or(Hyperparameters(ALPHA, BETA, gamma, LAMBDA1, 0.0, 0.0, 0.0))
     sharpness_and_weight: tuple[Any, ...] = hyperparameters[:4]  # with text, none of them is None
     alpha, beta, gamma, lambda1 = sharpness_and_weight
-    # How steeply the text's term rises. If it is left out, the others are relative to one.
-    rise = alpha * lambda1 * np.exp(-alpha * (1 - typical.cosines["z1"])) or 1.0
+    # How steeply the text's term rises.
+    rise = alpha * lambda1 * np.exp(-alpha * (1 - typical.cosines["z1"]))
     # `smoothness * (second term) = offset * rise`, where `KL_c` is in bits.
     offset = OFFSET * count / (count + OFFSET_COUNT) * np.log(2)
     hyperparameters = options.given_or(
         hyperparameters._replace(smoothness=offset * beta / (ratio * count))
     )
 
+    log_rise, log_w = np.log(rise or 1.0), hyperparameters.smoothness * typical.divergence
+    if lambda1 == 0:
+        # Only the ratio of the others counts. A large `w_c`, which both have, would make both zero.
+        log_w = 0.0
+
     def weight(ratio: float, sharpness: float, cosine: float) -> float:
         """The `lambda` of a term that rises `ratio` times as steeply as the text's at a cosine."""
         if sharpness == 0:  # flat, so that its weight has no influence
             return LAMBDA1
-        log_height = hyperparameters.smoothness * typical.divergence - sharpness * (1 - cosine)
-        # Of a height beyond any precision, the weight is zero.
-        return float(ratio * rise / sharpness * np.exp(min(-log_height, MOST_LOG_HEIGHT)))
+        log_weight = np.log(ratio) - np.log(sharpness) + log_rise
+        log_weight += sharpness * (1 - cosine) - log_w
+        # Nearly zero, a term would need an infinite weight to rise like the text's. A weight that
+        # rounds to zero leaves out a term that is far too high beside the text's.
+        return float(np.exp(min(log_weight, MOST_LOG_WEIGHT)))
 
     lambda2 = weight(ratio * count, beta, typical.cosines["z2"])
     lambda3 = weight(NEAR_RATIO / count, gamma, OF_ONE_THING * reach)
