@@ -19,18 +19,18 @@ from .messages import UsageError
 
 
 def earlier_copies(photos, folder):
-    """Sub-folder, size and time of each copy of an earlier run, by the path of its image below
-    `photos`. A `UsageError` for other folders.
+    """Sub-folder, path below `photos`, size and time of each copy of earlier runs: a set of tuples.
+    A `UsageError` for other folders.
     """
     if not folder.exists() or (folder.is_dir() and not any(folder.iterdir())):
-        return {}
+        return set()
     with suppress(OSError, ValueError, KeyError, TypeError, AttributeError):
         mark = json.loads((folder / COPIES_MARK).read_text(encoding="ascii"))
         if mark["photos"] == os.path.realpath(photos):
             # Another person may have written the mark: no name leads out of the folder.
             return {
-                path: (name, size, changed)
-                for path, (name, size, changed) in mark["copies"].items()
+                (name, path, size, changed)
+                for name, path, size, changed in mark["copies"]
                 if folder_names([name])[name] == name
             }
     raise UsageError(
@@ -48,38 +48,46 @@ def sort_into(rows, photos, folder):
         path = os.path.relpath(row["path"], photos)
         source_of[path] = row["path"]
         if not row["problem"]:
-            wanted[path] = names[row["label"]], *_stamp(row["path"])
+            wanted[path] = names[row["label"]]
     folder.mkdir(parents=True, exist_ok=True)
-    # Before the first copy, so that the next run knows the copies of one that was killed.
-    with new_file(folder / COPIES_MARK, replace=True) as unfinished:
-        mark = {"photos": os.path.realpath(photos), "copies": earlier | wanted}
-        unfinished.write_text(json.dumps(mark), encoding="ascii")
+    # This run may be killed. Then the next one knows the copies that it made, which have the times
+    # of their images, and the earlier ones that it did not come to.
+    begun = {(name, path, *_stamp(source_of[path])) for path, name in wanted.items()}
+    _write_mark(photos, folder, earlier | begun)
     n_copied, kept = 0, []
-    for path, (name, *stamp) in earlier.items():
+    for name, path in {(name, path) for name, path, *_ in earlier}:
         copy = folder / name / path
-        if path in source_of and copy.exists() and wanted.get(path, ("",))[0] != name:
-            if filecmp.cmp(source_of[path], copy) or stamp == _stamp(copy):
+        if path in source_of and copy.exists() and wanted.get(path) != name:
+            if filecmp.cmp(source_of[path], copy) or (name, path, *_stamp(copy)) in earlier:
                 copy.unlink()
             else:
                 kept.append(copy)
-    for path, (name, *_) in wanted.items():
+    copies = {copy for copy in earlier if copy[1] not in source_of}
+    for path, name in wanted.items():
         copy = folder / name / path
-        if copy.exists():
-            if filecmp.cmp(source_of[path], copy):
-                continue
+        if not copy.exists() or not filecmp.cmp(source_of[path], copy):
             # A newer image takes the place of its copy.
-            if earlier.get(path) != (name, *_stamp(copy)):
+            if copy.exists() and (name, path, *_stamp(copy)) not in earlier:
                 kept.append(copy)
                 continue
-        _copy(source_of[path], copy, folder)
-        n_copied += 1
+            _copy(source_of[path], copy, folder)
+            n_copied += 1
+        copies.add((name, path, *_stamp(copy)))
+    # Some file systems round times, and an image may have changed since.
+    _write_mark(photos, folder, copies)
     if kept:
         warn_caller(
             f"--sort-into: Left as they are, since they are not as this command wrote them"
-            f" ({len(kept)}): {listed(map(repr, map(str, kept)))}. Move them away to have these"
-            " images copied."
+            f" ({len(kept)}): {listed(sorted(map(repr, map(str, kept))))}. Move them away to have"
+            " these images copied."
         )
     return n_copied
+
+
+def _write_mark(photos, folder, copies):
+    with new_file(folder / COPIES_MARK, replace=True) as unfinished:
+        mark = {"photos": os.path.realpath(photos), "copies": list(copies)}
+        unfinished.write_text(json.dumps(mark), encoding="ascii")
 
 
 def _stamp(path):

@@ -12,7 +12,7 @@ import sys
 from contextlib import suppress
 from importlib.metadata import PackageNotFoundError
 from pathlib import Path
-from unittest.mock import Mock
+from unittest.mock import DEFAULT, Mock
 
 import joblib
 import numpy as np
@@ -197,10 +197,53 @@ def test_a_copy_that_was_not_finished_has_another_name(label, monkeypatch):
     assert copies_in("sorted") == labels_in("b.csv")
     # A mark of another person takes no file away.
     mark = json.loads(Path("sorted", COPIES_MARK).read_text())
-    mark["copies"]["bird.png"][0] = "../photos"
+    mark["copies"].append(["../photos", "bird.png", *mark["copies"][0][2:]])
     Path("sorted", COPIES_MARK).write_text(json.dumps(mark))
     label(f"{SHOTS} --out c.csv --sort-into sorted")
     assert Path("photos/bird.png").exists()
+
+
+@pytest.mark.parametrize(("killed_in", "call"), [("filecmp.cmp", 1), ("shutil.copy2", 4)])
+def test_copies_of_runs_that_were_killed_are_no_work_of_a_person(
+    label, monkeypatch, killed_in, call
+):
+    command = f"{SHOTS} --sort-into sorted"
+    label(f"{command} --out a.csv")
+    # Only one image moves, and all change.
+    wanted = labels_in("a.csv") | {"more/bird.png": "apple"}
+    lines = "\n".join(f"photos/{path},{name}" for path, name in wanted.items())
+    Path("corrections.csv").write_text(lines)
+    command += " --corrections corrections.csv"
+    module, name = killed_in.split(".")
+    function = getattr(sys.modules[module], name)
+    for size in (8, 9, 10):
+        for path in wanted:
+            save(np.zeros((size, size, 3), dtype=np.uint8), f"photos/{path}")
+        if size < 10:
+            until = Mock(wraps=function, side_effect=[*[DEFAULT] * (call - 1), KeyboardInterrupt])
+            with monkeypatch.context() as killed:
+                killed.setattr(killed_in, until)
+                assert label(f"{command} --out b{size}.csv")[0] == 130
+    said = label(f"{command} --out c.csv")[1]
+    assert "not as this command wrote them" not in said
+    assert "6 images copied" in said
+    assert copies_in("sorted") == labels_in("c.csv") == wanted
+    assert len([*Path("sorted").rglob("*.png")]) == 6
+    for path, name in wanted.items():
+        assert Path("sorted", name, path).read_bytes() == Path("photos", path).read_bytes()
+
+
+def test_a_copy_is_known_where_the_file_system_rounds_times(label, monkeypatch):
+    def copy2(source, target):
+        shutil.copy(source, target)
+        os.utime(target, (2, 2))
+
+    monkeypatch.setattr("shutil.copy2", copy2)
+    label(f"{SHOTS} --out a.csv --sort-into sorted")
+    save(np.zeros((8, 8, 3), dtype=np.uint8), "photos/clock.png")
+    said = label(f"{SHOTS} --out b.csv --sort-into sorted")[1]
+    assert "not as this command wrote them" not in said
+    assert "1 images copied" in said
 
 
 def test_labels_do_not_lead_out_of_the_folder(label):
