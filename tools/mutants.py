@@ -82,7 +82,7 @@ NAMED = [
         "return typical_of_names(logsumexp(model.decision(None)(X), axis=1))",
         "return np.ones(len(X), dtype=bool)",
     ),
-    ("labelling/_photos/folder_job.py", "is_open & (strangers < 0.5)", "is_open"),
+    ("labelling/_photos/folder_job.py", " & (strangers < 0.5)", ""),
     (
         "labelling/_photos/evidence.py",
         "if real not in shown and not answer.by_burst",
