@@ -79,11 +79,13 @@ def stranger_proba(classifier: Any, X: ArrayLike, strangers: ArrayLike) -> NDArr
     >>> stranger_proba(classifier, X, X[2:4]).round().tolist()
     [0.0, 0.0, 1.0, 1.0, 1.0]
     """
-    return weighted_stranger_proba(classifier, X, strangers, 1.0)
+    return strangers_and_typical(classifier, X, strangers, 1.0)[0]
 
 
-def weighted_stranger_proba(classifier, X, strangers, weight):
-    """`stranger_proba` of strangers that count as `weight (k,)`, or all alike."""
+def strangers_and_typical(classifier, X, strangers, weight):
+    """`stranger_proba` of strangers that count as `weight (k,)`, or all alike, and whether the
+    names fit each image as well as those of the classes `(n,)`.
+    """
     check_is_fitted(classifier)
     if classifier.text_embeddings_ is None:
         raise ValueError(
@@ -105,7 +107,8 @@ def weighted_stranger_proba(classifier, X, strangers, weight):
         nearest[~found] = np.median(nearest[found]) if found.any() else 0.0
     features = StandardScaler().fit(features[:n]).transform(features)
 
-    q = _stranger_by_names(level[:n], level[n:], is_stranger)
+    typical = typical_of_names(level[:n])
+    q = _stranger_by_names(level[:n], typical, level[n:], is_stranger)
     labels = np.concatenate([np.zeros(n), np.ones(n), is_stranger])
     examples = np.ones(len(labelled))
     examples[is_stranger] = weight
@@ -117,7 +120,7 @@ def weighted_stranger_proba(classifier, X, strangers, weight):
     regression = LogisticRegression(max_iter=1000).fit(
         np.concatenate([features[:n], features]), labels, sample_weight=weight
     )
-    return regression.predict_proba(features[:n])[:, 1]
+    return regression.predict_proba(features[:n])[:, 1], typical
 
 
 def _features(classifier, rows, labelled, is_stranger):
@@ -137,20 +140,13 @@ def _features(classifier, rows, labelled, is_stranger):
     return features
 
 
-def fits_names(classifier, X):
-    """Whether the names fit each image as well as those of the classes `(n,)`."""
-    X = to_numpy(validate_embeddings(classifier, X, reset=False))
-    return typical_of_names(_features(classifier, X, X[:0], np.zeros(0, dtype=bool))[:, 0])
-
-
-def _stranger_by_names(level, levels, is_stranger):
+def _stranger_by_names(level, typical, levels, is_stranger):
     """The probability `(n,)` that each image is a stranger, by how well the names fit it, `level
-    (n,)`.
+    (n,)`, and whether that is `typical (n,)` of the classes.
 
     `levels (k,)`, how well they fit the examples, and whether these are strangers, say whether the
     images that the names fit badly are strangers.
     """
-    typical = typical_of_names(level)
     if typical.all():
         return np.full(len(level), RARE)
     between = (level[typical].min() + level[~typical].max()) / 2

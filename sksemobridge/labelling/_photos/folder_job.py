@@ -15,7 +15,7 @@ from sklearn.pipeline import Pipeline
 from ..._evaluation import evaluate_fitted
 from ..._zero_shot import ZeroShotClassifier
 from .._bursts import first_of_each
-from .._strangers import fits_names, weighted_stranger_proba
+from .._strangers import strangers_and_typical
 from .class_texts import class_has_text, with_texts
 from .drawings import are_icons
 from .folder_labels import FolderLabels
@@ -131,16 +131,15 @@ class FolderJob:
         examples, weight = self._examples_of_none(annotations)
         if classifier.text_embeddings_ is None:
             examples, weight = examples[:0], weight[:0]
-        strangers = self._strangers(classifier, examples, weight)
+        strangers, typical = self._strangers(classifier, examples, weight)
         labels = replace(labels, strangers=strangers)
         # What somebody said is known: the classifier has its shots, and nothing else teaches.
         labelled = {*labels.shots.real, *annotations.answers}
         teaches = np.array([real not in labelled for real in self.real]) & (strangers < 0.5)
-        if np.any(weight < 1):
-            # A page of them may be a slip. Without them, a class that has no other picture would
-            # take those of others.
-            of_pages = examples[weight < 1]
-            teaches[of_pages] = fits_names(classifier, self.embeddings)[of_pages]
+        # Somebody may have said so of a whole page by mistake. If then no picture of a class
+        # taught, that class would take pictures of others.
+        of_pages = examples[weight < 1]
+        teaches[of_pages] = typical[of_pages]
         pool = np.flatnonzero(teaches)
         if len(pool) < LEAST_POOL:
             return labels
@@ -150,12 +149,12 @@ class FolderJob:
 
     def _strangers(self, classifier, examples, weight):
         """Probabilities `(n,)` that the pictures are of none of the classes, by those of which
-        somebody said so.
+        somebody said so, and whether the names fit each picture `(n,)`.
         """
         if not len(examples):
-            return np.zeros(len(self.real))
+            return np.zeros(len(self.real)), np.ones(len(self.real), dtype=bool)
         rows = take_rows(self.embeddings, examples)
-        return weighted_stranger_proba(classifier, self.embeddings, rows, weight)
+        return strangers_and_typical(classifier, self.embeddings, rows, weight)
 
     def _examples_of_none(self, annotations):
         """Rows `(k,)` of the pictures that are none of the classes, and what each counts. Those of

@@ -16,7 +16,7 @@ from sksemobridge.labelling._photos.labelled_images import LabelledImages
 from sksemobridge.labelling._photos.options import LabelOptions
 from sksemobridge.labelling._photos.picture_index import Pictures
 from sksemobridge.labelling._photos.read_folder import read_job
-from sksemobridge.labelling._strangers import fits_names, weighted_stranger_proba
+from sksemobridge.labelling._strangers import strangers_and_typical
 
 from ...user_folder import CLASSES, SHOTS, link, rows_of
 
@@ -212,14 +212,15 @@ def test_none_of_these_on_one_page_count_as_the_root_of_their_number():
     is_none = np.isin(job.paths, paths)
     classifier = job.fit(said_of(job, {})).classifier
     examples = job.embeddings, job.embeddings[is_none]
-    np.testing.assert_allclose(one_page, weighted_stranger_proba(classifier, *examples, 1 / 3))
-    np.testing.assert_allclose(single, weighted_stranger_proba(classifier, *examples, 1.0))
+    np.testing.assert_allclose(one_page, strangers_and_typical(classifier, *examples, 1 / 3)[0])
+    np.testing.assert_allclose(single, strangers_and_typical(classifier, *examples, 1.0)[0])
 
 
 def test_a_page_of_none_of_these_teaches_as_other_pictures_where_names_fit_it(monkeypatch):
     monkeypatch.setattr("sksemobridge.labelling._photos.folder_job.LEAST_POOL", 10)
     job, _ = job_of_60_emoji(["clock", "heart", "bird", "mammal"])
-    is_fit = fits_names(labels_after(job).classifier, job.embeddings)
+    classifier = labels_after(job).classifier
+    is_fit = strangers_and_typical(classifier, job.embeddings, job.embeddings[:1], 1.0)[1]
     page = [*np.array(job.paths)[is_fit][:6], *np.array(job.paths)[~is_fit][:6]]
     is_on_page = np.isin(job.paths, page)
     learnt = labels_after(job, page)
