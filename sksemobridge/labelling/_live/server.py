@@ -61,7 +61,8 @@ POLICY = "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancesto
 
 
 # What needs no numbers of pictures. All else is refused if new pictures were read since the page
-# was loaded. While it is done, none are read, and no other tab gets the same pictures.
+# was loaded. While such an action runs, no new pictures come in, and no other tab gets the same
+# ones.
 WITHOUT_NUMBERS = ("state", "add", "read_new", "words", "done", "also", "end")
 
 

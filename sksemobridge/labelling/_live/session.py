@@ -224,7 +224,7 @@ class Session:
             self._append("add", tab, who, names=tuple(names))
             is_first = not self.learner.view.columns
         if is_first:
-            # Before, no picture has a label to look at.
+            # Until the first model, no picture has a label.
             self.learner.wait()
         return {"notes": notes}
 

@@ -40,7 +40,7 @@ export async function act(action, values = {}) {
   return reply;
 }
 
-// Ask, beside what is under way. Several may be.
+// Ask without waiting for other requests.
 export const see = ask;
 
 async function ask(action, values = {}) {
