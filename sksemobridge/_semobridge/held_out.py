@@ -84,7 +84,8 @@ def hold_out(
 
     If all classes have one image, names predict the classes without it. If one has several, images
     are left out in folds, by their order, or by their weights if some weigh half as much as others.
-    Between, each way has a share, so that nothing jumps if a weight changes.
+    Between, each way has a share, so that nothing jumps if a weight goes to zero or
+    is no longer that of others.
     """
     images = shots.image_weights()
     number = np.bincount(images.codes, weights=images.relative).max()

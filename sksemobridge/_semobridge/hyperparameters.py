@@ -22,6 +22,7 @@ from .._utils.rows import images_per_weight
 from .bridge_options import BridgeOptions
 from .held_out import HeldOut
 from .score import START, Hyperparameters, LabelledCosines, log_score, terms_of_score
+from .validation_images import HALF_AN_IMAGE
 
 # The constants of the closed form were chosen on ten tasks of real embeddings. With one family of
 # tasks left out in turn the choice is the same, but without CIFAR-10, on which shots gain nothing:
@@ -329,11 +330,10 @@ def search_hyperparameters(
     lead, error = compare(auto, candidates, images)
     # Between whole images half of one changes nothing. It keeps those of little weight from
     # breaking ties.
-    half = images.weight.max() / 2
-    error = np.sqrt(error**2 + 2 * half**2)
+    error = np.sqrt(error**2 + 2 * HALF_AN_IMAGE**2)
     if (lead > error).any():
-        best = lead[lead > error].max()
-        found = [c for c, a, e in zip(candidates, lead, error) if a > e and a > best - half]
+        least = lead[lead > error].max() - HALF_AN_IMAGE
+        found = [c for c, a, e in zip(candidates, lead, error) if a > e and a > least]
         fits = [fit(candidate) for candidate in found]
         number = int(np.argmin([loss for _, loss in fits]))
         if fits[number][1] <= loss:

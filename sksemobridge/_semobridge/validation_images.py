@@ -7,13 +7,15 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from .._utils.array_api import l2_normalize
-from .._utils.rows import evenly_spaced
+from .._utils.rows import evenly_spaced, images_per_weight
 from .bridged_classes import BridgedClasses
 from .score import Hyperparameters, log_score
 
 # Largest number of scores that judge a step, or a candidate of the search. It is 40,000 images of
 # 100 classes.
 MOST_SCORES = 2**22
+# Accuracies that differ by less are equal: images of little weight break no ties.
+HALF_AN_IMAGE = 0.5
 
 
 class Validation(NamedTuple):
@@ -54,8 +56,8 @@ class StepAccuracy:
         self._inputs = loss.to_tensor(classes.bridge.inputs(X))
         self._divergence = loss.to_tensor(classes.divergence)
         self._image_means = loss.to_tensor(classes.image_means)
-        # Half an image: those of little weight make no step better.
-        self.least = self._weight.max() / 2
+        # The weight by which a better step must lead
+        self.least = HALF_AN_IMAGE / images_per_weight(self._weight)
         texts, self._fixed = classes.texts_with_stand_ins, {}
         if texts is not None:
             self._fixed["z1"] = self._queries @ loss.to_tensor(texts).T

@@ -28,8 +28,9 @@ from sksemobridge._semobridge.hyperparameters import (
     trained_temperature,
     typical_of,
 )
+from sksemobridge._semobridge.loss import BridgeLoss
 from sksemobridge._semobridge.score import START, Hyperparameters, LabelledCosines, log_score
-from sksemobridge._semobridge.validation_images import Validation
+from sksemobridge._semobridge.validation_images import Judge, StepAccuracy, Validation
 from sksemobridge._utils.array_api import softmax
 from sksemobridge.datasets import load_emoji
 
@@ -420,6 +421,20 @@ def test_images_count_by_their_weight():
     assert accuracy(search(both).hyperparameters, images) == pytest.approx(alone, abs=0.02)
 
 
+def test_one_heavy_image_leaves_the_choice_to_the_others():
+    rng = np.random.default_rng(0)
+    rows, codes = np.arange(301), rng.integers(4, size=301)
+    z = {name: 0.5 + 0.1 * rng.normal(size=(301, 4)) for name in ("z1", "z2", "z3")}
+    for part in z.values():
+        part[rows, codes] += 0.5  # all terms know all classes, but for a tenth of the images
+    z["z1"][rows[:30], codes[:30]], z["z1"][rows[:30], codes[:30] - 1] = 0.5, 0.8
+    weight = np.where(rows == 300, 60.0, 1.0)  # both are right about the heavy one
+    images = LabelledCosines(z, codes, weight, np.zeros(4))
+    found = search(images).hyperparameters
+    assert accuracy(AUTO, images) < 0.95
+    assert accuracy(found, images) == 1
+
+
 def test_blocks_change_nothing(monkeypatch):
     expected = search(make_images())
     monkeypatch.setattr(score_hyperparameters, "SCORES_OF_BLOCK", 28)
@@ -438,6 +453,19 @@ def test_validation_images_choose_the_numbers(with_text, solver):
     images = LabelledCosines(found.cosines(X_val), codes_val, np.ones(100), found.divergence)
     start = START if with_text else START._replace(alpha=None, lambda1=None)
     assert accuracy(found.hyperparameters, images) >= accuracy(start, images)
+
+
+@pytest.mark.parametrize("heavy", [1.0, 60.0])
+def test_a_step_is_better_by_half_an_image_of_the_effective_number(heavy):
+    texts, (X, codes) = make_texts(), draw(make_texts(), 2)
+    classes = bridge_classes(make_shots(X, codes), texts, BridgeOptions())
+    loss = BridgeLoss(
+        X, codes, np.full(10, 0.5), classes.bridge, BridgeOptions(device="cpu"), texts, np.float64
+    )
+    validation = Validation(X, codes, np.where(np.arange(10) == 0, heavy, 1.0))
+    least = StepAccuracy(loss, Judge(validation, START, classes)).least
+    number = (heavy + 9) ** 2 / (heavy**2 + 9)
+    assert least == pytest.approx(0.5 * (heavy + 9) / number)
 
 
 @pytest.mark.parametrize("has_text", [[True] * 5, [True, True, False, False, True]])
