@@ -33,7 +33,7 @@ class CosineRows:
     matrix: `bridge(x) = nrm(x @ M)`, so `z3 = x . (F_c M') / |x @ M|`.
     """
 
-    names: tuple[str, ...]  # of the cosines that count in the score; `"z3"` is last
+    names: tuple[str, ...]  # of the cosines that count in the score, in the order of the rows
     rows: np.ndarray  # of classes, then those of the length
     in_span: np.ndarray  # of classes for the other names, in the directions of the length
     n_of_length: int
@@ -77,11 +77,8 @@ class CosineRows:
         if self.in_span.shape[0]:
             of_classes.append(of_length @ self.in_span.T)
         C = (n + self.in_span.shape[0]) // len(self.names)
-        cosines = [
-            part[:, k : k + C] * (1 / length)
-            for part in of_classes
-            for k in range(0, part.shape[1], C)
-        ]
+        each = [part[:, k : k + C] for part in of_classes for k in range(0, part.shape[1], C)]
+        cosines = {name: part * (1 / length) for name, part in zip(self.names, each)}
         if self.n_of_length:
             # The square of the length of a row of zeros would be zero.
             share = (xp.sqrt(xp.linalg.vecdot(of_length, of_length))[:, None] / length) ** 2
@@ -90,8 +87,8 @@ class CosineRows:
             share, least = (
                 (1 - share, limits.eps) if self.is_rest else (share, limits.smallest_normal)
             )
-            cosines[-1] /= xp.sqrt(xp.clip(share, float(least), None))
-        return dict(zip(self.names, cosines))
+            cosines["z3"] /= xp.sqrt(xp.clip(share, float(least), None))
+        return cosines
 
 
 @dataclass(frozen=True, eq=False)

@@ -205,6 +205,19 @@ def test_many_queries_have_the_score_of_the_formula(
     np.testing.assert_allclose(many.decide(X), model.decide(X), atol=1e-6)
 
 
+def test_the_length_of_a_bridged_query_divides_its_cosines_in_any_order():
+    texts = make_texts()
+    X, codes = draw(texts, 3)
+    rows = CosineRows.of(fit(texts, X, codes, **SOLVERS[1]))
+    assert len(rows.in_span) == 0 < rows.n_of_length
+    *of_classes, of_length = np.split(rows.rows, [5, 10, 15])
+    turned = replace(
+        rows, names=rows.names[::-1], rows=np.concatenate([*of_classes[::-1], of_length])
+    )
+    for name, expected in rows.cosines(X).items():
+        np.testing.assert_allclose(turned.cosines(X)[name], expected)
+
+
 def test_terms_that_do_not_count_take_no_products():
     texts = make_texts()
     model = fit(texts, *draw(texts, 3), atol=0.6)
