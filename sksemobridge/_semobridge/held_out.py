@@ -63,9 +63,8 @@ def labelled_cosines(classes: BridgedClasses, shots: Shots, rows: np.ndarray) ->
 def _sample(
     shots: Shots, images: ImageWeights, rows: np.ndarray, tested: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """So many evenly spaced `rows` that there are at most `MOST_COSINES`, and their weights, which
-    have equal sums in all classes, as far as their images are `tested (m,)`, and sum to the number
-    of images.
+    """Evenly spaced `rows` of at most `MOST_COSINES`. Weights sum to the number of images, and to
+    equal sums in all classes, as far as their images are `tested (m,)`.
     """
     rows = rows[evenly_spaced(len(rows), max(MOST_COSINES // (shots.codes[-1] + 1), 1))]
     image = images.image_of_shot[rows]
@@ -144,7 +143,9 @@ def _leave_out_folds(images, classes_of, shots, by_weight):
                 each = np.arange(len(stays)), codes[tested][stays]
                 values[name][stays, each[1]] = others[name][each]
         for name in values:
-            found.setdefault(name, np.empty((len(rows), n_classes)))[tested] = values[name]
+            if name not in found:
+                found[name] = np.empty((len(rows), n_classes))
+            found[name][tested] = values[name]
         count[tested] = images_of_class(shots, kept)
         reach[tested] = _reach(X, classes)
         del classes  # before the next are made
@@ -179,9 +180,8 @@ def left_out_once(shots: Shots) -> np.ndarray | None:
 
 
 def _folds(shots: Shots, images: ImageWeights, by_weight: bool) -> tuple[np.ndarray, np.ndarray]:
-    """The fold in which each image is left out, or -1 for the only one of a class, and the part of
-    it that stays: what the others of its class lack of one image. The folds of a class are equally
-    large, as far as possible.
+    """The fold that leaves out each image, or -1 for the only one of a class, and the part of it
+    that stays: what the others of its class lack of one image.
     """
     codes, relative = images.codes, images.relative
     counts = np.bincount(codes)

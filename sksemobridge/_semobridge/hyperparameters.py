@@ -70,9 +70,9 @@ TRAINED = Hyperparameters(
 # little against names.
 TRAINED_GROWTH = 5.0
 # The temperature of a trained bridge, which has seen its shots, relative to its default: with
-# texts, and with one shot and without. There it grows as this power of the number of shots. Each
-# family of tasks, left out, changes the first by at most .05. On a grid of the others, they stay or
-# become .17 and .45.
+# texts, and with one shot and without. There it grows as this power of the number of shots. With
+# each family of tasks left out, the first would change by at most .05, and the last two, which are
+# chosen on a grid, would stay or be .17 and .45.
 SEEN = 0.84
 SEEN_WITHOUT_TEXT = 0.22
 SEEN_GROWTH = 0.3

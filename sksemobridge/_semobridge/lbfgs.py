@@ -26,7 +26,8 @@ def minimize(function, x, max_iter, is_done):
     for _ in range(max_iter):
         direction = _direction(gradient, memory)
         slope = _dot(gradient, direction)
-        # All steps are as large as `x`. The oldest makes room before the search of the next.
+        # All steps are as large as `x`. The oldest makes room before the search of the next. Where
+        # that one is refused below, for its curvature, the memory shrinks.
         memory = memory[1 - MEMORY :]
         found = _search(function, x, value, direction, slope) if slope < 0 else None
         del direction

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy import linalg
 
-from .._utils.array_api import rows_as_bytes
+from .._utils.array_api import astype, rows_as_bytes
 from .._utils.rows import blocks, weight_in_class
 from .._utils.threads import threads_for
 from .lbfgs import minimize
@@ -72,8 +72,7 @@ def train_bridge(
 
     `share (n,)`, the weight of each shot, sums to one in each class. Training starts at `bridge`,
     the closed form. `left_out (n,)` is a mask of shots: L-BFGS trains without them first, and goes
-    on from there with all. With `Validation` images, AdamW returns its best step, as in the paper,
-    judged with these `hyperparameters` of the score.
+    on from there with all. With a `judge (Judge)`, AdamW returns its best step, as in the paper.
     """
     from tqdm import tqdm
 
@@ -91,7 +90,7 @@ def train_bridge(
     }
     # Rounding grows in training. So classes are put in an order of their content.
     order = _order_of_classes(X, codes, share, texts)
-    number, texts = np.argsort(order), texts.astype(dtype).take(order)
+    number, texts = np.argsort(order), astype(texts, dtype).take(order)
     rows = np.argsort(number[codes], kind="stable")
     last, n_kept = rows, []
     if left_out is not None:
@@ -164,15 +163,14 @@ def _adamw(loss, bridge, report, accuracy):
 def _lbfgs(X, shots, counts, bridge, options, texts, dtype, report):
     """A `TrainedBridge` of so many of the first shots, for each of the `counts`. Each starts where
     the one before ended.
-
-    L-BFGS goes over the rows of `B (k, d)` and the class bias in
-    `v_i = inputs_i @ (bridge + basis @ B) + bias_c`. The columns of the `basis (D, k)` span the
-    class means and the first principal directions of the inputs.
     """
+    # L-BFGS goes over the rows of `B (k, d)` and the class bias in
+    # `v_i = inputs_i @ (bridge + basis @ B) + bias_c`. The columns of the `basis (D, k)` span the
+    # class means and the first principal directions of the inputs.
     rows, codes, share = shots["rows"], shots["codes"], shots["share"]
     offset = _products(X, rows, bridge, bridge.matrix, dtype)
-    # In these units, v has length one, and so has the step of the bridge that turns v by its own
-    # length.
+    # The typical length of `v`, so that a step of `B` of length one turns `v` by at most about its
+    # own length.
     unit = float(np.sqrt(np.average(np.vecdot(offset, offset), weights=share))) or 1.0
     basis = unit * principal_directions(X, rows, share, bridge)
     basis = basis @ _few_directions(bridge.inputs(_class_sums(X, rows, codes, share)) @ basis)
@@ -208,13 +206,12 @@ def _lbfgs(X, shots, counts, bridge, options, texts, dtype, report):
 
 
 def _minimize(loss, rows, k, bias_unit, start, tol, report):
-    """The rows of the least loss, the losses, and whether they converged.
-
-    Rows are `B (k, d)`, and the class bias in its unit. With `start = (matrix, basis)`, those of
-    the loss are `matrix + basis @ B`.
+    """The rows of the least loss, the losses, and whether they converged. Rows are `B (k, d)`, and
+    the class bias in its unit.
     """
     import torch
 
+    # With a start, the rows of the loss are `matrix + basis @ B`.
     matrix, basis = [loss.to_tensor(part) for part in start] if start else (None, None)
     curve = []
 

@@ -29,18 +29,6 @@ class ClassTexts:
             self, **{name: part[rows] for name, part in parts.items() if part is not None}
         )
 
-    def astype(self, dtype):
-        """The texts of the classes in another precision."""
-        parts = {name: getattr(self, name) for name in ("embeddings", "eos_directions")}
-        return replace(
-            self,
-            **{
-                name: part.astype(dtype, copy=False)
-                for name, part in parts.items()
-                if part is not None
-            },
-        )
-
 
 def read_texts(text_encoder, prompts, for_bridge=False):
     """`ClassTexts` of each class from an encoder (or None) and lists of prompts (None without
