@@ -92,6 +92,8 @@ class ZeroShotClassifier(LinearClassifier):
         classes = np.unique(
             validate_labels(y, np.size(y) if embeddings is None else len(embeddings))
         )
+        if not len(classes):
+            raise ValueError("y is empty; give at least one label.")
         class_prompts = self._describe(classes, {})
         logit_scale = read_logit_scale(self.text_encoder)
         texts = embed_classes(self.text_encoder, class_prompts.prompts)

@@ -30,6 +30,8 @@ def test_missing_labels_and_names_are_refused(world):
     X, y = world.draw([2, 2, 0, 0, 0])
     with pytest.raises(ValueError, match="y is None|requires y"):
         world.zero_shot().fit(None, None)
+    with pytest.raises(ValueError, match="y is empty"):
+        world.zero_shot().fit(None, [])
     with pytest.raises(ValueError, match="every class needs a name"):
         world.zero_shot(class_names={"bird": "bird", "cat": None}).fit(X, y)
 
