@@ -50,20 +50,20 @@ WHOLE = "none"  # the heuristic that the whole model lacks
 FIRST_SEED = 5000
 MOST_CLICKED = 600  # images of a folder that is labelled
 N_BATCHES = 4
-# The column of each case of `robustness.py` that has the default model.
+# The columns of each case of `robustness.py` that have the default model.
 COLUMNS = {
-    "copies": "as they come",
-    "labels": "default",
-    "names": "default",
-    "slip": "one wrong",
-    "page": "answered",
-    "minorities": "default",
-    "uneven": "shots",
-    "answered": "all answers",
-    "nameless": "default, nameless",
-    "few-classes": "without text",
-    "strangers": "near, score_samples",
-    "p-values": "mean of classes, 0.05",
+    "copies": ("as they come",),
+    "labels": ("default",),
+    "names": ("default",),
+    "slip": ("one wrong",),
+    "page": ("answered",),
+    "minorities": ("default",),
+    "uneven": ("shots",),
+    "answered": ("1 a class", "all answers"),
+    "nameless": ("default, nameless",),
+    "few-classes": ("without text",),
+    "strangers": ("near, score_samples",),
+    "p-values": ("mean of classes, 0.05",),
 }
 GROUPS = {
     "few shots": ("shots", "without text"),
@@ -237,7 +237,11 @@ def figures(case, task, seed, args):
         return found
     of_shots = [0] if case in robustness.OWN_SHOTS else [k for k in args.shots if k in (1, 4)]
     rows = [row for k in of_shots for row in robustness.CASES[case](task, k, seed, args)]
-    values = [(what, columns.get(COLUMNS[case])) for what, columns in rows]
+    values = [
+        (f"{what}, {column}", columns.get(column))
+        for what, columns in rows
+        for column in COLUMNS[case]
+    ]
     if case == "p-values":
         return [(what, -abs(value - 5), np.nan) for what, value in values]
     if case == "strangers":
