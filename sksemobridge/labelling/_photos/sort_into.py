@@ -17,6 +17,9 @@ from ...datasets._folder import COPIES_MARK
 from .folder_table import was_read
 from .messages import UsageError
 
+# Bytes of the name of a folder. Windows and macOS count in other units, of which a name has fewer.
+LONGEST_FOLDER_NAME = 255
+
 
 def earlier_copies(photos, folder):
     """Sub-folder, path below `photos`, size and time of each copy of earlier runs: a set of tuples.
@@ -43,7 +46,7 @@ def sort_into(rows, photos, folder):
     what a person put there, or changed.
     """
     earlier, source_of, wanted = earlier_copies(photos, folder), {}, {}
-    names = folder_names(sorted({row["label"] for row in rows if not row["problem"]}, key=str))
+    names = sub_folders(rows)
     for row in filter(was_read, rows):
         path = os.path.relpath(row["path"], photos)
         source_of[path] = row["path"]
@@ -82,6 +85,18 @@ def sort_into(rows, photos, folder):
             " these images copied."
         )
     return n_copied
+
+
+def sub_folders(rows):
+    """The name of the sub-folder of each label. A `UsageError` for one that is too long."""
+    names = folder_names(sorted({row["label"] for row in rows if not row["problem"]}, key=str))
+    for label, name in names.items():
+        if len(os.fsencode(name)) > LONGEST_FOLDER_NAME:
+            raise UsageError(
+                f"--sort-into: the label {str(label)[:40] + '…'!r} is too long for the name of a"
+                f" folder (at most {LONGEST_FOLDER_NAME} bytes); give this class a shorter name"
+            )
+    return names
 
 
 def _write_mark(photos, folder, copies):

@@ -16,7 +16,7 @@ from .messages import UsageError
 from .options import LabelOptions, check_packages, flag
 from .report._page import report
 from .sidecars import write_sidecars
-from .sort_into import sort_into
+from .sort_into import sort_into, sub_folders
 
 MINI = "Note: The model mini knows drawn icons only. Its labels of photographs mean nothing."
 # What is written, and what --overwrite is for.
@@ -81,6 +81,9 @@ def write_files(options, answers, labels, lines):
     """
     if "mini" in labels.job.model_names:
         lines = [MINI, *lines]
+    if options.sort_into is not None:
+        # A label without a folder is refused before any file is written.
+        sub_folders(labels.rows)
     counts, skipped = count_files(labels.rows)
     written = [f"Skipped {row['path']}: {row['problem']}." for row in skipped]
     page = functools.partial(report, options.report, options.photos, labels, lines)

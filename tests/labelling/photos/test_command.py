@@ -246,6 +246,17 @@ def test_a_copy_is_known_where_the_file_system_rounds_times(label, monkeypatch):
     assert "1 images copied" in said
 
 
+def test_a_label_too_long_for_a_folder_is_refused_before_anything_is_written(label):
+    Path("corrections.csv").write_text(f"photos/more/bird.png,{'z' * 300}")
+    command = f"{SHOTS} --corrections corrections.csv --sort-into sorted"
+    status, said = label(f"{command} --out a.csv")
+    assert status == 2
+    assert "--sort-into: the label 'zzz" in said
+    assert "give this class a shorter name" in said
+    assert not Path("sorted").exists()
+    assert not Path("a.csv").exists()
+
+
 def test_labels_do_not_lead_out_of_the_folder(label):
     os.makedirs("in")
     photos, labels = [f"photos/{name}.png" for name in CLASSES], ["../../out", "..", "a/b"]
