@@ -203,6 +203,12 @@ def _check_texts(options, annotations, pipeline, labels):
     missing = sorted(
         name for name in known - labelled if not class_has_text(encoder, annotations, name)
     )
+    rest = sorted(known.difference(missing))
+    if missing and len(rest) == 1 and not options.alpha and not options.open:
+        raise UsageError(
+            f"--embeddings: {options.embeddings!r} has no text of {listed(missing)}, which leaves"
+            f" one class, {rest[0]!r}; give --shots or texts of more classes, or --open"
+        )
     if missing and options.embeddings is not None:
         warn_caller(
             f"Classes without a text in {options.embeddings!r} ({len(missing)}): {listed(missing)}."

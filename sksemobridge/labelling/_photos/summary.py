@@ -76,7 +76,8 @@ def summary(labels: FolderLabels) -> list[str]:
         lines.append(f"Different answers ({len(named)}), the last counts: {listed(named)}")
     lines.append(_how_taught(labels))
     if labels.evaluation is None:
-        return [*lines, f"No shots: the names of {len(names)} classes alone."]
+        n = len(names)
+        return [*lines, f"No shots: {plural(n, 'the name')} of {n} {plural(n, 'class')} alone."]
     if by_name := sorted({*labels.classifier.classes_} - {*shots.labels}):
         lines.append(
             f"Classes without shots, predicted by their names alone ({len(by_name)}): "

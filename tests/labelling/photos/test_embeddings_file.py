@@ -82,6 +82,18 @@ def test_a_class_without_a_text_is_known_from_its_first_label_on(place):
     assert labelled.pipeline[-1].class_names_.tolist() == ["bird", "clock", None]
 
 
+def test_one_class_with_a_text_is_too_few(place):
+    write(names=["bird"])
+    given = {"classes": CLASSES, "embeddings": "e.npz"}
+    with pytest.raises(ValueError, match="no text of clock, fruit, which leaves one class, 'bird'"):
+        label_folder("photos", **given)
+    # A label of another class makes two.
+    Path("said.csv").write_text("photos/fruit.png,fruit")
+    with pytest.warns(UserWarning, match="without a text"):
+        labelled = label_folder("photos", **given, corrections="said.csv")
+    assert labelled.pipeline.classes_.tolist() == ["bird", "fruit"]
+
+
 def test_the_first_label_of_a_class_without_a_text_writes_the_table(label):
     write()
     Path("c.csv").write_text(f"path,label\n{Path('photos', PATHS[0])},sea monster\n")
