@@ -149,7 +149,10 @@ def _labels_of(lines, classes):
             labels[line.real] = line.path, label
     gone = [*dict.fromkeys(line.path for line in lines if line.real is None)]
     if gone:
-        warn_caller(f"--corrections: Passed over, not there ({len(gone)}): {listed(gone)}.")
+        warn_caller(
+            f"--corrections: Passed over, not there ({len(gone)}): {listed(gone)}. Relative paths"
+            f" start from the current folder, {os.getcwd()!r}."
+        )
     if differ:
         named = [
             f"{labels[real][0]} ({', '.join(label or NONE_OF_THESE for label in said)})"

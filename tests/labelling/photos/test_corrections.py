@@ -46,8 +46,9 @@ def test_the_last_line_of_a_picture_counts(separator):
 def test_a_picture_that_is_gone_is_named():
     write_list(*((name, "bird") for name in NAMES[:3]))
     os.remove("b,c.png")
-    with pytest.warns(UserWarning, match=r"not there \(1\): b,c.png"):
+    with pytest.warns(UserWarning, match=r"not there \(1\): b,c.png") as caught:
         assert said() == {"a.png": "bird", NAMES[2]: "bird"}
+    assert f"start from the current folder, {os.getcwd()!r}" in str(caught[0].message)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="other systems have no such names")
