@@ -82,17 +82,20 @@ class SeMoBridgeClassifier(ShotClassifier):
         Singular values of the text projection up to `atol` count as zero. `"auto"` is 0.3 as in the
         paper where this keeps between a quarter and 95 % of them, else 0.7 times their median.
     temperature : float, "auto" or None, default="auto"
-        Factor of the logarithm of the score, which changes no predictions, at most a million.
+        Factor of the logarithm of the score, which changes no predictions, between a millionth and
+        a million.
         `"auto"` estimates it from the shots, or from validation images. None is 1, as in the paper.
     class_bias : bool, default=True
         Whether training learns a bias for each class, which is added only to its shots.
     lambda_it, lambda_c, lambda_b : float, default=0.5, 0.1, 0.1
-        Weights of the training loss: images against texts, consistency of the shots, and bias.
+        Weights of the training loss: images against texts, at most one, consistency of the shots,
+        and bias, at most a million.
     max_iter : int or None, default=None
         Number of steps. None is 5,000 for `"adamw"`, as in the paper, and at most 1,000 for
         `"lbfgs"`.
     learning_rate, weight_decay : float, default=1.5e-4, 0.01
-        For `"adamw"`. The learning rate is reached after 500 steps.
+        For `"adamw"`. The learning rate is reached after 500 steps. The product of both must be
+        below one.
     tol : float, default=5e-5
         `"lbfgs"` stops if the relative decrease of the loss, averaged over ten steps, is below
         `tol`. A smaller one hardly changes predictions.
@@ -177,10 +180,11 @@ class SeMoBridgeClassifier(ShotClassifier):
         ),
         "smoothness": [AUTO, Interval(Real, -MOST, MOST, closed="both")],
         "atol": [AUTO, NOT_NEGATIVE],
-        "temperature": [AUTO, Interval(Real, 0, MOST, closed="right"), None],
+        "temperature": [AUTO, Interval(Real, 1 / MOST, MOST, closed="both"), None],
         "class_bias": ["boolean"],
         "lambda_it": [Interval(Real, 0, 1, closed="both")],
-        **dict.fromkeys(["lambda_c", "lambda_b", "weight_decay", "tol"], [NOT_NEGATIVE]),
+        **dict.fromkeys(["lambda_c", "lambda_b"], [Interval(Real, 0, MOST, closed="both")]),
+        **dict.fromkeys(["weight_decay", "tol"], [NOT_NEGATIVE]),
         "max_iter": [Count(), None],
         "learning_rate": [Interval(Real, 0, MOST, closed="right")],
         "priors": ["array-like", Mapping, StrOptions({"shots"}), None],

@@ -190,7 +190,7 @@ def test_a_weight_goes_to_zero_without_a_jump(make_world, per_class, with_text, 
 
 SHARPNESSES = ["alpha", "beta", "gamma"]
 LARGE = [*product(SHARPNESSES, [1e5, 1e6]), ("temperature", 1e6), ("smoothness", 1e6)]
-SMALL = [*product([*SHARPNESSES, "lambda2", "lambda3", "temperature"], [1e-39, 1e-300])]
+SMALL = [*product([*SHARPNESSES, "lambda2", "lambda3"], [1e-39, 1e-300]), ("temperature", 1e-6)]
 OTHER = [("smoothness", -1e3), ("smoothness", -1e6), ("lambda1", 1e6), ("lambda3", 1e6)]
 
 
@@ -208,9 +208,10 @@ def test_any_number_of_the_score_gives_finite_probabilities(world, name, value, 
 @pytest.mark.parametrize(
     ("name", "value"),
     [
-        ("temperature", 1e39),
+        *product(["temperature"], [1e39, 1e-46]),
         ("smoothness", -1e7),
         ("learning_rate", 1e39),
+        *product(["lambda_c", "lambda_b"], [1e20]),
         *product([*SHARPNESSES, "lambda1", "lambda2", "lambda3"], [-1.0, 1e300]),
     ],
 )
@@ -218,6 +219,21 @@ def test_a_number_out_of_range_is_an_error_that_says_the_range(world, name, valu
     message = f"The '{name}' parameter of SeMoBridgeClassifier must be .* in the range"
     with pytest.raises(ValueError, match=message):
         semobridge(world, **{name: value}).fit(*world.draw(2))
+
+
+def test_a_step_of_adamw_takes_no_whole_bridge_away(world):
+    wrong = semobridge(world, solver="adamw", max_iter=2, learning_rate=0.5, weight_decay=2.0)
+    with pytest.raises(ValueError, match=r"learning_rate \* weight_decay is 1, but"):
+        wrong.fit(*world.draw(2))
+
+
+def test_a_temperature_changes_no_predictions(world):
+    X, y = world.draw(2)
+    queries = world.draw(9)[0].astype(np.float32)
+    expected = semobridge(world, temperature=1.0).fit(X, y).predict(queries)
+    for temperature in (1e-6, 1e6):
+        found = semobridge(world, temperature=temperature).fit(X, y).predict(queries)
+        np.testing.assert_array_equal(found, expected)
 
 
 def test_adamw_keeps_its_best_step(world):

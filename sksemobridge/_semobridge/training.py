@@ -139,6 +139,12 @@ def _adamw(loss, bridge, report, accuracy):
     import torch
 
     options, width = loss.options, len(bridge)
+    shrinks = options.learning_rate * options.weight_decay
+    if shrinks >= 1:
+        raise ValueError(
+            f"learning_rate * weight_decay is {shrinks:g}, but a step of AdamW takes this share of"
+            " the bridge away. Lower one of them, so that it is below one."
+        )
     n_biases = loss.n_classes if options.class_bias else 0
     parameters = loss.to_tensor(np.pad(bridge, [(0, n_biases), (0, 0)]))
     optimizer = torch.optim.AdamW([parameters], weight_decay=options.weight_decay)

@@ -483,6 +483,7 @@ def test_adamw_keeps_its_best_step_on_validation_images(has_text):
             temperature=1.0,
             max_iter=n_steps,
             learning_rate=1000.0,
+            weight_decay=0.0,
             device="cpu",
         )
         classes = bridge_classes(make_shots(X, codes), texts, options, validation)
