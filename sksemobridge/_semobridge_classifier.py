@@ -83,8 +83,8 @@ class SeMoBridgeClassifier(ShotClassifier):
         paper where this keeps between a quarter and 95 % of them, else 0.7 times their median.
     temperature : float, "auto" or None, default="auto"
         Factor of the logarithm of the score, which changes no predictions, between a millionth and
-        a million.
-        `"auto"` estimates it from the shots, or from validation images. None is 1, as in the paper.
+        a million. `"auto"` estimates it from the shots, or from validation images. None is 1, as in
+        the paper.
     class_bias : bool, default=True
         Whether training learns a bias for each class, which is added only to its shots.
     lambda_it, lambda_c, lambda_b : float, default=0.5, 0.1, 0.1

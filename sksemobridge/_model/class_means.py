@@ -126,16 +126,15 @@ class ClassMeans:
         return pull[:, 1:] * deviations + inside @ self.span.T
 
 
-def fit_class_means(
-    u, codes, weight, relative, texts=None, trust=0.0, words=None, label_weight=1.0, most=np.inf
-):
-    """`ClassMeans` of unit embeddings of which each class has one. Texts help with the probability
+def fit_class_means(images, texts=None, trust=0.0, words=None, label_weight=1.0, most=np.inf):
+    """`ClassMeans` of `Images` of which each class has one. Texts help with the probability
     `trust`; the part `label_weight (n,)` of each image counts, and of a class `most` images.
     """
+    u, codes, weight = images.u, images.codes, images.weight
     n_classes = int(codes.max()) + 1
     share = weight_in_class(codes, weight * label_weight)
     counts, counts_without = effective_numbers(codes, weight, label_weight, most)
-    alone = 1 - np.minimum(number_of_others(codes, relative), 1)
+    alone = 1 - np.minimum(number_of_others(codes, images.relative), 1)
     counts_without = counts_without * (1 - alone)
     image_means = sum_rows(u, share, codes, n_classes)
     centre = image_means.mean(axis=0)

@@ -214,17 +214,7 @@ def gather_evidence(given, label_weight):
     # 1. Texts alone: the scale of their cosines, and the probability that they help.
     text_scale, trust = (0.0, 0.0) if texts is None else given.texts_alone.fit(omega)
     # 2. and 3. Names predict class means, and class means start there.
-    classes = fit_class_means(
-        images.u,
-        images.codes,
-        images.weight,
-        images.relative,
-        texts,
-        trust,
-        given.words,
-        label_weight,
-        given.most,
-    )
+    classes = fit_class_means(images, texts, trust, given.words, label_weight, given.most)
     terms = {}
     if texts is not None:
         terms["text"] = given.texts_alone.with_stand_ins(classes, held_rows)
@@ -315,8 +305,7 @@ def typicality_of_shots(evidence, scales):
     parts = {"decision": sum(scaled.values()), "images": cosines_without(evidence.classes, rows)}
     if "text" in scaled:
         parts["text"] = scaled["text"]
-    of_images = images.codes[rows], images.weight[rows], images.relative[rows]
-    return Typicality.of(parts, *of_images)
+    return Typicality.of(parts, images, rows)
 
 
 def typicality_of_names(model, given):
@@ -330,8 +319,7 @@ def typicality_of_names(model, given):
         name: images.u[rows] @ linear.weights.T + linear.offsets
         for name, linear in of_names.items()
     }
-    of_images = images.codes[rows], images.weight[rows], images.relative[rows]
-    return Typicality.of(parts, *of_images)
+    return Typicality.of(parts, images, rows)
 
 
 def default_scales(counts, trust, text_scale, believed=1.0, share_named=1.0):

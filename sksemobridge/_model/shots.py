@@ -38,25 +38,15 @@ class Rows:
         return Rows(self.embeddings[kept], self.labels[kept], self.weight[kept], groups, has_weight)
 
 
-class ImageWeights(NamedTuple):
-    """The distinct images of each class, without their embeddings."""
+class Images(NamedTuple):
+    """The distinct images of each class. Copies are one."""
 
+    u: np.ndarray | None  # mean of the unit embeddings `(m, D)`, in float64; None if not needed
     codes: np.ndarray  # their classes `(m,)`
     weight: np.ndarray  # `(m,)`
     group: np.ndarray  # `(m,)`
     image_of_shot: np.ndarray  # index of the image of each shot `(n,)`
     relative: np.ndarray  # how much of an image each is, at most one `(m,)`
-
-
-class Images(NamedTuple):
-    """`ImageWeights` and the embeddings. Copies are one: the mean of their unit embeddings."""
-
-    u: np.ndarray  # `(m, D)`, in float64
-    codes: np.ndarray
-    weight: np.ndarray
-    group: np.ndarray
-    image_of_shot: np.ndarray
-    relative: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -77,8 +67,8 @@ class Shots:
         return Shots(self.X[rows], self.codes[rows], self.weight[rows], self.group[rows])
 
     def image_weights(self, part=None):
-        """The `ImageWeights` of the shots, or of those that keep some `part (n,)` of their weights,
-        above zero.
+        """The `Images` without embeddings, of the shots or of those that keep some `part (n,)` of
+        their weights, above zero.
         """
         rows = slice(None) if part is None else np.flatnonzero(part)
         weight = self.weight[rows] if part is None else self.weight[rows] * part[rows]
@@ -88,7 +78,7 @@ class Shots:
         # count beside an image of many copies.
         relative = np.bincount(index, weights=relative_weight(of_shots, weight))
         weight = np.bincount(index, weights=weight)
-        return ImageWeights(codes, weight, group, index, np.minimum(relative, 1))
+        return Images(None, codes, weight, group, index, np.minimum(relative, 1))
 
     def images(self):
         """The `Images`."""
@@ -96,7 +86,7 @@ class Shots:
         index, weight = images.image_of_shot, images.weight
         if not np.array_equal(index, np.arange(len(weight))):
             unit = sum_rows(unit, self.weight, index, len(weight)) / weight[:, None]
-        return Images(unit, *images)
+        return images._replace(u=unit)
 
 
 def pool_shots(X, codes, weight, groups=None):

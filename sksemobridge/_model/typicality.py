@@ -46,16 +46,16 @@ class Typicality:
     level: float = 0.0
 
     @classmethod
-    def of(cls, parts, codes, weight, relative):
-        """Make it from `z_k (n, C)` of the held-out images, their classes and weights, each `(n,)`,
-        and how much of an image each is `(n,)`.
-        """
+    def of(cls, parts, images, rows):
+        """Make it from `z_k (n, C)` of those of the `Images` at `rows (n,)`, which are held out."""
+        relative = images.relative[rows]
         # Equal values would differ by an image of hardly any weight, and have another unit.
         relative = np.where(relative < LEAST_NEIGHBOUR, 0.0, relative)
         units = {name: _unit(z, relative) for name, z in parts.items()}
         if "text" in units:
             units["images"] *= 2
-        return cls(units, sum(z / units[name] for name, z in parts.items()), codes, weight)
+        scores = sum(z / units[name] for name, z in parts.items())
+        return cls(units, scores, images.codes[rows], images.weight[rows])
 
     def rounded(self, dtype):
         """The same in another precision. What all scores have in common would hide where they

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from .._model.class_means import effective_numbers, fit_slope
-from .._model.shots import ImageWeights, Shots
+from .._model.shots import Images, Shots
 from .._texts.encode import ClassTexts
 from .._utils.array_api import constants_like, l2_normalize, namespace, rows_and_lengths
 from .._utils.rows import blocks, sum_rows, weight_in_class
@@ -224,7 +224,7 @@ def sums_of_shots(
 
 
 def classes_of_sums(
-    bridge: Bridge, sums: ClassSums, images: ImageWeights, texts: ClassTexts
+    bridge: Bridge, sums: ClassSums, images: Images, texts: ClassTexts
 ) -> BridgedClasses:
     """`BridgedClasses` of the `ClassSums` of shots, which show these images."""
     image_means = l2_normalize(sums.images / sums.weight)
@@ -243,7 +243,7 @@ def classes_of_sums(
 
 
 def stand_ins_of_texts(
-    images: ImageWeights, image_means: np.ndarray, texts: ClassTexts
+    images: Images, image_means: np.ndarray, texts: ClassTexts
 ) -> np.ndarray | None:
     """What `z1` adds to the mean text of classes that have none `(C, D)`, or None if all have one.
 

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from .._model.class_means import effective_numbers
-from .._model.shots import ImageWeights, Shots
+from .._model.shots import Images, Shots
 from .._utils.array_api import l2_normalize
 from .._utils.rows import blocks, evenly_spaced, weight_in_class
 from .bridged_classes import BridgedClasses
@@ -61,7 +61,7 @@ def labelled_cosines(classes: BridgedClasses, shots: Shots, rows: np.ndarray) ->
 
 
 def _sample(
-    shots: Shots, images: ImageWeights, rows: np.ndarray, tested: np.ndarray
+    shots: Shots, images: Images, rows: np.ndarray, tested: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
     """Evenly spaced `rows` of at most `MOST_COSINES`. Weights sum to the number of images, and to
     equal sums in all classes, as far as their images are `tested (m,)`.
@@ -83,8 +83,8 @@ def hold_out(
 
     If all classes have one image, names predict the classes without it. If one has several, images
     are left out in folds, by their order, or by their weights if some weigh half as much as others.
-    Between, each way has a share, so that nothing jumps if a weight goes to zero or
-    is no longer that of others.
+    Between, each way has a share, so that nothing jumps if a weight goes to zero or is no longer
+    that of others.
     """
     images = shots.image_weights()
     number = np.bincount(images.codes, weights=images.relative).max()
@@ -179,7 +179,7 @@ def left_out_once(shots: Shots) -> np.ndarray | None:
     return is_left_out[images.image_of_shot] if is_left_out.any() else None
 
 
-def _folds(shots: Shots, images: ImageWeights, by_weight: bool) -> tuple[np.ndarray, np.ndarray]:
+def _folds(shots: Shots, images: Images, by_weight: bool) -> tuple[np.ndarray, np.ndarray]:
     """The fold that leaves out each image, or -1 for the only one of a class, and the part of it
     that stays: what the others of its class lack of one image.
     """
@@ -200,7 +200,7 @@ def _folds(shots: Shots, images: ImageWeights, by_weight: bool) -> tuple[np.ndar
     return np.where(counts[codes] > 1, place % n_folds, -1), np.maximum(1 - others, 0)
 
 
-def _products_with_mean(shots: Shots, images: ImageWeights) -> np.ndarray:
+def _products_with_mean(shots: Shots, images: Images) -> np.ndarray:
     """Products of the unit embeddings of images and the mean of the class means of these `(m,)`."""
     part = shots.weight / images.weight[images.image_of_shot]
     share = part * weight_in_class(images.codes, images.relative)[images.image_of_shot]

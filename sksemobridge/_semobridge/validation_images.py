@@ -56,7 +56,7 @@ class StepAccuracy:
         self._inputs = loss.to_tensor(classes.bridge.inputs(X))
         self._divergence = loss.to_tensor(classes.divergence)
         self._image_means = loss.to_tensor(classes.image_means)
-        # The weight by which a better step must lead
+        # The weight by which a better step must lead.
         self.least = HALF_AN_IMAGE / images_per_weight(self._weight)
         texts, self._fixed = classes.texts_with_stand_ins, {}
         if texts is not None:

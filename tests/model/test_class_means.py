@@ -11,13 +11,15 @@ from sksemobridge._model.class_means import (
     fit_slope,
     relative_weight,
 )
+from sksemobridge._model.shots import Images
 
 
 def class_means(u, codes, weight=None, texts=None, label_weight=1.0, **params):
     """By default all images count alike."""
     weight = np.ones(len(u)) if weight is None else weight
-    relative = relative_weight(codes, weight)
-    return fit_class_means(u, codes, weight, relative, texts, label_weight=label_weight, **params)
+    every = np.arange(len(u))
+    images = Images(u, codes, weight, every, every, relative_weight(codes, weight))
+    return fit_class_means(images, texts, label_weight=label_weight, **params)
 
 
 def small_task(width=12, counts=(4, 2, 1, 3), seed=0):

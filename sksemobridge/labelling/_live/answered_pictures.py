@@ -9,7 +9,7 @@ from ...encoders._heads import ImageReadError
 N_LISTED = 5
 
 
-def answered_pictures(now, files, marks, alone, notes):
+def answered_pictures(now, files, marks, notes, alone=False):
     """What an event keeps of the pictures of `marks`, each number, label and what was shown, and
     unless `alone` of the others of their bursts. What a person should know is added to `notes`.
     """

@@ -113,7 +113,7 @@ class Session:
             now, notes = self.snapshot(), []
             label = as_label(now.annotations.names, label, notes)
             marks = [(number, label, now.shown(number))]
-            parts = answered_pictures(now, self.files, marks, False, notes)
+            parts = answered_pictures(now, self.files, marks, notes)
             self._append("say", tab, who, pictures=parts)
             answer = {"number": number, "label": plain(label)}
             return {"answer": answer, "n_pictures": len(parts), "notes": notes}
@@ -130,7 +130,7 @@ class Session:
                 now.pictures.check(number)
             label = as_label(now.annotations.names, label, notes)
             marks = [(number, label, now.shown(number)) for number in dict.fromkeys(numbers)]
-            parts = answered_pictures(now, self.files, marks, alone, notes)
+            parts = answered_pictures(now, self.files, marks, notes, alone)
             chosen = tuple(replace(part, likely=(), n_columns=0) for part in parts)
             self._append("say", tab, who, pictures=chosen)
             return {"n_answered": len(marks), "n_pictures": len(parts), "notes": notes}
@@ -158,7 +158,7 @@ class Session:
                 )
                 for picture in pictures
             ]
-            parts = answered_pictures(now, self.files, marks, False, notes)
+            parts = answered_pictures(now, self.files, marks, notes)
             # Before anything is kept: these pictures may be gone.
             planted = planted_pictures(now, self.files, planted)
             again = now.annotations.attention.in_a_row.get(tab, ())

@@ -101,7 +101,7 @@ def sub_folders(rows):
 
 def _write_mark(photos, folder, copies):
     with new_file(folder / COPIES_MARK, replace=True) as unfinished:
-        mark = {"photos": os.path.realpath(photos), "copies": list(copies)}
+        mark = {"photos": os.path.realpath(photos), "copies": sorted(copies)}
         unfinished.write_text(json.dumps(mark), encoding="ascii")
 
 
