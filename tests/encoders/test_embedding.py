@@ -115,10 +115,13 @@ def test_an_interrupt_stops_promptly_and_keeps_what_is_cached(tmp_path, passes, 
             os.kill(os.getpid(), signal.SIGINT)
         return fetch(*args)
 
+    # Programs that a shell starts in the background ignore interrupts.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
     with monkeypatch.context() as patch:
         patch.setattr(_image_encoder, "fetch", interrupted)
         with pytest.raises(KeyboardInterrupt):
             encoder.transform(pictures)
+    signal.signal(signal.SIGINT, before)
     assert not [thread for thread in threading.enumerate() if "sksemobridge" in thread.name]
     # All batches but those on their way.
     kept = n_cached(tmp_path)
