@@ -38,6 +38,12 @@ class CosineRows:
     in_span: np.ndarray  # of classes for the other names, in the directions of the length
     n_of_length: int
     is_rest: bool  # whether the rows of the length give what the bridge leaves out of it
+    z3_is_z2: bool  # the identity bridges shots to their mean, so that both have the same rows
+
+    @property
+    def all_names(self) -> tuple[str, ...]:
+        """The names of all cosines."""
+        return (*self.names, "z3") if self.z3_is_z2 else self.names
 
     @classmethod
     def of(cls, classes: BridgedClasses) -> CosineRows | None:
@@ -50,7 +56,11 @@ class CosineRows:
         used = terms_of_score(of_classes, classes.hyperparameters, classes.divergence)
         of_classes = {name: of_classes[name] for name, *_ in used}
         of_length, is_rest, inside = means[:0], True, {}
-        if "z3" in of_classes:
+        is_identity = bridge.matrix is None and {"z2", "z3"} <= set(of_classes)
+        z3_is_z2 = is_identity and bool(np.abs(classes.prototypes - means).max() < SAME)
+        if z3_is_z2:
+            del of_classes["z3"]
+        elif "z3" in of_classes:
             of_classes["z3"], of_length, is_rest = bridge.as_rows(means)
         if bridge.basis is not None and not is_rest:
             # Products with few directions are needed for the length. Prototypes are in their span,
@@ -66,6 +76,7 @@ class CosineRows:
             in_span=np.concatenate([of_length[:0] @ of_length.T, *inside.values()]),
             n_of_length=len(of_length),
             is_rest=is_rest,
+            z3_is_z2=z3_is_z2,
         )
 
     def cosines(self, X: Any) -> dict[str, Any]:
@@ -88,7 +99,7 @@ class CosineRows:
                 (1 - share, limits.eps) if self.is_rest else (share, limits.smallest_normal)
             )
             cosines["z3"] /= xp.sqrt(xp.clip(share, float(least), None))
-        return cosines
+        return cosines | {"z3": cosines["z2"]} if self.z3_is_z2 else cosines
 
 
 @dataclass(frozen=True, eq=False)
@@ -126,7 +137,7 @@ class BridgedClasses:
     def affinities(self, X: Any) -> dict[str, Any]:
         """The cosines of queries `X (n, D)` and classes, a dict of arrays of shape (n, C)."""
         n_cosines = 2 if self.text_embeddings is None else 3
-        lacks_some = self.fast is not None and len(self.fast.names) < n_cosines
+        lacks_some = self.fast is not None and len(self.fast.all_names) < n_cosines
         return constants_like(X, replace(self, fast=None) if lacks_some else self).cosines(X)
 
     def decision(self, log_prior: np.ndarray | None) -> BridgedClasses:

@@ -230,6 +230,18 @@ def test_terms_that_do_not_count_take_no_products():
     assert len(fewer.rows) == 2 * 5
 
 
+def test_what_the_identity_bridges_takes_no_products_of_its_own():
+    X, codes = draw(make_texts(), 3)
+    # Longer rows count more in the mean, and not in prototypes.
+    for shots, n_products in [(l2_normalize(X), 5), (X, 2 * 5)]:
+        model = fit(ClassTexts(), shots, codes)
+        model = replace(model, bridge=model.bridge.for_predictions())
+        rows = CosineRows.of(model)
+        assert (rows.rows.shape, rows.all_names) == ((n_products, 16), ("z2", "z3"))
+        for name, expected in model.cosines(X).items():
+            np.testing.assert_allclose(rows.cosines(X)[name], expected, atol=1e-6)
+
+
 @pytest.mark.parametrize("rank", [300, 400])
 def test_many_classes_are_compared_in_the_directions_that_the_bridge_keeps(rank):
     """This takes fewer products than what the bridge leaves out of a length."""
