@@ -20,6 +20,7 @@ from ._utils.array_api import astype, l2_normalize
 from ._utils.same_image import are_among
 from ._utils.sklearn import Count, Interval, StrOptions, checks_parameters
 from ._utils.validation import (
+    LARGEST_FACTOR,
     listed,
     positions,
     validate_labels,
@@ -33,8 +34,6 @@ MOST_LENGTHS = 3.0
 
 NOT_NEGATIVE = Interval(Real, 0, None, closed="left")
 AUTO = StrOptions({"auto"})
-# With larger numbers, the logarithm of the score leaves the range of single precision.
-MOST = 1e6
 
 
 class SeMoBridgeClassifier(ShotClassifier):
@@ -73,7 +72,8 @@ class SeMoBridgeClassifier(ShotClassifier):
     alpha, beta, gamma : float or "auto", default="auto"
         Sharpness of the three terms, at most a million.
     lambda1, lambda2, lambda3 : float or "auto", default="auto"
-        Weights of the three terms, at most a million. At least one of them must be above zero.
+        Weights of the three terms. At least one term must have both a weight and a sharpness above
+        zero.
     smoothness : float or "auto", default="auto"
         Strength of the class weights, within a million. Of these seven hyperparameters, those that
         are `"auto"` are estimated from the shots, beside those that are given. With validation
@@ -175,18 +175,24 @@ class SeMoBridgeClassifier(ShotClassifier):
         "class_names": [Mapping, StrOptions({"ignore"}), "array-like", None],
         "solver": [StrOptions({"closed_form", "lbfgs", "adamw"})],
         **dict.fromkeys(
-            ["alpha", "beta", "gamma", "lambda1", "lambda2", "lambda3"],
-            [AUTO, Interval(Real, 0, MOST, closed="both")],
+            ["alpha", "beta", "gamma"], [AUTO, Interval(Real, 0, LARGEST_FACTOR, closed="both")]
         ),
-        "smoothness": [AUTO, Interval(Real, -MOST, MOST, closed="both")],
+        **dict.fromkeys(["lambda1", "lambda2", "lambda3"], [AUTO, NOT_NEGATIVE]),
+        "smoothness": [AUTO, Interval(Real, -LARGEST_FACTOR, LARGEST_FACTOR, closed="both")],
         "atol": [AUTO, NOT_NEGATIVE],
-        "temperature": [AUTO, Interval(Real, 1 / MOST, MOST, closed="both"), None],
+        "temperature": [
+            AUTO,
+            Interval(Real, 1 / LARGEST_FACTOR, LARGEST_FACTOR, closed="both"),
+            None,
+        ],
         "class_bias": ["boolean"],
         "lambda_it": [Interval(Real, 0, 1, closed="both")],
-        **dict.fromkeys(["lambda_c", "lambda_b"], [Interval(Real, 0, MOST, closed="both")]),
+        **dict.fromkeys(
+            ["lambda_c", "lambda_b"], [Interval(Real, 0, LARGEST_FACTOR, closed="both")]
+        ),
         **dict.fromkeys(["weight_decay", "tol"], [NOT_NEGATIVE]),
         "max_iter": [Count(), None],
-        "learning_rate": [Interval(Real, 0, MOST, closed="right")],
+        "learning_rate": [Interval(Real, 0, LARGEST_FACTOR, closed="right")],
         "priors": ["array-like", Mapping, StrOptions({"shots"}), None],
         "n_candidates": [Count()],
         "random_state": ["random_state"],

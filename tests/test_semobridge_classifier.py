@@ -9,6 +9,7 @@ from sklearn.model_selection import GridSearchCV
 
 from sksemobridge import PrecomputedTextEncoder, SeMoBridgeClassifier
 from sksemobridge._semobridge.bridge_options import BridgeOptions
+from sksemobridge._semobridge.score import Hyperparameters
 
 
 def semobridge(world, **params):
@@ -191,7 +192,7 @@ def test_a_weight_goes_to_zero_without_a_jump(make_world, per_class, with_text, 
 SHARPNESSES = ["alpha", "beta", "gamma"]
 LARGE = [*product(SHARPNESSES, [1e5, 1e6]), ("temperature", 1e6), ("smoothness", 1e6)]
 SMALL = [*product([*SHARPNESSES, "lambda2", "lambda3"], [1e-39, 1e-300]), ("temperature", 1e-6)]
-OTHER = [("smoothness", -1e3), ("smoothness", -1e6), ("lambda1", 1e6), ("lambda3", 1e6)]
+OTHER = [("smoothness", -1e3), ("smoothness", -1e6), ("lambda1", 1e6), ("lambda3", 1e300)]
 
 
 @pytest.mark.parametrize(("name", "value"), [*LARGE, *SMALL, *OTHER])
@@ -212,13 +213,35 @@ def test_any_number_of_the_score_gives_finite_probabilities(world, name, value, 
         ("smoothness", -1e7),
         ("learning_rate", 1e39),
         *product(["lambda_c", "lambda_b"], [1e20]),
-        *product([*SHARPNESSES, "lambda1", "lambda2", "lambda3"], [-1.0, 1e300]),
+        *product(SHARPNESSES, [-1.0, 1e300]),
+        *product(["lambda1", "lambda2", "lambda3"], [-1.0, np.inf]),
     ],
 )
 def test_a_number_out_of_range_is_an_error_that_says_the_range(world, name, value):
     message = f"The '{name}' parameter of SeMoBridgeClassifier must be .* in the range"
     with pytest.raises(ValueError, match=message):
         semobridge(world, **{name: value}).fit(*world.draw(2))
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"gamma": 1e6},
+        {"smoothness": -1e6},
+        dict.fromkeys(SHARPNESSES, 1e6),
+        dict.fromkeys(SHARPNESSES, 1e-6),
+    ],
+)
+@pytest.mark.parametrize("with_validation", [False, True])
+def test_what_is_estimated_can_be_given(world, given, with_validation):
+    (X, y), queries = world.draw(2), world.draw(9)[0]
+    validation = dict(zip(("X_val", "y_val"), world.draw(9))) if with_validation else {}
+    classifier = semobridge(world, **given).fit(X, y, **validation)
+    names = [*Hyperparameters._fields, "temperature"]
+    found = {name: getattr(classifier, f"{name}_") for name in names}
+    expected = classifier.predict_proba(queries)
+    again = classifier.set_params(**found).fit(X, y)
+    np.testing.assert_array_equal(again.predict_proba(queries), expected)
 
 
 def test_a_step_of_adamw_takes_no_whole_bridge_away(world):

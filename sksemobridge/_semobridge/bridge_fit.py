@@ -13,7 +13,7 @@ from sklearn.exceptions import ConvergenceWarning
 from .._model.shots import Shots
 from .._texts.encode import ClassTexts
 from .._utils.rows import weight_in_class
-from .._utils.validation import warn_caller
+from .._utils.validation import LARGEST_FACTOR, warn_caller
 from .bridge import Bridge
 from .bridge_options import BridgeOptions
 from .bridged_classes import BridgedClasses, classes_of_sums, sums_of_shots
@@ -48,12 +48,7 @@ def bridge_classes(
     """
     if texts.embeddings is None:
         options = replace(options, alpha=None, lambda1=None)
-    hyperparameters = options.given_or(START)
-    if not (hyperparameters.lambda1 or hyperparameters.lambda2 or hyperparameters.lambda3):
-        raise ValueError(
-            "lambda1 (without text unused), lambda2 and lambda3 are zero: set one of them above"
-            " zero."
-        )
+    _require_a_term(options.given_or(START))
     if texts.projection is None:
         bridge = Bridge.identity(shots.X.shape[1])
     else:
@@ -73,7 +68,21 @@ def bridge_classes(
         calibration = search_hyperparameters(
             calibration.hyperparameters, options, images, texts.logit_scale
         )
-    return replace(classes, **calibration._asdict())
+    hyperparameters, temperature = calibration
+    # A term that is nearly flat would ask for a temperature that a user may not give.
+    temperature = float(np.clip(temperature, 1 / LARGEST_FACTOR, LARGEST_FACTOR))
+    return replace(classes, hyperparameters=hyperparameters, temperature=temperature)
+
+
+def _require_a_term(hyperparameters: Hyperparameters) -> None:
+    """Refuse a score that is the same of all images."""
+    alpha, beta, gamma, lambda1, lambda2, lambda3, _ = hyperparameters
+    if not ((alpha and lambda1) or (beta and lambda2) or (gamma and lambda3)):
+        raise ValueError(
+            "The score is the same of all images: each of the pairs alpha and lambda1 (without text"
+            " unused), beta and lambda2, gamma and lambda3 has a zero. Set both of one pair above"
+            " zero."
+        )
 
 
 def _closed_form(

@@ -19,6 +19,7 @@ from sklearn.utils import check_random_state
 
 from .._utils.array_api import log_softmax
 from .._utils.rows import images_per_weight
+from .._utils.validation import LARGEST_FACTOR
 from .bridge_options import BridgeOptions
 from .held_out import HeldOut
 from .score import START, Hyperparameters, LabelledCosines, log_score, terms_of_score
@@ -88,9 +89,7 @@ TEMPERATURE_SPREAD = 0.7
 TEMPERATURE_REACH = 4.0
 # Error of this log. It is much smaller than what the shots leave open.
 TOLERANCE = 0.02
-# A term that is nearly flat, or nearly zero, for the numbers that are given would ask for a
-# temperature or a weight beyond any precision.
-MOST_TEMPERATURE = 1e6
+# A term that is nearly zero, for the numbers that are given, would ask for an infinite weight.
 MOST_LOG_WEIGHT = 300.0
 # Standard deviation of the logarithms of candidates around the hyperparameters "auto". With half of
 # it, validation images gain as much with one shot, and less with more.
@@ -223,7 +222,7 @@ def automatic_hyperparameters(
     if "z1" not in typical.cosines:
         return options.given_or(WITHOUT_TEXT)
     # A bridge that keeps no direction reaches nothing. What it says is the same of all classes.
-    gamma = GAMMA / (reach or 1.0)
+    gamma = min(GAMMA / reach, LARGEST_FACTOR) if reach > 0 else GAMMA
     hyperparameters = options.given_or(Hyperparameters(ALPHA, BETA, gamma, LAMBDA1, 0.0, 0.0, 0.0))
     sharpness_and_weight: tuple[Any, ...] = hyperparameters[:4]  # with text, none of them is None
     alpha, beta, gamma, lambda1 = sharpness_and_weight
@@ -231,12 +230,11 @@ def automatic_hyperparameters(
     rise = alpha * lambda1 * np.exp(-alpha * (1 - typical.cosines["z1"]))
     # `smoothness * (second term) = offset * rise`, where `KL_c` is in bits.
     offset = OFFSET * count / (count + OFFSET_COUNT) * np.log(2)
-    hyperparameters = options.given_or(
-        hyperparameters._replace(smoothness=offset * beta / (ratio * count))
-    )
+    smoothness = min(offset * beta / (ratio * count), LARGEST_FACTOR)
+    hyperparameters = options.given_or(hyperparameters._replace(smoothness=smoothness))
 
     log_rise, log_w = np.log(rise or 1.0), hyperparameters.smoothness * typical.divergence
-    if lambda1 == 0:
+    if rise == 0:
         # Only the ratio of the others counts. A large `w_c`, which both have, would make both zero.
         log_w = 0.0
 
@@ -265,7 +263,7 @@ def default_temperature(
     sharpness = np.array([sharpness for _, sharpness, _ in terms])
     log_heights = [offset - sharp * (1 - typical.cosines[name]) for name, sharp, offset in terms]
     rise = sharpness @ softmax(log_heights) if terms else 0.0
-    return float(min(logit_scale / rise, MOST_TEMPERATURE)) if rise > 0 else 1.0
+    return float(min(logit_scale / rise, LARGEST_FACTOR)) if rise > 0 else 1.0
 
 
 def fit_temperature(
@@ -352,7 +350,9 @@ def draw_candidates(auto: Hyperparameters, options: BridgeOptions) -> list[Hyper
     random_state = check_random_state(options.random_state)
     noise = random_state.normal(size=(options.n_candidates, len(values)))
     factors = np.exp((TRAINED_SPREAD if options.is_trained else SPREAD) * noise)
-    return [auto._replace(**dict(zip(options.auto, row))) for row in (values * factors).tolist()]
+    most = [np.inf if name.startswith("lambda") else LARGEST_FACTOR for name in options.auto]
+    rows = np.minimum(values * factors, most).tolist()
+    return [auto._replace(**dict(zip(options.auto, row))) for row in rows]
 
 
 def compare(

@@ -13,6 +13,9 @@ from sklearn.utils.validation import validate_data
 
 from .array_api import is_foreign, namespace, to_numpy
 
+# Largest factor of cosines or of logits that a user may give. With larger ones, logits leave what
+# single precision tells apart.
+LARGEST_FACTOR = 1e6
 # What to do where a number stands for a name.
 NUMBERED = (
     "If a tool has numbered your labels, let them be text, and pass class_names as a mapping from"
@@ -204,8 +207,14 @@ def _flat_with_missing(values, name):
     is_missing = (
         np.array([*map(is_missing_value, array)], dtype=bool) if is_object else array != array
     )
-    if is_object and len({isinstance(value, str) for value in array[~is_missing]}) > 1:
-        raise ValueError(f"The values in {name} mix text and other values; use one kind.")
+    first_of_kind = {}
+    for value in array[~is_missing].tolist() if is_object else ():
+        first_of_kind.setdefault(isinstance(value, str), value)
+    if len(first_of_kind) > 1:
+        raise ValueError(
+            f"The values in {name} mix text and other values, such as {first_of_kind[True]!r:.100}"
+            f" and {first_of_kind[False]!r:.100}; use one kind."
+        )
     return array, is_missing
 
 

@@ -14,7 +14,7 @@ from sklearn.utils import check_array
 from .._utils.array_api import l2_normalize, to_numpy
 from .._utils.sklearn import Interval
 from .._utils.threads import threads_for
-from .._utils.validation import as_words, listed
+from .._utils.validation import LARGEST_FACTOR, as_words, listed
 from ._shared import TextEncoder, list_texts
 
 
@@ -56,7 +56,7 @@ class PrecomputedTextEncoder(TextEncoder):
         "eos": ["array-like"],
         "projection": ["array-like", None],
         "projection_bias": ["array-like", None],
-        "logit_scale": [Interval(Real, 0, 1e6, closed="right")],
+        "logit_scale": [Interval(Real, 0, LARGEST_FACTOR, closed="right")],
     }
 
     texts: Sequence[str]

@@ -98,16 +98,19 @@ def test_training_that_ends_early_warns():
         fit(texts, *draw(texts, 3), solver="lbfgs", max_iter=12, device="cpu")
 
 
-@pytest.mark.parametrize(("texts", "lambda1"), [(ClassTexts(), 1.0), (make_texts(), 0.0)])
-def test_some_weight_that_is_used_is_above_zero(texts, lambda1):
-    with pytest.raises(ValueError, match="lambda3 are zero"):
-        fit(
-            texts,
-            *draw(make_texts(), 1),
-            lambda1=lambda1,
-            lambda2=0.0,
-            lambda3=0.0,
-        )
+@pytest.mark.parametrize(
+    ("texts", "zero"),
+    [
+        (ClassTexts(), ["lambda2", "lambda3"]),
+        (ClassTexts(), ["beta", "gamma"]),
+        (make_texts(), ["lambda1", "lambda2", "lambda3"]),
+        (make_texts(), ["alpha", "beta", "gamma"]),
+        (make_texts(), ["alpha", "lambda2", "gamma"]),
+    ],
+)
+def test_some_term_that_is_used_differs_between_images(texts, zero):
+    with pytest.raises(ValueError, match="the same of all images.* beta and lambda2"):
+        fit(texts, *draw(make_texts(), 1), smoothness=1e6, **dict.fromkeys(zero, 0.0))
 
 
 # Temperature

@@ -175,9 +175,10 @@ def test_a_term_that_is_flat_or_left_out_gives_finite_numbers(given, per_class):
     assert np.isfinite(found.temperature)
 
 
+@pytest.mark.parametrize("zero", ["lambda1", "alpha"])
 @pytest.mark.parametrize("given", [{"smoothness": 1e3}, {"smoothness": 1e6}, {"beta": 1e4}])
-def test_without_the_term_of_the_text_large_class_weights_leave_the_others(given):
-    found = fit(*draw(make_texts(), 3), lambda1=0.0, **given).hyperparameters
+def test_without_the_term_of_the_text_large_class_weights_leave_the_others(zero, given):
+    found = fit(*draw(make_texts(), 3), **{zero: 0.0}, **given).hyperparameters
     assert found.lambda2 > 0
     assert found.lambda3 > 0
     assert np.isfinite(found).all()
@@ -189,6 +190,12 @@ def test_the_largest_weight_of_the_text_gives_finite_numbers(given):
         BridgeOptions(lambda1=1e6, **given), 0.1, 4.0, TYPICAL, reach=1.0
     )
     assert np.isfinite(hyperparameters).all()
+
+
+def test_candidates_are_numbers_that_may_be_given():
+    candidates = draw_candidates(START._replace(gamma=1e6, lambda3=1e6), BridgeOptions())
+    assert max(candidate.gamma for candidate in candidates) == 1e6
+    assert max(candidate.lambda3 for candidate in candidates) > 1e6
 
 
 def test_the_temperature_is_that_of_the_most_probable_labels():

@@ -131,7 +131,7 @@ def test_integers_of_several_types_are_one_kind_of_labels_unless_they_would_chan
         ([np.nan, "a", "b"], r"y contains NaN or None in rows \[0\]"),
         (["a", "b", None], r"y contains NaN or None in rows \[2\]"),
         (np.array(["a", pd.NA, "b"], dtype=object), r"y contains NaN or None in rows \[1\]"),
-        ((1, "a", "b"), "y mix text and other values"),
+        ((1, "a", "b"), "y mix text and other values, such as 'a' and 1"),
         (np.array([[0, 1], [1, 2]]), "y must be a flat list of labels"),
         (np.ma.array([0, 1, 2], mask=[0, 1, 0]), "y has masked values"),
     ],
