@@ -153,7 +153,10 @@ def _by_table(table, photos, paths):
             f" absolute{f' (such as {gone[0]!r})' if gone else ''}"
         )
     if gone:
-        warn_caller(f"--bursts: Passed over, not there ({len(gone)}): {listed(gone)}.")
+        warn_caller(
+            f"--bursts: Passed over, not there ({len(gone)}): {listed(gone)}. Relative paths start"
+            f" from PHOTOS, {os.path.abspath(photos)!r}."
+        )
     return {real: burst for real, burst in bursts.items() if burst}
 
 

@@ -10,6 +10,7 @@ import joblib
 import numpy as np
 
 from ..._utils.files import new_file
+from ..._utils.validation import plural
 from .class_names import NONE_OF_THESE
 from .folder_table import count_files, write_table
 from .messages import UsageError
@@ -104,7 +105,7 @@ def write_files(options, answers, labels, lines):
         written.append(f"{note}: {path}")
     if options.sort_into is not None:
         copied = sort_into(labels.rows, options.photos, Path(options.sort_into))
-        written.append(f"{copied} images copied into {options.sort_into!r}.")
+        written.append(f"{copied} {plural(copied, 'image')} copied into {options.sort_into!r}.")
     if options.sidecars:
         written += write_sidecars(labels.rows)
     return int(len(skipped) > 0), [*written, *lines]

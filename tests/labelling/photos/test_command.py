@@ -243,7 +243,7 @@ def test_a_copy_is_known_where_the_file_system_rounds_times(label, monkeypatch):
     save(np.zeros((8, 8, 3), dtype=np.uint8), "photos/clock.png")
     said = label(f"{SHOTS} --out b.csv --sort-into sorted")[1]
     assert "not as this command wrote them" not in said
-    assert "1 images copied" in said
+    assert "1 image copied" in said
 
 
 def test_a_label_too_long_for_a_folder_is_refused_before_anything_is_written(label):
