@@ -97,7 +97,7 @@ class Command(Asks):
 
 
 @pytest.fixture
-def command(place, cache, monkeypatch, capsys):
+def command(place, cache, monkeypatch, capsys, ends_soon):
     # No browser starts in tests, also where there is a screen.
     for name in ("BROWSER", "DISPLAY", "WAYLAND_DISPLAY"):
         monkeypatch.delenv(name, raising=False)
@@ -109,6 +109,8 @@ def command(place, cache, monkeypatch, capsys):
         return begun[-1]
 
     yield start
+    # No page in the browser needs to hear of it.
+    monkeypatch.setattr("sksemobridge.labelling._live.server.FAREWELL", 0)
     for command in begun:
         with suppress(ConnectionError):
             command.end()
