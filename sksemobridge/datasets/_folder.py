@@ -10,7 +10,7 @@ from sklearn.utils import Bunch
 
 from .._utils.files import why_unread
 from .._utils.validation import listed, warn_caller
-from ..encoders._heads import begins_as_picture
+from ..encoders._heads import begins_as_image
 
 _SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff"}
 # Pillow reads these with a plug-in, or only in newer versions.
@@ -106,7 +106,7 @@ def is_image(path):
         return True
     # For large pictures, readers warn.
     with warnings.catch_warnings(action="ignore"):
-        return begins_as_picture(path)
+        return begins_as_image(path)
 
 
 def warn_passed_over(folder, kind, found):
@@ -130,7 +130,7 @@ def _is_sidecar(parent, name, names):
     """Whether a file has notes on the one beside it: `a.jpg.xmp` on `a.jpg`."""
     stem, ending = os.path.splitext(name)
     is_named = ending.lower() == ".xmp" and stem in names
-    return is_named and not begins_as_picture(Path(parent, name))
+    return is_named and not begins_as_image(Path(parent, name))
 
 
 def files_below(folder):

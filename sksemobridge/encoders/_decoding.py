@@ -1,4 +1,4 @@
-"""Read one picture from a file, bytes, pixels or Pillow, into an RGB image of Pillow."""
+"""Read one image from a file, bytes, pixels or Pillow, into an RGB image of Pillow."""
 
 import hashlib
 import io
@@ -12,11 +12,11 @@ from PIL import Image, ImageOps
 
 from .._utils.array_api import to_numpy
 from ._depth import in_8_bits, read_depth
-from ._heads import ImageReadError, check_size, open_picture, read_picture_file
+from ._heads import ImageReadError, check_size, open_image, read_image_file
 
 # A JPEG may be shrunk by a factor while it is decoded, if its shorter side is then this many times
 # as long as the input of the model. With smaller margins, some embeddings have cosines below 0.999
-# to those of whole pictures.
+# to those of whole images.
 _SHRINKS = {8: 1.5, 4: 1.5, 2: 2}
 
 # The first bytes of files that may have 16 bits a channel: PNG, and TIFF in two byte orders and two
@@ -28,7 +28,7 @@ _LOCKS = [threading.Lock() for _ in range(64)]
 
 
 class UnknownDepthError(Exception):
-    """A picture of 16 bits does not say how many of them it uses. The argument is how many its
+    """An image of 16 bits does not say how many of them it uses. The argument is how many its
     values need.
     """
 
@@ -62,9 +62,9 @@ def fetch(source, choose=int):
     if isinstance(source, Image.Image):
         # Addresses are multiples of 16.
         with _LOCKS[id(source) // 16 % len(_LOCKS)]:
-            return np.asarray(_to_picture(source, choose=choose))
+            return np.asarray(_decode_opened(source, choose=choose))
     if isinstance(source, (str, os.PathLike)):
-        source = read_picture_file(os.fspath(source))
+        source = read_image_file(os.fspath(source))
     if not isinstance(source, (bytes, bytearray, memoryview)):
         raise ImageReadError(
             f"{source!r:.60} ({type(source).__name__}) is not an image; give a path, encoded bytes,"
@@ -81,16 +81,16 @@ def decode(content, shortest_side=None, resize=None, choose=int):
 
     `content` is from `fetch`. With `shortest_side`, a JPEG may be shrunk while it is decoded, to
     sides longer than that. If they are no whole numbers, `resize(image, size, box)` resizes the
-    part of the image that is the picture of this size. Values of 16 bits are scaled by the depth
-    that the file declares, or else by `choose(bits)` of those that they need. `ImageReadError` says
-    why an image cannot be read.
+    part of the shrunk image that the whole one, of this size, covers. Values of 16 bits are scaled
+    by the depth that the file declares, or else by `choose(bits)` of those that they need.
+    `ImageReadError` says why an image cannot be read.
     """
     if isinstance(content, np.ndarray):
         return _to_rgb(Image.fromarray(np.ascontiguousarray(content)))
-    return _to_picture(open_picture(io.BytesIO(content)), shortest_side, resize, choose, content)
+    return _decode_opened(open_image(io.BytesIO(content)), shortest_side, resize, choose, content)
 
 
-def picture_digest(content):
+def image_digest(content):
     """Digest of the result of `fetch`. `decode` depends on nothing else."""
     is_pixels = isinstance(content, np.ndarray)
     digest = hashlib.sha256(f"pixels {content.shape} ".encode() if is_pixels else b"file ")
@@ -104,11 +104,11 @@ def has_unknown_depth(content):
     """
     if isinstance(content, np.ndarray) or bytes(content[:4]) not in _MAY_BE_DEEP:
         return False
-    depth = read_depth(open_picture(io.BytesIO(content)), content)
+    depth = read_depth(open_image(io.BytesIO(content)), content)
     return depth is not None and depth.declared is None
 
 
-def _to_picture(image, shortest_side=None, resize=None, choose=int, content=None):
+def _decode_opened(image, shortest_side=None, resize=None, choose=int, content=None):
     check_size(*image.size)
     size, shrink = image.size, 1
     depth = read_depth(image, content)
@@ -131,7 +131,7 @@ def _to_picture(image, shortest_side=None, resize=None, choose=int, content=None
     except Exception as error:
         if unread:
             # Pillow takes some broken images for read. Read once more, such an image would be half
-            # a picture.
+            # an image.
             image.tile = unread
         reason = str(error) or type(error).__name__
         raise ImageReadError(f"it is broken or of an unknown kind: {reason}") from error
@@ -158,7 +158,7 @@ def _shrink_while_decoding(image, shortest_side):
 def _upright(image):
     """Turn a loaded image in place."""
     # Only after loading: some formats store the orientation behind the pixels. Where the metadata
-    # are broken, the picture is not. Without a copy of them, Pillow does not write them anew, which
+    # are broken, the pixels are not. Without a copy of them, Pillow does not write them anew, which
     # fails at others than the orientation.
     with suppress(Exception):
         image.getexif()
@@ -168,7 +168,7 @@ def _upright(image):
 
 def _reopen(content, raw_mode):
     """The upright image of a file, read in another layout of its pixels."""
-    image = open_picture(io.BytesIO(content))
+    image = open_image(io.BytesIO(content))
     image.tile = [
         tile._replace(args=(raw_mode, *tile.args[1:]) if isinstance(tile.args, tuple) else raw_mode)
         for tile in image.tile

@@ -1,4 +1,4 @@
-"""Pictures of 16 bits, which often hold values of 8, 10, 12 or 14: how many, and the picture in 8
+"""Images of 16 bits, which often hold values of 8, 10, 12 or 14: how many, and the image in 8
 bits.
 """
 
@@ -101,7 +101,7 @@ def in_8_bits(image, depth, choose, reopen):
 
 
 def _scaled(values, bits):
-    """Values of so many bits in 8, computed in place, since such a picture may be large."""
+    """Values of so many bits in 8, computed in place, since such an image may be large."""
     largest = (1 << bits) - 1
     values *= 255
     values += largest // 2

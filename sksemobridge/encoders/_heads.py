@@ -1,4 +1,4 @@
-"""Which files are pictures: judged by their heads, so that a film is never read whole."""
+"""Which files are images: judged by their heads, so that a film is never read whole."""
 
 import io
 import os
@@ -10,13 +10,13 @@ from PIL import ExifTags, Image, UnidentifiedImageError
 
 # Pillow's names of the kinds of files that are read, plug-ins for HEIF, JPEG XL and AVIF among
 # them. No others: some start programs (EPS starts Ghostscript, under any file name) or have readers
-# that few pictures ever went through.
+# that few images ever went through.
 FORMATS = (
     "AVIF", "BMP", "DDS", "DIB", "GIF", "HEIF", "ICNS", "ICO", "JPEG", "JPEG2000", "JXL", "MPO",
     "PCX", "PNG", "PPM", "PSD", "QOI", "SGI", "TGA", "TIFF", "WEBP", "XBM",
 )  # fmt: skip
 
-# How pictures of phones begin, which need a plug-in.
+# How images of phones begin, which need a plug-in.
 _HEIC = re.compile(rb"....ftyp(hei|hev|mif1|msf1)", re.DOTALL)
 
 # A pixel takes no more bytes in a file: four channels of 16 bits, not compressed.
@@ -24,10 +24,10 @@ _PIXEL_BYTES = 8
 # Beside its pixels, a file may hold so much else, such as the short film of a phone's "live photo".
 _OTHER_BYTES = 2**26
 
-# A head is no longer than this. Those of real pictures have some kilobytes. Some megabytes are
+# A head is no longer than this. Those of real images have some kilobytes. Some megabytes are
 # profiles of colours, or the depth of each pixel in portraits by phones.
 _HEAD_BYTES = 2**25
-# It is read in no more parts than this, which takes 0.02 seconds. Those of real pictures take
+# It is read in no more parts than this, which takes 0.02 seconds. Those of real images take
 # hundreds, or some thousands with long notes. A JPEG that goes on with zeros would be read byte by
 # byte to its end.
 _HEAD_READS = 20_000
@@ -55,12 +55,12 @@ class _Head:
         self._n_reads += 1
         self._n_bytes += len(content)
         if self._n_reads > _HEAD_READS or self._n_bytes > _HEAD_BYTES:
-            raise ImageReadError("it is broken: it begins as a picture and does not go on as one")
+            raise ImageReadError("it is broken: it begins as an image and does not go on as one")
         return content
 
 
 def check_size(width, height):
-    """Refuse pictures without pixels, and with more than Pillow allows."""
+    """Refuse images without pixels, and with more than Pillow allows."""
     limit = Image.MAX_IMAGE_PIXELS or float("inf")
     if not 0 < width * height <= limit:
         raise ImageReadError(
@@ -82,7 +82,7 @@ def _readable_formats():
     return [kind for kind in FORMATS if kind in Image.OPEN]
 
 
-def open_picture(file):
+def open_image(file):
     """An image of Pillow from an open file. Most readers read its head only."""
     try:
         return Image.open(file, formats=_readable_formats())
@@ -91,7 +91,7 @@ def open_picture(file):
         problem = "its content is not an image of a kind that is read"
         if _HEIC.match(file.read(12)):
             problem = (
-                "it is a HEIC picture, which needs pillow-heif: pip install 'sksemobridge[heic]'"
+                "it is a HEIC image, which needs pillow-heif: pip install 'sksemobridge[heic]'"
             )
         raise ImageReadError(problem) from error
     except (_WholeFileError, ImageReadError):
@@ -100,8 +100,8 @@ def open_picture(file):
         raise ImageReadError(f"Pillow cannot open it: {error}") from error
 
 
-def read_picture(file):
-    """The bytes of an open file that begins as a picture; `ImageReadError` for others, which are
+def read_image(file):
+    """The bytes of an open file that begins as an image; `ImageReadError` for others, which are
     not read.
     """
     n_bytes = os.fstat(file.fileno()).st_size
@@ -109,7 +109,7 @@ def read_picture(file):
     if not n_bytes:
         raise ImageReadError("the file is empty")
     with suppress(_WholeFileError):
-        check_size(*open_picture(_Head(file)).size)
+        check_size(*open_image(_Head(file)).size)
     limit = _PIXEL_BYTES * (Image.MAX_IMAGE_PIXELS or float("inf")) + _OTHER_BYTES
     if n_bytes > limit:
         raise ImageReadError(
@@ -123,14 +123,14 @@ def read_picture(file):
         raise ImageReadError(f"its {n_bytes:,} bytes do not fit into memory") from None
 
 
-def read_picture_file(path):
-    """`read_picture` of a path."""
+def read_image_file(path):
+    """`read_image` of a path."""
     # A directory, or a pipe, which would wait for a writer.
     if os.path.exists(path) and not os.path.isfile(path):
         raise ImageReadError("it is not a regular file")
     try:
         with open(path, "rb") as file:
-            return read_picture(file)
+            return read_image(file)
     except ImageReadError:
         raise
     except (OSError, ValueError) as error:
@@ -139,13 +139,13 @@ def read_picture_file(path):
 
 
 def read_exif(path):
-    """What a camera wrote into a picture beside its pixels: `Exif` of Pillow."""
+    """What a camera wrote into an image beside its pixels: `Exif` of Pillow."""
     with open(path, "rb") as file:
         try:
-            image = open_picture(_Head(file))
+            image = open_image(_Head(file))
         except _WholeFileError:
             file.seek(0)
-            image = open_picture(io.BytesIO(read_picture(file)))
+            image = open_image(io.BytesIO(read_image(file)))
         # Pillow would look for it behind the pixels, and decode them.
         is_png = image.format == "PNG" and "exif" not in image.info
         exif = Image.Exif() if is_png else image.getexif()
@@ -154,13 +154,13 @@ def read_exif(path):
         return exif
 
 
-def begins_as_picture(path):
-    """Whether a file is a picture by its head."""
+def begins_as_image(path):
+    """Whether a file is an image by its head."""
     if not os.path.isfile(path):  # reading a pipe would wait for a writer
         return False
     try:
         with open(path, "rb") as file:
-            open_picture(_Head(file))
+            open_image(_Head(file))
     except _WholeFileError:
         return True
     except (OSError, ImageReadError):

@@ -19,15 +19,15 @@ from ._decoding import (
     decode,
     fetch,
     has_unknown_depth,
-    open_picture,
-    picture_digest,
+    image_digest,
+    open_image,
 )
 from ._depth import DEPTHS
 from ._embedding import Source, embed
 from ._remembered import with_model
 from ._shared import CLIPEncoder, ImageEncoder
 
-# Part of the keys in caches, and of the manifests of jobs. Increase it if pictures are read or
+# Part of the keys in caches, and of the manifests of jobs. Increase it if images are read or
 # scaled in another way.
 READING_VERSION = 4
 
@@ -107,7 +107,7 @@ class CLIPImageEncoder(CLIPEncoder, ImageEncoder):
         }
         embeddings, refused = embed(_ImageEncoding(model, precision), images, **options)
         problems = {row: why.reason for row, why in refused.items() if why.kind is ImageReadError}
-        # Pictures of one camera stay comparable: all that do not say their depth have the same.
+        # Images of one camera stay comparable: all that do not say their depth have the same.
         unknown = [row for row in refused if row not in problems]
         if unknown and not (problems and ends_at_problem):
             bits = max(refused[row].reason for row in unknown)
@@ -116,7 +116,7 @@ class CLIPImageEncoder(CLIPEncoder, ImageEncoder):
             problems |= {unknown[i]: why.reason for i, why in more.items()}
             if bits < max(DEPTHS):
                 warn_caller(
-                    f"{len(unknown)} of {len(images)} pictures have 16 bits and do not say how many"
+                    f"{len(unknown)} of {len(images)} images have 16 bits and do not say how many"
                     f" they use. Their values need {bits}, so that is the full range of all of"
                     " them."
                 )
@@ -150,7 +150,7 @@ class _ImageEncoding:
         is_unknown = has_unknown_depth(content)
         if is_unknown and self._bits is None:
             decode(content, choose=self._choose)
-        digest = picture_digest(content) + (bytes([self._bits]) if is_unknown else b"")
+        digest = image_digest(content) + (bytes([self._bits]) if is_unknown else b"")
         return Source(digest, partial(self._pixels, content), is_of_content=not is_unknown)
 
     def _choose(self, needed):
@@ -160,11 +160,11 @@ class _ImageEncoding:
 
     def _pixels(self, content):
         if isinstance(content, bytes):
-            # What is no picture needs no model, which may not be loaded yet.
-            open_picture(io.BytesIO(content)).close()
+            # What is no image needs no model, which may not be loaded yet.
+            open_image(io.BytesIO(content)).close()
         model = self._model.loaded()
-        picture = decode(content, model.shortest_side, model.resize_box, self._choose)
-        return np.asarray(model.crop(picture))
+        image = decode(content, model.shortest_side, model.resize_box, self._choose)
+        return np.asarray(model.crop(image))
 
     def compute(self, pixels):
         return self._model.embed_images(pixels, self._precision)

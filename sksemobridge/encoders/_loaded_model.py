@@ -87,7 +87,7 @@ class LoadedModel:
             return self._made[name]
 
     def resize_box(self, image, size, box):
-        """Resize the box of an image, which is a picture of this size, as `crop` does."""
+        """Resize the box of a shrunk image, which was of this size, as `crop` does."""
         side, shortest = self._resize.size, min(size)
         if isinstance(side, int):
             fitted = tuple(

@@ -92,7 +92,7 @@ def _preprocessing_of_tags(source):
         found += [settings] if settings not in found else []
     if len(found) > 1:
         warn_caller(
-            f"The weights of {source.name!r} in open_clip do not agree in how pictures are"
+            f"The weights of {source.name!r} in open_clip do not agree in how images are"
             f" prepared, and the file {source.pretrained!r} does not say it: {found}. The way of"
             " OpenAI's models was taken. For another, give a folder with this file and an"
             " open_clip_config.json that has a preprocess_cfg: model_name='local-dir:FOLDER'."

@@ -246,8 +246,8 @@ def list_images(X):
     check_pixel_type(X)
     if X.ndim != 4 or X.shape[3] not in (3, 4):
         raise ValueError(
-            f"An array of images has the shape (n, h, w, 3); got {X.shape}. Wrap a single picture,"
-            " or pictures of several sizes, in a list, and move the channels of (n, 3, h, w) to"
+            f"An array of images has the shape (n, h, w, 3); got {X.shape}. Wrap a single image,"
+            " or images of several sizes, in a list, and move the channels of (n, 3, h, w) to"
             " the end."
         )
     return list(X)

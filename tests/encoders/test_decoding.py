@@ -21,7 +21,7 @@ PIXELS = some_pictures(1, size=(24, 36))[0]
 PICTURE = Image.fromarray(PIXELS)
 
 
-def read_picture(source, **options):
+def read_image(source, **options):
     return decode(fetch(source), **options)
 
 
@@ -38,7 +38,7 @@ def orientation_of(value):
 
 
 def seen(source):
-    image = read_picture(source)
+    image = read_image(source)
     assert image.mode == "RGB"
     return np.asarray(image)
 
@@ -93,15 +93,15 @@ def test_pictures_stand_upright(kind, orientation, stored):
 def test_jpegs_may_be_decoded_smaller_but_not_too_small(orientation):
     pixels = some_pictures(1, size=(600, 904))[0]
     content = encoded(Image.fromarray(pixels), "JPEG", quality=95, exif=orientation_of(orientation))
-    full = read_picture(content)
-    assert read_picture(content, shortest_side=151).size == full.size
+    full = read_image(content)
+    assert read_image(content, shortest_side=151).size == full.size
     for shortest_side, shrink in ((150, 2), (101, 2), (100, 4), (50, 8), (5, 8)):
-        small = read_picture(content, shortest_side=shortest_side)
+        small = read_image(content, shortest_side=shortest_side)
         assert min(small.size) == 600 // shrink
         again = np.asarray(full.resize(small.size, Image.Resampling.BOX)).astype(int)
         assert np.abs(np.asarray(small) - again).mean() < 3
     # Only files are.
-    assert read_picture(Image.open(io.BytesIO(content)), shortest_side=50).size == full.size
+    assert read_image(Image.open(io.BytesIO(content)), shortest_side=50).size == full.size
 
 
 ENCODER = CLIPImageEncoder("mini", "bundled", precision="fp32", cache=None, normalize=True)
@@ -197,7 +197,7 @@ def test_the_given_image_is_left_as_it_is():
 
 def refused(source, message):
     with pytest.raises(ImageReadError, match=message):
-        read_picture(source)
+        read_image(source)
 
 
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "GIF", "WEBP", "TIFF", "BMP"])
@@ -255,7 +255,7 @@ def test_a_heic_picture_without_its_plug_in_says_so(monkeypatch):
     readable = [kind for kind in _readable_formats() if kind != "HEIF"]
     monkeypatch.setattr("sksemobridge.encoders._heads._readable_formats", lambda: readable)
     for kind in (b"heic", b"mif1"):
-        remedy = r"a HEIC picture, .* pip install 'sksemobridge\[heic\]'"
+        remedy = r"a HEIC image, .* pip install 'sksemobridge\[heic\]'"
         refused(b"\0\0\0\x18ftyp" + kind + b"\0\0\0\0mif1heic", remedy)
 
 

@@ -127,9 +127,7 @@ def test_all_pictures_of_a_call_have_one_range(encoder, tmp_path):
     expected = encoder.transform([dark, bright, bright, dark, dark])
     for cache in (None, tmp_path, tmp_path):
         encoder.set_params(cache=cache)
-        with pytest.warns(
-            UserWarning, match="3 of 5 pictures have 16 bits .* need 12, so"
-        ) as warned:
+        with pytest.warns(UserWarning, match="3 of 5 images have 16 bits .* need 12, so") as warned:
             got = encoder.transform(files)
         assert len(warned) == 1
         assert (got * expected).sum(axis=1).min() > 0.999
@@ -146,7 +144,7 @@ def test_an_unreadable_picture_beside_them_is_named(encoder):
         encoder.transform(files)
     encoder.set_params(on_error="nan")
     with (
-        pytest.warns(UserWarning, match="1 of 3 pictures have 16 bits"),
+        pytest.warns(UserWarning, match="1 of 3 images have 16 bits"),
         pytest.warns(UserWarning, match="2 of 3 .*: 1 .*, 2 "),
     ):
         embeddings = encoder.transform(files)

@@ -9,9 +9,9 @@ from PIL import Image, features
 
 from sksemobridge.encoders._heads import (
     ImageReadError,
-    begins_as_picture,
-    read_picture,
-    read_picture_file,
+    begins_as_image,
+    read_image,
+    read_image_file,
 )
 
 from ..encoder_helpers import some_pictures
@@ -39,7 +39,7 @@ class Counted(io.FileIO):
 
 def refused(path, message):
     with Counted(path) as file, pytest.raises(ImageReadError, match=message):
-        read_picture(file)
+        read_image(file)
     return file
 
 
@@ -51,8 +51,8 @@ def test_a_picture_is_read_whole(tmp_path, kind):
         pytest.skip(f"this Pillow has no {kind}")
     path, content = tmp_path / "picture", encoded(kind)
     path.write_bytes(content)
-    assert begins_as_picture(path)
-    assert read_picture_file(path) == content
+    assert begins_as_image(path)
+    assert read_image_file(path) == content
 
 
 def test_a_picture_may_have_a_head_of_megabytes(tmp_path):
@@ -61,22 +61,22 @@ def test_a_picture_may_have_a_head_of_megabytes(tmp_path):
     depth = b"\xff\xe1\xff\xffhttp://ns.adobe.com/xmp/extension/\0".ljust(65537, b"x")
     path = tmp_path / "portrait.jpg"
     path.write_bytes(content[:2] + 100 * depth + content[2:])
-    assert len(read_picture_file(path)) == len(content) + 100 * len(depth)
+    assert len(read_image_file(path)) == len(content) + 100 * len(depth)
 
 
 def test_of_what_is_no_picture_only_a_few_bytes_are_read(tmp_path):
     path = tmp_path / "film.jpg"
     path.write_bytes(b"\0\0\0\x20ftypisom\0\0\2\0isomiso2avc1mp41" + bytes(10**6))
     assert refused(path, "not an image of a kind that is read").n_bytes < 1000
-    assert not begins_as_picture(path)
+    assert not begins_as_image(path)
 
 
 @pytest.mark.parametrize("kind", ["JPEG", "GIF"])
 def test_what_only_begins_as_a_picture_is_not_searched_to_its_end(tmp_path, kind):
     path = tmp_path / "picture"
     path.write_bytes(encoded(kind)[:16] + bytes(10**6))
-    assert refused(path, "begins as a picture and does not go on as one").n_bytes < 5 * 10**5
-    assert not begins_as_picture(path)
+    assert refused(path, "begins as an image and does not go on as one").n_bytes < 5 * 10**5
+    assert not begins_as_image(path)
 
 
 def test_a_picture_of_too_many_pixels_is_not_read(tmp_path, limit_pixels):
@@ -97,7 +97,7 @@ def test_more_bytes_than_a_picture_can_have_are_not_read(tmp_path, limit_pixels)
         path, "its 67,188,865 bytes are more than the limit of .* Raise PIL."
     ).n_bytes < (1000)
     os.truncate(path, 8 * 10_000 + 2**26)
-    assert len(read_picture_file(path)) == 8 * 10_000 + 2**26
+    assert len(read_image_file(path)) == 8 * 10_000 + 2**26
 
 
 def test_what_does_not_fit_into_memory_is_refused(tmp_path, monkeypatch):
@@ -111,4 +111,4 @@ def test_what_does_not_fit_into_memory_is_refused(tmp_path, monkeypatch):
             return super().read(size)
 
     with Large(path) as file, pytest.raises(ImageReadError, match="do not fit into memory"):
-        read_picture(file)
+        read_image(file)

@@ -5,7 +5,7 @@ import stat
 
 from ..._utils.files import digest_of
 from ..._utils.lru import LRUCache
-from ...encoders._heads import ImageReadError, read_picture
+from ...encoders._heads import ImageReadError, read_image
 from .._photos.events import PictureEvent
 from .._photos.picture_index import settled_change
 from .._photos.report._page import jpeg
@@ -80,5 +80,5 @@ class PictureFiles:
             is_same = os.path.realpath(path) == real and os.path.samestat(status, os.lstat(real))
             if not is_same or not stat.S_ISREG(status.st_mode):
                 raise ImageReadError("it leads to another file than at the beginning")
-            content = read_picture(file)
+            content = read_image(file)
             return content, settled_change(status, os.fstat(file.fileno()))

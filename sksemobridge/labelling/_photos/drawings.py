@@ -4,7 +4,7 @@ import numpy as np
 
 from ..._utils.rows import evenly_spaced
 from ...encoders._decoding import decode
-from ...encoders._heads import ImageReadError, read_picture_file
+from ...encoders._heads import ImageReadError, read_image_file
 
 # Pictures that are looked at, and their pixels.
 N_LOOKED_AT = 24
@@ -28,7 +28,7 @@ def are_icons(paths):
 def share_of_border(path):
     """The share of the border of a picture that has its usual colour, None if it cannot be read."""
     try:
-        picture = decode(read_picture_file(path), shortest_side=SIDE)
+        picture = decode(read_image_file(path), shortest_side=SIDE)
     except (OSError, ImageReadError):
         return None
     pixels = np.asarray(picture.resize((SIDE, SIDE)), dtype=float)

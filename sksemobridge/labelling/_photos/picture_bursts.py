@@ -10,7 +10,7 @@ from PIL.ExifTags import IFD, Base
 from tqdm.contrib.concurrent import thread_map
 
 from ..._utils.validation import group_codes, listed, plural, warn_caller
-from ...encoders._heads import begins_as_picture, read_exif
+from ...encoders._heads import begins_as_image, read_exif
 from .embeddings_file import after_name
 from .messages import UsageError
 from .options import TABLES
@@ -71,7 +71,7 @@ def _by_time(seconds, paths, progress):
         if taken is not None:
             camera, time = taken
             by_camera[os.path.dirname(path), camera].append((time, path))
-        elif begins_as_picture(path):
+        elif begins_as_image(path):
             without.append(path)
     dated = [path for pictures in by_camera.values() for _, path in pictures]
     bursts, burst, real_of = {}, 0, real_paths(dated)
