@@ -1,7 +1,6 @@
 """Runs whose embeddings are all cached, which load no model."""
 
 import os
-import subprocess
 import sys
 
 import numpy as np
@@ -11,6 +10,7 @@ from numpy.testing import assert_array_equal
 from sksemobridge.encoders import CLIPImageEncoder, CLIPTextEncoder, clear_model_cache
 
 from ..encoder_helpers import n_cached, small_config, some_pictures, write_model, write_pictures
+from ..programs import run_program
 
 RUN = """
 import sys
@@ -38,8 +38,7 @@ def test_a_run_whose_embeddings_are_all_cached_does_without_torch(
     monkeypatch.setattr(sys, "argv", arguments)
     exec(RUN)
     here = capsys.readouterr().out
-    command = [sys.executable, "-c", RUN, *arguments[1:]]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    done = run_program(RUN, *arguments[1:])
     assert done.returncode == 0, done.stderr
     assert here.endswith(" True\n")
     assert done.stdout == here.replace(" True\n", " False\n")

@@ -3,15 +3,15 @@
 import os
 import subprocess
 import sys
-from pathlib import Path
 from unittest.mock import Mock
 
 import pytest
 
-import sksemobridge
 from sksemobridge import CLIPImageEncoder
 from sksemobridge._utils import files
 from sksemobridge.datasets import load_emoji
+
+from ..programs import run_program
 
 # What a process of Windows does not find. scikit-learn knows by other ways where it is.
 WITHOUT = """
@@ -46,9 +46,7 @@ def test_without_fcntl_resource_fork_and_proc(tmp_path):
     # So that the process need not import torch, which takes seconds.
     encoder = CLIPImageEncoder("mini", "bundled", cache=tmp_path / "cache")
     encoder.transform(load_emoji().images[::24])
-    command = [sys.executable, "-c", WITHOUT, tmp_path / "cache"]
-    root = Path(sksemobridge.__file__).parents[1]
-    done = subprocess.run(command, cwd=root, capture_output=True, text=True, check=False)
+    done = run_program(WITHOUT, str(tmp_path / "cache"))
     assert done.stdout.endswith("predicted\n"), done.stderr
 
 

@@ -2,8 +2,6 @@
 
 import io
 import pickle
-import subprocess
-import sys
 from importlib import import_module
 
 import joblib
@@ -30,6 +28,7 @@ from sksemobridge.datasets import load_emoji
 
 from ..conftest import arrays_of
 from ..encoder_helpers import some_emoji
+from ..programs import run_program
 
 pytestmark = pytest.mark.filterwarnings("ignore:There are names of classes")
 
@@ -171,7 +170,7 @@ def test_other_estimators_are_the_same_after_loading(all_fitted, emoji, world):
     assert_loaded_ones_are_equal(classifier, "predict_proba", X)
 
 
-def test_prediction_needs_no_torch(all_fitted, emoji, tmp_path):
+def test_prediction_needs_no_torch(all_fitted, emoji, tmp_path, monkeypatch):
     X = all_fitted["trained"][:-1].transform(emoji[0])
     np.save(tmp_path / "X.npy", X)
     joblib.dump(all_fitted, tmp_path / "pipelines.joblib")
@@ -190,7 +189,9 @@ X = np.load("X.npy")
 for name, pipeline in joblib.load("pipelines.joblib").items():
     np.save(f"{name}.npy", pipeline[-1].predict_proba(X))
 """
-    subprocess.run([sys.executable, "-c", script], cwd=tmp_path, check=True)
+    monkeypatch.chdir(tmp_path)
+    ended = run_program(script)
+    assert ended.returncode == 0, ended.stderr
     for name, pipeline in all_fitted.items():
         expected = pipeline[-1].predict_proba(X)
         np.testing.assert_allclose(np.load(tmp_path / f"{name}.npy"), expected, rtol=1e-5)

@@ -5,7 +5,6 @@ again.
 import os
 import re
 import signal
-import subprocess
 import sys
 import threading
 from contextlib import suppress
@@ -16,6 +15,7 @@ import pytest
 from sksemobridge.labelling._photos.command import main
 
 from ...browser import wait_until
+from ...programs import start_program
 from ...user_folder import SHOTS, fill, rows_of
 from .live import Asks
 from .person import Person
@@ -27,37 +27,32 @@ FILES = "--out labels.csv --report page.html --sort-into sorted --open"
 class Program(Asks):
     """The command in a process of its own, and the page that it serves."""
 
-    def __init__(self, cache, arguments=FILES):
+    def __init__(self, arguments=FILES):
         code = (
             "import sys; from sksemobridge.labelling._photos.command import main; sys.exit(main())"
         )
         self.said = Path("said.txt")
-        with self.said.open("w") as file:
-            self.process = subprocess.Popen(
-                [sys.executable, "-c", code, "label", *SHOTS.split(), *arguments.split()],
-                stdout=file,
-                stderr=file,
-                env={
-                    name: value
-                    for name, value in os.environ.items()
-                    if name not in ("BROWSER", "DISPLAY")
-                }
-                | {
-                    "PYTHONPATH": str(Path(__file__).parents[3]),
-                    "XDG_CACHE_HOME": cache,
-                },
-            )
-        wait_until(lambda: self.process.poll() is not None or "Ctrl-C" in self.text())
+        self.process = start_program(
+            code, "label", *SHOTS.split(), *arguments.split(), output=self.said
+        )
+        wait_until(lambda: not self.process.is_alive() or "Ctrl-C" in self.text())
         if address := re.search(r"http://\S+", self.text()):
             self.enter(address[0])
 
     def text(self):
         return self.said.read_text()
 
-    def stop(self, number):
-        self.process.send_signal(number)
-        self.process.wait(120)
-        return self
+    def interrupt(self):
+        """Press Ctrl-C. What the open page is told of the end, for which the program waits."""
+        os.kill(self.process.pid, signal.SIGINT)
+        told = []
+        wait_until(lambda: told.append(self.state().get("ended")) or told[-1])
+        return told[-1]
+
+    def status(self):
+        """The exit status of a program that ends."""
+        self.process.join(120)
+        return self.process.exitcode
 
 
 @pytest.fixture(scope="module")
@@ -97,11 +92,16 @@ class Command(Asks):
 
 
 @pytest.fixture
-def command(place, cache, monkeypatch, capsys, ends_soon):
+def known_place(place, cache, monkeypatch):
+    """The folder of a user, in a cache."""
     # No browser starts in tests, also where there is a screen.
     for name in ("BROWSER", "DISPLAY", "WAYLAND_DISPLAY"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("XDG_CACHE_HOME", cache)
+
+
+@pytest.fixture
+def command(known_place, monkeypatch, capsys, ends_soon):
     begun = []
 
     def start(*arguments):
@@ -117,19 +117,19 @@ def command(place, cache, monkeypatch, capsys, ends_soon):
 
 
 @pytest.fixture
-def program(place, cache):
+def program(known_place):
     if sys.platform == "win32":
         pytest.skip("signals")
     begun = []
 
     def start(*arguments):
-        begun.append(Program(cache, *arguments))
+        begun.append(Program(*arguments))
         return begun[-1]
 
     yield start
     for program in begun:
         program.process.kill()
-        program.process.wait(60)
+        program.process.join(60)
 
 
 def label_all(program, label=None):
@@ -140,22 +140,16 @@ def label_all(program, label=None):
 def test_a_program_that_is_killed_goes_on_and_after_ctrl_c_its_page_is_told_of_the_files(program):
     page = program()
     label_all(page)
-    page.stop(signal.SIGKILL)
+    page.process.kill()
+    assert page.status() == -signal.SIGKILL
     assert not os.path.exists("labels.csv")
     page = program()
     assert page.state()["labelled"] == 6
     assert page.secret not in Path(f"/proc/{page.process.pid}/cmdline").read_text()
-    page.process.send_signal(signal.SIGINT)
-    told = []
-
-    def is_told():
-        told.append(page.state().get("ended"))
-        return told[-1]
-
-    wait_until(is_told)
-    assert page.process.wait(60) == 1  # one file is broken
-    assert told[-1]["files"][0]["name"] == "labels.csv"
-    assert any("labels.csv" in line for line in told[-1]["written"])
+    told = page.interrupt()
+    assert page.status() == 1  # one file is broken
+    assert told["files"][0]["name"] == "labels.csv"
+    assert any("labels.csv" in line for line in told["written"])
     assert "6 files labelled, 1 skipped, 1 no image: labels.csv" in page.text()
     table = {row["path"]: row["label"] for row in rows_of("labels.csv")}
     assert table["photos/more/bird.png"] == "bird"
@@ -166,12 +160,13 @@ def test_the_same_command_goes_on_with_the_files_that_it_wrote(program, label):
     page = program()
     label_all(page)
     page.act("end")
-    assert page.process.wait(120) == 1
+    assert page.status() == 1
     page = program()
     # After “Done” too, Ctrl-C writes what was said since.
     assert page.act("done")[0] == 200
     page.act("say", number=0, label="fruit")
-    assert page.stop(signal.SIGINT).process.returncode == 1
+    page.interrupt()
+    assert page.status() == 1
     assert rows_of("labels.csv")[0]["label"] == "fruit"
     assert Path("sorted/fruit/bird.png").exists()
     assert not Path("sorted/bird/bird.png").exists()

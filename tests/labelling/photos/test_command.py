@@ -33,6 +33,7 @@ from sksemobridge.labelling._photos.answers_file import Answers
 from sksemobridge.labelling._photos.command import main
 from sksemobridge.labelling._photos.events import PictureEvent
 
+from ...programs import run_program
 from ...user_folder import CLASSES, SHOTS, cells_of, fitted_to_shots, rows_of, save
 
 
@@ -415,9 +416,9 @@ def test_what_puzzles_in_a_table_of_names_is_said_once(label):
     assert said.count("have the same names and prompts") == 1
 
 
-def run_where(fails, error, *arguments):
-    """The ended process of a command in which the import of a package fails with an error."""
-    program = f"""
+def command_where(fails, error):
+    """The program of a command in which the import of a package fails with an error."""
+    return f"""
 import sys
 
 class Failing:
@@ -429,22 +430,20 @@ sys.meta_path.insert(0, Failing)
 from sksemobridge.__main__ import main
 sys.exit(main())
 """
-    environment = os.environ | {"PYTHONPATH": str(Path(sksemobridge.__file__).parents[1])}
-    return subprocess.run(
-        [sys.executable, "-c", program, *arguments], capture_output=True, text=True, env=environment
-    )
 
 
 def test_an_interrupt_in_the_first_moment_is_one_line(place):
-    ended = run_where("numpy", "KeyboardInterrupt", "label", *SHOTS.split(), "--out", "a.csv")
+    command = [sys.executable, "-c", command_where("numpy", "KeyboardInterrupt"), "label"]
+    command += [*SHOTS.split(), "--out", "a.csv"]
+    environment = os.environ | {"PYTHONPATH": str(Path(sksemobridge.__file__).parents[1])}
+    ended = subprocess.run(command, capture_output=True, text=True, env=environment)
     assert (ended.returncode, ended.stderr) == (130, "Interrupted.\n")
 
 
 def test_wrong_folders_are_said_in_one_line_before_torch_is_loaded(place):
     Path("empty").mkdir()
-    ended = run_where(
-        "torch", "ImportError", "label", "empty", "--shots", "shots", "--out", "a.csv"
-    )
+    program = command_where("torch", "ImportError")
+    ended = run_program(program, "label", "empty", "--shots", "shots", "--out", "a.csv")
     assert ended.returncode == 2
     assert ended.stderr == "sksemobridge label: PHOTOS: The folder 'empty' has no files.\n"
 
@@ -501,7 +500,8 @@ def test_what_is_cached_is_labelled_without_torch_also_beside_other_files(label,
     assert label("photos/more --shots shots --model mini --out a.csv --save a.joblib")[0] == 0
     assert len(rows_of("a.csv")) == 4
     # Nothing tries to import it.
-    ended = run_where("torch", "SystemExit(5)", "label", *f"photos/more {how} --out b.csv".split())
+    program = command_where("torch", "SystemExit(5)")
+    ended = run_program(program, "label", *f"photos/more {how} --out b.csv".split())
     assert ended.returncode == 0
     assert rows_of("a.csv") == rows_of("b.csv")
 

@@ -2,8 +2,6 @@
 
 import io
 import os
-import subprocess
-import sys
 import zipfile
 from pathlib import Path
 
@@ -13,6 +11,7 @@ import pytest
 from sksemobridge import CLIPImageEncoder, CLIPTextEncoder
 from sksemobridge.labelling import label_folder
 
+from ...programs import run_program
 from ...user_folder import CLASSES, rows_of
 
 PATHS = [f"{folder}{name}.png" for name in CLASSES for folder in ("", "more/")]
@@ -57,7 +56,7 @@ def test_neither_a_model_nor_torch_is_loaded(place):
         "main(['label', 'photos', '--embeddings', 'e.npz', '--out', 'o.csv']);"
         "print({'torch', 'open_clip'} & {*sys.modules})"
     )
-    run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    run = run_program(program)
     assert run.stdout.strip() == "set()", run.stderr
 
 
