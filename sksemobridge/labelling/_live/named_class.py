@@ -6,7 +6,8 @@ from .._photos.folder_table import plain
 from .._photos.messages import CONTROL
 from .refused import Refused
 
-# Letters of the name of a class. A longer text is a slip, such as a list in one line.
+# Letters of a name that is typed. A longer text is a slip, such as a list in one line. Folders and
+# lists of names may have longer ones, which nobody types.
 LONGEST_NAME = 100
 
 

@@ -173,6 +173,21 @@ def check_packages(option: str, what: str, kind: str) -> None:
         raise UsageError(f"{option}: {what} {' and '.join(missing)}: {install}")
 
 
+class _Once(argparse.Action):
+    """Store a value. Of two, one would be lost without a word."""
+
+    def __call__(
+        self,
+        parser: argparse.ArgumentParser,
+        namespace: argparse.Namespace,
+        values: Any,
+        option_string: str | None = None,
+    ) -> None:
+        if getattr(namespace, self.dest) is not self.default:
+            raise argparse.ArgumentError(self, "it is given twice; give it once")
+        setattr(namespace, self.dest, values)
+
+
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Make a parser read `LabelOptions`."""
     for option in fields(LabelOptions):
@@ -182,12 +197,12 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         elif option.default is False:
             parser.add_argument(flag(option.name), action="store_true", help=help_text)
         else:
-            action = "append" if option.default == () else "store"
+            is_list = option.default == ()
             parser.add_argument(
                 flag(option.name),
                 metavar=metavar,
-                action=action,
-                default=None if action == "append" else option.default,
+                action="append" if is_list else _Once,
+                default=None if is_list else option.default,
                 type=float if isinstance(option.default, float) else str,
                 help=help_text,
             )

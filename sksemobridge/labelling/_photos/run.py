@@ -12,17 +12,17 @@ from .messages import UsageError, say
 from .read_folder import files_to_label, keep_corrections, read_job
 from .sort_into import earlier_copies
 from .summary import summary, summary_of_saved
-from .write_files import check_file, check_outputs, write_files
+from .write_files import OUTPUTS, check_file, check_outputs, write_files
 
 
 def run(options):
     """Label the folder by checked options, and return the exit status and lines for the person."""
     options = _with_table(options)
-    answers = _answers(options)
-    check_outputs(options, answers)
-    for name in ("embeddings", "model_file"):
+    for name in (*OUTPUTS, "answers", "embeddings", "model_file"):
         if (path := getattr(options, name)) is not None:
             check_file(name, path)
+    answers = _answers(options)
+    check_outputs(options, answers)
     if options.sort_into is not None:
         earlier_copies(options.photos, Path(options.sort_into))
     if options.open:
@@ -123,8 +123,7 @@ def _with_table(options):
 def _answers(options):
     """The file of answers: of `--answers`, or beside the table."""
     path = options.answers or os.fspath(Path(options.out).with_suffix(".answers.jsonl"))
-    if options.answers is not None:
-        check_file("answers", path)
-        if not (os.path.lexists(path) or options.open or options.corrections):
-            raise UsageError(f"--answers: there is no file {path!r}; the page (--open) begins one")
+    is_lacking = not (os.path.lexists(path) or options.open or options.corrections)
+    if options.answers is not None and is_lacking:
+        raise UsageError(f"--answers: there is no file {path!r}; the page (--open) begins one")
     return Answers(path)

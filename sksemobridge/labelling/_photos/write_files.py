@@ -43,7 +43,6 @@ def check_outputs(options, answers):
     for name in OUTPUTS:
         if (path := getattr(options, name)) is None:
             continue
-        check_file(name, path)
         if name in OVERWRITTEN and options.overwrite and answers.is_changed(path):
             _refuse_changed(options, name)
         if not _may_replace(options, answers, name):

@@ -271,6 +271,8 @@ WRONG = {
     "photos --out a.csv": "give --shots, --classes, or --model-file",
     SHOTS: "--out: give the name of the table to write",
     f"{SHOTS} --out a.txt": "--out: 'a.txt' does not end in .csv or .xlsx",
+    f"{SHOTS} --out=": "--out: '' does not end in .csv or .xlsx",
+    f"{SHOTS} --out .": "--out: '.' does not end in .csv or .xlsx",
     f"{SHOTS} --out there.csv": (
         "'there.csv' exists, and nothing is overwritten; give another name, or --overwrite"
     ),

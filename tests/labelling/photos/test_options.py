@@ -32,6 +32,13 @@ def test_each_option_has_a_help_and_comes_back():
     assert read("--model", "a", "--model", "b").model == ("a", "b")
 
 
+@pytest.mark.parametrize("name", ["shots", "alpha"])
+def test_no_value_takes_the_place_of_another(name, capsys):
+    with pytest.raises(SystemExit):
+        read(flag(name), "0", flag(name), "0")
+    assert f"argument {flag(name)}: it is given twice; give it once" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     "name", LabelOptions.__dataclass_fields__["model_file"].metadata["excludes"]
 )
