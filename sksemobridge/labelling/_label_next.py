@@ -17,6 +17,7 @@ from .._base import EmbeddingClassifier, LinearClassifier
 from .._utils.array_api import l2_normalize, margins, to_numpy
 from .._utils.rows import evenly_spaced
 from .._utils.same_image import are_among
+from .._utils.sklearn import best_of
 from .._utils.validation import group_codes, validate_embeddings
 from ._bursts import proba_by_group
 
@@ -45,8 +46,8 @@ def label_next(
     Parameters
     ----------
     estimator : object
-        Fitted `FewShotClassifier`, `SeMoBridgeClassifier` or `ZeroShotClassifier`, or a pipeline
-        that ends in one.
+        Fitted `FewShotClassifier`, `SeMoBridgeClassifier` or `ZeroShotClassifier`, a pipeline that
+        ends in one, or a search over one, such as `GridSearchCV`.
     X : array-like of shape (n, D)
         Embeddings of the images, or what the pipeline takes. They may include images that have a
         label.
@@ -130,12 +131,14 @@ def images_to_label(estimator, X, n_images=20, taught_by=(), groups=None, proba=
 
 def read_estimator(estimator, X, function):
     """The classifier of an estimator that a `function` takes, and the embeddings of `X`."""
+    estimator = best_of(estimator)
     is_pipeline = isinstance(estimator, Pipeline)
     classifier = estimator[-1] if is_pipeline else estimator
     if not isinstance(classifier, EmbeddingClassifier):
         raise TypeError(
             f"{function} takes a FewShotClassifier, a SeMoBridgeClassifier, a ZeroShotClassifier,"
-            f" or a pipeline that ends in one, and not {type(classifier).__name__}."
+            f" a pipeline that ends in one, or a fitted search over one, and not"
+            f" {type(classifier).__name__}."
         )
     check_is_fitted(classifier)
     embeddings = estimator[:-1].transform(X) if is_pipeline else X

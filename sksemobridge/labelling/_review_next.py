@@ -53,8 +53,8 @@ def review_next(
     Parameters
     ----------
     estimator : object
-        Fitted `FewShotClassifier`, `SeMoBridgeClassifier` or `ZeroShotClassifier`, or a pipeline
-        that ends in one.
+        Fitted `FewShotClassifier`, `SeMoBridgeClassifier` or `ZeroShotClassifier`, a pipeline that
+        ends in one, or a search over one, such as `GridSearchCV`.
     X : array-like of shape (n, D)
         Embeddings of the images, or what the pipeline takes.
     n_images : int, default=24

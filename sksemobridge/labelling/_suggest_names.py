@@ -33,6 +33,7 @@ from .._texts.words import bundled_words
 from .._utils.array_api import in_blocks, l2_normalize, log_softmax, to_numpy
 from .._utils.rows import evenly_spaced
 from .._utils.same_image import distinct_rows
+from .._utils.sklearn import best_of
 from .._utils.threads import threads_for
 from .._utils.validation import comparable, require_width, validate_embeddings
 from ..encoders._shared import list_texts
@@ -89,8 +90,8 @@ def suggest_names(
         (`datasets.load_vocabulary`). The first call embeds them, and `progress=True` of the encoder
         shows a bar. The encoder remembers them, with its `cache` also on the disk.
     known : object or None, default=None
-        A fitted classifier of this package with names, or a pipeline that ends in one. Then its
-        classes are not suggested, but what they do not explain.
+        A fitted classifier of this package with names, a pipeline that ends in one, or a search
+        over one. Then its classes are not suggested, but what they do not explain.
     n_names : int, default=30
         How many names to return.
 
@@ -190,6 +191,7 @@ def _read_known(known):
     """The spellings of the names of a classifier, and their unit embeddings `(C, D)`, or None."""
     if known is None:
         return set(), None
+    known = best_of(known)
     if isinstance(known, Pipeline):
         known = known[-1]
     if not isinstance(known, EmbeddingClassifier):

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from sklearn.cluster import KMeans
+from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer
 
@@ -15,7 +16,7 @@ from sksemobridge import (
 )
 from sksemobridge._utils.array_api import l2_normalize
 from sksemobridge.datasets import load_emoji
-from sksemobridge.labelling import label_next
+from sksemobridge.labelling import label_next, review_next
 from sksemobridge.labelling._label_next import least_certain
 
 
@@ -194,6 +195,16 @@ def test_a_pipeline_takes_images():
     assert not set(rows) & set(range(0, len(images), 9))
     plain = make_pipeline(FunctionTransformer(), pipeline[-1])
     np.testing.assert_array_equal(label_next(plain, embeddings, 4), rows)
+
+
+def test_a_search_is_its_best_estimator(world):
+    X, y = world.draw(4)
+    search = GridSearchCV(world.classifier(), {"priors": [None]}, cv=2)
+    with pytest.raises(TypeError, match="a fitted search over one, and not GridSearchCV"):
+        label_next(search, X)
+    queries, best = world.draw(9)[0], search.fit(X, y).best_estimator_
+    for tool in (label_next, review_next):
+        np.testing.assert_array_equal(tool(search, queries, 4), tool(best, queries, 4))
 
 
 def test_wrong_arguments_are_named(world):

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer
 
@@ -139,8 +140,11 @@ def test_with_known_classes_the_others_come_first(encoder, folder, known):
     assert not {"thing 3", "thing 20"} & {*names_of(suggestions)}
     assert suggestions[0].share == pytest.approx(30 / len(X), abs=0.02)
     pipeline = make_pipeline(FunctionTransformer(), known)
-    again = suggest_names(X, encoder, vocabulary=WORDS, known=pipeline)
-    assert names_of(again) == names_of(suggestions)
+    search = GridSearchCV(known, {"priors": [None]})
+    search.best_estimator_ = known
+    for other in (pipeline, search):
+        again = suggest_names(X, encoder, vocabulary=WORDS, known=other)
+        assert names_of(again) == names_of(suggestions)
 
 
 def test_synonyms_of_known_classes_are_last(folder, texts):
