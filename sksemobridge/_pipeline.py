@@ -233,7 +233,7 @@ def make_semobridge_pipeline(
             "Several models have no text projection in common, which the bridge needs. Give one"
             " model, or use make_few_shot_pipeline."
         )
-    images, texts = _encoders(model_name, pretrained, **(encoder_params or {}))
+    images, texts = _encoders(model_name, pretrained, encoder_params or {})
     if not texts.has_text_:
         raise ValueError(
             f"{model_name} is a model of images only, and the bridge needs the projection of its"
@@ -334,7 +334,7 @@ def _pipeline_of(kind, model_name, pretrained, encoder_params, classifier_params
             f"encoder_params has {len(encoder_params)} items for {len(models)} models; give one"
             " dict for each, or one for all."
         )
-    pairs = [_encoders(*model, **params) for model, params in zip(models, encoder_params)]
+    pairs = [_encoders(*model, params) for model, params in zip(models, encoder_params)]
     images, texts = map(list, zip(*pairs))
     text_encoder = None
     if any(encoder.has_text_ for encoder in texts):
@@ -346,7 +346,7 @@ def _pipeline_of(kind, model_name, pretrained, encoder_params, classifier_params
     return ImagePipeline([(type(step).__name__.lower(), step) for step in (encoder, classifier)])
 
 
-def _encoders(model_name, pretrained, **params):
+def _encoders(model_name, pretrained, params):
     """The image encoder and the text encoder of a model."""
     images = CLIPImageEncoder(model_name, pretrained, **params)
     shared = {name: getattr(images, name) for name in ("device", "precision", "cache", "progress")}

@@ -151,3 +151,9 @@ def test_a_search_begins_with_pictures(pictures):
     pipeline = make_semobridge_pipeline("mini", "bundled")
     search = GridSearchCV(pipeline, grid, cv=2, error_score="raise").fit(*pictures)
     assert len(search.cv_results_["params"]) == 2
+
+
+@pytest.mark.parametrize("make", [make_few_shot_pipeline, make_semobridge_pipeline])
+def test_a_model_in_the_parameters_of_encoders_is_refused_by_the_encoder(make):
+    with pytest.raises(TypeError, match="CLIPImageEncoder.* multiple values .* 'model_name'"):
+        make("mini", "bundled", encoder_params={"model_name": "RN50"})

@@ -106,6 +106,7 @@ def test_memory_does_not_grow_with_the_queries(make_world, kind, method):
         ({"text_encoder": "ViT-B-16"}, "text_encoder"),
         ({"priors": [0.5, 0.5]}, "priors must be 5 positive"),
         ({"priors": [1, 1, 1, 1, np.nan]}, "priors must be 5 positive"),
+        ({"priors": list("abcde")}, r"priors must be numbers; got \['a'"),
         ({"priors": pd.Series(range(1, 5), index=World().names[1:])}, "are missing bird"),
         ({"priors": pd.Series(1.0, index=[*World().names, "bird"])}, "have a label twice"),
     ],

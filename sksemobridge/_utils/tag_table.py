@@ -7,7 +7,14 @@ from scipy import sparse
 from sklearn.utils import assert_all_finite, check_consistent_length
 
 from .array_api import to_numpy
-from .validation import as_labels, is_missing_value, listed, refuse_masked, sorted_labels
+from .validation import (
+    as_labels,
+    is_missing_value,
+    listed,
+    refuse_masked,
+    rows_in_words,
+    sorted_labels,
+)
 
 FORMS = (
     "Y must be an indicator matrix (n, K), where 1 is a tag that the image has, 0 one that it has"
@@ -65,6 +72,9 @@ def _of_sets(rows):
         wrong = next(row for row in rows if not isinstance(row, (set, frozenset, list, tuple)))
         raise ValueError(f"Y is a list of sets of tags, but holds {wrong!r:.100}. Write {{...}}.")
     tags = list(dict.fromkeys(tag for row in rows for tag in row))
+    is_bad = np.array([any(map(is_missing_value, row)) for row in rows])
+    if is_bad.any():
+        raise ValueError(f"Y has NaN or None as a tag in {rows_in_words(is_bad)}.")
     if not tags:
         raise ValueError("No image of Y has a tag. Give at least one image with a tag.")
     classes = sorted_labels([as_labels(tags, "Y")])

@@ -99,7 +99,7 @@ def validate_embeddings(estimator, X, *, reset, name="X"):
         assert_all_finite(X, input_name=name)
     except ValueError as error:
         is_bad = ~to_numpy(xp.all(xp.isfinite(X), axis=1))
-        raise ValueError(f"{error} It is in {_rows_in_words(is_bad)}.") from error
+        raise ValueError(f"{error} It is in {rows_in_words(is_bad)}.") from error
     return X
 
 
@@ -118,7 +118,7 @@ def validate_training_embeddings(estimator, X, *, reset, name="X"):
     if is_zero.any():
         # No error: scikit-learn's own checks fit such rows.
         warn_caller(
-            f"{name} has nothing but zeros in {_rows_in_words(is_zero)}. Perhaps these images were"
+            f"{name} has nothing but zeros in {rows_in_words(is_zero)}. Perhaps these images were"
             " not embedded."
         )
     return X
@@ -149,7 +149,8 @@ def refuse_masked(values, name):
         raise ValueError(f"Input {name} has masked values; drop or fill them.")
 
 
-def _rows_in_words(is_bad):
+def rows_in_words(is_bad):
+    """Which rows are bad `(n,)`, for a message."""
     rows = np.flatnonzero(is_bad)
     return f"{len(rows)} of {len(is_bad)} rows: {listed(rows, 10)}"
 
@@ -185,8 +186,9 @@ def as_labels(values, name):
     """
     array, is_missing = _flat_with_missing(values, name)
     if is_missing.any():
-        rows = np.flatnonzero(is_missing)[:10].tolist()
-        raise ValueError(f"Input {name} contains NaN or None in rows {rows}; drop or fill them.")
+        raise ValueError(
+            f"Input {name} contains NaN or None in {rows_in_words(is_missing)}. Drop or fill them."
+        )
     return array
 
 
@@ -200,6 +202,8 @@ def _flat_with_missing(values, name):
         isinstance(values, (list, tuple)) and len({isinstance(value, str) for value in values}) > 1
     )
     array = np.asarray(values, dtype=object if is_mixed else None)
+    if array.dtype.kind == "T":  # NumPy's StringDType, which scikit-learn does not know
+        array = array.astype(object)
     if array.ndim == 0 or array.size != len(array):
         raise ValueError(f"{name} must be a flat list of labels; got {given!r:.200}.")
     array = column_or_1d(array, warn=True)
@@ -265,7 +269,15 @@ def validate_labels(y, n_rows, name="y"):
         warnings.filterwarnings(
             "ignore", "The number of unique classes is greater than 50%", UserWarning
         )
-        check_classification_targets(y)
+        try:
+            check_classification_targets(y)
+        except ValueError as error:
+            if y.dtype.kind == "O":
+                error.add_note(
+                    f"{name} holds Python objects, such as {y[0]!r:.100}; give text, or numbers of"
+                    " one type of NumPy."
+                )
+            raise
     _require_one_for_each(y, n_rows, name)
     return y
 
@@ -317,6 +329,11 @@ def validate_weights(sample_weight, n_rows, name="sample_weight"):
     if sample_weight is None:
         return np.ones(n_rows)
     refuse_masked(sample_weight, name)
+    if isinstance(sample_weight, str):
+        raise ValueError(
+            f"{name} has a number for each image, and is not {sample_weight!r}; priors weigh"
+            " classes."
+        )
     weight = to_numpy(sample_weight)
     if isinstance(weight, Real):
         weight = np.full(n_rows, weight)
@@ -354,7 +371,10 @@ def validate_priors(priors, classes):
                 f"priors are missing {listed(missing)}; give each class one, by its label."
             )
         priors = [of_label[label] for label in named]
-    priors = np.asarray(to_numpy(priors), dtype=np.float64)
+    try:
+        priors = np.asarray(to_numpy(priors), dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"priors must be numbers; got {priors!r:.100}.") from error
     if priors.shape != classes.shape or not (np.isfinite(priors).all() and (priors > 0).all()):
         raise ValueError(
             f"priors must be {len(classes)} positive numbers, in the order of classes_; got"

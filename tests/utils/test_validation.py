@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from numpy.dtypes import StringDType
 from PIL import Image
 
 from sksemobridge import (
@@ -128,9 +129,10 @@ def test_integers_of_several_types_are_one_kind_of_labels_unless_they_would_chan
 @pytest.mark.parametrize(
     ("labels", "message"),
     [
-        ([np.nan, "a", "b"], r"y contains NaN or None in rows \[0\]"),
-        (["a", "b", None], r"y contains NaN or None in rows \[2\]"),
-        (np.array(["a", pd.NA, "b"], dtype=object), r"y contains NaN or None in rows \[1\]"),
+        ([np.nan, "a", "b"], "y contains NaN or None in 1 of 3 rows: 0"),
+        (["a", "b", None], "y contains NaN or None in 1 of 3 rows: 2"),
+        (np.array(["a", pd.NA, "b"], dtype=object), "y contains NaN or None in 1 of 3 rows: 1"),
+        (np.array(["a", None, "b"], dtype=StringDType(na_object=None)), "y contains NaN or None"),
         ((1, "a", "b"), "y mix text and other values, such as 'a' and 1"),
         (np.array([[0, 1], [1, 2]]), "y must be a flat list of labels"),
         (np.ma.array([0, 1, 2], mask=[0, 1, 0]), "y has masked values"),
@@ -148,6 +150,23 @@ def test_labels_that_are_missing_or_mixed_are_named(labels, message):
     ):
         with pytest.raises(ValueError, match=message.replace("y ", f"{name} ")):
             call()
+
+
+def test_labels_and_groups_may_be_new_strings_of_numpy():
+    X, labels = embeddings(4), np.array(list("abab"))
+    expected = FewShotClassifier(class_names="ignore").fit(X, labels, groups=labels)
+    strings = labels.astype(StringDType())
+    found = FewShotClassifier(class_names="ignore").fit(X, strings, groups=strings)
+    assert found.predict(X).tolist() == expected.predict(X).tolist()
+    np.testing.assert_array_equal(found.predict_proba(X), expected.predict_proba(X))
+
+
+def test_an_error_of_labels_that_are_objects_says_so():
+    with pytest.raises(ValueError, match="Unknown label type") as error:
+        FewShotClassifier().fit(embeddings(3), np.array([1, 2, True], dtype=object))
+    assert error.value.__notes__ == [
+        "y holds Python objects, such as 1; give text, or numbers of one type of NumPy."
+    ]
 
 
 def test_groups_may_be_missing_but_not_mixed():
@@ -172,6 +191,7 @@ def test_groups_may_be_missing_but_not_mixed():
         ({"sample_weight": [1, 1, 1, -2]}, "sample_weight has negative values: the least is -2"),
         ({"sample_weight": np.full(4, np.nan)}, "NaN"),
         ({"sample_weight": np.zeros(4)}, "zero"),
+        ({"sample_weight": "balanced"}, "sample_weight has a number for each image, and is not '"),
         ({"sample_weight": [1, 1e308, 1, 1]}, "Divide all by one factor"),
         ({"sample_weight": [1, 1e-310, 1, 1]}, "Divide all by one factor"),
     ],
