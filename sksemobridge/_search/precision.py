@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from numbers import Integral
+
 import numpy as np
 from numpy.typing import ArrayLike
-from sklearn.utils import check_array
+from sklearn.utils import check_array, check_scalar
 from sklearn.utils.validation import check_consistent_length
 
 from .._utils.array_api import l2_normalize, rows_as_bytes, to_numpy
@@ -61,6 +63,8 @@ def mean_average_precision(
     >>> mean_average_precision(query, gallery, ["cat", "dog"], ["cat", "dog", "cat"])
     0.916...
     """
+    if batch_size is not None:
+        check_scalar(batch_size, "batch_size", Integral, min_val=1)
     queries, y_queries = _read_side(query, query_labels, "query")
     items, y_items = _read_side(gallery, gallery_labels, "gallery")
     if queries.shape[1] != items.shape[1]:

@@ -58,7 +58,7 @@ def load_image_folder(root: str | os.PathLike[str]) -> Bunch:
         raise ValueError(
             f"The folder {str(parent)!r} has no sub-folders. Put the images of each class into a"
             " sub-folder with the name of the class. To label a folder of images, give it to"
-            " sksemobridge.predict_folder."
+            " sksemobridge.labelling.predict_folder."
         )
     images_by_class = {}
     passed_over: dict[str, list] = defaultdict(list)

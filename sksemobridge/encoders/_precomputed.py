@@ -100,9 +100,10 @@ class PrecomputedTextEncoder(TextEncoder):
         >>> ZeroShotClassifier(encoder).fit(None, ["cat", "dog"]).predict([[0.9, 0.2]]).tolist()
         ['cat']
         """
-        names = list_texts(list(embeddings_by_class_name))
-        rows = []
-        for name, embeddings in zip(names, embeddings_by_class_name.values()):
+        names, rows = list_texts(list(embeddings_by_class_name)), []
+        for name in names:
+            # Of a data frame, `values` would be an array.
+            embeddings = embeddings_by_class_name[name]
             embeddings = _floats(embeddings, f"embeddings of {name!r}", ensure_2d=False)
             # Of several prompts, only the directions count, as in `_texts.encode`.
             rows.append(

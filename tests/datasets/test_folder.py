@@ -88,7 +88,7 @@ def test_a_pipe_is_no_image_and_nobody_waits_for_it(root):
         (5, TypeError, "int"),
         ("nowhere", FileNotFoundError, "'nowhere'"),
         ("dog/a.jpg", NotADirectoryError, "'dog/a.jpg'"),
-        ("dog", ValueError, "no sub-folders. Put the images of each class"),
+        ("dog", ValueError, "no sub-folders. Put .* give it to sksemobridge.labelling.predict"),
         ("empty", ValueError, "No sub-folder of .* has images"),
     ],
 )

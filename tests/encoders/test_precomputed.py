@@ -1,6 +1,7 @@
 """Text embeddings that were computed elsewhere."""
 
 import numpy as np
+import pandas as pd
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
@@ -62,6 +63,12 @@ def test_precomputed_parts_that_do_not_fit_are_named(table, changes, message):
     encoder = PrecomputedTextEncoder(**table | changes)
     with pytest.raises((ValueError, TypeError), match=message):
         encoder.transform(["a"])
+
+
+def test_a_data_frame_has_a_column_for_each_name():
+    embeddings = {"a cat": [1.0, 2.0], "dog": [3.0, 1.0]}
+    expected, found = map(PrecomputedTextEncoder.from_joint, (embeddings, pd.DataFrame(embeddings)))
+    assert_array_equal(found.transform([*embeddings]), expected.transform([*embeddings]))
 
 
 def test_embeddings_of_names_have_one_width():

@@ -91,6 +91,7 @@ def test_queries_without_a_match_are_counted_and_left_out():
         ({"query_labels": [0]}, "inconsistent numbers of samples"),
         ({"gallery_labels": ["a", "b", "c"]}, "The labels mix kinds"),
         ({"query_labels": [7, 8]}, "None of the 2 queries has an item"),
+        ({"batch_size": -1}, "batch_size == -1, must be >= 1"),
         ({"exclude_self": True}, "inconsistent numbers of samples"),
         ({"gallery": np.ones((0, 2)), "gallery_labels": []}, "0 sample"),
     ],

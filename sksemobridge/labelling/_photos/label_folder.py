@@ -152,6 +152,11 @@ def label_folder(
     options.check()
     if encoder is None and text_encoder is not None:
         raise ValueError("text_encoder goes with encoder; give both, or a model.")
+    if encoder is not None and (isinstance(encoder, type) or not hasattr(encoder, "transform")):
+        raise ValueError(
+            "encoder must be an object that makes rows of paths, such as CLIPImageEncoder(...); got"
+            f" {encoder!r:.100}."
+        )
     if encoder is not None and model is not None:
         raise ValueError("encoder is in place of model; give one of them.")
     if encoder is not None and embeddings is not None:

@@ -92,6 +92,8 @@ def test_a_pipeline_from_any_transformer_labels_a_folder(place):
 def test_what_does_not_fit_is_refused(place):
     with pytest.raises(ValueError, match="encoder is in place of model"):
         label_folder("photos", shots="shots", encoder=own_encoder(), model="mini")
+    with pytest.raises(ValueError, match="encoder must be an object that makes rows of paths"):
+        label_folder("photos", shots="shots", encoder=CLIPImageEncoder)
     with pytest.raises(ValueError, match="text_encoder goes with encoder"):
         label_folder("photos", shots="shots", text_encoder=own_encoder())
     with pytest.raises(ValueError, match="give classes, shots or embeddings"):
