@@ -47,14 +47,12 @@ pipeline.fit(emoji.images[shots], labels[shots])
 
 # %% Compare with logistic regression on the same embeddings, and with the bundled CLIP model
 # without texts.
+X, X_queries = (pipeline[:-1].transform(emoji.images[rows]) for rows in (shots, queries))
+regression = LogisticRegression(max_iter=1000).fit(X, labels[shots])
 clip = CLIPImageEncoder("mini", pretrained="bundled")
 scores = {
-    "random ResNet": pipeline.score(emoji.images[queries], labels[queries]),
-    "random ResNet, LogisticRegression": make_pipeline(
-        FunctionTransformer(embed), LogisticRegression(max_iter=1000)
-    )
-    .fit(emoji.images[shots], labels[shots])
-    .score(emoji.images[queries], labels[queries]),
+    "random ResNet": pipeline[-1].score(X_queries, labels[queries]),
+    "random ResNet, LogisticRegression": regression.score(X_queries, labels[queries]),
     "CLIP without text": make_pipeline(clip, FewShotClassifier(class_names="ignore"))
     .fit(emoji.images[shots], labels[shots])
     .score(emoji.images[queries], labels[queries]),

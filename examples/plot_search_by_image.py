@@ -21,8 +21,8 @@ matplotlib.use("Agg")
 import matplotlib.pyplot as plt  # noqa: E402
 
 emoji = load_emoji()
-pictures, names = emoji.images[::2], emoji.names[::2]
-classes = emoji.target_names[emoji.target[::2]]
+pictures, names = emoji.images[::4], emoji.names[::4]
+classes = emoji.target_names[emoji.target[::4]]
 encode_image = CLIPImageEncoder("mini", pretrained="bundled")
 encode_text = CLIPTextEncoder("mini", pretrained="bundled")
 

@@ -34,7 +34,7 @@ def pairs(rows, n, rng):
 rng = np.random.default_rng(0)
 rows = rng.permutation(np.flatnonzero(np.isin(labels, TAGS)))
 tagged, tags = pairs(rows[::2], 150, rng)
-pictures, truth = pairs(rows[1::2], 400, rng)
+pictures, truth = pairs(rows[1::2], 200, rng)
 encoder = CLIPImageEncoder("mini", "bundled")
 X, queries = encoder.transform(tagged), encoder.transform(pictures)
 is_there = np.array([[tag in picture for tag in TAGS] for picture in truth])

@@ -78,11 +78,11 @@ ways = {
 }
 
 # %%
-# Four items of each class have a label. There are six draws, the same for all ways. Side by side, a
+# Four items of each class have a label. The four draws are the same for all ways. Side by side, a
 # linear model without names learns from 133 columns with 32 labels. Each gain is over the pictures
 # alone, with its standard error.
 draws = []
-for _ in range(6):
+for _ in range(4):
     train = [rng.choice(np.flatnonzero(y == name), 4, replace=False) for name in GRAMS]
     draws.append((np.concatenate(train), np.setdiff1d(np.arange(len(y)), train)))
 scores = {name: cross_val_score(way, frame, y, cv=draws) for name, way in ways.items()}
@@ -94,5 +94,5 @@ for name, score in scores.items():
 figure, ax = plt.subplots(figsize=(7, 3.4), layout="constrained")
 ax.boxplot(list(scores.values()), tick_labels=list(scores), orientation="horizontal")
 ax.invert_yaxis()
-ax.set(xlabel="accuracy in six draws", title="Four labelled items of each class")
+ax.set(xlabel="accuracy in four draws", title="Four labelled items of each class")
 plt.show()
