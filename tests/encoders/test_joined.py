@@ -19,6 +19,7 @@ from sksemobridge import (
     to_onnx,
     trusted_types,
 )
+from sksemobridge._texts.words import bundled_words
 from sksemobridge.encoders import (
     CLIPImageEncoder,
     CLIPTextEncoder,
@@ -123,7 +124,7 @@ def test_precomputed_texts_of_several_models_are_joined_by_class_name():
     FewShotClassifier(joined).fit(np.hstack(parts)[:3], NAMES)
 
 
-def test_all_that_a_pipeline_does_works(pipeline, shots, tmp_path):
+def test_all_that_a_pipeline_does_works(pipeline, shots, tmp_path, monkeypatch):
     images, labels = shots
     fitted = pipeline.fit(images[::2], labels[::2])
     assert fitted.predict(images).shape == labels.shape
@@ -135,6 +136,9 @@ def test_all_that_a_pipeline_does_works(pipeline, shots, tmp_path):
     assert clone(pipeline).fit(images, labels).score(images, labels) > 0.9
     paths = write_pictures(tmp_path, 3)
     assert len(predict_folder(fitted, tmp_path, progress=False)["path"]) == len(paths)
+    # Both models would embed all words.
+    words = bundled_words()[::20]
+    monkeypatch.setattr("sksemobridge._texts.words.bundled_words", lambda: words)
     SemanticBridge(fitted[1].text_encoder).fit(fitted[0].transform(images))
 
 
