@@ -1,5 +1,6 @@
 """Which share of predicted labels is right, by their probabilities and what persons answered."""
 
+from collections import Counter
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -72,12 +73,10 @@ def weights_of_answers(rounds, predicted):
     The model has learnt since earlier rounds. Images of one page that are predicted alike are right
     or wrong together, so that n of them count as the root of n.
     """
-    if not len(rounds):
-        return np.zeros(0)
-    ages = len(np.unique(rounds)) - 1 - np.unique(rounds, return_inverse=True)[1]
-    kinds = np.column_stack([ages, np.unique(predicted, return_inverse=True)[1]])
-    _, kind, counts = np.unique(kinds, axis=0, return_inverse=True, return_counts=True)
-    return DECAY**ages / np.sqrt(counts[kind.ravel()])
+    different, codes = np.unique(rounds, return_inverse=True)
+    kinds = [*zip(rounds, predicted)]
+    n_alike = Counter(kinds)
+    return DECAY ** (len(different) - 1 - codes) / np.sqrt([n_alike[kind] for kind in kinds])
 
 
 def share_right(proba, answers=(), *, n=None, n_checked=0, n_right=0):
