@@ -69,7 +69,7 @@ def paint(n=12):
 def picture(i):
     """The content of a file."""
     color, file = 150 * np.eye(3)[i % 3] + i, io.BytesIO()
-    Image.new("RGB", (400, 300), tuple(color.astype(int))).save(file, "PNG")
+    Image.new("RGB", (200, 150), tuple(color.astype(int))).save(file, "PNG")
     return file.getvalue()
 
 

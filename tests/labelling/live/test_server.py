@@ -231,7 +231,7 @@ def test_a_picture_is_encoded_anew(live):
     status, headers, content = page.ask("/picture/0")
     assert (status, headers["content-type"]) == (200, "image/jpeg")
     assert b"script" not in content
-    assert Image.open(io.BytesIO(content)).size == (400, 300)
+    assert Image.open(io.BytesIO(content)).size == (200, 150)
     assert Image.open(io.BytesIO(page.ask("/picture/0?small")[2])).size == (160, 120)
 
 
