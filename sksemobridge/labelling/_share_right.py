@@ -74,9 +74,9 @@ def weights_of_answers(rounds, predicted):
     or wrong together, so that n of them count as the root of n.
     """
     different, codes = np.unique(rounds, return_inverse=True)
-    kinds = [*zip(rounds, predicted)]
+    ages, kinds = len(different) - 1 - codes, [*zip(rounds, predicted)]
     n_alike = Counter(kinds)
-    return DECAY ** (len(different) - 1 - codes) / np.sqrt([n_alike[kind] for kind in kinds])
+    return DECAY**ages / np.sqrt([n_alike[kind] for kind in kinds])
 
 
 def share_right(proba, answers=(), *, n=None, n_checked=0, n_right=0):
