@@ -19,6 +19,12 @@ def ends_soon(monkeypatch):
     monkeypatch.setattr("uvicorn.server.asyncio", SimpleNamespace(**parts))
 
 
+def start_no_browser(monkeypatch):
+    """No browser starts in tests, also where there is a screen."""
+    for name in ("BROWSER", "DISPLAY", "WAYLAND_DISPLAY"):
+        monkeypatch.delenv(name, raising=False)
+
+
 @pytest.fixture
 def live(tmp_path, monkeypatch, ends_soon):
     """Serves a page in an empty folder, with `photos` of a tiny job."""
@@ -27,9 +33,7 @@ def live(tmp_path, monkeypatch, ends_soon):
     monkeypatch.chdir(tmp_path)
     # A person may say anything.
     warnings.filterwarnings("ignore", ".* hardly count, because their labels look wrong")
-    # No browser starts in tests, also where there is a screen.
-    for name in ("BROWSER", "DISPLAY", "WAYLAND_DISPLAY"):
-        monkeypatch.delenv(name, raising=False)
+    start_no_browser(monkeypatch)
     pages = []
 
     def close_all():

@@ -17,6 +17,7 @@ from sksemobridge.labelling._photos.command import main
 from ...browser import wait_until
 from ...programs import start_program
 from ...user_folder import SHOTS, fill, rows_of
+from .conftest import start_no_browser
 from .live import Asks
 from .person import Person
 
@@ -94,9 +95,7 @@ class Command(Asks):
 @pytest.fixture
 def known_place(place, cache, monkeypatch):
     """The folder of a user, in a cache."""
-    # No browser starts in tests, also where there is a screen.
-    for name in ("BROWSER", "DISPLAY", "WAYLAND_DISPLAY"):
-        monkeypatch.delenv(name, raising=False)
+    start_no_browser(monkeypatch)
     monkeypatch.setenv("XDG_CACHE_HOME", cache)
 
 

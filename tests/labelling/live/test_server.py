@@ -16,7 +16,19 @@ from sksemobridge.labelling._photos.messages import UsageError
 
 from ...browser import wait_until
 from ...user_folder import link
-from .live import paint
+from .conftest import start_no_browser
+from .live import Live, paint
+
+
+@pytest.fixture(scope="module")
+def unchanged(tmp_path_factory):
+    """One page for all tests of what changes nothing."""
+    with pytest.MonkeyPatch.context() as patch:
+        start_no_browser(patch)
+        patch.chdir(tmp_path_factory.mktemp("unchanged"))
+        page = Live()
+        yield page
+        page.close()
 
 
 def test_a_secret_in_the_address_becomes_a_cookie(live):
@@ -33,10 +45,9 @@ def test_a_secret_in_the_address_becomes_a_cookie(live):
 @pytest.mark.parametrize(
     "path", ["/", "/picture/0", "/picture/0?small", "/static/live.js", "/nothing"]
 )
-def test_nobody_without_the_secret_learns_anything(live, path):
-    page = live()
+def test_nobody_without_the_secret_learns_anything(unchanged, path):
     for cookie in ("", "sksemobridge=x", "é", "secret={}", "{}"):
-        status, _, content = page.ask(path, Cookie=cookie.format("0" * 43))
+        status, _, content = unchanged.ask(path, Cookie=cookie.format("0" * 43))
         assert (status, content) == (403, b"Open the address that the command printed.")
 
 
@@ -80,8 +91,8 @@ NAMES = [
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_another_name_is_refused(live, name):
-    page = live()
+def test_another_name_is_refused(unchanged, name):
+    page = unchanged
     assert page.ask("/", Host=name)[0] == 403
     for origin in (
         f"http://{name}",
@@ -131,8 +142,8 @@ NO_LABELS = [b"null", b'"%s"' % (b"a" * 101), b'"a\\nb"', b'"\\ud800"']
         (b'{"tab": "a", "number": 0, "label": "bird", "since": "x"}', 400),
     ],
 )
-def test_a_request_that_does_not_fit_changes_nothing(live, body, status):
-    page = live()
+def test_a_request_that_does_not_fit_changes_nothing(unchanged, body, status):
+    page = unchanged
     before = page.answers.path.read_bytes()
     assert page.ask("/say", body)[0] == status
     assert page.answers.path.read_bytes() == before
@@ -218,10 +229,9 @@ def test_a_body_that_never_comes_keeps_nobody_waiting(live, monkeypatch):
         assert not page.thread.is_alive()
 
 
-def test_pictures_have_numbers(live):
-    page = live()
+def test_pictures_have_numbers(unchanged):
     for number in ("-1", "12", "1.0", "x", "%C2%B9", "9" * 5000, "..%2f..%2fetc%2fpasswd", "%00"):
-        assert page.ask(f"/picture/{number}")[0] == 404
+        assert unchanged.ask(f"/picture/{number}")[0] == 404
 
 
 def test_a_picture_is_encoded_anew(live):
