@@ -25,8 +25,8 @@ from sksemobridge import (
     make_few_shot_pipeline,
 )
 
-from .conftest import World, arrays_of
 from .encoder_helpers import some_pictures
+from .made_up import World, arrays_of
 
 pytestmark = pytest.mark.filterwarnings("ignore:The bridge did not converge")
 

@@ -10,7 +10,7 @@ from sklearn.preprocessing import normalize
 from sksemobridge import FewShotClassifier, PrecomputedTextEncoder, ZeroShotClassifier
 from sksemobridge._model import fit
 
-from .conftest import World, peak_memory
+from .made_up import World, peak_memory
 
 
 def fitted_in_every_way(world, X, y):

@@ -16,7 +16,7 @@ from sksemobridge import CLIPImageEncoder, make_few_shot_pipeline
 from sksemobridge.datasets import load_emoji
 from sksemobridge.labelling import predict_folder
 
-from .conftest import peak_memory
+from .made_up import peak_memory
 from .user_folder import CLASSES
 
 MB = 2**20

@@ -9,7 +9,7 @@ from sklearn.metrics import log_loss
 
 from sksemobridge import FewShotClassifier, SeMoBridgeClassifier
 
-from .conftest import World, every_model
+from .made_up import World, every_model
 
 LATE = ["bird", "dog"]
 

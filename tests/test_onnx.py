@@ -22,8 +22,8 @@ from sksemobridge import (
     to_onnx,
 )
 
-from .conftest import NAMES as CLASSES
 from .encoder_helpers import SHRINK, small_config, some_emoji, some_pictures, write_model
+from .made_up import NAMES as CLASSES
 
 onnxruntime = pytest.importorskip("onnxruntime", reason="needs the extra onnx")
 pytest.importorskip("onnx", reason="needs the extra onnx")

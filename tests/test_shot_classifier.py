@@ -17,8 +17,8 @@ from threadpoolctl import threadpool_limits
 
 from sksemobridge import CLIPImageEncoder, CLIPTextEncoder, FewShotClassifier, SeMoBridgeClassifier
 
-from .conftest import World, every_model, peak_memory
 from .encoder_helpers import some_emoji
+from .made_up import World, every_model, peak_memory
 from .versions import needs_sklearn
 
 

@@ -44,8 +44,8 @@ from sksemobridge import (
     make_semobridge_pipeline,
 )
 
-from .conftest import World
 from .encoder_helpers import some_emoji
+from .made_up import World
 from .versions import needs_sklearn
 
 pytestmark = [

@@ -16,7 +16,7 @@ from sksemobridge._model.fit import default_scales, held_out_images
 from sksemobridge.datasets import load_emoji
 from sksemobridge.labelling import label_next
 
-from ..conftest import TEMPLATE
+from ..made_up import TEMPLATE
 
 
 def with_texts(world, texts):

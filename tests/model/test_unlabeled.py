@@ -12,7 +12,7 @@ from sksemobridge import FewShotClassifier, PrecomputedTextEncoder, ZeroShotClas
 from sksemobridge._model.mixture import Labelled
 from sksemobridge._model.unlabeled import learn_unlabeled, match_entropy, typical_of_names
 
-from ..conftest import World
+from ..made_up import World
 from .test_near_copies import images as embeddings_of_images
 
 KINDS = ["text", "no text", "words", "zero-shot"]

@@ -9,7 +9,7 @@ from sklearn.preprocessing import normalize
 
 from sksemobridge import mean_average_precision
 
-from ..conftest import peak_memory
+from ..made_up import peak_memory
 
 
 def average_precisions(query, gallery, query_labels, gallery_labels, exclude_self):

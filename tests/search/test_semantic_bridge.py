@@ -13,8 +13,8 @@ from sklearn.preprocessing import normalize as nrm
 
 from sksemobridge import CLIPImageEncoder, CLIPTextEncoder, FewShotClassifier, SemanticBridge
 
-from ..conftest import World
 from ..encoder_helpers import some_pictures
+from ..made_up import World
 from ..versions import POLARS
 
 

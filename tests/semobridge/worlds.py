@@ -9,7 +9,7 @@ from sksemobridge._model.shots import Shots
 from sksemobridge._semobridge.bridge import Bridge
 from sksemobridge._texts.encode import ClassTexts, read_texts
 
-from ..conftest import World
+from ..made_up import World
 
 
 def make_shots(X, codes, group=None):

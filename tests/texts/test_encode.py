@@ -13,7 +13,7 @@ from sksemobridge import (
     ZeroShotClassifier,
 )
 
-from ..conftest import TEMPLATE
+from ..made_up import TEMPLATE
 
 
 def classifiers(text_encoder):

@@ -11,7 +11,7 @@ from sklearn.linear_model import LogisticRegression
 from sksemobridge import CLIPTextEncoder, FewShotClassifier
 from sksemobridge._texts.prompts import build_prompts, name_classes
 
-from ..conftest import TEMPLATE, World, every_model
+from ..made_up import TEMPLATE, World, every_model
 
 NAMES = World().names
 OWN = {name: name for name in NAMES}

@@ -26,8 +26,8 @@ from sksemobridge import (
 )
 from sksemobridge.datasets import load_emoji
 
-from ..conftest import arrays_of
 from ..encoder_helpers import some_emoji
+from ..made_up import arrays_of
 from ..programs import run_program
 
 pytestmark = pytest.mark.filterwarnings("ignore:There are names of classes")

@@ -18,7 +18,7 @@ from sksemobridge import (
 )
 from sksemobridge._utils.validation import group_codes
 
-from ..conftest import TEMPLATE
+from ..made_up import TEMPLATE
 
 
 def embeddings(n=12, width=6, seed=0):
