@@ -137,9 +137,9 @@ class FewShotClassifier(ShotClassifier, LinearClassifier):
         sample_weight : array-like of shape (n,) or None, default=None
             Weight of each shot within its class. Rows of weight zero are dropped.
         groups : array-like of shape (n,) or None, default=None
-            Equal values mark copies of one image, which count as one image. A row whose group is
-            None or NaN is an image by itself. By default near copies are found, with a warning.
-            `[None] * n` says that there are none.
+            Equal values mark copies of one image, which count as one image. Of groups with several
+            labels, no image is held out. A row whose group is None or NaN is an image by itself. By
+            default near copies are found, with a warning. `[None] * n` says that there are none.
 
         Returns
         -------
