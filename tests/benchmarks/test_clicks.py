@@ -14,7 +14,7 @@ def run(tmp_path, capsys):
     """`run(methods)` gives the rows and the printed table."""
 
     def run(*methods):
-        path = write_task(tmp_path / "task.npz", [12] * 6, noise=1.5)
+        path = write_task(tmp_path / "task.npz", [8] * 6, noise=1.5)
         arguments = ["--tasks", str(path), "--draws", "1", "--jobs", "1", "--methods", *methods]
         clicks.main([*arguments, "--plot", "plot.png"])
         return pd.read_csv(tmp_path / "clicks.csv"), capsys.readouterr().out
@@ -30,13 +30,13 @@ def test_labels_come_in_batches_of_half_a_label_a_class_and_labelled_images_are_
     for method, curve in frame.groupby("method"):
         labels, right = curve.sort_values("labels")[["labels", "right"]].to_numpy().T
         np.testing.assert_array_equal(labels, 3 * np.arange(len(labels)))
-        assert (right >= 100 * labels / 72 - 1e-3).all()
+        assert (right >= 100 * labels / 48 - 1e-3).all()
         assert right[-1] >= 99
         for level, printed in zip(
             (90, 95, 99), page.split(f"| task, 6 classes | {method} |")[1].split("|")
         ):
             assert int(printed) == labels[right >= level].min()
-    assert frame.error.notna().equals((frame.method == clicks.OURS) & (frame.labels < 72))
+    assert frame.error.notna().equals((frame.method == clicks.OURS) & (frame.labels < 48))
     assert "| FewShotClassifier | held, % | " in page
     # Names alone begin far above chance.
     start = frame[frame.labels == 0].set_index("method").right
@@ -53,7 +53,7 @@ def test_a_finished_curve_is_not_measured_again(run, tmp_path):
 
 
 def test_strangers_are_half_of_the_folder_and_none_of_the_classes(tmp_path, capsys):
-    paths = [write_task(tmp_path / f"{kind}.npz", [12] * 6, kind=kind) for kind in ("one", "two")]
+    paths = [write_task(tmp_path / f"{kind}.npz", [8] * 6, kind=kind) for kind in ("one", "two")]
     options = ["--strangers", "--methods", clicks.OURS]
     clicks.main(["--tasks", *map(str, paths), *options, "--jobs", "1", "--draws", "1"])
     right = pd.read_csv(tmp_path / "clicks.csv").pivot(
