@@ -46,7 +46,7 @@ if sys.platform == "linux":
 warnings.simplefilter("error", UserWarning)
 search, paths, y = joblib.load(sys.argv[1])
 with joblib.parallel_config(backend="multiprocessing"):
-    joblib.dump(search.fit(paths, y), sys.argv[1])
+    joblib.dump(search.set_params(refit=False).fit(paths, y), sys.argv[1])
 """
 
 
@@ -71,8 +71,8 @@ def test_a_search_in_several_processes_gives_what_one_gives_and_a_second_run_emb
             ended = run_program(SEARCH, str(file))
             assert ended.returncode == 0, ended.stderr
             search = joblib.load(file)
-            # What they have embedded is known here.
-            search.predict(paths)
+            # The last fit is made here, where all that they have embedded is known.
+            pipeline.fit(paths, y)
         scores.append(search.cv_results_["mean_test_score"])
         # With one job they are embedded here, with two elsewhere.
         assert sum(passes) == n_cached(tmp_path / str(n_jobs)) == 100
