@@ -60,8 +60,8 @@ def bridge_classes(
         classes, calibration = _train(bridge, shots, texts, options, validation, hyperparameters)
     else:
         closed_form_of = _closed_form(bridge, shots, texts)
-        classes = closed_form_of(np.ones(len(shots.codes)))
         calibration = _calibrate(closed_form_of, shots, texts, options)
+        classes = closed_form_of(np.ones(len(shots.codes)))
     if validation is not None:
         X, codes, weight = validation.thinned(len(classes.prototypes))
         images = LabelledCosines(classes.cosines(X), codes, weight, classes.divergence)
@@ -185,9 +185,8 @@ def _train(
     held_out = None
     if left_out is not None:
         kept = 1.0 * ~left_out
-        others = classes_of(trained.held_out, kept)
         held_out = (
-            labelled_cosines(others, shots, np.flatnonzero(left_out)),
+            labelled_cosines(classes_of(trained.held_out, kept), shots, np.flatnonzero(left_out)),
             images_of_class(shots, kept),
         )
     count = images_of_class(shots)

@@ -237,15 +237,20 @@ def sums_of_shots(
 def classes_of_sums(
     bridge: Bridge, sums: ClassSums, images: Images, texts: ClassTexts
 ) -> BridgedClasses:
-    """`BridgedClasses` of the `ClassSums` of shots, which show these images."""
-    image_means = l2_normalize(sums.images / sums.weight)
+    """`BridgedClasses` of the `ClassSums` of shots, which show these images. The sums are
+    overwritten.
+    """
+    for part in sums.images, sums.eos:  # their means, without a copy
+        part /= sums.weight
+    image_means = l2_normalize(sums.images)
+    divergence = class_divergence(image_means, texts.embeddings)
     return BridgedClasses(
         bridge=bridge,
         text_embeddings=texts.embeddings,
-        prototypes=l2_normalize(bridge.joint(sums.eos / sums.weight)),
+        prototypes=l2_normalize(bridge.joint(sums.eos)),
         image_means=image_means,
         class_bias=None,
-        divergence=class_divergence(image_means, texts.embeddings),
+        divergence=divergence,
         rank=bridge.rank,
         loss_curve=None,
         n_iter=1,

@@ -148,7 +148,7 @@ def _leave_out_folds(images, classes_of, shots, by_weight):
             found[name][tested] = values[name]
         count[tested] = images_of_class(shots, kept)
         reach[tested] = _reach(X, classes)
-        del classes  # before the next are made
+        del classes, values  # before the next are made
     divergence = found.pop("divergence")
     return HeldOut(
         LabelledCosines(found, codes, weight, divergence),

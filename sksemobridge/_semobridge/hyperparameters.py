@@ -96,9 +96,6 @@ MOST_LOG_WEIGHT = 300.0
 SPREAD = 1.0
 # The same for a trained bridge, whose hyperparameters are constants that suit a task less well.
 TRAINED_SPREAD = 1.5
-# Scores of a block. In single precision they take 0.5 MB, so that those of all terms fit into the
-# cache of a processor.
-SCORES_OF_BLOCK = 2**17
 
 
 class Calibration(NamedTuple):
@@ -275,13 +272,20 @@ def fit_temperature(
     """The temperature with the largest posterior density, relative to its default, and the negative
     log of this density. `spread` is the standard deviation of the prior.
     """
-    score = log_score(images.cosines, hyperparameters, images.divergence)
-    score = default_temperature(hyperparameters, typical_of(images), logit_scale) * score
-    own = np.arange(len(score)), images.codes
+    default = default_temperature(hyperparameters, typical_of(images), logit_scale)
+    # Each step makes several arrays of all scores, which take less time and memory in parts.
+    scores = [
+        default * log_score(part.cosines, hyperparameters, part.divergence)
+        for part in images.in_blocks()
+    ]
+    codes = np.split(images.codes, np.cumsum([len(part) for part in scores])[:-1])
 
     def loss(log_ratio: float) -> float:
-        log_proba = log_softmax(np.exp(log_ratio) * score)[own]
-        return 0.5 * (log_ratio / spread) ** 2 - float(images.weight @ log_proba)
+        log_proba = [
+            log_softmax(np.exp(log_ratio) * part)[np.arange(len(part)), own]
+            for part, own in zip(scores, codes)
+        ]
+        return 0.5 * (log_ratio / spread) ** 2 - float(images.weight @ np.concatenate(log_proba))
 
     reach = -TEMPERATURE_REACH, TEMPERATURE_REACH
     found = minimize_scalar(loss, bounds=reach, method="bounded", options={"xatol": TOLERANCE})
@@ -362,13 +366,7 @@ def compare(
     standard error of this difference if both are equally good (McNemar's test).
     """
     lead, squares = np.zeros((2, len(candidates)))
-    height = max(SCORES_OF_BLOCK // len(images.divergence), 1)
-    for start in range(0, len(images.codes), height):
-        block = slice(start, start + height)
-        cosines = {name: z[block] for name, z in images.cosines.items()}
-        part = images._replace(
-            cosines=cosines, codes=images.codes[block], weight=images.weight[block]
-        )
+    for part in images.in_blocks():
         before = _is_right(auto, part)
         for number, candidate in enumerate(candidates):
             change = part.weight * (_is_right(candidate, part) - before)

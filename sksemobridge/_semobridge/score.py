@@ -13,6 +13,9 @@ from .._utils.rows import blocks
 
 # `eps` of the paper's class weights.
 EPS = 1e-6
+# Scores of a block. In single precision they take 0.5 MB, so that those of all terms fit into the
+# cache of a processor.
+SCORES_OF_BLOCK = 2**17
 # Exponentials up to this are far from the limits of single precision, in both directions.
 MOST_EXPONENT = 80.0
 
@@ -42,6 +45,17 @@ class LabelledCosines(NamedTuple):
     codes: np.ndarray  # own class of each image `(n,)`
     weight: np.ndarray  # `(n,)`; an image counts one
     divergence: np.ndarray  # `KL_c (C,)`, or that for each image `(n, C)`
+
+    def in_blocks(self) -> Iterator[LabelledCosines]:
+        """The images, some at a time."""
+        is_of_images = self.divergence.ndim == 2
+        for rows in blocks(len(self.codes), max(SCORES_OF_BLOCK // self.divergence.shape[-1], 1)):
+            yield LabelledCosines(
+                {name: z[rows] for name, z in self.cosines.items()},
+                self.codes[rows],
+                self.weight[rows],
+                self.divergence[rows] if is_of_images else self.divergence,
+            )
 
 
 def log_score(cosines: Mapping[str, Any], hyperparameters: Hyperparameters, divergence: Any) -> Any:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from sksemobridge import CLIPImageEncoder, CLIPTextEncoder, SeMoBridgeClassifier
-from sksemobridge._semobridge import hyperparameters as score_hyperparameters
+from sksemobridge._semobridge import score as bridge_score
 from sksemobridge._semobridge.bridge_fit import bridge_classes
 from sksemobridge._semobridge.bridge_options import BridgeOptions
 from sksemobridge._semobridge.held_out import HeldOut
@@ -443,9 +443,13 @@ def test_one_heavy_image_leaves_the_choice_to_the_others():
 
 
 def test_blocks_change_nothing(monkeypatch):
-    expected = search(make_images())
-    monkeypatch.setattr(score_hyperparameters, "SCORES_OF_BLOCK", 28)
-    assert search(make_images()) == expected
+    images = make_images()
+    of_each = images._replace(
+        divergence=np.random.default_rng(0).normal(size=images.cosines["z1"].shape)
+    )
+    expected = search(images), fit_temperature(AUTO, of_each, 20.0)
+    monkeypatch.setattr(bridge_score, "SCORES_OF_BLOCK", 28)
+    assert (search(images), fit_temperature(AUTO, of_each, 20.0)) == expected
 
 
 @pytest.mark.parametrize("with_text", [True, False])
