@@ -4,27 +4,28 @@ algorithms 7.5 and 3.1).
 
 import math
 
-# Number of earlier steps that say how the function is curved. With 3 to 15, training takes as many
-# steps.
-MEMORY = 4
+# Number of earlier steps that say how the function is curved. With 3 to 15, training takes about as
+# many steps. Each takes the memory of two vectors.
+MEMORY = 3
 # A step must lower the function by this share of what the slope says.
 SUFFICIENT = 1e-4
 # The largest number of shorter steps. After so many, rounding hides any decrease.
 MOST_SHORTER = 12
 
 
-def minimize(function, x, max_iter, is_done):
+def minimize(function, x, max_iter, is_done, precondition=lambda vector: vector.clone()):
     """The point of the smallest value found from the tensor `x` on, and whether the search ended
     before `max_iter` steps. `x` may be overwritten.
 
     `function(x)` returns a value and its gradient. `is_done(value)` is asked at the start and after
-    each step.
+    each step. `precondition(vector)` is a guess of the inverse curvature, up to a factor, times a
+    vector: a new tensor.
     """
     value, gradient = function(x)
     is_done(value)
     memory = []
     for _ in range(max_iter):
-        direction = _direction(gradient, memory)
+        direction = _direction(gradient, memory, precondition)
         slope = _dot(gradient, direction)
         # All steps are as large as `x`. The oldest makes room before the search of the next. Where
         # that one is refused below, for its curvature, the memory shrinks.
@@ -40,24 +41,24 @@ def minimize(function, x, max_iter, is_done):
         step, change = x.neg_().add_(new_x), gradient.neg_().add_(new_gradient)
         curvature = _dot(step, change)
         if curvature > 0:
-            memory.append((step, change, curvature))
+            scale = curvature / _dot(change, precondition(change))
+            memory.append((step, change, curvature, scale))
         x, gradient = new_x, new_gradient
         del found, step, change, new_x, new_gradient
     return x, False
 
 
-def _direction(gradient, memory):
-    """The descent direction: minus the gradient, divided by the curvature that the memory says."""
+def _direction(gradient, memory, precondition):
+    """The descent direction: minus the gradient, divided by the curvature that the memory says.
+    Without memory, the length of the direction is one in the metric of the preconditioning.
+    """
     direction, shares = -gradient, []
-    for step, change, curvature in reversed(memory):
+    for step, change, curvature, _ in reversed(memory):
         shares.append(_dot(step, direction) / curvature)
         direction.sub_(change, alpha=shares[-1])
-    if memory:
-        _, change, curvature = memory[-1]
-        direction *= curvature / _dot(change, change)
-    else:
-        direction /= _dot(gradient, gradient) ** 0.5 or 1.0
-    for (step, change, curvature), share in zip(memory, reversed(shares)):
+    direction = precondition(direction)
+    direction *= memory[-1][-1] if memory else 1 / (abs(_dot(gradient, direction)) ** 0.5 or 1.0)
+    for (step, change, curvature, _), share in zip(memory, reversed(shares)):
         direction.add_(step, alpha=share - _dot(change, direction) / curvature)
     return direction
 

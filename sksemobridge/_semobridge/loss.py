@@ -9,9 +9,9 @@ import numpy as np
 from .._utils.array_api import DEVICE_BLOCK, resolve_device
 from .._utils.rows import blocks
 
-# Numbers of a block of shots on a CPU. In single precision they take 1 MB, so that they stay in the
-# cache of a processor from one step to the next.
-LOSS_BLOCK = 2**18
+# Numbers of a block of shots on a CPU. In single precision they take 0.5 MB, so that they stay in
+# the cache of a processor from one step to the next. Twice as many take as long, and more memory.
+LOSS_BLOCK = 2**17
 
 
 class BridgeLoss:
@@ -62,6 +62,10 @@ class BridgeLoss:
         self._L = 1.0 if b is None else bridge.text_length  # which has no effect without a bias
         # `v @ W` is also `inputs @ (bridge @ W)`, which is less to compute if inputs are narrow.
         self._is_narrow = self._W is not None and self._k * (n + d) < n * d
+        n_rows = self._k + (self.n_classes if options.class_bias else 0)
+        # What bridged shots say then goes to the gradient of these rows times `W`, if that has
+        # fewer numbers than a row for each shot.
+        self._is_long = self._is_narrow or n_rows < n
         self._texts = None
         if texts.embeddings is not None:
             self._texts = self._shared(texts.embeddings), self._shared(texts.eos_directions)
@@ -127,7 +131,6 @@ class BridgeLoss:
         Names such as `by_P` are of gradients, here by the prototypes.
         """
         torch, W = self._torch, self._W
-        gradient = torch.zeros_like(parameters)
         forward = self._forward(parameters)
         mean = self._class_means(forward)
         joint_mean = self.joint(mean)
@@ -137,9 +140,10 @@ class BridgeLoss:
         del mean, joint_mean  # those of all classes take as much memory as some shots of each
         if self._is_narrow:
             parameters_W = parameters @ W
-            gradient_W = torch.zeros_like(parameters_W)
-        # What bridged shots say of `e`. If inputs are narrow, it goes to the parameters at once,
-        # and its part along `e` is left.
+        if self._is_long:
+            gradient_W = parameters.new_zeros((len(parameters), P.shape[1]))
+        # What bridged shots say of `e`. If it goes to a gradient at once, its part along `e` is
+        # left.
         of_bridged = []
         for block, (e, length) in zip(self._blocks, forward):
             if self._is_narrow:
@@ -159,22 +163,20 @@ class BridgeLoss:
             by_P.addmm_(by_logits.T, images)
             by_e_W = _through_unit(by_logits[n:] @ P, images[n:], joint_length_of_shots)
             by_e_W *= self._L
-            if self._is_narrow:
+            if self._is_long:
                 of_bridged.append((e_W * by_e_W).sum(dim=1, keepdim=True))
                 block.add_gradient(gradient_W, by_e_W.div_(length))
             else:
-                of_bridged.append(by_e_W if W is None else by_e_W @ W.T)
-        if self._is_narrow:
-            gradient.addmm_(gradient_W, W.T)
-        by_joint_mean = _through_unit(by_P, P, joint_length).mul_(self._L)
-        del P
-        by_mean += by_joint_mean if W is None else by_joint_mean @ W.T
+                of_bridged.append(self._before_W(by_e_W))
+        by_mean += self._before_W(_through_unit(by_P, P, joint_length).mul_(self._L))
+        del P, by_P
+        gradient = self._before_W(gradient_W) if self._is_long else torch.zeros_like(parameters)
         for block, (e, length), of_block in zip(self._blocks, forward, of_bridged):
             by_e = by_mean.index_select(0, block.codes).mul_(block.share)
-            if not self._is_narrow:
+            if not self._is_long:
                 by_e += of_block
             along = (e * by_e).sum(dim=1, keepdim=True)
-            if self._is_narrow:
+            if self._is_long:
                 along += of_block
             block.add_gradient(gradient, by_e.addcmul_(along, e, value=-1).div_(length))
         value = value + self._bias_loss(parameters, gradient)
@@ -223,6 +225,10 @@ class BridgeLoss:
         factor = 2 * self.options.lambda_b / self.n_classes
         gradient[self._k :] += self.unit(bias).mul_(factor * spread)
         return self.options.lambda_b * (spread**2).mean()
+
+    def _before_W(self, gradient):
+        """The gradient by `x`, from that by `x @ W`."""
+        return gradient if self._W is None else gradient @ self._W.T
 
     def _affine(self, joint):
         return joint if self._b is None else self._L * joint + self._b

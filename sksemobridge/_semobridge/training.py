@@ -4,12 +4,13 @@ faster L-BFGS.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
 from scipy import linalg
 
-from .._utils.array_api import astype, rows_as_bytes
+from .._utils.array_api import astype, resolve_device, rows_as_bytes
 from .._utils.rows import blocks, weight_in_class
 from .._utils.threads import threads_for
 from .lbfgs import minimize
@@ -90,7 +91,8 @@ def train_bridge(
     }
     # Rounding grows in training. So classes are put in an order of their content.
     order = _order_of_classes(X, codes, share, texts)
-    number, texts = np.argsort(order), astype(texts, dtype).take(order)
+    number = np.argsort(order)
+    texts = astype(replace(texts, projection=None), dtype).take(order)  # the bridge has it
     rows = np.argsort(number[codes], kind="stable")
     last, n_kept = rows, []
     if left_out is not None:
@@ -170,7 +172,14 @@ def _lbfgs(X, shots, counts, bridge, options, texts, dtype, report):
     """A `TrainedBridge` of so many of the first shots, for each of the `counts`. Each starts where
     the one before ended.
     """
-    # L-BFGS goes over the rows of `B (k, d)` and the class bias in
+    import torch
+
+    device = resolve_device(options.device)
+
+    def tensor(values):
+        return torch.tensor(np.asarray(values, dtype=dtype), device=device)
+
+    # L-BFGS goes over `B (k, d)` and the class bias in
     # `v_i = inputs_i @ (bridge + basis @ B) + bias_c`. The columns of the `basis (D, k)` span the
     # class means and the first principal directions of the inputs.
     rows, codes, share = shots["rows"], shots["codes"], shots["share"]
@@ -181,15 +190,20 @@ def _lbfgs(X, shots, counts, bridge, options, texts, dtype, report):
     basis = unit * principal_directions(X, rows, share, bridge)
     basis = basis @ _few_directions(bridge.inputs(_class_sums(X, rows, codes, share)) @ basis)
     (width, k), d = basis.shape, offset.shape[1]
-    of_loss, start = {"rows": rows}, (bridge.matrix, basis)
+    of_loss, metric = {"rows": rows}, None
     if k < MOST_DIRECTIONS * width:
         of_loss |= {"inputs": _products(X, rows, bridge, basis, dtype), "offset": offset}
-        start = None
+        start = np.zeros((k, d))
+    else:
+        # The loss has the rows of the bridge itself. The preconditioning makes of them the steps
+        # of `B`, without a second vector for each.
+        start, metric, k = bridge.matrix, tensor(basis), width
+        del basis
     del offset
     # Without text, the bridge learns only what the bias does not learn. So both have equal units.
     bias_unit = unit * (BIAS_SCALE if texts.embeddings is not None else 1.0)
     n_biases = int(codes.max()) + 1 if options.class_bias else 0
-    parameters, results = np.zeros((k + n_biases, d), dtype=dtype), []
+    parameters, results = tensor(np.pad(start, [(0, n_biases), (0, 0)])), []
     for count in counts:
         kept = slice(count)
         loss = BridgeLoss(
@@ -203,34 +217,30 @@ def _lbfgs(X, shots, counts, bridge, options, texts, dtype, report):
             **{name: part[kept] for name, part in of_loss.items()},
         )
         tol = options.tol * (1.0 if count == len(X) else FIRST_TOLERANCE)
-        parameters, curve, converged = _minimize(loss, parameters, k, bias_unit, start, tol, report)
-        trained = bridge.matrix + basis @ parameters[:k]
-        bias = bias_unit * parameters[k:] if n_biases else None
+        parameters, curve, converged = _minimize(
+            loss, parameters, k, metric, bias_unit, tol, report
+        )
+        # Copies, since the next training starts at the parameters and overwrites them.
+        trained = parameters[:k].cpu().numpy().copy()
+        if metric is None:
+            trained = bridge.matrix + basis @ trained
+        bias = parameters[k:].cpu().numpy().copy() if n_biases else None
         results.append(TrainedBridge(trained, bias, curve, len(curve) - 1, converged))
         del loss  # before the next is made
     return results
 
 
-def _minimize(loss, rows, k, bias_unit, start, tol, report):
-    """The rows of the least loss, the losses, and whether they converged. Rows are `B (k, d)`, and
-    the class bias in its unit.
+def _minimize(loss, parameters, k, basis, bias_unit, tol, report):
+    """The parameters of the least loss, the losses, and whether they converged. The first `k` rows
+    change along a `basis`, if there is one, and the others in the unit of the class bias.
     """
     import torch
 
-    # With a start, the rows of the loss are `matrix + basis @ B`.
-    matrix, basis = [loss.to_tensor(part) for part in start] if start else (None, None)
     curve = []
 
-    def parameters(rows):
-        of_bridge = rows[:k] if basis is None else matrix.addmm(basis, rows[:k])
-        return torch.cat([of_bridge, bias_unit * rows[k:]])
-
-    def evaluate(rows):
-        value, gradient = loss(parameters(rows))
-        n_biases = len(rows) - k
-        by_matrix, by_bias = gradient.split([len(gradient) - n_biases, n_biases])
-        by_bias *= bias_unit
-        return value, gradient if basis is None else torch.cat([basis.T @ by_matrix, by_bias])
+    def precondition(vector):
+        of_bridge = vector[:k] if basis is None else basis @ (basis.T @ vector[:k])
+        return torch.cat([of_bridge, bias_unit**2 * vector[k:]])
 
     def is_done(value):
         # Single steps may be slow. The mean of several decides.
@@ -241,8 +251,8 @@ def _minimize(loss, rows, k, bias_unit, start, tol, report):
         return curve[-1 - WINDOW] - curve[-1] <= WINDOW * tol * abs(curve[-1])
 
     most = loss.options.most_iterations
-    rows, converged = minimize(evaluate, loss.to_tensor(rows), most, is_done)
-    return rows.cpu().numpy(), curve, converged
+    parameters, converged = minimize(loss, parameters, most, is_done, precondition)
+    return parameters, curve, converged
 
 
 def _few_directions(means):

@@ -19,7 +19,8 @@ class ClassTexts:
     logit_scale: float = 100.0  # factor of the cosines
     projection: np.ndarray | None = None  # `W (d, D)`
     projection_bias: np.ndarray | None = None  # `b_W (D,)`
-    eos_directions: np.ndarray | None = None  # `E_c = nrm(mean_j nrm(eos_cj))`, shape (C, d)
+    # `E_c = nrm(mean_j nrm(eos_cj))`, shape (C, d), only for training, in single precision
+    eos_directions: np.ndarray | None = None
     text_length: float = 1.0  # `L`, the mean over the classes of `|| mean_j eos_cj ||`
 
     def take(self, rows):
@@ -51,7 +52,7 @@ def read_texts(text_encoder, prompts, for_bridge=False):
     return replace(
         result,
         embeddings=_class_directions(joint, prompts),
-        eos_directions=_class_directions(eos, prompts),
+        eos_directions=_class_directions(eos, prompts).astype(np.float32),
         text_length=float(np.linalg.norm(_class_means(eos, prompts), axis=1).mean()),
     )
 

@@ -97,11 +97,12 @@ def test_adamw_takes_the_steps_of_torch():
 @pytest.mark.parametrize("text", [False, True])
 @pytest.mark.parametrize("class_bias", [False, True])
 @pytest.mark.parametrize("narrow", [False, True])
+@pytest.mark.parametrize("shots", [3, 12])  # fewer than the rows of the bridge, and more
 def test_loss_and_gradient_are_those_of_the_paper_word_by_word(
-    identity, bias, text, class_bias, narrow, dtype, rtol, monkeypatch
+    identity, bias, text, class_bias, narrow, shots, dtype, rtol, monkeypatch
 ):
     monkeypatch.setattr(training_loss, "LOSS_BLOCK", 5 * 24)  # several blocks
-    problem = make_problem(identity=identity, bias=bias, text=text)
+    problem = make_problem(identity=identity, bias=bias, text=text, shots=shots)
     rng = np.random.default_rng(1)
     start = problem["bridge"].matrix + 0.1 * rng.normal(size=problem["bridge"].matrix.shape)
     class_biases = rng.normal(size=(4, start.shape[1]))
