@@ -65,3 +65,17 @@ def test_values_that_are_not_finite_shorten_the_step():
     start = torch.full((2,), 1.0, dtype=torch.float64)
     x, _ = minimize(with_gradient(barrier), start, 100, lambda value: False)
     np.testing.assert_allclose(x, 0.1, atol=1e-6)
+
+
+def test_preconditioning_is_a_change_of_variables():
+    scales = torch.logspace(-2, 1, 12, dtype=torch.float64).reshape(3, 4)
+    start, values = torch.full((3, 4), 2.0, dtype=torch.float64), {}
+    minima = []
+    for name, function, x, more in (
+        ("changed", lambda z: quadratic(scales * z), start / scales, []),
+        ("preconditioned", quadratic, start.clone(), [lambda vector: scales**2 * vector]),
+    ):
+        curve = values[name] = []
+        minima.append(minimize(with_gradient(function), x, 8, curve.append, *more)[0])
+    np.testing.assert_allclose(values["preconditioned"], values["changed"], rtol=1e-8)
+    np.testing.assert_allclose(minima[1], scales * minima[0], rtol=1e-8)
