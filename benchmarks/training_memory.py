@@ -24,7 +24,8 @@ N_STEPS = 6
 
 
 def fit(task, solver):
-    SeMoBridgeClassifier(  # all images of the task are shots
+    # All images of the task are shots.
+    SeMoBridgeClassifier(
         task.text_encoder, prompts=task.prompts, solver=solver, max_iter=N_STEPS, device="cpu"
     ).fit(task.X, task.y)
 

@@ -1,5 +1,5 @@
-"""Programs of tests in processes of their own. They have imported scikit-learn already, which takes
-two seconds, and nothing that the package may do without.
+"""Programs of tests in processes of their own. On Linux they have imported scikit-learn already,
+which takes two seconds, and nothing that the package may do without.
 """
 
 import multiprocessing
@@ -41,6 +41,6 @@ def _run(code, arguments, folder, environment, *files):
     os.environ.clear()
     os.environ.update(environment)
     for number, file in enumerate(files, 1):
-        os.dup2(os.open(file, os.O_WRONLY | os.O_APPEND), number)
+        os.dup2(os.open(file, os.O_WRONLY | os.O_APPEND | getattr(os, "O_BINARY", 0)), number)
     sys.argv = ["-c", *arguments]
     exec(code, {"__name__": "__main__"})

@@ -75,13 +75,13 @@ def bridge_classes(
 
 
 def _require_a_term(hyperparameters: Hyperparameters) -> None:
-    """Refuse a score that is the same of all images."""
+    """Refuse a score that is the same for all images."""
     alpha, beta, gamma, lambda1, lambda2, lambda3, _ = hyperparameters
     if not ((alpha and lambda1) or (beta and lambda2) or (gamma and lambda3)):
         raise ValueError(
-            "The score is the same of all images: each of the pairs alpha and lambda1 (without text"
-            " unused), beta and lambda2, gamma and lambda3 has a zero. Set both of one pair above"
-            " zero."
+            "The score is the same for all images: each of the pairs alpha and lambda1 (both unused"
+            " without text), beta and lambda2, gamma and lambda3 has a zero. Set both of one pair"
+            " above zero."
         )
 
 

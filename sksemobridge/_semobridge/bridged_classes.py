@@ -19,6 +19,8 @@ from .score import START, Hyperparameters, class_divergence, log_score, terms_of
 
 # Elements of unit rows that differ less are equal in single precision.
 SAME = 1e-6
+# The same in units of the rounding of any precision.
+SAME_IN_ROUNDING = 8
 # Guess of the slope of a stand-in for a missing text, which counts as so many classes with a text.
 # The slopes of eight tasks are between 0.3 and 0.8.
 STAND_IN, STAND_IN_CLASSES = 0.4, 10.0
@@ -57,7 +59,8 @@ class CosineRows:
         of_classes = {name: of_classes[name] for name, *_ in used}
         of_length, is_rest, inside = means[:0], True, {}
         is_identity = bridge.matrix is None and {"z2", "z3"} <= set(of_classes)
-        z3_is_z2 = is_identity and bool(np.abs(classes.prototypes - means).max() < SAME)
+        least = SAME_IN_ROUNDING * np.finfo(means.dtype).eps
+        z3_is_z2 = is_identity and bool(np.abs(classes.prototypes - means).max() < least)
         if z3_is_z2:
             del of_classes["z3"]
         elif "z3" in of_classes:
@@ -99,7 +102,9 @@ class CosineRows:
                 (1 - share, limits.eps) if self.is_rest else (share, limits.smallest_normal)
             )
             cosines["z3"] /= xp.sqrt(xp.clip(share, float(least), None))
-        return cosines | {"z3": cosines["z2"]} if self.z3_is_z2 else cosines
+        if self.z3_is_z2:
+            cosines["z3"] = xp.asarray(cosines["z2"], copy=True)
+        return cosines
 
 
 @dataclass(frozen=True, eq=False)

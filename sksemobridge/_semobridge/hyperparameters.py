@@ -223,17 +223,18 @@ def automatic_hyperparameters(
     hyperparameters = options.given_or(Hyperparameters(ALPHA, BETA, gamma, LAMBDA1, 0.0, 0.0, 0.0))
     sharpness_and_weight: tuple[Any, ...] = hyperparameters[:4]  # with text, none of them is None
     alpha, beta, gamma, lambda1 = sharpness_and_weight
-    # How steeply the text's term rises.
-    rise = alpha * lambda1 * np.exp(-alpha * (1 - typical.cosines["z1"]))
-    # `smoothness * (second term) = offset * rise`, where `KL_c` is in bits.
+    # `smoothness * (second term) = offset * rise of the text's term`, where `KL_c` is in bits.
     offset = OFFSET * count / (count + OFFSET_COUNT) * np.log(2)
     smoothness = min(offset * beta / (ratio * count), LARGEST_FACTOR)
     hyperparameters = options.given_or(hyperparameters._replace(smoothness=smoothness))
 
-    log_rise, log_w = np.log(rise or 1.0), hyperparameters.smoothness * typical.divergence
-    if rise == 0:
+    if alpha and lambda1:
+        # How steeply the text's term rises.
+        log_rise = np.log(alpha) + np.log(lambda1) - alpha * (1 - typical.cosines["z1"])
+        log_w = hyperparameters.smoothness * typical.divergence
+    else:
         # Only the ratio of the others counts. A large `w_c`, which both have, would make both zero.
-        log_w = 0.0
+        log_rise = log_w = 0.0
 
     def weight(ratio: float, sharpness: float, cosine: float) -> float:
         """The `lambda` of a term that rises `ratio` times as steeply as the text's at a cosine."""

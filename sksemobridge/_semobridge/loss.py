@@ -63,8 +63,8 @@ class BridgeLoss:
         # `v @ W` is also `inputs @ (bridge @ W)`, which is less to compute if inputs are narrow.
         self._is_narrow = self._W is not None and self._k * (n + d) < n * d
         n_rows = self._k + (self.n_classes if options.class_bias else 0)
-        # What bridged shots say then goes to the gradient of these rows times `W`, if that has
-        # fewer numbers than a row for each shot.
+        # What bridged shots say goes at once to the gradient of the parameters times `W`, if these
+        # have fewer rows than there are shots.
         self._is_long = self._is_narrow or n_rows < n
         self._texts = None
         if texts.embeddings is not None:

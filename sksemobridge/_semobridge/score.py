@@ -13,8 +13,8 @@ from .._utils.rows import blocks
 
 # `eps` of the paper's class weights.
 EPS = 1e-6
-# Scores of a block. In single precision they take 0.5 MB, so that those of all terms fit into the
-# cache of a processor.
+# Scores of a block. In single precision they take 0.5 MB, and in double 1 MB, so that those of all
+# terms fit into the cache of a processor.
 SCORES_OF_BLOCK = 2**17
 # Exponentials up to this are far from the limits of single precision, in both directions.
 MOST_EXPONENT = 80.0

@@ -13,8 +13,8 @@ from sklearn.utils.validation import validate_data
 
 from .array_api import is_foreign, namespace, to_numpy
 
-# Largest factor of cosines or of logits that a user may give. With larger ones, logits leave what
-# single precision tells apart.
+# Largest factor of cosines, logits or losses that a user may give. With larger ones, these leave
+# what single precision tells apart.
 LARGEST_FACTOR = 1e6
 # What to do where a number stands for a name.
 NUMBERED = (

@@ -104,7 +104,7 @@ def is_image(path):
     """True if a file is an image by its name, or else by its content. The image may be broken."""
     if path.suffix.lower() in _SUFFIXES:
         return True
-    # For large pictures, readers warn.
+    # For large images, readers warn.
     with warnings.catch_warnings(action="ignore"):
         return begins_as_image(path)
 

@@ -79,7 +79,8 @@ class PrecomputedTextEncoder(TextEncoder):
         Parameters
         ----------
         embeddings_by_class_name : mapping from str to array-like of shape (D,) or (p, D)
-            One embedding, or those of `p` prompts. `_` in a name is read as a space.
+            One embedding, or those of `p` prompts. `_` in a name is read as a space. A data frame
+            of pandas has a column for each name.
         logit_scale : float, default=100.0
             See the class.
 

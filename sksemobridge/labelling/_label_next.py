@@ -137,7 +137,7 @@ def read_estimator(estimator, X, function):
     if not isinstance(classifier, EmbeddingClassifier):
         raise TypeError(
             f"{function} takes a FewShotClassifier, a SeMoBridgeClassifier, a ZeroShotClassifier,"
-            f" a pipeline that ends in one, or a fitted search over one, and not"
+            " a pipeline that ends in one, or a fitted search over one, and not"
             f" {type(classifier).__name__}."
         )
     check_is_fitted(classifier)

@@ -103,14 +103,21 @@ def test_training_that_ends_early_warns():
     [
         (ClassTexts(), ["lambda2", "lambda3"]),
         (ClassTexts(), ["beta", "gamma"]),
+        (ClassTexts(), ["lambda2", "gamma"]),
         (make_texts(), ["lambda1", "lambda2", "lambda3"]),
         (make_texts(), ["alpha", "beta", "gamma"]),
         (make_texts(), ["alpha", "lambda2", "gamma"]),
     ],
 )
 def test_some_term_that_is_used_differs_between_images(texts, zero):
-    with pytest.raises(ValueError, match="the same of all images.* beta and lambda2"):
+    with pytest.raises(ValueError, match="the same for all images.* beta and lambda2"):
         fit(texts, *draw(make_texts(), 1), smoothness=1e6, **dict.fromkeys(zero, 0.0))
+
+
+def test_what_is_given_for_a_text_does_not_count_without_one():
+    shots = draw(make_texts(), 1)
+    with pytest.raises(ValueError, match="the same for all images"):
+        fit(ClassTexts(), *shots, alpha=1.0, lambda1=1.0, lambda2=0.0, lambda3=0.0)
 
 
 # Temperature
@@ -243,6 +250,7 @@ def test_what_the_identity_bridges_takes_no_products_of_its_own():
         assert (rows.rows.shape, rows.all_names) == ((n_products, 16), ("z2", "z3"))
         for name, expected in model.cosines(X).items():
             np.testing.assert_allclose(rows.cosines(X)[name], expected, atol=1e-6)
+        assert not np.shares_memory(*rows.cosines(X).values())
 
 
 @pytest.mark.parametrize("rank", [300, 400])

@@ -25,6 +25,7 @@ def unchanged(tmp_path_factory):
     """One page for all tests of what changes nothing."""
     with pytest.MonkeyPatch.context() as patch:
         start_no_browser(patch)
+        patch.setattr("sksemobridge.labelling._live.server.FAREWELL", 0)
         patch.chdir(tmp_path_factory.mktemp("unchanged"))
         page = Live()
         yield page
