@@ -1,5 +1,5 @@
 """Programs of tests in processes of their own. On Linux they have imported scikit-learn already,
-which takes two seconds, and nothing that the package may do without.
+which takes two seconds, and nothing that the package may do without. They end without `atexit`.
 """
 
 import multiprocessing

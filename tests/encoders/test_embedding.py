@@ -9,7 +9,6 @@ import signal
 import sys
 import threading
 
-import joblib
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
@@ -26,7 +25,6 @@ from sksemobridge.encoders import (
 )
 
 from ..encoder_helpers import n_cached, some_pictures, write_pictures
-from ..programs import run_program
 
 MINI = {"model_name": "mini", "pretrained": "bundled"}
 
@@ -34,20 +32,6 @@ MINI = {"model_name": "mini", "pretrained": "bundled"}
 @pytest.fixture(scope="module")
 def paths(tmp_path_factory):
     return np.array(write_pictures(tmp_path_factory.mktemp("pictures"), 100), dtype=object)
-
-
-# The processes are forked from one that has imported open_clip, which takes seconds.
-SEARCH = """
-import multiprocessing, sys, warnings
-import joblib, open_clip
-
-if sys.platform == "linux":
-    multiprocessing.set_start_method("fork", force=True)
-warnings.simplefilter("error", UserWarning)
-search, paths, y = joblib.load(sys.argv[1])
-with joblib.parallel_config(backend="multiprocessing"):
-    joblib.dump(search.set_params(refit=False).fit(paths, y), sys.argv[1])
-"""
 
 
 def test_a_search_in_several_processes_gives_what_one_gives_and_a_second_run_embeds_nothing(
@@ -62,17 +46,9 @@ def test_a_search_in_several_processes_gives_what_one_gives_and_a_second_run_emb
         pipeline.set_params(
             clipimageencoder__cache=tmp_path / str(n_jobs), clipimageencoder__precision="fp32"
         )
-        search = GridSearchCV(pipeline, grid, cv=3, n_jobs=n_jobs, error_score="raise")
-        if n_jobs == 1:
-            search.fit(paths, y)
-        else:
-            file = tmp_path / "search.joblib"
-            joblib.dump((search, paths, y), file)
-            ended = run_program(SEARCH, str(file))
-            assert ended.returncode == 0, ended.stderr
-            search = joblib.load(file)
-            # The last fit is made here, where all that they have embedded is known.
-            pipeline.fit(paths, y)
+        search = GridSearchCV(pipeline, grid, cv=3, n_jobs=n_jobs, error_score="raise").fit(
+            paths, y
+        )
         scores.append(search.cv_results_["mean_test_score"])
         # With one job they are embedded here, with two elsewhere.
         assert sum(passes) == n_cached(tmp_path / str(n_jobs)) == 100
