@@ -61,7 +61,7 @@ class ShotEvaluation:
         if not np.isfinite(self.held_out_proba).all(axis=1).any():
             lines.append(
                 "No shot could be held out, so probabilities are a rough guess. Give each class a"
-                " second shot, or a name"
+                " second shot, or a name. The shots of a group are one image, which has one label"
             )
         if not math.isnan(self.accuracy):
             n_held_out = np.isfinite(self.held_out_proba).all(axis=1).sum()
