@@ -7,6 +7,10 @@ import math
 # Number of earlier steps that say how the function is curved. Each takes the memory of two vectors.
 # With 5 to 15, training takes as many steps, and with 3, up to a third more time.
 MEMORY = 4
+# Numbers that the steps have together, of which two have room anyway. With 440 classes, two steps
+# train as well as four, and as fast.
+NUMBERS_OF_MEMORY = 2**22
+LEAST_MEMORY = 2
 # A step must lower the function by this share of what the slope says.
 SUFFICIENT = 1e-4
 # The largest number of shorter steps. After so many, rounding hides any decrease.
@@ -24,12 +28,13 @@ def minimize(function, x, max_iter, is_done, precondition=lambda vector: vector.
     value, gradient = function(x)
     is_done(value)
     memory = []
+    most = min(MEMORY, max(LEAST_MEMORY, NUMBERS_OF_MEMORY // max(2 * x.numel(), 1)))
     for _ in range(max_iter):
         direction = _direction(gradient, memory, precondition)
         slope = _dot(gradient, direction)
         # All steps are as large as `x`. The oldest makes room before the search of the next. Where
         # that one is refused below, for its curvature, the memory shrinks.
-        memory = memory[1 - MEMORY :]
+        memory = memory[1 - most :]
         found = _search(function, x, value, direction, slope) if slope < 0 else None
         del direction
         if found is None:

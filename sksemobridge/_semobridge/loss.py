@@ -136,12 +136,11 @@ class BridgeLoss:
         joint_mean = self.joint(mean)
         joint_length = self._length(joint_mean)
         P = joint_mean / joint_length
+        del joint_mean  # those of all classes take as much memory as some shots of each
         value, by_P, by_mean = self._text_loss(P, mean)
-        del mean, joint_mean  # those of all classes take as much memory as some shots of each
-        if self._is_narrow:
-            parameters_W = parameters @ W
-        if self._is_long:
-            gradient_W = parameters.new_zeros((len(parameters), P.shape[1]))
+        del mean
+        parameters_W = parameters @ W if self._is_narrow else None
+        gradient_W = parameters.new_zeros((len(parameters), P.shape[1])) if self._is_long else None
         # What bridged shots say of `e`. If it goes to a gradient at once, its part along `e` is
         # left.
         of_bridged = []
@@ -150,19 +149,8 @@ class BridgeLoss:
                 e_W = block.linear(parameters_W, block.offset_W).div_(length)
             else:
                 e_W = e if W is None else e @ W
-            joint = self._affine(e_W)
-            joint_length_of_shots = self._length(joint)
-            n = len(joint)
-            images = joint.new_empty((2 * n, joint.shape[1]))
-            torch.index_select(block.X, 0, block.rows, out=images[:n]).mul_(block.scale)
-            torch.div(joint, joint_length_of_shots, out=images[n:])
-            of_images, by_logits = self._cross_entropy(
-                images @ P.T, block.codes_of_both, block.weight_of_both
-            )
+            of_images, by_e_W = self._image_loss(block, e_W, P, by_P)
             value = value + of_images
-            by_P.addmm_(by_logits.T, images)
-            by_e_W = _through_unit(by_logits[n:] @ P, images[n:], joint_length_of_shots)
-            by_e_W *= self._L
             if self._is_long:
                 of_bridged.append((e_W * by_e_W).sum(dim=1, keepdim=True))
                 block.add_gradient(gradient_W, by_e_W.div_(length))
@@ -171,6 +159,7 @@ class BridgeLoss:
         by_mean += self._before_W(_through_unit(by_P, P, joint_length).mul_(self._L))
         del P, by_P
         gradient = self._before_W(gradient_W) if self._is_long else torch.zeros_like(parameters)
+        del gradient_W
         for block, (e, length), of_block in zip(self._blocks, forward, of_bridged):
             by_e = by_mean.index_select(0, block.codes).mul_(block.share)
             if not self._is_long:
@@ -200,20 +189,36 @@ class BridgeLoss:
 
     def _text_loss(self, P, mean):
         """`txtp` and `txte` with their weights, and the gradients by `P` and `G`."""
-        by_P, by_unit = self._torch.zeros_like(P), self._torch.zeros_like(mean)
+        value, by_P, by_mean = 0.0, self._torch.zeros_like(P), self._torch.zeros_like(mean)
         if self._texts is None:
-            return 0.0, by_P, by_unit
+            return value, by_P, by_mean
         text, eos = self._texts
-        length = self._length(mean)
-        unit, value = mean / length, 0.0
         # The `(C, C)` logits of all classes would be large.
         for rows in blocks(self.n_classes, max(1, self._height // self.n_classes)):
             targets = self._classes[rows], self._text_weight[rows]
-            for x, texts, by_x in ((P, text, by_P), (unit, eos, by_unit)):
-                of_rows, by_logits = self._cross_entropy(x[rows] @ texts.T, *targets)
-                value = value + of_rows
-                by_x[rows] = by_logits @ texts
-        return value, by_P, _through_unit(by_unit, unit, length)
+            length = self._length(mean[rows])
+            unit = mean[rows] / length
+            of_P, by_logits = self._cross_entropy(P[rows] @ text.T, *targets)
+            by_P[rows] = by_logits @ text
+            of_mean, by_logits = self._cross_entropy(unit @ eos.T, *targets)
+            by_mean[rows] = _through_unit(by_logits @ eos, unit, length)
+            value = value + of_P + of_mean
+        return value, by_P, by_mean
+
+    def _image_loss(self, block, e_W, P, by_P):
+        """`img` and `cons` of a block with their weights, and the gradient by `e @ W`. That by `P`
+        is added.
+        """
+        torch, joint = self._torch, self._affine(e_W)
+        length, n = self._length(joint), len(joint)
+        images = joint.new_empty((2 * n, joint.shape[1]))
+        torch.index_select(block.X, 0, block.rows, out=images[:n]).mul_(block.scale)
+        torch.div(joint, length, out=images[n:])
+        value, by_logits = self._cross_entropy(
+            images @ P.T, block.codes_of_both, block.weight_of_both
+        )
+        by_P.addmm_(by_logits.T, images)
+        return value, _through_unit(by_logits[n:] @ P, images[n:], length).mul_(self._L)
 
     def _bias_loss(self, parameters, gradient):
         """`lambda_b * bias`. Its gradient is added."""

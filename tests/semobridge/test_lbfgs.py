@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 
+from sksemobridge._semobridge import lbfgs
 from sksemobridge._semobridge.lbfgs import minimize
 
 
@@ -48,6 +49,23 @@ def test_steps_are_limited():
     assert not ended
     assert len(values) == 4
     assert rosenbrock(x).item() == values[-1]
+
+
+def test_long_vectors_leave_room_for_fewer_steps(monkeypatch):
+    def curve(**constants):
+        values, start = [], torch.zeros(3, 4, dtype=torch.float64)
+        with monkeypatch.context() as patch:
+            for name, value in constants.items():
+                patch.setattr(lbfgs, name, value)
+            minimize(with_gradient(quadratic), start, 20, values.append)
+        return values
+
+    two, three, four = (curve(MEMORY=n) for n in (2, 3, 4))
+    assert two != three != four == curve()
+    # A step is two vectors of twelve numbers.
+    assert curve(NUMBERS_OF_MEMORY=4 * 24) == curve(NUMBERS_OF_MEMORY=99 * 24) == four
+    assert curve(NUMBERS_OF_MEMORY=4 * 24 - 1) == curve(NUMBERS_OF_MEMORY=3 * 24) == three
+    assert curve(NUMBERS_OF_MEMORY=1) == two
 
 
 def test_it_ends_where_rounding_hides_any_decrease():
