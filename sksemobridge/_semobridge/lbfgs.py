@@ -7,8 +7,8 @@ import math
 # Number of earlier steps that say how the function is curved. Each takes the memory of two vectors.
 # With 5 to 15, training takes as many steps, and with 3, up to a third more time.
 MEMORY = 4
-# Numbers that the steps have together, of which two have room anyway. With 440 classes, two steps
-# train as well as four, and as fast.
+# Steps of long vectors are fewer, so that they have at most so many numbers together, but at least
+# two. With 440 real classes, two steps train as well as four, and as fast.
 NUMBERS_OF_MEMORY = 2**22
 LEAST_MEMORY = 2
 # A step must lower the function by this share of what the slope says.
