@@ -29,6 +29,11 @@ class Person:
     def wait_for(self, text, name="body"):
         wait_until(lambda: text in self.text(name))
 
+    def wait_for_frame(self):
+        """Until the next frame was drawn: a browser says only then that a dialog was closed."""
+        self.run("new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
+        self.wait()
+
     def go(self, view):
         self.run(f"location.hash = {view!r}")
         wait_until(lambda: self.view == view.split("/")[0])

@@ -170,6 +170,21 @@ def test_a_name_is_typed_once(ask):
     again.run("delete sessionStorage.who")
 
 
+def test_a_name_stays_after_escape(ask):
+    person = ask()
+    person.click("#who")
+    person.type("Anna")
+    person.press("Enter")
+    assert person.text("who") == "Anna"
+    person.click("#who")
+    person.type("Bob")
+    # As Escape does.
+    person.run("document.getElementById('who-dialog').close()")
+    person.wait_for_frame()
+    assert person.text("who") == "Anna"
+    person.run("delete sessionStorage.who")
+
+
 def test_a_double_click_labels_once(ask):
     person = ask()
     person.click("#ask-chooser .choice", count=1)

@@ -231,6 +231,24 @@ def test_find_or_add_labels_what_is_selected_after_a_question(classes):
     assert [person.page.labels()[number] for number in numbers] == ["owl"] * 2
 
 
+@pytest.mark.parametrize("answer", ["sure-yes", "sure-no"])
+@pytest.mark.parametrize("leave", ["byid('sure-no').click()", "byid('sure').close()"])
+def test_a_question_right_after_another_gets_its_own_answer(classes, leave, answer):
+    person = classes()
+    numbers = select_two(person)
+    person.fill("class-find", "owl")
+    person.click("#add-class")
+    # A browser says only with its next frame that a question was closed.
+    person.run(
+        f"(byid => {{ {leave}; byid('add-class').click(); }})((id) => document.getElementById(id))"
+    )
+    person.wait_for_frame()
+    person.click(f"#{answer}")
+    person.wait_for_frame()
+    owls = {number for number, label in person.page.labels().items() if label == "owl"}
+    assert owls == ({*numbers} if answer == "sure-yes" else set())
+
+
 def test_what_is_selected_stays_when_somebody_else_answers(classes):
     person = classes()
     numbers = select_two(person)

@@ -89,8 +89,8 @@ by_id("arrived").addEventListener("click", once_each(() => {
 }));
 by_id("check").addEventListener("click", () => begin_check("rest"));
 by_id("who").addEventListener("click", open_who);
-by_id("who-dialog").addEventListener("close", () => {
-  if (by_id("who-dialog").returnValue === "ok") who.name = by_id("who-name").value;
+by_id("who-dialog").addEventListener("submit", (event) => {
+  if (event.submitter.value === "ok") who.name = by_id("who-name").value;
   draw_who();
 });
 by_id("help").addEventListener("click", () => by_id("help-dialog").showModal());

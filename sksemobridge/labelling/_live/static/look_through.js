@@ -255,6 +255,7 @@ async function send(sent) {
   is_sending = true;
   // Until the next page was looked at.
   on_screen.is_long_enough = false;
+  draw_confirm();
   const reply = await act("page", { pictures, knew, seconds });
   is_sending = false;
   if (!reply) {

@@ -34,15 +34,25 @@ export function tell_of_strangers(reply) {
     ["What else is in here?", () => { location.hash = "names"; }]);
 }
 
+// Hears whether the button `yes` was pressed under the question that is open.
+let hear = () => {};
+
 // Ask, and say whether the button `yes` was pressed.
 export function sure(question, yes, no = "Cancel") {
-  const place = by_id("sure");
+  hear(false);
   by_id("sure-question").textContent = question;
   by_id("sure-yes").textContent = yes;
   by_id("sure-no").textContent = no;
-  place.returnValue = "";
-  place.showModal();
-  return new Promise((done) => {
-    place.addEventListener("close", () => done(place.returnValue === "yes"), { once: true });
-  });
+  by_id("sure").showModal();
+  return new Promise((done) => { hear = done; });
 }
+
+by_id("sure").addEventListener("submit", (event) => {
+  event.preventDefault();
+  // The button still has the focus for a moment after Escape, and Enter presses it.
+  if (!by_id("sure").open) return;
+  by_id("sure").close();
+  hear(event.submitter === by_id("sure-yes"));
+});
+// After Escape. This event may come late, when the next question is open.
+by_id("sure").addEventListener("close", () => { if (!by_id("sure").open) hear(false); });
