@@ -15,6 +15,8 @@ COMMAND = (
     shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 )
 
+NAVIGATED = {"code": -32000, "message": "Inspected target navigated or closed"}
+
 
 def wait_until(condition):
     """Wait until a function returns a true value, for some minutes at most: a program may start
@@ -80,11 +82,15 @@ class Browser:
 
     def send(self, method, **params):
         """The result of a command."""
+        answer = self._answer(method, **params)
+        assert "error" not in answer, answer
+        return answer["result"]
+
+    def _answer(self, method, **params):
         number = self._post(method, **params)
         while (answer := self._next()).get("id") != number:
             pass
-        assert "error" not in answer, answer
-        return answer["result"]
+        return answer
 
     def _post(self, method, **params):
         self._n_sent += 1
@@ -132,9 +138,11 @@ class Browser:
 
     def run(self, program):
         """The value of an expression of JavaScript, waited for if it is a promise."""
-        result = self.send(
-            "Runtime.evaluate", expression=program, returnByValue=True, awaitPromise=True
-        )
+        params = {"expression": program, "returnByValue": True, "awaitPromise": True}
+        # A page that is loaded again just then does not answer.
+        while (answer := self._answer("Runtime.evaluate", **params)).get("error") == NAVIGATED:
+            pass
+        result = answer["result"]
         assert "exceptionDetails" not in result, result
         return result["result"].get("value")
 
