@@ -54,5 +54,5 @@ by_id("sure").addEventListener("submit", (event) => {
   by_id("sure").close();
   hear(event.submitter === by_id("sure-yes"));
 });
-// After Escape. This event may come late, when the next question is open.
+// After Escape. A browser says it with its next frame, when another question may be open.
 by_id("sure").addEventListener("close", () => { if (!by_id("sure").open) hear(false); });
