@@ -80,6 +80,8 @@ def describe_classes(classes, text_encoder, prompts, class_names, known_names):
     labels = classes.tolist()
     if isinstance(class_names, Mapping):
         labels = _labels_of_user(labels, class_names, known_names)
+    elif class_names is None and isinstance(prompts, Mapping):
+        labels_of_numbers(labels, prompts, "prompts")  # refuses those that can be read in two ways
     names = name_classes(labels, class_names, known_names)
     is_mapping = isinstance(prompts, Mapping)
     if getattr(text_encoder, "takes_class_names", False):
@@ -109,7 +111,7 @@ def describe_classes(classes, text_encoder, prompts, class_names, known_names):
 
 def _labels_of_user(labels, class_names, known_names):
     """The labels of the user, which a tool may have numbered."""
-    found = labels_of_numbers(labels, class_names)
+    found = labels_of_numbers(labels, class_names, "class_names")
     n = len(labels)
     if found != labels and not known_names and 1 < n < len(class_names) and labels == [*range(n)]:
         # A fold lacks the last classes, or the tool knows of fewer labels.

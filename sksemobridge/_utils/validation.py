@@ -1,6 +1,7 @@
 """Checks of the input, where those of scikit-learn do not say what is wrong."""
 
 import os
+import re
 import sys
 import warnings
 from numbers import Real
@@ -46,14 +47,39 @@ def is_whole(label):
     return isinstance(label, Real) and not isinstance(label, bool) and float(label).is_integer()
 
 
-def labels_of_numbers(labels, keys):
+def labels_of_numbers(labels, keys, name):
     """The labels of a user, which a tool has numbered: number k is the k-th of the sorted keys, if
-    all of them are text. Other labels stay.
+    all of them are text. Other labels stay. `name` is the parameter that has these keys.
     """
     if not all(isinstance(key, str) for key in keys) or not all(map(is_whole, labels)):
         return labels
     keys = sorted(keys)
-    return [keys[int(label)] if 0 <= label < len(keys) else label for label in labels]
+    at_place = [keys[int(label)] if 0 <= label < len(keys) else None for label in labels]
+    _refuse_two_readings(labels, at_place, keys, name)
+    return [label if key is None else key for label, key in zip(labels, at_place)]
+
+
+def _refuse_two_readings(labels, at_place, keys, name):
+    """Refuse numbers `labels` if they are `keys` as text, as in a JSON file, but other ones than
+    the key `at_place`, in the order of sorted keys, or None.
+    """
+    found = [re.fullmatch(r"(-?\d+)(\.0+)?", key) for key in keys]
+    of_number = {int(match[1]): match[0] for match in found if match}
+    if not all(label in of_number for label in labels):
+        return
+    differ = [
+        f"{int(label)} may be {of_number[label]!r}, or {'nothing' if key is None else repr(key)}"
+        for label, key in zip(labels, at_place)
+        if key != of_number[label]
+    ]
+    if differ:
+        raise ValueError(
+            f"The labels are numbers, but the keys of {name} are text, so a label may be its key as"
+            f" a number, or its place among the keys sorted as text: {listed(differ, 3)}. If the"
+            f" labels are yours, make the keys numbers: {{int(key): value for key, value in"
+            f" {name}.items()}}. If a tool has numbered labels that are text, let these and the"
+            " keys have equal length, such as '00' and '10'."
+        )
 
 
 def listed(items, limit=5):
@@ -360,7 +386,7 @@ def validate_priors(priors, classes):
         of_label, labels = dict(priors.items()), classes.tolist()
         if len(of_label) < len(priors):
             raise ValueError("priors have a label twice; give each class one, by its label.")
-        named = labels_of_numbers(labels, of_label)
+        named = labels_of_numbers(labels, of_label, "priors")
         if named != labels and len(of_label) > 2 and labels == [0, 1]:
             raise ValueError(
                 f"priors have {len(of_label)} labels, but the labels are 0 and 1: the two sides of"

@@ -8,7 +8,7 @@ from sklearn.base import clone
 from sklearn.ensemble import VotingClassifier
 from sklearn.linear_model import LogisticRegression
 
-from sksemobridge import CLIPTextEncoder, FewShotClassifier
+from sksemobridge import CLIPTextEncoder, FewShotClassifier, MultilabelFewShotClassifier
 from sksemobridge._texts.prompts import build_prompts, name_classes
 
 from ..made_up import TEMPLATE, World, every_model
@@ -205,6 +205,57 @@ def test_numbers_are_not_looked_up_in_prompts_by_text(world, make):
     with pytest.raises(ValueError, match="prompts has no entry for 0, .* pass class_names as"):
         classifier.fit(X, world.codes(y))
     assert classifier.set_params(class_names=NAMES).fit(X, world.codes(y)).prompts_
+
+
+# Numbers as text, such as the keys of a JSON file
+
+TWELVE = [*NAMES, "cow", "horse", "owl", "pig", "rat", "sheep", "wolf"]
+
+
+@pytest.mark.parametrize(
+    ("keys", "labels", "two_readings"),
+    [
+        ([*map(str, range(12))], range(12), "2 may be '2', or '10', 3 may be '3', or '11'"),
+        ([*map(str, range(12))], [2, 5], "2 may be '2', or '10', 5 may be '5', or '3'"),
+        ([f"{k}.0" for k in range(12)], np.arange(12.0), "2 may be '2.0', or '10.0'"),
+        (["1", "2", "3"], [1, 2, 3], "1 may be '1', or '2', 2 may be '2', or '3'"),
+        (["-1", "1"], [-1, 1], "-1 may be '-1', or nothing"),
+        ([*map(str, range(11)), "rest"], range(11), "2 may be '2', or '10'"),
+    ],
+)
+@pytest.mark.parametrize("name", ["class_names", "prompts", "priors"])
+def test_keys_that_may_be_numbers_or_sorted_text_are_refused_with_both_readings(
+    world, kind, keys, labels, two_readings, name
+):
+    values = {"class_names": TWELVE, "prompts": TWELVE, "priors": [1.0] * 12}[name]
+    classifier = world.classifier(kind).set_params(**{name: dict(zip(keys, values))})
+    if name == "priors":
+        classifier.set_params(class_names="ignore")
+    X, y = np.tile(world.draw(3)[0], (2, 1)), np.resize(labels, 30)
+    with pytest.raises(ValueError, match=two_readings) as caught:
+        classifier.fit(X, y)
+    assert f"{{int(key): value for key, value in {name}.items()}}" in str(caught.value)
+    assert "equal length, such as '00'" in str(caught.value)
+
+
+def test_tags_that_are_numbers_have_keys_that_are_numbers(world):
+    X = world.draw(3)[0]
+    names = {str(k): name for k, name in enumerate(TWELVE)}
+    classifier = MultilabelFewShotClassifier(world.text_encoder(), class_names=names)
+    with pytest.raises(ValueError, match="2 may be '2', or '10'"):
+        classifier.fit(X, np.resize([0, 1], (15, 12)))
+
+
+@pytest.mark.parametrize(
+    ("keys", "kept"),
+    [("01234", [0, 2, 4]), ("34567", range(5)), (["00", "01", "02", "10", "11"], range(5))],
+)
+def test_keys_that_may_be_read_in_one_way_only_name_numbers(world, make, keys, kept):
+    X, y = world.draw(3)
+    codes = world.codes(y)
+    rows = np.isin(codes, kept)
+    fitted = make(world, class_names=dict(zip(keys, NAMES))).fit(X[rows], codes[rows])
+    assert fitted.class_names_.tolist() == [NAMES[code] for code in kept]
 
 
 # Classes that come later
