@@ -37,6 +37,9 @@ EMPTY = f"""\
 """.encode()
 _START_TAG = re.compile(rb"""<[^\s/>]+(?:\s+[^\s=]+\s*=\s*(?:"[^"]*"|'[^']*'))*\s*(/?)>""")
 _END_TAG = re.compile(rb"</[^>]*>")
+# Bytes of the largest sidecar that is read. Those of programs for raw pictures, with their masks,
+# have a few million.
+LARGEST_SIDECAR = 20_000_000
 # What XML cannot hold.
 _ILLEGAL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff]")
 
@@ -45,9 +48,9 @@ class NotMergedError(ValueError):
     """A sidecar to which nothing can be added."""
 
 
-@dataclass
+@dataclass(eq=False, slots=True)
 class _Element:
-    """An element: `name` with its namespace, and where its tags begin and end."""
+    """An element: `name` with its namespace, where its tags are, and the parts of its text."""
 
     name: str
     start: int
@@ -56,7 +59,7 @@ class _Element:
     attributes: dict[str, str]
     inner_end: int = 0
     end: int = 0
-    text: str = ""
+    parts: list[str] = field(default_factory=list)
     children: list["_Element"] = field(default_factory=list)
 
 
@@ -81,9 +84,11 @@ def merged(content, wanted):
         content = _with_place(content, rdf)
         rdf = _parse(content)
     edits = [edit for name, values in wanted.items() for edit in _edits(content, rdf, name, values)]
-    for start, end, new in sorted(edits, reverse=True):
-        content = content[:start] + new + content[end:]
-    return content
+    parts, place = [], 0
+    for start, end, new in sorted(edits):
+        parts += content[place:start], new
+        place = end
+    return b"".join([*parts, content[place:]])
 
 
 def _takes_lists(element):
@@ -99,7 +104,7 @@ def _with_place(content, rdf):
             return before + b">\n  </%b>" % name + content[description.inner :]
     if rdf.is_empty:
         raise NotMergedError("its rdf:RDF is empty")
-    r, place = _prefix(content, rdf), len(content[: rdf.inner_end].rstrip())
+    r, place = _prefix(content, rdf), _before_spaces(content, rdf.inner_end)
     new = b'\n  <%bDescription %babout="">\n  </%bDescription>' % (r, r, r)
     return content[:place] + new + content[place:]
 
@@ -107,6 +112,7 @@ def _with_place(content, rdf):
 def _parse(content):
     """The element `rdf:RDF` of a sidecar."""
     parser = expat.ParserCreate(namespace_separator=" ")
+    parser.buffer_text = True
     root = _Element("", 0, 0, False, {})
     stack, found = [root], []
 
@@ -130,7 +136,7 @@ def _parse(content):
             element.end = _END_TAG.match(content, element.inner_end).end()
 
     def text(part):
-        stack[-1].text += part
+        stack[-1].parts.append(part)
 
     def declaration(version, encoding, standalone):
         if encoding is not None and encoding.lower() not in ("utf-8", "us-ascii"):
@@ -157,20 +163,20 @@ def _edits(content, rdf, name, wanted):
     given, items = _list(rdf, space, name)
     own_name = f"written{name[0].upper()}{name[1:]}"
     mark, marks = _list(rdf, OWN, own_name)
-    values, own = ([item.text.strip() for item in part] for part in (items, marks))
+    values, own = (["".join(item.parts).strip() for item in part] for part in (items, marks))
+    known = {*values}
     # One that was there before stays the person's.
-    ours = [value for value in wanted if value in own or value not in values]
-    gone = {value for value in own if value not in wanted}
-    left = [item for item, value in zip(items, values) if value not in gone]
-    new = [value for value in wanted if value not in values]
-    if not left and (items or new):
+    ours = [value for value in wanted if value in own or value not in known]
+    gone = {*own}.difference(wanted)
+    new = [value for value in wanted if value not in known]
+    if known <= gone and (items or new):
         yield _replaced(content, rdf, given, (prefix, space, name, kind), new)
-    elif left:
+    elif items:
         place = items[-1]
-        lead = content[_lead(content, place) : place.start]
-        for item in items:
-            if item not in left:
-                yield _lead(content, item), item.end, b""
+        lead = content[_before_spaces(content, place.start) : place.start]
+        for item, value in zip(items, values):
+            if value in gone:
+                yield _before_spaces(content, item.start), item.end, b""
         if new:
             yield place.end, place.end, b"".join(lead + _item(content, rdf, one) for one in new)
     if ours != own:
@@ -207,15 +213,17 @@ def _replaced(content, rdf, given, what, values):
         text = b'\n   <%b xmlns:%b="%b">' % (tag, prefix.encode(), space.encode())
         text += b"\n    <%b%b>%b\n    </%b%b>\n   </%b>" % (r, kind, items, r, kind, tag)
     if given is not None:
-        return _lead(content, given), given.end, text
+        return _before_spaces(content, given.start), given.end, text
     description = next(filter(_takes_lists, rdf.children))
-    place = len(content[: description.inner_end].rstrip())
+    place = _before_spaces(content, description.inner_end)
     return place, place, text
 
 
-def _lead(content, element):
-    """Where the spaces before an element begin."""
-    return len(content[: element.start].rstrip())
+def _before_spaces(content, place):
+    """Where the spaces before a place begin."""
+    while content[place - 1 : place].isspace():
+        place -= 1
+    return place
 
 
 def _prefix(content, rdf):
@@ -238,7 +246,7 @@ def write_sidecars(rows):
         if was_read(row):
             by_folder[os.path.dirname(row["path"])].append(row)
     for folder, own in by_folder.items():
-        changed, counts = {}, Counter()
+        changed, kinds = {}, {}
         for row in own:
             path = Path(f"{row['path']}.xmp")
             try:
@@ -248,16 +256,12 @@ def write_sidecars(rows):
                 continue
             if after != before:
                 changed[path] = after
-                counts["new" if before is None else "changed"] += 1
+                kinds[path] = "new" if before is None else "changed"
             elif after is not None:
-                counts["same"] += 1
-        try:
-            if changed:
-                _write(folder, changed)
-        except OSError as error:
-            refused += [f"{path} ({error.strerror})" for path in changed]
-            counts["new"] = counts["changed"] = 0
-        done.update(counts)
+                done["same"] += 1
+        problems = _write(folder, changed) if changed else {}
+        refused += [f"{path} ({problem})" for path, problem in problems.items()]
+        done.update(kind for path, kind in kinds.items() if path not in problems)
     lines = [
         f"Sidecars: {done['new']} new, {done['changed']} changed, {done['same']} as they were."
     ]
@@ -272,6 +276,8 @@ def _read(path, wanted):
         return None, merged(EMPTY, wanted) if any(wanted.values()) else None
     if path.is_symlink() or not path.is_file():
         raise NotMergedError("it is no regular file")
+    if path.stat().st_size > LARGEST_SIDECAR:
+        raise NotMergedError(f"it has more than {LARGEST_SIDECAR // 10**6} MB")
     before = path.read_bytes()
     after = merged(before, wanted)
     # What was written must be what is read.
@@ -281,14 +287,29 @@ def _read(path, wanted):
 
 
 def _write(folder, contents):
-    """Write files of a folder, each completely or not at all."""
-    with unfinished_folder(Path(folder or ".").absolute()) as place:
-        for path, content in contents.items():
-            unfinished = place / path.name
-            with open(unfinished, "wb") as file:
-                file.write(content)
-                file.flush()
-                os.fsync(file.fileno())
-            if path.exists():
-                shutil.copymode(path, unfinished)
-            os.replace(unfinished, path)
+    """Write files of a folder, each completely or not at all. Return why others were not written,
+    by their paths.
+    """
+    problems, left = {}, {**contents}
+    try:
+        with unfinished_folder(Path(folder or ".").absolute()) as place:
+            for path, content in contents.items():
+                try:
+                    _write_file(path, content, place / "sidecar")
+                except OSError as error:
+                    problems[path] = error.strerror
+                del left[path]
+    # The folder takes no files, or does not let go of the unfinished ones.
+    except OSError as error:
+        problems |= dict.fromkeys(left, error.strerror)
+    return problems
+
+
+def _write_file(path, content, unfinished):
+    with open(unfinished, "wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+    if path.exists():
+        shutil.copymode(path, unfinished)
+    os.replace(unfinished, path)

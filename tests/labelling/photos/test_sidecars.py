@@ -1,7 +1,9 @@
 """Labels in sidecars beside the pictures."""
 
+import errno
 import hashlib
 import json
+import os
 import shutil
 import subprocess
 from pathlib import Path
@@ -10,7 +12,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sksemobridge.labelling._photos.sidecars import EMPTY, NotMergedError, keywords, merged
+from sksemobridge.labelling._photos.sidecars import (
+    EMPTY,
+    NotMergedError,
+    keywords,
+    merged,
+    write_sidecars,
+)
 
 from ...user_folder import SHOTS, rows_of
 
@@ -124,6 +132,71 @@ def test_exiftool_reads_the_lists_and_a_path_of_keywords(tmp_path):
 def test_what_cannot_be_merged_is_refused(content, reason):
     with pytest.raises(NotMergedError, match=reason):
         merged(content, keywords("cat"))
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        (b"", b"<dc:note>%b</dc:note>" % (b"a &amp; b\n" * 400_000)),
+        (b"", b"<dc:note>%b</dc:note>" % (b"<dc:part> </dc:part>" * 40_000)),
+        (b"<r:li>more</r:li> " * 40_000, b""),
+    ],
+    ids=["text", "elements", "keywords"],
+)
+def test_much_else_in_a_sidecar_stays_too(before, after):
+    """Where the time grows with the square of the size, this test takes minutes."""
+    content = OTHERS.replace(b"<r:li>mine", before + b"<r:li>mine")
+    content = content.replace(b"</dc:title>", b"</dc:title>" + after)
+    labelled = merged(content, keywords("dog"))
+    assert b"<r:li>dog</r:li>" in labelled
+    assert merged(labelled, keywords(None)) == content
+
+
+def rows_with_labels(*paths):
+    return [{"path": str(path), "label": "cat", "problem": ""} for path in paths]
+
+
+def test_a_very_large_sidecar_is_left_as_it_is(tmp_path, monkeypatch):
+    monkeypatch.setattr("sksemobridge.labelling._photos.sidecars.LARGEST_SIDECAR", 2_000_000)
+    sidecar = tmp_path / "a.jpg.xmp"
+    sidecar.write_bytes(EMPTY + b" " * 2_000_000)
+    said = write_sidecars(rows_with_labels(tmp_path / "a.jpg"))
+    assert said[0] == "Sidecars: 0 new, 0 changed, 0 as they were."
+    assert said[1] == f"Sidecars left as they are (1): {sidecar} (it has more than 2 MB)"
+    assert b"cat" not in sidecar.read_bytes()
+
+
+def test_a_name_that_is_too_long_stops_its_own_sidecar_alone(tmp_path):
+    paths = [tmp_path / name for name in ("a.jpg", f"{'b' * 251}.jpg", "c.jpg")]
+    said = write_sidecars(rows_with_labels(*paths))
+    assert said[0] == "Sidecars: 2 new, 0 changed, 0 as they were."
+    assert said[1].startswith(f"Sidecars left as they are (1): {paths[1]}.xmp (")
+    assert sorted(os.listdir(tmp_path)) == ["a.jpg.xmp", "c.jpg.xmp"]
+
+
+def test_a_disk_that_is_full_midway_loses_no_sidecar_and_what_was_written_is_counted(
+    tmp_path, monkeypatch
+):
+    paths = [tmp_path / f"{name}.jpg" for name in "abc"]
+    for path in paths[1:]:
+        Path(f"{path}.xmp").write_bytes(OTHERS)
+    calls, fsync = [], os.fsync
+
+    def full_after_two(file):
+        calls.append(file)
+        if len(calls) > 2:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        fsync(file)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", full_after_two)
+        said = write_sidecars(rows_with_labels(*paths))
+    assert said[0] == "Sidecars: 1 new, 1 changed, 0 as they were."
+    assert said[1] == f"Sidecars left as they are (1): {paths[2]}.xmp (No space left on device)"
+    assert Path(f"{paths[2]}.xmp").read_bytes() == OTHERS
+    assert len(os.listdir(tmp_path)) == 3
+    said = write_sidecars(rows_with_labels(*paths))
+    assert said == ["Sidecars: 0 new, 1 changed, 2 as they were."]
 
 
 def digests(folder):
