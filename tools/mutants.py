@@ -33,7 +33,11 @@ ROOT = Path(__file__).resolve().parents[1]
 MORE_TESTS = {
     "sksemobridge/_model/": ["tests/model/test_reference.py"],
     "sksemobridge/_model/linear.py": ["tests/test_fitted.py"],
-    "sksemobridge/_model/decision.py": ["tests/model/test_typicality.py", "tests/test_fitted.py"],
+    "sksemobridge/_model/decision.py": [
+        "tests/model/test_typicality.py",
+        "tests/model/test_unlabeled.py",
+        "tests/test_fitted.py",
+    ],
     "sksemobridge/_model/mixture.py": ["tests/model/test_unlabeled.py"],
     "sksemobridge/_fitted.py": ["tests/model/test_reference.py"],
     "sksemobridge/_zero_shot.py": ["tests/model/test_reference.py"],

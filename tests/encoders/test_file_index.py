@@ -146,6 +146,19 @@ def test_a_picture_whose_depth_depends_on_others_is_read_each_time(
 
 
 @on_disk
+def test_the_index_has_digests_of_contents_alone(encoder, paths, tmp_path, settled, cache):
+    deep = tmp_path / "deep.png"
+    Image.fromarray(np.arange(4096, dtype=np.uint16).reshape(64, 64)).save(deep)
+    with pytest.warns(UserWarning, match="16 bits"):
+        encoder.transform([deep, *paths])
+    with closing(sqlite3.connect(cache / "embeddings.sqlite3")) as connection:
+        (n_files,) = connection.execute(
+            "SELECT count(*) FROM embeddings WHERE length(key) = 16"
+        ).fetchone()
+    assert n_files == len(paths)
+
+
+@on_disk
 def test_files_that_are_forgotten_are_read_again(encoder, paths, settled, read, cache, passes):
     encoder.transform(paths)
     read.clear()

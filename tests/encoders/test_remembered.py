@@ -113,3 +113,13 @@ def test_a_memory_of_other_facts_is_replaced_where_the_model_is_loaded(tmp_path,
     expected = CLIPImageEncoder("mini", "bundled", precision="fp32").transform(some_pictures(3))
     np.testing.assert_allclose(encoder.transform(some_pictures(3)), expected, atol=1e-5)
     assert memory.read_text() == right
+
+
+@pytest.mark.parametrize("other", [{"device": "cpu"}, {"precision": "bf16"}])
+def test_a_model_is_remembered_for_its_device_and_precision(tmp_path, forget, loads, other):
+    params = {"device": "auto", "precision": "fp32"}
+    for changed in ({}, other, {}, other):
+        forget()
+        encoder = CLIPImageEncoder("mini", "bundled", cache=tmp_path, **(params | changed))
+        encoder.transform(some_pictures(1))
+    assert len(loads) == 2

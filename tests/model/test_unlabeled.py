@@ -9,7 +9,7 @@ from scipy.stats import entropy
 from sklearn.metrics import log_loss
 
 from sksemobridge import FewShotClassifier, PrecomputedTextEncoder, ZeroShotClassifier
-from sksemobridge._model.mixture import Labelled
+from sksemobridge._model.mixture import Labelled, Mixture
 from sksemobridge._model.unlabeled import learn_unlabeled, match_entropy, typical_of_names
 
 from ..made_up import World
@@ -180,6 +180,18 @@ def test_other_classes_keep_what_was_learnt(world):
     more.with_unlabeled(queries)
     lengths = np.linalg.norm(more._fitted.model.terms_with(None)["text"].weights, axis=1)
     np.testing.assert_allclose(lengths, more.blend_["text"], rtol=1e-6)
+
+
+def test_images_agree_by_the_others_of_their_class():
+    """With itself among them, each of few images would be nearest to its own class."""
+    rng = np.random.default_rng(0)
+    u = rng.normal(size=(40, 64))
+    by_chance = 30 * np.eye(2)[rng.integers(0, 2, 40)]
+    assert Mixture(u, np.ones(40), names_alone(np.eye(2, 64)), 0.0).agreement(by_chance) < 0.7
+    codes = np.arange(40) % 2
+    apart = u + 3 * codes[:, None]
+    mixture = Mixture(apart, np.ones(40), names_alone(np.eye(2, 64)), 0.0)
+    assert mixture.agreement(30 * np.eye(2)[codes]) == 1
 
 
 def test_names_alone_leave_strangers_out():

@@ -149,6 +149,14 @@ def test_two_sides_of_a_tool_have_never_the_names_of_the_first_two_classes(
         world.zero_shot().set_params(**params).fit(X, sides)
 
 
+def test_labels_of_a_user_with_a_key_of_minus_one_are_no_sides(world, kind):
+    names = {-1: "cat", 0: "dog", 1: "bird"}
+    X, y = world.draw([3, 3, 0, 0, 0])
+    classifier = world.classifier(kind, class_names=names)
+    classifier.fit(X, np.where(y == "cat", -1, 1))
+    assert classifier.class_names_.tolist() == ["cat", "bird"]
+
+
 @pytest.mark.parametrize(
     ("names", "labels"),
     [

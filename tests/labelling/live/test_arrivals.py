@@ -78,3 +78,15 @@ def test_answers_that_are_given_while_new_pictures_are_read_are_kept(live):
     paint(8)
     page.act("read_new")
     assert page.labels() == {5: "fruit"}
+
+
+def test_done_writes_again_after_new_pictures_were_read(live):
+    written = []
+    page = live(n=6)
+    page.write = lambda labels: (written.append(len(labels.job.paths)), (0, ["written"]))[1]
+    page.act("say", number=1, label="clock")
+    page.act("done")
+    paint(8)
+    page.act("read_new")
+    page.act("done")
+    assert written == [6, 8]

@@ -244,6 +244,11 @@ def test_what_became_of_suggestions_is_kept():
     assert said_by(*events).names_for_text("Rex") == ["Rex", "beast"]
     dropped = said_by(*events, {"kind": "drop", "names": ("Rex",)})
     assert {how for how, _ in dropped.cards.values()} == {"dropped"}
+    # So is a card without a name of its own, by the name that was suggested.
+    drop = {"kind": "drop", "names": ("dog",)}
+    assert said_by({"kind": "add", "names": ("dog",)}, card("dog", "kept", ""), drop).cards == {
+        "dog": ("dropped", "")
+    }
 
 
 ANY = st.one_of(

@@ -45,6 +45,14 @@ def test_the_name_of_another_class_joins_it():
     assert names.rename("clock", "owl") == "fowl"
 
 
+def test_earlier_names_come_the_last_first():
+    names = ClassNames(["bird", "wren", "owl"])
+    names.rename("bird", "birds")
+    names.join(["wren"], "birds")
+    names.join(["owl"], "birds")
+    assert names.before("Birds") == ["owl", "wren", "bird"]
+
+
 def test_a_dropped_name_means_nothing_until_it_is_given_again():
     names = ClassNames(["bird", "clock"])
     assert names.drop("Bird") == "bird"

@@ -235,3 +235,13 @@ def test_a_corrected_label_takes_the_place_of_the_earlier_one(label):
     content = Path("photos/bird.png.xmp").read_bytes()
     assert content == merged(EMPTY, keywords("animal/wren"))
     assert Path("photos/clock.png.xmp").read_bytes() == EMPTY
+
+
+@pytest.mark.skipif(os.name == "nt", reason="modes of POSIX")
+def test_a_sidecar_that_is_changed_keeps_its_mode(tmp_path):
+    sidecar = tmp_path / "bird.png.xmp"
+    sidecar.write_bytes(EMPTY)
+    sidecar.chmod(0o640)
+    row = {"path": str(tmp_path / "bird.png"), "label": "wren", "problem": ""}
+    assert write_sidecars([row]) == ["Sidecars: 0 new, 1 changed, 0 as they were."]
+    assert sidecar.stat().st_mode & 0o777 == 0o640
