@@ -111,6 +111,16 @@ def test_an_empty_field_lists_all_classes_and_letters_find_or_add_one(ask):
     assert person.page.labels()[number] == ""
 
 
+def test_letters_find_the_whole_name_first_then_beginnings_of_it_and_of_words(ask):
+    names = ["House cat", "birdhouse", "dog house", "house"]
+    person = ask(classes=names)
+    person.type("house")
+    found = ["house", "House cat", "dog house", "birdhouse"]
+    assert person.all("#ask-chooser [role=option]") == found
+    person.press("Enter")
+    assert {*person.page.labels().values()} == {"house"}
+
+
 def test_keys_do_nothing_while_one_types(ask):
     person = ask()
     number = person.asked()

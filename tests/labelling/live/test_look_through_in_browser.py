@@ -7,7 +7,7 @@ import pytest
 
 from ...browser import wait_until
 
-SHIFT = 8
+CTRL, SHIFT = 2, 8
 
 
 @pytest.fixture
@@ -88,6 +88,21 @@ def test_several_tiles_get_one_class(look):
     assert person.tiles()[0][1] == ""
 
 
+def test_a_second_tile_is_added_only_with_shift_or_ctrl(look):
+    person = look()
+    person.click("#look-tiles .tile")
+    first = person.tiles()[0]
+    person.click("#look-tiles .tile", 1)
+    # The change of the first stays.
+    assert person.tiles()[0] == first
+    assert person.text("look-question") == "What is this picture?"
+    person.click("#look-tiles .tile", 2, modifiers=CTRL)
+    assert person.text("look-question") == "What are these 2 pictures?"
+    person.press("ArrowRight", "ArrowRight", "ArrowRight", "ArrowRight")
+    person.press(" ", modifiers=SHIFT)
+    assert person.text("look-question") == "What are these 3 pictures?"
+
+
 def test_undo_takes_the_whole_page_back_and_shows_it_again(look):
     person = look()
     person.click("#look-tiles .tile")
@@ -97,6 +112,19 @@ def test_undo_takes_the_whole_page_back_and_shows_it_again(look):
     person.press("Backspace")
     assert person.page.labels() == {}
     assert sorted(person.tiles()) == sorted(sent)
+
+
+def test_a_page_that_is_back_after_undo_wins_over_answers_before_it(look):
+    person = look()
+    shown = dict(person.tiles())
+    person.press("Enter")
+    person.page.act("say", tab="b", number=0, label="something else")
+    heard = "import('/static/state.js').then(({ now }) => now.state.changes)"
+    wait_until(lambda: person.run(heard) == person.page.state()["changes"])
+    person.press("Backspace")
+    assert person.page.labels() == {0: "something else"}
+    person.press("Enter")
+    assert person.page.labels() == shown
 
 
 def test_a_held_enter_counts_once(look):
