@@ -42,6 +42,11 @@ def _log_of_softmax(logits):
         return namespace(logits).log(softmax(logits))
 
 
+def log_odds_if_two(logits):
+    """The logits `(n, C)`, or the log-odds of the second of two classes `(n,)`."""
+    return logits[:, 1] - logits[:, 0] if logits.shape[1] == 2 else logits
+
+
 class BaseEmbeddingClassifier(ClassifierMixin, SavedEstimator):
     """What all classifiers of embeddings share, whatever they predict.
 
@@ -178,9 +183,7 @@ class EmbeddingClassifier(BaseEmbeddingClassifier):
         array of shape (n, C), or (n,) for two classes
             Logits. For two classes, the log-odds of the second.
         """
-        return self._apply(
-            X, lambda logits: logits[:, 1] - logits[:, 0] if logits.shape[1] == 2 else logits
-        )
+        return self._apply(X, log_odds_if_two)
 
     def _with_new_texts(self, classes, indices):
         """`ClassPrompts` and `T_c` of other classes: those of `fit` at `indices`, and new ones at

@@ -49,7 +49,8 @@ def to_onnx(estimator: Any, path: str | os.PathLike[str]) -> None:
     Notes
     -----
     The input is `embeddings (n, D)`, or for a pipeline `pixels (n, 3, h, w)`. The outputs are
-    `logits (n, C)` and `probabilities (n, C)`. All are float32. The metadata of the model hold
+    `logits (n, C)`, which are `decision_function` (for two classes, their difference is), and
+    `probabilities (n, C)`. All are float32. The metadata of the model hold
     JSON: `classes` are the labels, `thresholds` those of
     `MultilabelFewShotClassifier`, and `preprocessing` says how an RGB image becomes `pixels`. A
     model ends at 2 GB of weights.
@@ -163,11 +164,11 @@ def _bridged_logits(decision: BridgedClasses):
     ]
     operators.append(f"total = Sum({', '.join(f'{term}_exp' for term in terms)})")
     operators.append("log_total = Log(total) score = Add(top, log_total)")
-    if decision.log_prior is None:
-        operators.append("logits = Mul(score, factor)")
-    else:
-        operators.append("even = Mul(score, factor) logits = Add(even, log_prior)")
+    operators.append("decision = Mul(score, factor)")
+    if decision.log_prior is not None:
+        operators[-1] = "even = Mul(score, factor) decision = Add(even, log_prior)"
         constants["log_prior"] = decision.log_prior
+    operators.append("logits = LogSoftmax<axis = 1>(decision)")
     return " ".join(operators), constants
 
 

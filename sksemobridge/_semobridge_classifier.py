@@ -10,13 +10,14 @@ from typing import Any, Literal, Self
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from ._base import log_odds_if_two
 from ._fitted import Fitted
 from ._semobridge.bridge_fit import bridge_classes
 from ._semobridge.bridge_options import BridgeOptions
 from ._semobridge.bridged_classes import BridgedClasses
 from ._semobridge.validation_images import Validation
 from ._shot_classifier import ShotClassifier, put_classes_with_shots_first
-from ._utils.array_api import astype, l2_normalize
+from ._utils.array_api import astype, l2_normalize, log_softmax
 from ._utils.same_image import are_among
 from ._utils.sklearn import Count, Interval, StrOptions, checks_parameters
 from ._utils.validation import (
@@ -48,7 +49,8 @@ class SeMoBridgeClassifier(ShotClassifier):
 
     `z1` compares the query with the text of class `c`, `z2` the query with the bridged shots, and
     `z3` the bridged query with the shots. `w_c = exp(smoothness * KL_c)` is larger if the text fits
-    the shots less. https://github.com/sksemobridge/sksemobridge/blob/main/docs/paper.md has more,
+    the shots less. `predict_proba` is the softmax of the logarithm of the score, times a
+    temperature. https://github.com/sksemobridge/sksemobridge/blob/main/docs/paper.md has more,
     and the arguments with which results are those of the published code.
 
     Parameters
@@ -344,6 +346,25 @@ class SeMoBridgeClassifier(ShotClassifier):
         earlier = self._fitted if self.__sklearn_is_fitted__() else None
         validation = X_val, y_val, sample_weight_val
         return self._learn(X, y, classes, sample_weight, groups, earlier, validation=validation)
+
+    def decision_function(self, X: ArrayLike) -> NDArray[Any]:
+        """Return the logarithms of the probabilities.
+
+        These are `temperature_` times the logarithm of the score, plus the logarithm of the priors,
+        plus a number for each image, so that images can be compared.
+
+        Parameters
+        ----------
+        X : array-like of shape (n, D)
+            Image embeddings.
+
+        Returns
+        -------
+        array of shape (n, C), or (n,) for two classes
+            Logarithms of probabilities, also of those that are too small for `predict_proba`. For
+            two classes, the log-odds of the second.
+        """
+        return self._apply(X, lambda logits: log_odds_if_two(log_softmax(logits)))
 
     def affinities(self, X: ArrayLike) -> dict[str, NDArray[Any]]:
         """Return the three cosines of the score.

@@ -5,6 +5,7 @@ from itertools import product
 
 import numpy as np
 import pytest
+from sklearn.calibration import CalibratedClassifierCV
 from sklearn.model_selection import GridSearchCV
 
 from sksemobridge import PrecomputedTextEncoder, SeMoBridgeClassifier
@@ -66,6 +67,27 @@ def test_without_text_there_are_two_terms(world):
         assert classifier.lambda1_ is None
         assert classifier.text_embeddings_ is None
         assert classifier.score(X, world.codes(y)) > 0.8
+
+
+def test_decisions_of_several_images_can_be_compared(world):
+    """Logarithms of the score have another height for each image."""
+    (X, y), (queries, labels) = world.draw(8, noise=2.5), world.draw(100, noise=2.5)
+    classifier = semobridge(world, class_names=world.names).fit(X, y)
+    calibrated = CalibratedClassifierCV(classifier, cv=3, ensemble=False).fit(X, y)
+    expected = classifier.score(queries, labels)
+    assert calibrated.score(queries, labels) == pytest.approx(expected, abs=0.01)
+
+
+@pytest.mark.parametrize("priors", [None, [5, 4, 3, 2, 1]])
+def test_decisions_are_the_logarithms_of_probabilities(world, priors):
+    X, y = world.draw(3)
+    classifier = semobridge(world, priors=priors).fit(X, y)
+    decision, proba = classifier.decision_function(X), classifier.predict_proba(X)
+    np.testing.assert_allclose(np.exp(decision), proba, rtol=1e-9)
+    assert np.isfinite(classifier.set_params(temperature=1e6).fit(X, y).decision_function(X)).all()
+    two = semobridge(world).fit(X, y).with_classes(["cat", "dog"])
+    odds = np.diff(np.log(two.predict_proba(X)))[:, 0]
+    np.testing.assert_allclose(two.decision_function(X), odds, rtol=1e-9, atol=1e-9)
 
 
 @pytest.mark.parametrize("weight", ["lambda1", "lambda2", "lambda3"])
