@@ -164,21 +164,22 @@ def _edits(content, rdf, name, wanted):
     own_name = f"written{name[0].upper()}{name[1:]}"
     mark, marks = _list(rdf, OWN, own_name)
     values, own = (["".join(item.parts).strip() for item in part] for part in (items, marks))
-    known = {*values}
+    known, marked = {*values}, {*own}
     # One that was there before stays the person's.
-    ours = [value for value in wanted if value in own or value not in known]
-    gone = {*own}.difference(wanted)
-    new = [value for value in wanted if value not in known]
-    if known <= gone and (items or new):
-        yield _replaced(content, rdf, given, (prefix, space, name, kind), new)
+    ours = [value for value in wanted if value in marked or value not in known]
+    if ours == own and marked <= known:
+        return
+    # All of our own are written anew, in the order of the new label.
+    if known <= marked and (items or ours):
+        yield _replaced(content, rdf, given, (prefix, space, name, kind), ours)
     elif items:
         place = items[-1]
         lead = content[_before_spaces(content, place.start) : place.start]
         for item, value in zip(items, values):
-            if value in gone:
+            if value in marked:
                 yield _before_spaces(content, item.start), item.end, b""
-        if new:
-            yield place.end, place.end, b"".join(lead + _item(content, rdf, one) for one in new)
+        if ours:
+            yield place.end, place.end, b"".join(lead + _item(content, rdf, one) for one in ours)
     if ours != own:
         yield _replaced(content, rdf, mark, ("sksemobridge", OWN, own_name, "Bag"), ours)
 

@@ -9,7 +9,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from sksemobridge.labelling._photos.sidecars import (
@@ -87,6 +87,7 @@ def test_all_lists_are_in_one_description_also_where_none_has_content(descriptio
 
 
 @given(st.text(min_size=1), st.text(min_size=1))
+@example("0", "00/0")
 def test_a_second_run_changes_what_the_first_one_wrote(first, second):
     labelled = merged(OTHERS, keywords(first))
     assert merged(labelled, keywords(second)) == merged(OTHERS, keywords(second))
