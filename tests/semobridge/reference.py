@@ -142,8 +142,10 @@ class Reference:
     def cosines(self, X):
         return cosines(self.classes, X)
 
-    def decision(self, X):
-        return self.temperature * np.log(score(self.cosines(X), self.classes.KL, self.numbers))
+    def log_proba(self, X, log_prior=0.0):
+        """The logarithm of the probabilities."""
+        log_score = np.log(score(self.cosines(X), self.classes.KL, self.numbers))
+        return log_softmax(self.temperature * log_score + log_prior, axis=1)
 
     def ways(self):
         """The ways of the closed form to hold out shots, with their shares."""

@@ -272,8 +272,8 @@ def assert_same(case, monkeypatch, tolerance=1e-6):
     assert affinities.keys() == expected.cosines(queries).keys()
     for name, z in expected.cosines(queries).items():
         close(affinities[name], z)
-    log_prior = 0 if case.priors is None else np.log(case.priors)
-    decision = expected.decision(queries) + log_prior
+    decision = expected.log_proba(queries, 0 if case.priors is None else np.log(case.priors))
+    close(found.predict_proba(queries), np.exp(decision))
     if decision.shape[1] == 2:
         decision = decision[:, 1] - decision[:, 0]
     close(found.decision_function(queries), decision)
