@@ -327,6 +327,13 @@ def test_results_have_the_precision_of_the_images(dtype):
     assert fitted.feature_names_in_.tolist() == list(frame.columns)
 
 
+def test_single_precision_gives_the_same_tags(tagged):
+    double = tagged.classifier().fit(tagged.X, tagged.frame)
+    single = tagged.classifier().fit(tagged.X.astype(np.float32), tagged.frame)
+    assert_same_model(single, double, rtol=1e-2)
+    np.testing.assert_array_equal(single.predict(tagged.X), double.predict(tagged.X))
+
+
 def test_an_image_at_which_nobody_looked_changes_nothing():
     rng = np.random.default_rng(0)
     X, Y = rng.normal(size=(12, 6)) + 1, np.tile([[1.0, 0], [0, 1]], (6, 1))

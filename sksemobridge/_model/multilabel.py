@@ -106,12 +106,6 @@ class TagProblem:
             ]
         )
 
-    def loss(self, logits):
-        """The log loss of the answers, in nats."""
-        # Five times as fast as `np.logaddexp`.
-        log_sum = np.log1p(np.exp(-np.abs(logits))) + np.maximum(logits, 0)
-        return float(np.vdot(self.looked_at, log_sum) - np.vdot(self.yes, logits))
-
 
 @dataclass(frozen=True, eq=False)
 class TagModel:
@@ -121,6 +115,18 @@ class TagModel:
     thresholds: np.ndarray  # of probabilities `(K,)`
     text_scale: float  # `a`
     C: float
+
+
+def softplus(logits):
+    """`log(1 + exp(logits))`. `exp(logits - softplus(logits))` is the probability."""
+    # Five times as fast as `np.logaddexp`.
+    return np.log1p(np.exp(-np.abs(logits))) + np.maximum(logits, 0)
+
+
+def log_loss(yes, looked_at, logits, log_sum):
+    """The log loss of the answers, in nats. `log_sum` is `softplus(logits)`."""
+    of_rows = np.einsum("ij,ij->i", looked_at, log_sum) - np.einsum("ij,ij->i", yes, logits)
+    return of_rows.sum(dtype=np.float64)
 
 
 def fit_tags(images, texts, logit_scale):
@@ -137,7 +143,7 @@ def fit_tags(images, texts, logit_scale):
         features, (u - mean) @ directions.T, log_odds(yes, looked_at), yes, looked_at
     )
     text_scale, C = search_scales(problem, logit_scale)
-    coefficients, logits = fit_modes(problem, text_scale, C, MODE_TOL)
+    coefficients, logits = fit_modes(problem, text_scale, C, MODE_TOL, images.X.dtype)
     # `b` makes up for the spread of `a z'd`, also where nobody looked.
     is_looked_at = looked_at.any(axis=0)
     if is_looked_at.any():
@@ -205,7 +211,10 @@ def search_scales(problem, logit_scale):
             text_scale, variance = scales(steps)
             _, logits = fit_modes(problem, text_scale, variance, SEARCH_TOL)
             prior = np.square(np.multiply(steps, np.log([TEXT_STEP, C_STEP]))).sum() / 2
-            found[steps] = problem.loss(held_out_logits(problem, variance, logits)) + prior
+            logits = held_out_logits(problem, variance, logits)
+            found[steps] = prior + log_loss(
+                problem.yes, problem.looked_at, logits, softplus(logits)
+            )
         return found[steps]
 
     best = None, (0, 0)
@@ -215,15 +224,13 @@ def search_scales(problem, logit_scale):
     return scales(best[1])
 
 
-def fit_modes(problem, text_scale, C, tol):
+def fit_modes(problem, text_scale, C, tol, dtype=np.float64):
     """The coefficients of `columns` `(r + 1, K)`, in standard deviations of their priors, and the
-    logits `(n, K)`.
+    logits `(n, K)`. In single precision, it takes half of the time.
     """
     prior, columns, yes, looked_at = (
-        problem.prior(text_scale),
-        problem.columns(C),
-        problem.yes,
-        (problem.looked_at),
+        part.astype(dtype, copy=False)
+        for part in (problem.prior(text_scale), problem.columns(C), problem.yes, problem.looked_at)
     )
     shape = columns.shape[1], prior.shape[1]
     # Curvatures of the loss along the axes are about these, so the optimisation is short.
@@ -233,12 +240,14 @@ def fit_modes(problem, text_scale, C, tol):
 
     def objective(x):
         coefficients = units * x.reshape(shape)
-        logits = prior + columns @ coefficients
-        loss = problem.loss(logits) + np.vdot(coefficients, coefficients) / 2
-        gradient = columns.T @ (looked_at * expit(logits) - yes) + coefficients
-        return loss, (units * gradient).ravel()
+        logits = prior + columns @ coefficients.astype(dtype, copy=False)
+        log_sum = softplus(logits)
+        loss = log_loss(yes, looked_at, logits, log_sum) + np.vdot(coefficients, coefficients) / 2
+        pull = yes - looked_at * np.exp(logits - log_sum)
+        return loss, (units * (coefficients - columns.T @ pull)).ravel()
 
-    options = {"ftol": tol, "maxcor": 8, "maxfun": 10**5}
+    # In single precision, smaller decreases of the loss are only rounding.
+    options = {"ftol": max(tol, 16 * np.finfo(dtype).eps), "maxcor": 8, "maxfun": 10**5}
     best = minimize(
         objective, np.zeros(shape).ravel(), jac=True, method="L-BFGS-B", options=options
     )
