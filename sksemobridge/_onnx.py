@@ -138,22 +138,21 @@ def _linear_logits(decision: Linear):
 
 def _bridged_logits(decision: BridgedClasses):
     """Operators from `embeddings` and `unit` to `logits`, and their constants."""
-    names = {"z2": ("unit", decision.prototypes), "z3": ("bridged", decision.image_means)}
-    if (texts := decision.texts_with_stand_ins) is not None:
-        names["z1"] = "unit", texts
+    of_classes = decision.rows
     bridged, constants = _bridged(decision.bridge)
     operators, constants = [bridged], constants | {"factor": decision.temperature}
     terms = []
     for name, sharpness, offset in terms_of_score(
-        names, decision.hyperparameters, decision.divergence
+        of_classes, decision.hyperparameters, decision.divergence
     ):
-        rows, columns = names[name]
+        queries = "bridged" if name == "z3" else "unit"
         operators.append(
-            f"{name} = MatMul({rows}, columns_{name}) {name}_steep = Mul({name}, sharpness_{name})"
+            f"{name} = MatMul({queries}, columns_{name})"
+            f" {name}_steep = Mul({name}, sharpness_{name})"
             f" {name}_term = Add({name}_steep, offset_{name})"
         )
         constants |= {
-            f"columns_{name}": columns.T,
+            f"columns_{name}": of_classes[name].T,
             f"sharpness_{name}": sharpness,
             f"offset_{name}": offset - sharpness,
         }

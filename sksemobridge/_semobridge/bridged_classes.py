@@ -16,6 +16,7 @@ from .._utils.array_api import constants_like, l2_normalize, namespace, rows_and
 from .._utils.rows import blocks, sum_rows, weight_in_class
 from .bridge import Bridge
 from .score import START, Hyperparameters, class_divergence, log_score, terms_of_score
+from .shot_counts import CountFactors
 
 # Elements of unit rows that differ less are equal in single precision.
 SAME = 1e-6
@@ -50,17 +51,16 @@ class CosineRows:
     @classmethod
     def of(cls, classes: BridgedClasses) -> CosineRows | None:
         """Those of `classes`, or None with a bias of the projection."""
-        bridge, texts, means = classes.bridge, classes.texts_with_stand_ins, classes.image_means
+        bridge, of_classes = classes.bridge, classes.rows
         if bridge.projection_bias is not None:
             return None
-        of_classes = {} if texts is None else {"z1": texts}
-        of_classes |= {"z2": classes.prototypes, "z3": means}
+        prototypes, means = of_classes["z2"], of_classes["z3"]
         used = terms_of_score(of_classes, classes.hyperparameters, classes.divergence)
         of_classes = {name: of_classes[name] for name, *_ in used}
         of_length, is_rest, inside = means[:0], True, {}
         is_identity = bridge.matrix is None and {"z2", "z3"} <= set(of_classes)
         least = SAME_IN_ROUNDING * np.finfo(means.dtype).eps
-        z3_is_z2 = is_identity and bool(np.abs(classes.prototypes - means).max() < least)
+        z3_is_z2 = is_identity and bool(np.abs(prototypes - means).max() < least)
         if z3_is_z2:
             del of_classes["z3"]
         elif "z3" in of_classes:
@@ -122,6 +122,8 @@ class BridgedClasses:
     n_iter: int
     # Added to `T_c` in `z1 (C, D)`: zero but for classes without a text. None if all have one
     stand_ins: np.ndarray | None = None
+    # What makes `z2` and `z3` comparable. None if all classes have equally many shots
+    count_factors: CountFactors | None = None
     hyperparameters: Hyperparameters = START
     temperature: float = 1.0
     log_prior: np.ndarray | None = None  # added to the decision, `(C,)`
@@ -139,11 +141,23 @@ class BridgedClasses:
             return self.text_embeddings
         return self.text_embeddings + self.stand_ins
 
+    @property
+    def rows(self) -> dict[str, np.ndarray]:
+        """The rows of classes, `(C, D)` each, by the names of their cosines in the score."""
+        factors, texts = self.count_factors, self.texts_with_stand_ins
+        rows = {"z2": self.prototypes, "z3": self.image_means}
+        if factors is not None:
+            rows = {name: factors.apply(part) for name, part in rows.items()}
+        return rows if texts is None else {"z1": texts, **rows}
+
     def affinities(self, X: Any) -> dict[str, Any]:
         """The cosines of queries `X (n, D)` and classes, a dict of arrays of shape (n, C)."""
         n_cosines = 2 if self.text_embeddings is None else 3
-        lacks_some = self.fast is not None and len(self.fast.all_names) < n_cosines
-        return constants_like(X, replace(self, fast=None) if lacks_some else self).cosines(X)
+        is_other = self.count_factors is not None or (
+            self.fast is not None and len(self.fast.all_names) < n_cosines
+        )
+        classes = replace(self, fast=None, count_factors=None) if is_other else self
+        return constants_like(X, classes).cosines(X)
 
     def decision(self, log_prior: np.ndarray | None) -> BridgedClasses:
         """What classifies many queries, with `log_prior (C,)` added."""
@@ -159,17 +173,14 @@ class BridgedClasses:
 
     def cosines(self, X: Any) -> dict[str, Any]:
         """`z1 = nrm(q) . T_c` (if there is text), `z2 = nrm(q) . P_c` and `z3 = bridge(q) . F_c` of
-        such queries. What classifies many has only those that count in the score.
+        such queries, the last two with the `count_factors`. What classifies many has only those
+        that count in the score.
         """
         if self.fast is not None:
             return self.fast.cosines(X)
-        queries = l2_normalize(X)
-        texts = self.texts_with_stand_ins
-        z1 = {} if texts is None else {"z1": queries @ texts.T}
-        return z1 | {
-            "z2": queries @ self.prototypes.T,
-            "z3": self.bridge.apply(X) @ self.image_means.T,
-        }
+        of_queries = {"z3": self.bridge.apply(X)}
+        unit = l2_normalize(X)
+        return {name: of_queries.get(name, unit) @ rows.T for name, rows in self.rows.items()}
 
     def guesses(self, texts: np.ndarray) -> list[np.ndarray]:
         """Prototypes and image means that texts `(K, D)` predict, not scaled to unit length."""
@@ -201,6 +212,7 @@ class BridgedClasses:
             image_means=image_means,
             class_bias=class_bias,
             stand_ins=stand_ins,
+            count_factors=self.count_factors and self.count_factors.for_classes(indices),
             divergence=class_divergence(image_means, texts),
         )
 
@@ -209,6 +221,7 @@ class ClassSums(NamedTuple):
     """Weighted sums of shots and of their bridged texts, for each class, in float64."""
 
     weight: np.ndarray  # `(C, 1)`
+    lengths: np.ndarray  # of the shots `(C, 1)`
     images: np.ndarray  # `(C, D)`
     eos: np.ndarray  # `(C, d)`
 
@@ -227,14 +240,15 @@ def sums_of_shots(
     assert bridge.matrix is not None
     n_classes, (D, d) = shots.codes[-1] + 1, bridge.matrix.shape
     rows, share = np.flatnonzero(part), part * weight_in_class(shots.codes, shots.weight)
-    sums = ClassSums(*(np.zeros((n_classes, width)) for width in (1, D, d)))
+    sums = ClassSums(*(np.zeros((n_classes, width)) for width in (1, 1, D, d)))
     for block in blocks(len(rows)):
         some = rows[block]
         X, codes = shots.X[some].astype(np.float64), shots.codes[some]
         eos = bridge.eos(X, None if class_bias is None else class_bias[codes])
         # Neighbours are of one class, or of the next.
         first, last = codes[0], codes[-1] + 1
-        for result, values in zip(sums, (np.ones((len(X), 1)), X, eos)):
+        lengths = np.linalg.norm(X, axis=1, keepdims=True)
+        for result, values in zip(sums, (np.ones((len(X), 1)), lengths, X, eos)):
             result[first:last] += sum_rows(values, share[some], codes - first, last - first)
     return sums
 
@@ -245,9 +259,12 @@ def classes_of_sums(
     """`BridgedClasses` of the `ClassSums` of shots, which show these images. The sums are
     overwritten.
     """
-    for part in sums.images, sums.eos:  # their means, without a copy
+    for part in sums.lengths, sums.images, sums.eos:  # their means, without a copy
         part /= sums.weight
     image_means = l2_normalize(sums.images)
+    counts, _ = effective_numbers(images.codes, images.weight)
+    resultants = np.linalg.norm(sums.images, axis=1) / sums.lengths[:, 0]
+    count_factors = CountFactors.of(counts, resultants, image_means, texts.embeddings is not None)
     divergence = class_divergence(image_means, texts.embeddings)
     return BridgedClasses(
         bridge=bridge,
@@ -259,14 +276,16 @@ def classes_of_sums(
         rank=bridge.rank,
         loss_curve=None,
         n_iter=1,
-        stand_ins=stand_ins_of_texts(images, image_means, texts),
+        stand_ins=stand_ins_of_texts(counts, image_means, texts),
+        count_factors=count_factors,
     )
 
 
 def stand_ins_of_texts(
-    images: Images, image_means: np.ndarray, texts: ClassTexts
+    counts: np.ndarray, image_means: np.ndarray, texts: ClassTexts
 ) -> np.ndarray | None:
     """What `z1` adds to the mean text of classes that have none `(C, D)`, or None if all have one.
+    Classes have `counts (C,)` images.
 
     Texts differ about as images do. The slope is that of the classes with a text.
     """
@@ -277,7 +296,6 @@ def stand_ins_of_texts(
     slope, n = STAND_IN, has_text.sum()
     if n > 1:
         assert texts.embeddings is not None
-        counts, _ = effective_numbers(images.codes, images.weight)
         # On means of few images a slope is too small, and classes with short stand-ins never win.
         without_noise = (counts / (counts + IMAGE_NOISE))[:, None] * deviations
         found = fit_slope(without_noise[has_text], texts.embeddings[has_text])

@@ -45,8 +45,7 @@ def trained_bridge(
         left_out,
         *of_bridge,
         *of_texts,
-        # What else it has follows from the shots and texts.
-        *(judge and (*judge.validation, judge.hyperparameters, judge.closed.stand_ins) or ()),
+        *(() if judge is None else _parts(judge)),
     )
     key = (astuple(options.of_training()), *map(_key, parts))
 
@@ -57,6 +56,13 @@ def trained_bridge(
         return trained
 
     return _trained.get(key, train)
+
+
+def _parts(judge: Judge) -> list[Any]:
+    """What a `Judge` has that does not follow from shots and texts."""
+    factors = judge.closed.count_factors
+    of_factors = [] if factors is None else [factors.length, factors.deviation]
+    return [*judge.validation, judge.hyperparameters, judge.closed.stand_ins, *of_factors]
 
 
 def _key(part: Any) -> Any:

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from .._utils.array_api import l2_normalize
+from .._utils.array_api import l2_normalize, map_arrays
 from .._utils.rows import evenly_spaced, images_per_weight
 from .bridged_classes import BridgedClasses
 from .score import Hyperparameters, log_score
@@ -55,16 +55,21 @@ class StepAccuracy:
         self._queries = loss.to_tensor(l2_normalize(X))
         self._inputs = loss.to_tensor(classes.bridge.inputs(X))
         self._divergence = loss.to_tensor(classes.divergence)
-        self._image_means = loss.to_tensor(classes.image_means)
+        rows, self._factors = classes.rows, classes.count_factors
+        if self._factors is not None:
+            self._factors = map_arrays(self._factors, loss.to_tensor)
+        self._image_means = loss.to_tensor(rows["z3"])
         # The weight by which a better step must lead.
         self.least = HALF_AN_IMAGE / images_per_weight(self._weight)
-        texts, self._fixed = classes.texts_with_stand_ins, {}
-        if texts is not None:
-            self._fixed["z1"] = self._queries @ loss.to_tensor(texts).T
+        self._fixed = {}
+        if "z1" in rows:
+            self._fixed["z1"] = self._queries @ loss.to_tensor(rows["z1"]).T
 
     def __call__(self, prototypes: Any, bridge: Any) -> float:
         """The summed weight of the right images, for tensors `P (C, D)` and `W+ (D, d)`."""
         bridged = self._loss.unit(self._loss.joint(self._loss.unit(self._inputs @ bridge)))
+        if self._factors is not None:
+            prototypes = self._factors.apply(prototypes)
         cosines = self._fixed | {
             "z2": self._queries @ prototypes.T,
             "z3": bridged @ self._image_means.T,

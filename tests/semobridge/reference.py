@@ -7,7 +7,16 @@ import numpy as np
 from scipy.optimize import minimize_scalar
 from scipy.special import log_softmax
 
-from .reference_classes import Bridge, classes_of, cosines, pseudo_inverse, score, terms, with_names
+from .reference_classes import (
+    Bridge,
+    classes_of,
+    comparable,
+    cosines,
+    pseudo_inverse,
+    score,
+    terms,
+    with_names,
+)
 from .reference_held_out import Shots, hold_out
 from .reference_training import adamw, lbfgs
 
@@ -144,7 +153,7 @@ class Reference:
 
     def log_proba(self, X, log_prior=0.0):
         """The logarithm of the probabilities."""
-        log_score = np.log(score(self.cosines(X), self.classes.KL, self.numbers))
+        log_score = np.log(score(comparable(self.classes, X), self.classes.KL, self.numbers))
         return log_softmax(self.temperature * log_score + log_prior, axis=1)
 
     def ways(self):
@@ -218,7 +227,7 @@ class Reference:
         shots = self.shots
         rows = shots.sample(rows, self.most_cosines)
         return SimpleNamespace(
-            z=cosines(classes, shots.X[rows]),
+            z=comparable(classes, shots.X[rows]),
             y=shots.y[rows],
             omega=shots.omega(rows, np.ones(len(shots.eta))),
             KL=np.array([classes.KL] * len(rows)),
@@ -236,7 +245,7 @@ class Reference:
         """The validation images with their cosines."""
         X, y, omega = self.validation.X, self.validation.y, self.validation.omega
         KL = np.array([classes.KL] * len(y))
-        return SimpleNamespace(z=cosines(classes, X), y=y, omega=omega, KL=KL)
+        return SimpleNamespace(z=comparable(classes, X), y=y, omega=omega, KL=KL)
 
     def judge(self):
         """A function of a bridge: the accuracy on the validation images."""

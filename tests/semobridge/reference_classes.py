@@ -106,9 +106,31 @@ def classes_of(bridge, X, y, w, n, texts):
             s = (10 * 0.4 + k * found) / (10 + k)
         for c in np.flatnonzero(~texts.has_text):
             stand_ins[c] = s * deviations[c]
+    f, g = factors(X, y, w, n, F, texts.T is not None)
+    KL = divergence(F, texts)
     return SimpleNamespace(
-        bridge=bridge, F=F, P=P, KL=divergence(F, texts), texts=texts, stand_ins=stand_ins
+        bridge=bridge, F=F, P=P, KL=KL, texts=texts, stand_ins=stand_ins, f=f, g=g
     )
+
+
+def factors(X, y, w, n, F, has_text):
+    """`f_c`, and the factor of the deviation of each class, of unequal numbers of images."""
+    C = len(n)
+    if max(n) - min(n) < 1e-9:
+        return np.ones(C), np.ones(C)
+    R, harmonic = np.zeros(C), 1 / np.mean(1 / n)
+    for c in range(C):
+        rows, weight = X[y == c], w[y == c]
+        R[c] = np.linalg.norm(weight @ rows) / (weight @ np.linalg.norm(rows, axis=1))
+    rho = sum(n[c] * R[c] ** 2 - 1 for c in range(C)) / sum(n[c] - 1 for c in range(C))
+    rho = min(max(rho, 0), 1)
+    f = np.sqrt((rho + (1 - rho) / n) / (rho + (1 - rho) / harmonic))
+    if has_text:
+        return f, np.ones(C)
+    V, rows = (1 - rho) / (rho + (1 - rho) / harmonic), f[:, None] * F
+    B = sum(np.sum((row - rows.mean(axis=0)) ** 2) for row in rows) / (C - 1) - V / harmonic
+    B = max(B, 0)
+    return f, np.sqrt((B + V / harmonic) / (B + V / n))
 
 
 def by_name(classes, T):
@@ -125,10 +147,13 @@ def with_names(classes, texts, seen):
     D = classes.F.shape[1]
     P, F, stand_ins = np.zeros((3, len(texts.T), D))
     P[seen], F[seen], stand_ins[seen] = classes.P, classes.F, classes.stand_ins
+    f, g = np.ones((2, len(texts.T)))
+    f[seen], g[seen] = classes.f, classes.g
     for c in set(range(len(texts.T))) - set(seen):
         P[c], F[c] = by_name(classes, texts.T[c])
+    KL, bridge = divergence(F, texts), classes.bridge
     return SimpleNamespace(
-        bridge=classes.bridge, F=F, P=P, KL=divergence(F, texts), texts=texts, stand_ins=stand_ins
+        bridge=bridge, F=F, P=P, KL=KL, texts=texts, stand_ins=stand_ins, f=f, g=g
     )
 
 
@@ -137,6 +162,16 @@ def cosines(classes, X):
     z = {} if classes.texts.T is None else {"z1": nrm(X) @ (classes.texts.T + classes.stand_ins).T}
     z["z2"] = nrm(X) @ classes.P.T
     z["z3"] = np.array([classes.bridge(x) for x in X]) @ classes.F.T
+    return z
+
+
+def comparable(classes, X):
+    """The cosines as they count in the score, where numbers of images are unequal."""
+    z = cosines(classes, X)
+    for name in ("z2", "z3"):
+        scaled = classes.f * z[name]
+        mean = scaled.mean(axis=1, keepdims=True)
+        z[name] = mean + classes.g * (scaled - mean)
     return z
 
 

@@ -5,7 +5,7 @@ from types import SimpleNamespace
 import numpy as np
 
 from ..model.reference_images import chains, nrm, relative
-from .reference_classes import by_name, cosines
+from .reference_classes import by_name, comparable
 
 
 class Shots:
@@ -95,7 +95,7 @@ def compare_with_names(classes_of, shots, most):
     rows = shots.sample(np.arange(len(shots.y)), most)
     classes, codes = classes_of(np.ones(len(shots.y))), shots.y[rows]
     X, texts, reach = shots.X[rows], classes.texts, []
-    z = cosines(classes, X)
+    z = comparable(classes, X)
     for k in range(len(rows)):
         P, F = nrm(classes.P.mean(axis=0)), nrm(classes.F.mean(axis=0))
         if texts.T is not None:
@@ -124,10 +124,10 @@ def leave_out(classes_of, shots, most, is_by_weight):
         is_out = fold_of_shot == fold_of_shot[i]
         part = np.where(is_out, rho_of_shot, 1.0)
         x, c, classes = shots.X[i : i + 1], shots.y[i], classes_of(part)
-        z, KL = cosines(classes, x), classes.KL.copy()
+        z, KL = comparable(classes, x), classes.KL.copy()
         if part[i] > 0:
             without = classes_of(np.where(is_out, 0.0, 1.0))
-            KL[c], own = without.KL[c], cosines(without, x)
+            KL[c], own = without.KL[c], comparable(without, x)
             for name in z:
                 z[name][0, c] = own[name][0, c]
         result.append((z, KL, shots.number(part), nrm(x[0]) @ classes.bridge(x[0])))

@@ -4,7 +4,6 @@ it. The last line of a picture counts.
 
 import os
 import re
-from contextlib import suppress
 from typing import NamedTuple
 
 from ..._utils.validation import comparable, listed, warn_caller
@@ -46,9 +45,6 @@ def read_corrections(path, classes, table=None):
         if {*header} in HEADERS and len(header) == 2:
             del rows[0]
         rows = [row[1::-1] if is_turned else row for row in _path_and_label(path, rows)]
-        if not rows:
-            what = f"{path!r} has no image and no label"
-            warn_caller(f"--corrections: {what}, so it corrects nothing.")
     labels = _labels_of([_line(*map(with_formulas, row)) for row in rows], classes)
     refuse_names("--corrections", [label for _, label in labels.values() if label])
     if table is not None and not _is_own(header):
@@ -58,10 +54,7 @@ def read_corrections(path, classes, table=None):
 
 def is_own_table(path):
     """Whether a file is a table of this command."""
-    # What cannot be read as a table is none.
-    with suppress(UsageError, OSError):
-        return _is_own(_header(read_rows("--corrections", path)))
-    return False
+    return _is_own(_header(read_rows("--corrections", path)))
 
 
 def _header(rows):
