@@ -39,8 +39,6 @@ MOST = 500  # images of a folder
 FIRST_SEED = 6000
 PAGE = 24
 WAYS = ("questions", "pages")
-# Part of the folder that is right at which the page says that one can stop: GOOD of progress.js.
-GOOD = 0.95
 
 
 def folder_of(task, kind, strangers, seed):
@@ -89,12 +87,18 @@ def said(session, y):
     at = now.are_open & now.view.has_class
     if at.sum() < 10:
         return None
-    estimate = [np.nan] * 3 if state["why_unsure"] else state["rest"]
-    done = state["labelled"] / state["total"]
-    low = done * state["labels_right"] + (1 - done) * estimate[1]
+    estimate = [np.nan] * 3 if state["why_unsure"] else share_of_predicted(state)
     right, whole = (predicted == y)[at].mean(), np.where(now.are_open, predicted == y, True).mean()
-    stop = state["may_stop"] and low >= GOOD
-    return dict(zip(VALUES, [*estimate, right, whole, float(stop), int(at.sum())]))
+    stop = float(state["may_stop"])
+    return dict(zip(VALUES, [*estimate, right, whole, stop, int(at.sum())]))
+
+
+def share_of_predicted(state):
+    """What the page says of all labels, as it holds for those that are predicted: others are
+    right.
+    """
+    part = 1 - state["labelled"] / state["total"]
+    return [1 - (1 - share) / part for share in state["right"]]
 
 
 def one_folder(task, strangers, kind, way, seed, args):

@@ -79,22 +79,25 @@ def weights_of_answers(rounds, predicted):
     return DECAY**ages / np.sqrt([n_alike[kind] for kind in kinds])
 
 
-def share_right(proba, answers=(), *, n=None, n_checked=0, n_right=0):
+def share_right(proba, answers=(), *, codes=None, n=None, n_checked=0, n_right=0):
     """`ShareRight` of the predictions with these probabilities `(n, C)`. These may be some of `n`.
 
-    The estimate is the mean of the largest probabilities. Images that were chosen because they are
+    The predictions are the columns `codes (n,)`, by default those of the largest probabilities, of
+    which the estimate is the mean. Images that were chosen because they are
     uncertain say little of the others. But if far more answers differ from the predictions than the
     probabilities said, all probabilities are too high. So one factor of their logarithms is fitted
     to `answers`, some `Answered`. `n_checked` images were drawn at random, and `n_right` of their
     predictions were right.
     """
     factor, n = _factor(answers), n or len(proba)
-    some = proba[evenly_spaced(len(proba), MOST_ESTIMATED)]
+    sample = evenly_spaced(len(proba), MOST_ESTIMATED)
+    some, codes = proba[sample], None if codes is None else codes[sample]
     if factor != 1:
         some = np.log(np.maximum(some, LEAST_PROBABILITY))
         some *= some.dtype.type(factor)
         some = softmax(some)
-    right = some.max(axis=1).mean(dtype=np.float64)
+    p = some.max(axis=1) if codes is None else some[np.arange(len(some)), codes]
+    right = p.mean(dtype=np.float64)
     # On the scale of log odds the share varies by a spread, so its variance is about
     # (spread p (1 - p))^2: that of a beta distribution of `worth` images. p stays half an
     # image away from 0 and 1.

@@ -4,6 +4,7 @@ import threading
 import traceback
 
 from .._photos.event_kinds import ANSWERS_OF_A_ROUND
+from .._photos.labelled_images import is_taught
 from .view import view_of
 
 # Seconds to wait for the first model. Then a person sees the page without it.
@@ -15,7 +16,7 @@ def is_due(before, annotations):
     new = {
         real: answer
         for real, answer in annotations.answers.items()
-        if _is_new(before, real, answer)
+        if _is_new(before, annotations, real)
     }
     # An answer that is taken back shall leave nothing behind.
     is_taken_back = any(real not in annotations.answers for real in before.answers)
@@ -27,9 +28,10 @@ def is_due(before, annotations):
     return is_at_once or sum(not answer.by_burst for answer in new.values()) >= ANSWERS_OF_A_ROUND
 
 
-def _is_new(before, real, answer):
-    earlier = before.answers.get(real)
-    return earlier is None or (earlier.label, earlier.taught) != (answer.label, answer.taught)
+def _is_new(before, annotations, real):
+    earlier, label = before.answers.get(real), annotations.answers[real].label
+    is_same = earlier is not None and earlier.label == label
+    return not is_same or is_taught(before, real) != is_taught(annotations, real)
 
 
 class Learner:

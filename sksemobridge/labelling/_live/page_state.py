@@ -1,15 +1,10 @@
 """What the page shows, as plain values."""
 
-import numpy as np
-
-from ..._utils.rows import evenly_spaced
 from .._photos.event_kinds import ANSWERS
-from .._photos.evidence import evidence, labels_right, may_stop, why_unsure
 from .._photos.folder_table import plain
-from .._photos.summary import NO_ICONS
-from .._share_right import MOST_ESTIMATED, share_right
 from .random_check import check_so_far
 from .snapshot import in_words
+from .verdict import may_stop, share_of_all, why_no_verdict
 
 # Pictures that the page may show next or again.
 N_SENT = 12
@@ -32,6 +27,7 @@ class PageState:
         """All that a tab shows of a `Snapshot`. `since` is the number of changes that it knows."""
         annotations, view, n = now.annotations, now.view, now.pictures.n_photos
         queue = self.reserved.order(tab, queue_of(now), N_RESERVED)
+        share = self._share_of_all(now)
         return {
             "changes": len(now.events),
             "generation": now.generation,
@@ -44,11 +40,10 @@ class PageState:
             "seen": now.bursts.count(now.pictures.among(annotations.seen)[:n]),
             "total": now.bursts.total,
             "pictures": n,
-            "rest": self._rest(now),
+            "right": share,
+            "may_stop": may_stop(now, share),
+            "why_unsure": why_no_verdict(now),
             "plants": annotations.attention.is_on,
-            "labels_right": labels_right(annotations),
-            "may_stop": may_stop(annotations),
-            "why_unsure": why_unsure(annotations) if now.job.is_known_kind else NO_ICONS,
             "strangers": int((now.are_open & ~view.has_class[:n]).sum()),
             "classes": [plain(label) for label in now.classes],
             "cards": cards_of(now),
@@ -60,20 +55,12 @@ class PageState:
             "undoable": _undoable(now, tab),
         }
 
-    def _rest(self, now):
-        """Which share of the predicted labels is right, with its interval. None if there are
-        none.
-        """
-        view, (known_of, share) = now.view, self._known_share
-        key = now.generation, view.learnt, len(now.events), len(now.unread)
+    def _share_of_all(self, now):
+        """That of `verdict`, kept until something changes."""
+        known_of, share = self._known_share
+        key = now.generation, now.view.learnt, len(now.events), len(now.unread)
         if known_of != key:
-            rest = np.flatnonzero(now.are_open & view.has_class[: len(now.are_open)]).tolist()
-            rest = np.array(now.bursts.first_of_each(rest), dtype=int)
-            # To copy the probabilities of all would take longer than the rest of an answer.
-            some = rest[evenly_spaced(len(rest), MOST_ESTIMATED)]
-            share = None
-            if len(rest):
-                share = [*share_right(view.proba[some], n=len(rest), **evidence(now.annotations))]
+            share = share_of_all(now)
             self._known_share = key, share
         return share
 

@@ -161,13 +161,13 @@ class Session:
             parts = answered_pictures(now, self.files, marks, notes)
             # Before anything is kept: these pictures may be gone.
             planted = planted_pictures(now, self.files, planted)
-            again = now.annotations.attention.in_a_row.get(tab, ())
+            before = now.annotations.attention.doubted
             if parts:
                 seconds = None if seconds is None else round(float(seconds), 1)
-                event = self._append("page", tab, who, pictures=parts, seconds=seconds)
-                again += (event.id,)
+                self._append("page", tab, who, pictures=parts, seconds=seconds)
             if planted:
                 self._append("planted", tab, who, pictures=planted)
+            again = sorted(self.annotations.attention.doubted - before)
             n_missed = sum(part.label == part.shown for part in planted)
             return {
                 "n_answered": len(marks),
@@ -175,7 +175,7 @@ class Session:
                 "notes": [*dict.fromkeys(notes)],
                 "n_planted": len(planted),
                 "n_missed": n_missed,
-                "again": again if n_missed else (),
+                "again": again,
             }
 
     def undo(self, tab, who):

@@ -115,9 +115,13 @@ class Annotations:
             if answer is not None and answer.event > self.check.event
         }
 
-    def worth(self, answer):
-        """What an answer counts in the estimate: a confirmation as much as its person noticed."""
-        return 1 - self.attention.overlooked(answer.person) if answer.confirmed else 1.0
+    def is_doubted(self, answer):
+        """Whether an answer is a confirmation at which nobody seems to have looked."""
+        return answer.confirmed and answer.event in self.attention.doubted
+
+    def doubted(self):
+        """Pictures with such an answer."""
+        return [real for real, answer in self.answers.items() if self.is_doubted(answer)]
 
     def has_none(self):
         """Whether a picture is of none of the classes."""

@@ -32,25 +32,11 @@ def why_unsure(annotations):
     return OTHERS_AMONG_THEM if annotations.has_none() else ""
 
 
-def may_stop(annotations):
+def looked_enough(annotations):
     """Whether somebody looked at enough for the estimate to say that one can stop."""
-    return (
-        annotations.attention.n_pages >= LEAST_PAGES or len(annotations.checked()) >= LEAST_CHECKED
-    )
-
-
-def labels_right(annotations):
-    """The expected share of the answers that is right. What was passed over is as right as the
-    model said.
-    """
-    asked = [answer for answer in annotations.answers.values() if not answer.by_burst]
-    if not any(missed for _, missed in annotations.attention.planted.values()) or not asked:
-        return 1.0
-    right = [
-        worth + (1 - worth) * shares_now(annotations, answer).get(answer.label, 0.0)
-        for answer, worth in ((answer, annotations.worth(answer)) for answer in asked)
-    ]
-    return float(np.mean(right))
+    attention = annotations.attention
+    n_pages = attention.n_pages - len(attention.doubted)
+    return n_pages >= LEAST_PAGES or len(annotations.checked()) >= LEAST_CHECKED
 
 
 def evidence(annotations):
@@ -63,7 +49,7 @@ def evidence(annotations):
     asked = [
         answer
         for real, answer in annotations.answers.items()
-        if real not in shown and not answer.by_burst
+        if real not in shown and not answer.by_burst and not annotations.is_doubted(answer)
     ]
     last = sorted({answer.round for answer in asked if answer.likely})[-LAST_ROUNDS:]
     heard = []
@@ -74,7 +60,6 @@ def evidence(annotations):
             heard.append((answer, [*shares.values()], [*shares].index(answer.label)))
     rounds = [answer.round for answer, *_ in heard]
     weights = weights_of_answers(rounds, [answer.likely[0][0] for answer, *_ in heard])
-    weights *= [annotations.worth(answer) for answer, *_ in heard]
     # Those of as many columns together.
     alike = defaultdict(list)
     for (answer, shares, code), weight in zip(heard, weights):

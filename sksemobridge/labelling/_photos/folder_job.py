@@ -134,7 +134,7 @@ class FolderJob:
         strangers, typical = self._strangers(classifier, examples, weight)
         labels = replace(labels, strangers=strangers)
         # What somebody said is known: the classifier has its shots, and nothing else teaches.
-        labelled = {*labels.shots.real, *annotations.answers}
+        labelled = {*labels.shots.real, *annotations.answers}.difference(annotations.doubted())
         teaches = np.array([real not in labelled for real in self.real]) & (strangers < 0.5)
         # Somebody may have said so of a whole page by mistake. If then no picture of a class
         # taught, that class would take pictures of others.

@@ -9,9 +9,6 @@ from ..._utils.array_api import l2_normalize
 from .._bursts import first_of_each
 from .picture_bursts import groups_of
 
-# What persons confirmed teaches if they found at least this share of the planted pictures.
-LEAST_WORTH = 0.5
-
 
 class LabelledImages(NamedTuple):
     """Labelled images: `paths` and `labels (n,)`, `embeddings (n, D)`, and real paths."""
@@ -39,7 +36,7 @@ def is_taught(annotations, real, label=None):
     """
     answer = annotations.answers.get(real)
     is_label = answer is not None and label in (None, answer.label)
-    return is_label and answer.taught and annotations.worth(answer) >= LEAST_WORTH
+    return is_label and answer.taught and not annotations.is_doubted(answer)
 
 
 def shots_after(job, annotations):

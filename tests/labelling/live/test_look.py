@@ -5,7 +5,8 @@ import pytest
 from sksemobridge.labelling._live.look import next_pictures
 from sksemobridge.labelling._live.planted import draw_planted, is_time_to_plant
 from sksemobridge.labelling._live.refused import Refused
-from sksemobridge.labelling._photos.evidence import labels_right
+
+from .live import CLASSES
 
 
 def numbers(groups):
@@ -229,13 +230,9 @@ def test_what_is_said_of_planted_pictures_is_no_answer(live):
     assert learner.job.fit(said).shots.labels.tolist().count("clock") == 1 + sum(
         answer.label == "clock" for answer in said.answers.values() if answer.confirmed
     )
-    # Half of what this person confirms is passed over, for all that is known.
-    assert said.attention.overlooked("a") == 0.5
-    assert said.attention.overlooked("b") == 0
-    assert labels_right(said) < 1
-    confirmed = [answer for answer in said.answers.values() if answer.confirmed]
-    assert {said.worth(answer) for answer in confirmed} == {0.5}
-    assert {said.worth(answer) for answer in before.answers.values()} == {1}
+    # What was left as it was shown is in doubt, for one of two planted pictures was passed over.
+    confirmed = {real for real, answer in said.answers.items() if answer.confirmed}
+    assert {*said.doubted()} == confirmed == said.answers.keys() - before.answers.keys()
     # The next run knows it, and an undo takes the page back, not what was found.
     session.undo("a", "")
     assert session.annotations.labels() == before.labels()
@@ -243,28 +240,90 @@ def test_what_is_said_of_planted_pictures_is_no_answer(live):
     assert again.attention == session.annotations.attention
 
 
-def test_pages_that_were_hardly_looked_at_teach_nothing(live):
-    session = live(n=90).session
+ALL_MISSED = {0: ("clock", "clock"), 1: ("bird", "bird")}
+ONE_FOUND = {0: ("clock", "bird"), 1: ("bird", "bird")}
+
+
+def answer_two(session):
+    """Two answers, of which pictures can be planted."""
     session.say("a", "", 0, "bird")
     session.say("a", "", 1, "clock")
+
+
+def pages_of(session):
+    """The numbers of the events of pages."""
+    return [event.id for event in session.answers_file.events if event.kind == "page"]
+
+
+def correct_one(session, planted=None):
+    """A page with a correction."""
+    (number, *_) = numbers(next_page(session, "a", 6)[0])
+    page = [{"number": number, "shown": "bird", "label": "fruit"}]
+    for other, (shown, label) in (planted or {}).items():
+        page.append({"number": other, "shown": shown, "label": label, "planted": True})
+    return session.say_all("a", "", page)
+
+
+def test_pages_since_the_last_correction_are_in_doubt_if_planted_pictures_are_passed_over(live):
+    session = live(n=90).session
+    answer_two(session)
+    confirm(session)
+    correct_one(session)
+    before = session.annotations
+    for _ in range(2):
+        confirm(session)
+    again = confirm(session, planted=ALL_MISSED)["again"]
+    assert again == pages_of(session)[-3:]
+    said, fit = session.annotations, session.job.fit
+    assert {said.answers[real].event for real in said.doubted()} == {*again}
+    # They teach nothing until somebody looks again.
+    assert len(fit(said).shots.labels) == len(before.answers)
+    # Another person's pages do.
+    (number, *_) = numbers(next_page(session, "b", 6)[0])
+    session.say_all("b", "", [{"number": number, "shown": "fruit", "label": "fruit"}])
+    assert len(fit(session.annotations).shots.labels) == len(before.answers) + 1
+
+
+@pytest.mark.parametrize(
+    "pass_over",
+    [lambda session: confirm(session, planted=ONE_FOUND), lambda s: correct_one(s, ALL_MISSED)],
+)
+def test_who_found_something_on_a_page_has_looked_at_those_before(live, pass_over):
+    session = live(n=90).session
+    answer_two(session)
     for _ in range(3):
         confirm(session)
-    fit, before = session.job.fit, session.annotations
-    assert len(fit(before).shots.labels) == len(before.answers)
-    confirm(session, planted={0: ("clock", "clock"), 1: ("bird", "bird")})
-    said = session.annotations
-    assert len(said.answers) == len(before.answers) + 6
-    assert fit(said).shots.labels.tolist() == ["bird", "clock"]
-    # Another person's pages do.
-    session.say_all("b", "", [{"number": 80, "shown": "fruit", "label": "fruit"}])
-    assert fit(session.annotations).shots.labels.tolist() == ["bird", "clock", "fruit"]
+    assert pass_over(session)["again"] == pages_of(session)[-1:]
+
+
+def test_a_look_again_restores_what_was_in_doubt(live):
+    page = live(n=90)
+    session = page.session
+    answer_two(session)
+    for _ in range(2):
+        confirm(session)
+    trusted = page.state()["right"]
+    again = confirm(session, planted=ALL_MISSED)["again"]
+    session.learner.wait()
+    # In doubt, labels are as right as the model says, as if nobody had confirmed them.
+    _, low, high = page.state()["right"]
+    assert low < trusted[1]
+    assert high - low > trusted[2] - trusted[1]
+    assert not page.state()["may_stop"]
+    groups, left = next_page(session, "a", 60, "seen", of=again)
+    assert left == len(session.annotations.doubted())
+    say(session, "a", numbers(groups))
+    assert session.annotations.doubted() == []
+    session.learner.wait()
+    assert len(session.learner.view.labels.shots.labels) == 2 + left
+    assert page.state()["right"][1] >= low
 
 
 def test_one_may_stop_after_two_pages_or_ten_pictures_of_a_check(live):
     page = live(n=90)
     session = page.session
     for number in range(12):
-        session.say("a", "", number, "bird")
+        session.say("a", "", number, CLASSES[number % 3])
     assert not page.state()["may_stop"]
     confirm(session)
     assert not page.state()["may_stop"]

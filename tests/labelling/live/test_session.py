@@ -126,7 +126,7 @@ def test_what_is_taken_back_leaves_nothing_in_the_estimate_nor_in_the_model(live
     before = page.state()
     page.act("say", number=1, label="none of these")
     wait_until(lambda: page.state()["learnt"] == before["learnt"] + 1)
-    assert page.state()["rest"] != before["rest"]
+    assert page.state()["right"] != before["right"]
     page.act("undo")
     # The two answers before are learnt now, which is not done yet for two alone.
     wait_until(lambda: page.state()["learnt"] == before["learnt"] + 2)
@@ -142,7 +142,7 @@ def test_the_share_that_is_right_hears_of_an_answer_before_the_model_learns_it(l
     before = page.state()
     _, after = page.act("say", number=0, label="fruit")
     assert after["learnt"] == before["learnt"]
-    assert after["rest"] != before["rest"]
+    assert after["right"] != before["right"]
 
 
 def test_of_two_tabs_the_last_answer_counts_and_the_other_is_told(live):
@@ -379,7 +379,7 @@ def test_a_snapshot_stays_what_it_was(live):
 def test_without_a_name_it_waits_for_one(live):
     page = live(classes=[])
     state = page.state()
-    assert (state["stage"], state["rest"], state["classes"]) == ("names", None, [])
+    assert (state["stage"], state["right"], state["classes"]) == ("names", None, [])
     assert state["queue"][0]["likely"] == []
     _, state = page.act("add", names=["bird"])
     assert state["stage"] == "label"

@@ -4,7 +4,7 @@ import { how_many_fit } from "./fit.js";
 import { bursts_of, has_bursts, now } from "./state.js";
 import { count, percent, plural } from "./words.js";
 
-// Share of right labels at which one may stop.
+// Share of a check that is right at which one may stop.
 const GOOD = 0.95;
 // Labels after which a check no longer says how good all are. It is then part of the estimate.
 const N_AFTER = 24;
@@ -43,15 +43,13 @@ const counts = ({ total, pictures }) =>
   (has_bursts() ? bursts_of(total, pictures) : plural(total, "picture"));
 
 function how_good(state) {
-  const { check, rest, labelled, total, why_unsure } = state;
+  const { check, right, labelled, total, why_unsure } = state;
   if (!check?.done) labelled_at_check = null;
   else if (why_unsure || labelled < (labelled_at_check ??= labelled) + N_AFTER) return after(check);
   if (why_unsure) return why_unsure;
-  if (!rest) return `${count(labelled)} of ${count(total)} labelled.`;
-  // Labels by a person count as right, but for what was passed over among planted pictures.
-  const part = labelled / total, right = part * state.labels_right;
-  const [share, low, high] = rest.map((of_rest) => right + (1 - part) * of_rest);
-  const stop = low >= GOOD && state.may_stop ? ": you can stop" : "";
+  if (!right) return `${count(labelled)} of ${count(total)} labelled.`;
+  const [share, low, high] = right;
+  const stop = state.may_stop ? ": you can stop" : "";
   return `${percent(share)} % right is likely (${percent(low)} to ${percent(high)}), `
     + `if every picture is of these classes${stop}.`;
 }
