@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from ._base import log_odds_if_two
 from ._fitted import Fitted
+from ._model.shots import pool_shots
 from ._semobridge.bridge_fit import bridge_classes
 from ._semobridge.bridge_options import BridgeOptions
 from ._semobridge.bridged_classes import BridgedClasses
@@ -294,7 +295,8 @@ class SeMoBridgeClassifier(ShotClassifier):
             Equal values mark copies of one image (augmentations). They are held out together where
             the shots estimate hyperparameters or the temperature.
         X_val, y_val : array-likes of shape (m, D) and (m,), or None, default=None
-            Validation images that are no shots, and their labels. A search of scikit-learn cuts
+            Validation images that are no shots, and their labels. An image that is repeated counts
+            as one that weighs more. A search of scikit-learn cuts
             what has as many rows as the images to its folds, so these too, if they are as many.
         sample_weight_val : array-like of shape (m,) or None, default=None
             Weight of each validation image.
@@ -428,7 +430,9 @@ class SeMoBridgeClassifier(ShotClassifier):
                 " fits these best is worse for others.",
                 advice="Take other images as X_val, or none.",
             )
-        return Validation(X[is_used].astype(np.float64), codes[is_used], weight[is_used])
+        # As with shots, an image that is repeated is one that weighs more.
+        images, _ = pool_shots(X[is_used], codes[is_used], weight[is_used])
+        return Validation(images.X.astype(np.float64), images.codes, images.weight)
 
     def _set_fitted(self, fitted):
         super()._set_fitted(fitted)

@@ -184,6 +184,17 @@ def test_weights_of_validation_images(world):
         assert weighted.temperature_ == pytest.approx(expected.temperature_)
 
 
+@pytest.mark.parametrize("solver", ["closed_form", "adamw"])
+def test_a_repeated_validation_image_is_one_that_weighs_more(world, solver):
+    (X, y), (X_val, y_val) = world.draw(2, noise=2.5), world.draw(9, noise=2.5)
+    classifier = semobridge(world, solver=solver, max_iter=5, learning_rate=0.1)
+    rows = np.repeat(np.arange(len(y_val)), np.arange(len(y_val)) % 5 + 1)
+    repeated = classifier.fit(X, y, X_val=X_val[rows], y_val=y_val[rows]).predict_proba(X_val)
+    weight = {"sample_weight_val": np.bincount(rows)}
+    weighted = classifier.fit(X, y, X_val=X_val, y_val=y_val, **weight).predict_proba(X_val)
+    np.testing.assert_allclose(repeated, weighted, rtol=1e-9)
+
+
 @pytest.mark.filterwarnings("ignore:.* validation images are shots")
 @pytest.mark.parametrize("per_class", [1, 2, 4])
 @pytest.mark.parametrize("with_text", [True, False])

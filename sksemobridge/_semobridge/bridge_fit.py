@@ -30,7 +30,9 @@ from .hyperparameters import (
     trained_temperature,
     typical_of,
 )
+from .rounded_shots import rounded_shots
 from .score import START, Hyperparameters, LabelledCosines
+from .training import TrainedBridge
 from .training_cache import trained_bridge
 from .validation_images import Judge, Validation
 
@@ -141,6 +143,25 @@ def _trained_hyperparameters(
     )
 
 
+def _trained_bridge(
+    closed: Bridge,
+    shots: Shots,
+    texts: ClassTexts,
+    options: BridgeOptions,
+    left_out: np.ndarray | None,
+    judge: Judge | None,
+) -> TrainedBridge:
+    """The bridge that is trained from its `closed` form on."""
+    if options.solver == "adamw":
+        share = weight_in_class(shots.codes, shots.weight)
+        given = shots.X, shots.codes, share, closed, options, texts, left_out, judge
+        return trained_bridge(*given)
+    rounded = rounded_shots(shots, closed)
+    left_out = None if left_out is None else left_out[rounded.order]
+    given = rounded.X, rounded.codes, rounded.share, closed, options, texts, left_out, judge
+    return rounded.unscaled(trained_bridge(*given))
+
+
 def _train(
     closed: Bridge,
     shots: Shots,
@@ -152,15 +173,14 @@ def _train(
     """The classes of a bridge that is trained from its `closed` form on, and its temperature with
     these `hyperparameters`, which also judge the best step on validation images.
     """
-    X, codes, share = shots.X, shots.codes, weight_in_class(shots.codes, shots.weight)
     is_adamw = options.solver == "adamw"
     is_asked = options.given_temperature is None and validation is None
     # L-BFGS always trains without some shots first, so that the temperature changes no bridge.
     left_out = left_out_once(shots) if is_asked or not is_adamw else None
-    every, judge = np.ones(len(codes)), None
+    every, judge = np.ones(len(shots.codes)), None
     if is_adamw and validation is not None:
         judge = Judge(validation, hyperparameters, _closed_form(closed, shots, texts)(every))
-    trained = trained_bridge(X, codes, share, closed, options, texts, left_out, judge)
+    trained = _trained_bridge(closed, shots, texts, options, left_out, judge)
     if not trained.converged:
         message = (
             f"The bridge did not converge in {trained.n_iter} iterations. Increase max_iter or tol."
@@ -181,7 +201,7 @@ def _train(
     classes = classes_of(trained, every)
     if not is_asked:
         return classes, Calibration(hyperparameters, options.given_temperature or 1.0)
-    seen = typical_of(labelled_cosines(classes, shots, np.arange(len(codes))))
+    seen = typical_of(labelled_cosines(classes, shots, np.arange(len(shots.codes))))
     held_out = None
     if left_out is not None:
         kept = 1.0 * ~left_out

@@ -18,7 +18,7 @@ from .reference_classes import (
     with_names,
 )
 from .reference_held_out import Shots, hold_out
-from .reference_training import adamw, lbfgs
+from .reference_training import adamw, lbfgs, rounded_problem
 
 # The seven hyperparameters.
 Numbers = namedtuple("Numbers", "alpha beta gamma lambda1 lambda2 lambda3 smoothness")
@@ -196,7 +196,9 @@ class Reference:
     def train(self, temperature):
         """The classes of the trained bridge, and its temperature."""
         shots, options, left_out, first = self.shots, self.options, self.first_fold(), None
-        problem = shots.X, shots.y, shots.w, self.texts, self.inverse
+        problem, length = (shots.X, shots.y, shots.w, self.texts, self.inverse), 1.0
+        if self.solver == "lbfgs":
+            problem, length = rounded_problem(*problem)
         is_asked = temperature == "auto" and self.validation is None
         if left_out.any() and (is_asked or self.solver == "lbfgs"):
             first = lbfgs(*problem, kept=~left_out, **options)
@@ -205,6 +207,9 @@ class Reference:
         else:
             trained = adamw(*problem, judge=self.validation and self.judge(), **options)
         self.curve = trained.curve
+        for each in (trained, first):
+            if each is not None and each.bias is not None:
+                each.bias = length * each.bias
         classes = self.classes_of(Bridge(trained.inverse, self.texts, trained.bias))
         if not is_asked:
             return classes, None

@@ -1,5 +1,6 @@
 """The training of the bridge by docs/paper.md alone, as `reference`. Its gradients are torch's."""
 
+import math
 from types import SimpleNamespace
 
 import numpy as np
@@ -140,6 +141,22 @@ def lbfgs(
         z, gradient = new, new_gradient
     inverse, bias = parts(z)
     return SimpleNamespace(inverse=inverse, bias=bias, curve=curve, z=z)
+
+
+def rounded(values, bits):
+    """Numbers of so many bits."""
+    result = np.zeros(np.shape(values))
+    for place, value in np.ndenumerate(values):
+        mantissa, exponent = math.frexp(value)
+        result[place] = round(mantissa * 2**bits) / 2**bits * 2**exponent
+    return result
+
+
+def rounded_problem(X, y, w, texts, start):
+    """What `lbfgs` minimises, and the length by which the biases are divided."""
+    C, sigma = max(y) + 1, np.array([w[i] / w[y == y[i]].sum() for i in range(len(y))])
+    length = 1.0 if texts.b.any() else np.sqrt(sum(sigma * np.sum(X**2, axis=1)) / C)
+    return (rounded(X / length, 4), y, rounded(sigma, 16), texts, start), length
 
 
 def direction_of(gradient, steps):

@@ -1,0 +1,69 @@
+"""Shots that are equal up to rounding train the same bridge."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from sksemobridge import SeMoBridgeClassifier
+from sksemobridge._semobridge.bridge import Bridge
+from sksemobridge._semobridge.rounded_shots import rounded_shots
+
+from .worlds import draw, make_shots, make_texts
+
+IDENTITY = Bridge.identity(16)
+
+
+def some_shots():
+    texts = make_texts()
+    return make_shots(*draw(texts, 6))
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_other_scales_precisions_and_weights_are_the_same_shots(dtype):
+    shots, rng = some_shots(), np.random.default_rng(0)
+    order = rng.permutation(6)  # of the shots of a class, as another scale orders them
+    rows = (6 * np.arange(5)[:, None] + order).ravel()
+    weight = 1 + 1e-9 * rng.normal(size=len(rows))
+    other = replace(shots.take(rows), X=(100 * shots.X[rows]).astype(dtype), weight=weight)
+    expected, found = (rounded_shots(each, IDENTITY) for each in (shots, other))
+    np.testing.assert_array_equal(found.X, expected.X)
+    np.testing.assert_array_equal(found.share, expected.share)
+    np.testing.assert_array_equal(rows[found.order], expected.order)
+    assert found.length == pytest.approx(100 * expected.length, rel=1e-6)
+
+
+def test_relative_lengths_and_directions_stay():
+    shots = some_shots()
+    longer = replace(shots, X=shots.X * np.linspace(1, 3, len(shots.codes))[:, None])
+    rounded = rounded_shots(longer, IDENTITY)
+    given = longer.X[rounded.order] / rounded.length
+    np.testing.assert_allclose(rounded.X, given, rtol=1 / 16)
+    np.testing.assert_allclose(np.average(np.sum(given**2, axis=1), weights=rounded.share), 1)
+
+
+def test_where_the_length_of_an_embedding_counts_none_is_changed():
+    shots = some_shots()
+    assert rounded_shots(shots, replace(IDENTITY, projection_bias=np.ones(16))).length == 1
+
+
+@pytest.mark.parametrize("class_names", [None, "ignore"])
+def test_trained_probabilities_do_not_depend_on_rounding(world, class_names):
+    (X, y), queries = world.draw(8, noise=2.5), world.draw(40, noise=2.5)[0]
+    labels = y if class_names is None else world.codes(y)
+
+    def probabilities(scale, dtype=np.float64, **weight):
+        classifier = world.classifier(
+            SeMoBridgeClassifier, solver="lbfgs", device="cpu", class_names=class_names
+        )
+        classifier.fit((scale * X).astype(dtype), labels, **weight)
+        return classifier.predict_proba((scale * queries).astype(dtype))
+
+    expected, weight = probabilities(1), 1 + 1e-9 * np.random.default_rng(0).normal(size=len(y))
+    for found in (
+        probabilities(100),
+        probabilities(3),
+        probabilities(1, np.float32),
+        probabilities(1, sample_weight=weight),
+    ):
+        np.testing.assert_allclose(found, expected, rtol=0, atol=0.02)
