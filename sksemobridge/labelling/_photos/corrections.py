@@ -4,6 +4,7 @@ it. The last line of a picture counts.
 
 import os
 import re
+from contextlib import suppress
 from typing import NamedTuple
 
 from ..._utils.validation import comparable, listed, warn_caller
@@ -54,7 +55,10 @@ def read_corrections(path, classes, table=None):
 
 def is_own_table(path):
     """Whether a file is a table of this command."""
-    return _is_own(_header(read_rows("--corrections", path)))
+    # What cannot be read as a table is none.
+    with suppress(UsageError, OSError):
+        return _is_own(_header(read_rows("--corrections", path)))
+    return False
 
 
 def _header(rows):

@@ -12,17 +12,19 @@ import numpy as np
 from ..._utils.files import new_file
 from ..._utils.validation import plural
 from .class_names import NONE_OF_THESE
+from .corrections import is_own_table
 from .folder_table import count_files, write_table
 from .messages import UsageError
 from .options import LabelOptions, check_packages, flag
-from .report._page import report
+from .report._page import is_own_page, report
 from .sidecars import write_sidecars
 from .sort_into import sort_into, sub_folders
 
 MINI = "Note: The model mini knows drawn icons only. Its labels of photographs mean nothing."
-# What is written, and what --overwrite is for.
+# What is written.
 OUTPUTS = ("out", "report", "save")
-OVERWRITTEN = ("out", "report")
+# What --overwrite is for, and how a file of an earlier run is known without its answers.
+OVERWRITTEN = {"out": is_own_table, "report": is_own_page}
 
 
 def check_file(name, path):
@@ -43,12 +45,15 @@ def check_outputs(options, answers):
     for name in OUTPUTS:
         if (path := getattr(options, name)) is None:
             continue
-        if name in OVERWRITTEN and options.overwrite and answers.is_changed(path):
+        is_to_go = name in OVERWRITTEN and options.overwrite
+        if is_to_go and answers.is_changed(path):
             _refuse_changed(options, name)
         if not _may_replace(options, answers, name):
             again = ", or --overwrite" if name in OVERWRITTEN else ""
-            why = f"{path!r} exists, and nothing is overwritten; give another name{again}"
-            raise UsageError(f"{flag(name)}: {why}")
+            why = f"exists, and nothing is overwritten; give another name{again}"
+            if is_to_go:
+                why = "is not of an earlier run, and stays as it is; give another name"
+            raise UsageError(f"{flag(name)}: {path!r} {why}")
 
 
 def _refuse_changed(options, name):
@@ -62,13 +67,14 @@ def _refuse_changed(options, name):
 
 
 def _may_replace(options, answers, name):
-    """Whether there is no such file, or one that may be overwritten: by `--overwrite`, or since
-    the same answers began it.
+    """Whether there is no such file, or one of an earlier run that may be overwritten: by
+    `--overwrite`, or since the same answers began it.
     """
     path = getattr(options, name)
     if not os.path.lexists(path):
         return True
-    if options.overwrite and name in OVERWRITTEN and os.path.isfile(path):
+    is_own = OVERWRITTEN.get(name)
+    if options.overwrite and is_own is not None and os.path.isfile(path) and is_own(path):
         return True
     return (options.open or options.answers is not None) and answers.owns(path)
 

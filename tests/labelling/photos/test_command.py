@@ -668,6 +668,27 @@ def test_a_table_that_somebody_corrected_is_not_overwritten_but_used(label):
     assert labels_in("a.csv")["bird.png"] == "apple"
 
 
+def test_overwrite_replaces_files_of_an_earlier_run_alone(label):
+    theirs = {"notes.csv": b"my notes", "notes.xlsx": b"PK", "list.csv": b"path,label\na,b\n"}
+    theirs |= {"page.html": b"<!doctype html>mine", "empty.csv": b""}
+    for name, content in theirs.items():
+        Path(name).write_bytes(content)
+        option = "--out labels.csv --report" if name.endswith("html") else "--out"
+        status, said = label(f"{SHOTS} {option} {name} --overwrite")
+        assert status == 2
+        assert f"{name!r} is not of an earlier run, and stays as it is; give another name" in said
+    # A list is no table of this command, also where it is read.
+    assert label(f"{SHOTS} --out list.csv --corrections list.csv --overwrite")[0] == 2
+    assert {name: Path(name).read_bytes() for name in theirs} == theirs
+    # What the command wrote is known, also when its answers are gone.
+    files = "--out a.csv --report a.html"
+    assert label(f"{SHOTS} {files}")[0] == 1
+    Path("a.answers.jsonl").unlink()
+    before = Path("a.html").read_text()
+    assert label(f"{SHOTS} {files} --overwrite --classes heart")[0] == 1
+    assert Path("a.html").read_text() != before
+
+
 def test_a_corrected_workbook_of_excel_is_used(label):
     label(f"{SHOTS} --out a.xlsx")
     book = openpyxl.load_workbook("a.xlsx")

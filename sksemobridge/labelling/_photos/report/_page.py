@@ -23,6 +23,8 @@ N_THUMBNAILS = 2000
 THUMBNAIL_SIDE = 160
 # Pictures to label next.
 N_NEXT = 20
+# What says that a page is of this command. It is among the first bytes.
+MARK = '<meta name="generator" content="sksemobridge label">'
 # Where parts of a page are: of this one alone, and those that the live page has too.
 PLACES = (files(__package__), files("sksemobridge.labelling._live") / "static")
 IMPORT = re.compile(r'^import [^;]+ from "[^"]*?([^"/]+)";\n', re.MULTILINE)
@@ -46,6 +48,12 @@ def report(path, folder, labels, lines):
     title = plain(f"Labels of {os.fspath(folder)}")
     lines = [plain(line) for line in [count_files(labels.rows)[0], *lines]]
     return render(title=title, summary=lines, data=data)
+
+
+def is_own_page(path):
+    """Whether a file is a page of this command."""
+    with open(path, "rb") as file:
+        return MARK.encode() in file.read(1000)
 
 
 def page_data(labels):
@@ -114,7 +122,7 @@ def render(**values):
         digest = base64.b64encode(hashlib.sha256(text.encode()).digest()).decode("ascii")
         parts[name] = {"text": Markup(text), "hash": f"sha256-{digest}"}
     environment = Environment(loader=PackageLoader(__package__, "."), autoescape=True)
-    return environment.get_template("page.html").render(**parts, **values)
+    return environment.get_template("page.html").render(mark=Markup(MARK), **parts, **values)
 
 
 def source(name):
