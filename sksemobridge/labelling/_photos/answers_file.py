@@ -21,6 +21,10 @@ from .messages import UsageError
 FORMAT, FORMAT_VERSION = "sksemobridge answers", 1
 
 
+class ChangedError(OSError):
+    """Nothing can be added to a file that another program changed."""
+
+
 class Answers:
     """The file of events.
 
@@ -135,14 +139,18 @@ class Answers:
         """Append an event, and return it. It is on the disk then; with an OSError, nothing has
         changed.
         """
-        # Lines that are damaged, or of other kinds, have numbers too.
-        last = max(self._n_lines, self._last_id)
-        when = datetime.now(UTC).isoformat(timespec="milliseconds")
-        event = Event(kind, last + 1, when, **values)
+        event = self._next(kind, values)
         self._write(_line(to_json(event)))
         self.events.append(event)
         self._last_id = event.id
         return event
+
+    def _next(self, kind, values):
+        """The next event."""
+        # Lines that are damaged, or of other kinds, have numbers too.
+        last = max(self._n_lines, self._last_id)
+        when = datetime.now(UTC).isoformat(timespec="milliseconds")
+        return Event(kind, last + 1, when, **values)
 
     def _write(self, line):
         if self._content and not self._content.endswith(b"\n"):
@@ -163,8 +171,9 @@ class Answers:
         # Without a buffer, which would keep what does not go on the disk, and try again.
         with open(self.path, "ab", buffering=0) as file:
             if _stamp(file) != self._stamp:
-                raise OSError(
-                    f"{str(self.path)!r} was changed by another program; run the command again"
+                raise ChangedError(
+                    f"{str(self.path)!r} was changed by another program, so nothing is added to it;"
+                    " end this run, which still writes its files, and run the command again"
                 )
             rest = line
             try:
@@ -178,9 +187,17 @@ class Answers:
                 self._stamp = _stamp(file)
 
     def append_written(self, path, content):
-        """Append that a file with this content was written."""
+        """Append that a file with this content was written. Return whether it is on the disk: if
+        another program changed the answers, only this run knows it.
+        """
         size, sha256 = digest_of(content)
-        return self.append("wrote", path=self._from_here(path), size=size, sha256=sha256)
+        values = {"path": self._from_here(path), "size": size, "sha256": sha256}
+        try:
+            self.append("wrote", **values)
+        except ChangedError:
+            self.events.append(self._next("wrote", values))
+            return False
+        return True
 
     def owns(self, path):
         """Whether a file is as this command wrote it, now or earlier: a run may have been killed

@@ -46,6 +46,9 @@ def read_corrections(path, classes, table=None):
         if {*header} in HEADERS and len(header) == 2:
             del rows[0]
         rows = [row[1::-1] if is_turned else row for row in _path_and_label(path, rows)]
+        if not rows:
+            what = f"{path!r} has no image and no label"
+            warn_caller(f"--corrections: {what}, so it corrects nothing.")
     labels = _labels_of([_line(*map(with_formulas, row)) for row in rows], classes)
     refuse_names("--corrections", [label for _, label in labels.values() if label])
     if table is not None and not _is_own(header):

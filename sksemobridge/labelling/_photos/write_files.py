@@ -106,13 +106,21 @@ def write_files(options, answers, labels, lines):
         # Another program may make it meanwhile.
         with new_file(path, replace=replace) as unfinished:
             write(unfinished)
-            answers.append_written(path, unfinished.read_bytes())
+            is_noted = answers.append_written(path, unfinished.read_bytes())
         written.append(f"{note}: {path}")
     if options.sort_into is not None:
         copied = sort_into(labels.rows, options.photos, Path(options.sort_into))
         written.append(f"{copied} {plural(copied, 'image')} copied into {options.sort_into!r}.")
     if options.sidecars:
         written += write_sidecars(labels.rows)
+    if not is_noted:
+        changed = f"{os.fspath(answers.path)!r} was changed by another program while this ran"
+        go_on = f"--corrections {options.out} --overwrite"
+        written.append(
+            f"{changed}, and may lack some answers. The table has them all: to go on with them, run"
+            f" the same command with {go_on}"
+        )
+        return 3, [*written, *lines]
     return int(len(skipped) > 0), [*written, *lines]
 
 

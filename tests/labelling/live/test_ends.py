@@ -1,6 +1,7 @@
 """Whatever stops the end of a session, and whenever, no answer is lost."""
 
 import os
+from dataclasses import replace
 from unittest.mock import patch
 
 import pandas as pd
@@ -79,3 +80,26 @@ def test_no_answer_is_lost_whatever_stops_the_end(options, place, name, when, st
     session.answers_file.end()
     labels = labels_of_table()
     assert (labels["000.png"], labels["002.png"], len(labels)) == ("clock", "fruit", 6)
+
+
+def test_answers_that_another_program_changed_do_not_keep_the_files_from_being_written(options):
+    session, write = begin(options)
+    session.say("a", "", 0, "clock")
+    session.done(write)
+    session.say("a", "", 2, "clock")
+    with open("labels.answers.jsonl", "a") as file:
+        file.write("\n")
+    with pytest.raises(OSError, match="end this run, which still writes its files"):
+        session.say("a", "", 1, "clock")
+    # As often as somebody asks for them.
+    for _ in range(2):
+        status, said = session.done(write, anew=True)
+        assert status == 3
+        (remedy,) = [line for line in said if "was changed by another program" in line]
+        assert remedy.endswith("run the same command with --corrections labels.csv --overwrite")
+    assert labels_of_table()["002.png"] == "clock"
+    session.answers_file.end()
+    check_outputs(
+        replace(options, report=None, save=None, corrections="labels.csv", overwrite=True),
+        Answers("labels.answers.jsonl"),
+    )

@@ -64,3 +64,10 @@ def test_none_of_these_in_a_list_means_that(text):
     Path("corrections.csv").write_text(f"a.png,{text}\nb.png,bird\n")
     with pytest.warns(UserWarning, match="not there"):
         assert said(["bird"]) == {"a.png": ""}
+
+
+@pytest.mark.parametrize("text", ["", "\n\n", "path,label\n", "File,Label\n"])
+def test_a_list_of_nothing_says_so(text):
+    Path("corrections.csv").write_text(text)
+    with pytest.warns(UserWarning, match="'corrections.csv' has no image and no label"):
+        assert said(["bird"]) == {}
