@@ -139,6 +139,15 @@ class TextsOfFile(PrecomputedTextEncoder):
         return np.array(rows)
 
 
+def without_file(classifier):
+    """The classifier with the texts of its file alone, as a file of any program may hold them."""
+    texts = classifier.text_encoder
+    if isinstance(texts, TextsOfFile):
+        usual = {"projection": None, "logit_scale": texts.logit_scale}
+        classifier.set_params(text_encoder=PrecomputedTextEncoder(texts.texts, texts.eos, **usual))
+    return classifier
+
+
 def text_encoder_of(content, model=None):
     """The encoder of the texts of an `EmbeddingsFile`, or None if it has none.
 

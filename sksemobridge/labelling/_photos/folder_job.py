@@ -22,7 +22,13 @@ from .folder_labels import FolderLabels
 from .folder_pipeline import model_names, with_classifier
 from .folder_table import take_rows
 from .history import fold
-from .labelled_images import LabelledImages, groups_of_shots, is_taught, shots_after
+from .labelled_images import (
+    LabelledImages,
+    groups_of_shots,
+    is_taught,
+    none_of_these,
+    shots_after,
+)
 from .picture_bursts import groups_of
 from .picture_index import Pictures
 
@@ -128,18 +134,19 @@ class FolderJob:
         is_able = self.learns_from_pictures and hasattr(classifier, "with_unlabeled")
         if not is_able or len(self.real) < LEAST_POOL:
             return labels
-        examples, weight = self._examples_of_none(annotations)
-        if classifier.text_embeddings_ is None:
-            examples, weight = examples[:0], weight[:0]
-        strangers, typical = self._strangers(classifier, examples, weight)
-        labels = replace(labels, strangers=strangers)
         # What somebody said is known: the classifier has its shots, and nothing else teaches.
         labelled = {*labels.shots.real, *annotations.answers}.difference(annotations.doubted())
-        teaches = np.array([real not in labelled for real in self.real]) & (strangers < 0.5)
-        # Somebody may have said so of a whole page by mistake. If then no picture of a class
-        # taught, that class would take pictures of others.
-        of_pages = examples[weight < 1]
-        teaches[of_pages] = typical[of_pages]
+        teaches = np.array([real not in labelled for real in self.real])
+        none, worth = self.examples_of_none(annotations)
+        if len(worth) and classifier.text_embeddings_ is not None:
+            strangers, typical = strangers_and_typical(classifier, self.embeddings, none, worth)
+            labels = replace(labels, strangers=strangers)
+            teaches &= strangers < 0.5
+            # Somebody may have said so of a whole page by mistake. If then no picture of a class
+            # taught, that class would take pictures of others.
+            rows, worth = self._said_none(annotations)
+            of_pages = rows[worth < 1]
+            teaches[of_pages] = typical[of_pages]
         pool = np.flatnonzero(teaches)
         if len(pool) < LEAST_POOL:
             return labels
@@ -147,16 +154,18 @@ class FolderJob:
         taught = classifier.with_unlabeled(take_rows(self.embeddings, pool), groups)
         return replace(labels, pipeline=with_classifier(labels.pipeline, taught), taught_by=pool)
 
-    def _strangers(self, classifier, examples, weight):
-        """Probabilities `(n,)` that the pictures are of none of the classes, by those of which
-        somebody said so, and whether the names fit each picture `(n,)`.
+    def examples_of_none(self, annotations):
+        """Embeddings `(k, D)` of images that are none of the classes, and what each counts `(k,)`:
+        pictures of which persons said so, and what a saved classifier remembers.
         """
-        if not len(examples):
-            return np.zeros(len(self.real)), np.ones(len(self.real), dtype=bool)
-        rows = take_rows(self.embeddings, examples)
-        return strangers_and_typical(classifier, self.embeddings, rows, weight)
+        rows, weight = self._said_none(annotations)
+        embeddings, remembered = take_rows(self.embeddings, rows), none_of_these(self.pipeline[-1])
+        if remembered is None:
+            return embeddings, weight
+        both = zip((np.asarray(embeddings), weight), remembered)
+        return tuple(map(np.concatenate, both))
 
-    def _examples_of_none(self, annotations):
+    def _said_none(self, annotations):
         """Rows `(k,)` of the pictures that are none of the classes, and what each counts. Those of
         one page are right or wrong together, so that n of them count as the root of n.
         """

@@ -6,7 +6,9 @@ import os
 from pathlib import Path
 
 import joblib
+from sklearn.utils.validation import check_is_fitted
 
+from ..._base import EmbeddingClassifier
 from ..._few_shot_classifier import FewShotClassifier
 from ..._pipeline import ImagePipeline, make_few_shot_pipeline
 from ..._utils.saving import trusted_types
@@ -61,11 +63,22 @@ def _saved_pipeline(options, paths):
             import skops.io
 
             estimator = skops.io.load(path, trusted=trusted_types())
-        pipeline = image_pipeline(estimator)
+        takes_embeddings = isinstance(estimator, EmbeddingClassifier)
+        if takes_embeddings:
+            check_is_fitted(estimator)
+        else:
+            pipeline = image_pipeline(estimator)
     # Files that --save did not write raise errors of all kinds.
     except Exception as error:
         reason = str(error) or type(error).__name__
         raise UsageError(f"--model-file: {path!r} cannot be used: {reason}") from error
+    if takes_embeddings:
+        pipeline = _on_embeddings(estimator, options)
+    elif options.embeddings is not None:
+        raise UsageError(
+            f"--embeddings: {path!r} has an encoder of images; leave --embeddings out, or give a"
+            " classifier that was saved with --embeddings"
+        )
     if options.alpha and not hasattr(pipeline[-1], "p_values"):
         raise UsageError(
             f"--alpha: the {type(pipeline[-1]).__name__} of --model-file has no p-values"
@@ -73,6 +86,24 @@ def _saved_pipeline(options, paths):
     if "cache" in pipeline[0].get_params():
         pipeline[0].set_params(cache=_cache_of(options, paths))
     return pipeline
+
+
+def _on_embeddings(classifier, options):
+    """The pipeline of a saved classifier that takes the embeddings of a file."""
+    path, width = options.model_file, classifier.n_features_in_
+    if options.embeddings is None:
+        raise UsageError(
+            f"--model-file: {path!r} was saved with --embeddings; give those of PHOTOS, by the same"
+            " model"
+        )
+    content = read_embeddings(options.embeddings, options.photos)
+    if content.images.shape[1] != width:
+        raise UsageError(
+            f"--embeddings: {content.path!r} has rows of {content.images.shape[1]} numbers, and"
+            f" {path!r} learnt from rows of {width}; give embeddings by the same model"
+        )
+    encoder = EmbeddingsOfFile(content.path, options.photos)
+    return ImagePipeline([("encoder", encoder), ("classifier", classifier)])
 
 
 def with_classifier(pipeline, classifier):

@@ -59,6 +59,18 @@ def shots_after(job, annotations):
     return LabelledImages(paths, labels, embeddings, real).of(is_of_class)
 
 
+def none_of_these(classifier):
+    """What `remember_none` gave a classifier, or None."""
+    return vars(classifier).get("_none_of_these")
+
+
+def remember_none(classifier, embeddings, weight):
+    """Have a classifier keep images that are none of the classes, `embeddings (k, D)`, and what
+    each counts `(k,)`, also in a file.
+    """
+    classifier._none_of_these = np.asarray(embeddings), weight
+
+
 def groups_of_shots(bursts, shots):
     """Groups for `fit`: shots of one burst, and near copies among the others. None if no burst has
     two shots.

@@ -76,8 +76,8 @@ class LabelOptions:
         " names, texts, words, word_texts)",
         "FILE",
         endings=(".npz",),
-        excludes=("model_file", "save", "names"),
-        why="a file of embeddings is no model for other images, and has texts of its own",
+        excludes=("names",),
+        why="a file of embeddings has texts of its own",
     )
     bursts: float | str | PathLike[str] | None = _option(
         "one label for images that show the same: of one camera and folder, each at most so many"

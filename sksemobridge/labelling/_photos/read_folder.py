@@ -103,7 +103,7 @@ def read_job(options, answers, make_pipeline, *, corrections=None, progress=Fals
 def _given_names(options):
     if options.classes is not None:
         return read_classes(options.classes)
-    if options.embeddings is not None:
+    if options.embeddings is not None and options.model_file is None:
         return read_embeddings(options.embeddings, options.photos).names
     return []
 

@@ -7,6 +7,7 @@ from .class_names import NONE_OF_THESE
 from .evidence import OTHERS_AMONG_THEM
 from .folder_labels import FolderLabels
 from .given_classes import puzzling_names
+from .labelled_images import none_of_these
 from .picture_bursts import count_bursts
 
 NO_ICONS = "How many labels are right is not estimated: these are no drawn icons."
@@ -38,6 +39,9 @@ def _how_taught(labels):
 def summary_of_saved(labels: FolderLabels) -> list[str]:
     """Lines on how the labels by a classifier of an earlier run came about."""
     lines, n = [*_burst_lines(labels), _how_taught(labels)], len(labels.annotations.answers)
+    if (remembered := none_of_these(labels.job.pipeline[-1])) is not None:
+        k = len(remembered[0])
+        lines.append(f"The classifier remembers {k} {plural(k, 'image')} of none of the classes.")
     if n:
         lines.append(
             f"{n} {plural(n, 'label')} by persons: the classifier learnt nothing from them."

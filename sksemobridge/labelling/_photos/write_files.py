@@ -7,13 +7,13 @@ from dataclasses import fields
 from pathlib import Path
 
 import joblib
-import numpy as np
 
 from ..._utils.files import new_file
 from ..._utils.validation import plural
-from .class_names import NONE_OF_THESE
 from .corrections import is_own_table
+from .embeddings_file import EmbeddingsOfFile, without_file
 from .folder_table import count_files, write_table
+from .labelled_images import remember_none
 from .messages import UsageError
 from .options import LabelOptions, check_packages, flag
 from .report._page import is_own_page, report
@@ -93,11 +93,9 @@ def write_files(options, answers, labels, lines):
     counts, skipped = count_files(labels.rows)
     written = [f"Skipped {row['path']}: {row['problem']}." for row in skipped]
     page = functools.partial(report, options.report, options.photos, labels, lines)
-    # What learnt them is beside the classifier.
-    lacks = f" (it does not know “{NONE_OF_THESE}”)" * bool(np.any(labels.strangers))
     for name, note, write in (
         ("report", "Page to look at", lambda path: path.write_text(page(), "utf-8")),
-        ("save", f"Classifier{lacks}", lambda path: _save(labels.pipeline, path)),
+        ("save", "Classifier", lambda path: _save(labels, path)),
         ("out", counts, lambda path: write_table(labels.rows, path)),
     ):
         if (path := getattr(options, name)) is None:
@@ -124,16 +122,23 @@ def write_files(options, answers, labels, lines):
     return int(len(skipped) > 0), [*written, *lines]
 
 
-def _save(pipeline, path):
+def _save(labels, path):
+    pipeline = labels.pipeline
     # On another machine, the folder for caches is another one; and bars are those of the command.
     usual = {"cache": "memory", "progress": False}
     names = [(name, name.rpartition("__")[2]) for name in pipeline.get_params()]
     pipeline = copy.deepcopy(pipeline).set_params(
         **{name: usual[last] for name, last in names if last in usual}
     )
+    examples, weight = labels.job.examples_of_none(labels.annotations)
+    if len(weight):
+        remember_none(pipeline[-1], examples, weight)
+    # Embeddings of a file are of these images alone.
+    is_of_file = isinstance(pipeline[0], EmbeddingsOfFile)
+    saved = without_file(pipeline[-1]) if is_of_file else pipeline
     if path.suffix.lower() == ".joblib":
-        joblib.dump(pipeline, path)
+        joblib.dump(saved, path)
     else:
         import skops.io
 
-        skops.io.dump(pipeline, path)
+        skops.io.dump(saved, path)

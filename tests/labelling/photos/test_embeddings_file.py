@@ -5,10 +5,12 @@ import os
 import zipfile
 from pathlib import Path
 
+import joblib
 import numpy as np
 import pytest
+import skops.io
 
-from sksemobridge import CLIPImageEncoder, CLIPTextEncoder
+from sksemobridge import CLIPImageEncoder, CLIPTextEncoder, FewShotClassifier, trusted_types
 from sksemobridge.labelling import label_folder
 
 from ...programs import run_program
@@ -47,6 +49,40 @@ def test_embeddings_take_the_place_of_a_model(label):
         str(Path("photos", name)): "'e.npz' has no embedding of it"
         for name in ("broken.jpg", "more/notes.txt")
     }
+
+
+@pytest.mark.parametrize("kind", ["skops", "joblib"])
+def test_a_classifier_that_was_saved_takes_the_embeddings_of_another_folder(label, kind):
+    write()
+    Path("said.csv").write_text("".join(f"photos/{name}.png,{name}\n" for name in CLASSES))
+    label(f"photos --embeddings e.npz --corrections said.csv --out a.csv --save a.{kind}")
+    status, said = label(f"photos --model-file a.{kind} --out b.csv")
+    assert status == 2
+    assert f"--model-file: 'a.{kind}' was saved with --embeddings; give those of PHOTOS" in said
+    os.rename("photos", "next")
+    Path("e.npz").rename("next.npz")
+    again = f"next --model-file a.{kind} --embeddings next.npz"
+    assert label(f"{again} --out b.csv --save b.{kind}")[0] == 1
+    assert [*labels_of("b.csv").values()] == [*labels_of("a.csv").values()]
+    assert {*labels_of("a.csv").values()} == {*CLASSES, ""}
+    # The classifier is one for any program.
+    classifier = (
+        joblib.load("a.joblib")
+        if kind == "joblib"
+        else skops.io.load("a.skops", trusted=trusted_types())
+    )
+    assert isinstance(classifier, FewShotClassifier)
+    os.rename("next", "photos")
+    np.savez("wide.npz", paths=np.array(PATHS), images=np.ones((6, 3)))
+    said = label(f"photos --model-file b.{kind} --embeddings wide.npz --out c.csv")[1]
+    assert f"'wide.npz' has rows of 3 numbers, and 'b.{kind}' learnt from rows of" in said
+
+
+def test_a_classifier_with_an_encoder_takes_no_embeddings(label):
+    write()
+    label("photos --classes bird,clock --model mini --out a.csv --save a.joblib")
+    said = label("photos --model-file a.joblib --embeddings e.npz --out b.csv")[1]
+    assert "--embeddings: 'a.joblib' has an encoder of images; leave --embeddings out" in said
 
 
 def test_neither_a_model_nor_torch_is_loaded(place):

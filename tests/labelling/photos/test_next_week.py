@@ -4,10 +4,12 @@ import os
 import shutil
 from pathlib import Path
 
+import joblib
 import pytest
 
 from sksemobridge._utils.files import digest_of
 from sksemobridge.datasets import load_emoji
+from sksemobridge.labelling import stranger_proba
 from sksemobridge.labelling._photos.answers_file import Answers
 from sksemobridge.labelling._photos.events import PictureEvent
 
@@ -97,10 +99,30 @@ def test_answers_stand_beside_a_saved_classifier(label, learns_from_six):
     ]
 
 
-def test_who_saves_is_told_what_the_classifier_does_not_know(label, learns_from_six):
+@pytest.mark.parametrize("kind", ["skops", "joblib"])
+def test_a_saved_classifier_remembers_which_images_are_none_of_the_classes(
+    label, learns_from_six, kind
+):
     answer(("more/bird.png", ""))
-    said = label(f"{AGAIN} --save a.skops")[1]
-    assert "Classifier (it does not know “none of these”): a.skops" in said
+    _, said = label(f"{AGAIN} --save a.{kind}")
+    assert f"Classifier: a.{kind}" in said
+    os.rename("photos", "next")
+    _, said = label(f"next --model-file a.{kind} --out b.csv --save b.joblib")
+    assert "The classifier remembers 1 image of none of the classes." in said
+    pipeline, rows = joblib.load("b.joblib"), rows_of("b.csv")
+    rows = [row for row in rows if row["problem"] in ("", "none of these")]
+    X = pipeline[:-1].transform([row["path"] for row in rows])
+    none = stranger_proba(pipeline[-1], X, pipeline[:-1].transform(["next/more/bird.png"]))
+    shares = pipeline.predict_proba([row["path"] for row in rows]) * (1 - none[:, None])
+    found = [
+        float(row["runner_up_probability" if row["problem"] else "probability"]) for row in rows
+    ]
+    assert found == pytest.approx(shares.max(axis=1), abs=1e-4)
+    assert none.max() > 0.1
+    # So does the next one.
+    said = label("next --model-file b.joblib --out c.csv")[1]
+    assert "The classifier remembers 1 image" in said
+    assert rows_of("c.csv") == rows_of("b.csv")
 
 
 def test_a_missing_skops_is_said_before_any_work(label, monkeypatch):
