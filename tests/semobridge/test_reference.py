@@ -9,20 +9,27 @@ import numpy as np
 import pytest
 
 from sksemobridge import PrecomputedTextEncoder, SeMoBridgeClassifier
+from sksemobridge._model.shots import pool_shots
 from sksemobridge._semobridge import held_out, hyperparameters, training_cache
+from sksemobridge._semobridge.bridge import Bridge
+from sksemobridge._semobridge.bridge_fit import _closed_form
 from sksemobridge._semobridge.bridge_options import BridgeOptions
 from sksemobridge._semobridge.hyperparameters import search_hyperparameters
 from sksemobridge._semobridge.score import Hyperparameters, LabelledCosines
 from sksemobridge._semobridge.training import train_bridge
+from sksemobridge._texts.encode import ClassTexts
 from sksemobridge._utils.lru import LRUCache
 
 from ..model.reference_images import nrm
+from . import reference_classes
 from .reference import Numbers, Reference, search
 from .reference_classes import Texts, read_texts
+from .reference_held_out import Shots, hold_out
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore:The bridge did not converge"),
     pytest.mark.filterwarnings("ignore:In closed form, the bridge keeps all"),
+    pytest.mark.filterwarnings("ignore:The rows of X have lengths"),
     pytest.mark.filterwarnings("ignore:Each class has one image and no name"),
 ]
 LOGIT_SCALE = 20.0
@@ -217,6 +224,10 @@ TRAINED = {
         (2, 3, 3), options={"lambda_it": 0.2, "lambda_c": 0.7, "lambda_b": 3.0}
     ),
     "trained, a sample": Case((6, 2, 5), most_cosines=24, weighted=True),
+    "trained to the end": Case((3, 2, 4), options={"max_iter": 100, "tol": 5e-3}),
+    "trained along some directions": Case(
+        (55, 55), width=110, d=112, given={"lambda3": 0.02}, options={"temperature": 7.0}
+    ),
     "adamw": Case((3, 2, 4), options={"solver": "adamw"}),
     "adamw, a bias": Case((2, 3, 3), with_bias=True, options={"solver": "adamw"}),
     "adamw, weights": Case((3, 1, 4), weighted=True, options={"solver": "adamw"}),
@@ -300,6 +311,43 @@ def test_validation_images_choose_what_the_page_says(case, solver, exact, monkey
     case = replace(case, options={"solver": solver, "n_candidates": 100} | training)
     # The search has single precision.
     assert_same(case, monkeypatch, tolerance=1e-4)
+
+
+@pytest.mark.parametrize("case", [Case((2, 1, 3)), Case((2, 2, 2), nameless=1)])
+@pytest.mark.parametrize("seed", range(3))
+def test_adamw_keeps_the_step_that_the_page_says(case, seed, exact, monkeypatch):
+    """The learning rate is much too large, so that some steps are bad."""
+    options = {"solver": "adamw", "max_iter": 12, "learning_rate": 20.0, "n_candidates": 5}
+    more = {"n_validation": 60, "noise": 1.5, "weighted_validation": seed > 0, "seed": seed}
+    case = replace(case, with_bias=True, options=options, **more)
+    assert_same(case, monkeypatch, tolerance=1e-4)
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_any_shots_are_held_out_as_the_page_says(seed):
+    """Images of one shot or several, of any weights: one may be as heavy as all others."""
+    rng = np.random.default_rng(seed)
+    y = np.repeat(np.arange(3), rng.choice([1, 2, 5, 14], 3))
+    X, n = 2 + rng.normal(size=(len(y), 6)), len(y)
+    weight = np.exp(rng.choice([0, 0.1, 1, 3]) * rng.normal(size=n))
+    groups = rng.integers(0, rng.choice([n, 2 * n, 1000 * n]), n)
+    shots, _ = pool_shots(X, y, weight, groups)
+    found = held_out.hold_out(_closed_form(Bridge.identity(6), shots, ClassTexts()), shots)
+    texts, expected = Texts(np.eye(6), np.zeros(6)), Shots(X, y, weight, groups)
+
+    def classes_at(part):
+        bridge, n = reference_classes.Bridge(np.eye(6), texts), expected.numbers(part)
+        w = part * expected.w
+        return reference_classes.classes_of(bridge, expected.X, expected.y, w, n, texts)
+
+    ways = hold_out(classes_at, expected)
+    assert [share for share, _ in found] == pytest.approx([share for share, _ in ways])
+    for (_, actual), (_, way) in zip(found, ways):
+        np.testing.assert_array_equal(actual.shots.codes, way.y)
+        np.testing.assert_allclose(actual.shots.weight, way.omega, atol=1e-9)
+        for name, z in way.z.items():
+            np.testing.assert_allclose(actual.shots.cosines[name], z, atol=1e-9)
+        assert (actual.n_images, actual.is_single) == (pytest.approx(way.n), way.is_single)
 
 
 @pytest.mark.parametrize("seed", range(30))

@@ -50,7 +50,7 @@ def test_equal_content_is_trained_once(trainings):
     assert not results[0].bridge.flags.writeable
 
 
-@pytest.mark.parametrize("name", ["X", "share", "bridge", "texts", "options"])
+@pytest.mark.parametrize("name", ["X", "share", "bridge", "texts", "options", "left_out"])
 def test_whatever_trains_the_bridge_trains_another(trainings, name):
     problem = make_problem() | {"options": OPTIONS}
     trained_bridge(**problem)
@@ -60,6 +60,7 @@ def test_whatever_trains_the_bridge_trains_another(trainings, name):
         "bridge": replace(problem["bridge"], text_length=3.0),
         "texts": replace(problem["texts"], logit_scale=21.0),
         "options": replace(OPTIONS, lambda_c=0.2),
+        "left_out": np.arange(13) % 3 == 0,
     }
     trained_bridge(**problem | {name: changed[name]})
     assert len(trainings) == 2
