@@ -350,16 +350,18 @@ def test_any_shots_are_held_out_as_the_page_says(seed):
         assert (actual.n_images, actual.is_single) == (pytest.approx(way.n), way.is_single)
 
 
-@pytest.mark.parametrize("seed", range(30))
+@pytest.mark.parametrize("seed", [*range(30), 37, 114])
 def test_any_cosines_choose_what_the_page_says(seed, exact):
-    """Few images of different weights, so that a lead is often near its limit."""
+    """Few images of different weights, so that a lead is often near its limit. With the last two
+    seeds, a larger lead may be luck.
+    """
     rng, n = np.random.default_rng(seed), 16
     names = ("z1", "z2", "z3")[seed % 5 == 0 :]
     z = {name: rng.uniform(0, 1, (n, 3)) for name in names}
-    y, omega, KL = rng.integers(0, 3, n), rng.uniform(0, 1.5, n), rng.uniform(2, 5, 3)
+    y, omega, KL = rng.integers(0, 3, n), np.exp(rng.normal(size=n)), rng.uniform(2, 5, 3)
     for part in z.values():
         part[np.arange(n), y] += 0.3
-    given = {"gamma": 2.0, "smoothness": 0.1} if seed % 3 == 0 else {}
+    given = {"gamma": 2.0, "smoothness": 0.1} if seed % 4 == 3 else {}
     start = [None, 1.0, 2.0, None, 0.5, 0.2, 0.1] if seed % 5 == 0 else [2, 1, 2, 1, 0.5, 0.2, 0.1]
     images = LabelledCosines(z, y, omega, KL)
     options = BridgeOptions(n_candidates=25, random_state=seed, **given)
