@@ -157,6 +157,14 @@ def test_a_check_asks_for_what_was_predicted(ask):
     assert person.text("question") == "What is this?"
 
 
+def test_when_nothing_is_left_enter_writes_the_files(ask):
+    person = ask(n=2)
+    person.press("Enter", "Enter")
+    assert "Nothing is left to ask" in person.text("ask-nothing")
+    person.press("Enter")
+    wait_until(lambda: "Done: the files are written" in person.text("finish"))
+
+
 def test_another_person_is_heard_of(ask):
     person = ask()
     number = person.asked()

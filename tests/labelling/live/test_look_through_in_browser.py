@@ -387,6 +387,49 @@ def test_a_second_look_is_there_at_any_time(look):
     wait_until(lambda: "not yet seen" in person.text("look-count"))
 
 
+def begin(person, which):
+    person.run(f"import('/static/look_through.js').then(({{ look }}) => look.begin({which}))")
+    person.wait()
+
+
+def test_where_something_ends_enter_goes_on(look):
+    person = look(n=60)
+    person.click("#plant")
+    n = len(person.tiles())
+    person.press("Enter")
+    _, event = person.page.session.answers_file.events
+    # A look again goes on by itself.
+    begin(person, f"{{ among: 'seen', of: [{event.id}] }}")
+    wait_until(lambda: person.text("look-count").startswith("Second look"))
+    person.press("Enter")
+    wait_until(lambda: f"of {60 - n} not yet seen" in person.text("look-count"))
+    # A second look ends, also for who comes back to it.
+    person.click("#again")
+    wait_until(lambda: person.text("look-count").startswith("Second look"))
+    person.press("Enter")
+    wait_until(lambda: "The second look is over" in person.text("look-nothing"))
+    assert person.all("#look-nothing .main") == [f"Go on: {60 - n} not yet seen"]
+    person.press("Enter")
+    wait_until(lambda: "not yet seen" in person.text("look-count"))
+    person.click("#again")
+    wait_until(lambda: person.text("look-count").startswith("Second look"))
+    person.press("Enter")
+    wait_until(lambda: "The second look is over" in person.text("look-nothing"))
+    person.go("ask")
+    person.go("look")
+    wait_until(lambda: "not yet seen" in person.text("look-count"))
+    # When all was seen and looked at again, the files are next.
+    while person.tiles():
+        person.press("Enter")
+    assert person.all("#look-nothing .main") == ["A second look"]
+    person.press("Enter")
+    while person.tiles():
+        person.press("Enter")
+    assert person.all("#look-nothing .main") == ["Done"]
+    person.press("Enter")
+    wait_until(lambda: "Done: the files are written" in person.text("finish"))
+
+
 def test_pictures_that_arrive_are_counted_and_read(look):
     person = look(n=6)
     person.page.act("say", number=1, label="clock")

@@ -1,7 +1,7 @@
 // "Ask": one picture, and what it is. A check asks in the same way for what was predicted.
 import { Chooser } from "./chooser.js";
 import { like_address } from "./chosen.js";
-import { by_id, element } from "./dom.js";
+import { button, by_id, element } from "./dom.js";
 import { enlarge } from "./enlarged.js";
 import { note, note_of, offer_strangers } from "./notes.js";
 import { burst_buttons, large, thumb } from "./pictures.js";
@@ -45,7 +45,11 @@ export const ask = {
   draw,
 
   key(event) {
-    if (!current) return false;
+    if (!current) {
+      const is_on = event.key === "Enter" && !event.repeat && !is_pressable(event.target);
+      if (is_on) by_id("ask-nothing").querySelector(".main")?.click();
+      return is_on;
+    }
     if (event.key === "Escape" && current.is_again) {
       leave_again();
     } else if (event.key === "ArrowRight") {
@@ -84,7 +88,7 @@ function draw() {
     by_id("ask-nothing").replaceChildren(
       element("h3", {}, "Nothing is left to ask"),
       element("p", {}, "All pictures have a label by you, or cannot be shown."),
-      element("p", {}, "Done writes the files."));
+      button("Done: write the files", () => by_id("done").click(), { class: "main" }));
   }
   if (!current) return;
   draw_picture();

@@ -33,6 +33,8 @@ let looked_again = [];
 
 export const look = {
   open() {
+    // What came to its end does not come again.
+    if (!is_wanted && !tiles.tiles.length) which = {};
     if (is_wanted || !tiles.tiles.length) fetch_page();
     else tiles.fit();
     begin_to_look();
@@ -63,10 +65,14 @@ export const look = {
 
   key(event) {
     const chosen = tiles.chosen.size > 0;
+    const is_over = !tiles.tiles.length && !is_fetching;
     if (event.key === "Enter" && (tiles.at || !is_pressable(event.target))) {
-      if (!event.repeat) the_rest_is_right();
+      if (!event.repeat && is_over) by_id("look-nothing").querySelector(".main")?.click();
+      else if (!event.repeat) the_rest_is_right();
     } else if (event.key === "Escape" && chosen) {
       leave();
+    } else if (event.key === "Escape" && is_over && n_unseen()) {
+      look.begin();
     } else if (event.key.startsWith("Arrow") && !tiles.at) {
       tiles.focus();
     } else if (is_choice(event.key) && tiles.tiles.length) {
@@ -128,6 +134,11 @@ async function fetch_page() {
     : await see("look", { n_images, ...which, without: looked_again, plant: true });
   is_fetching = false;
   by_id("look").removeAttribute("aria-busy");
+  if (reply && which.of && !reply.look.groups.length && n_unseen()) {
+    // Pages were looked at again: on with what nobody saw.
+    look.begin();
+    return;
+  }
   if (reply) {
     ({ left, knew } = reply.look);
     show(reply.look.groups);
@@ -318,23 +329,29 @@ function draw_confirm() {
   by_id("rest-right").classList.toggle("early", !is_seen && tiles.tiles.length > 0);
 }
 
-// Everything was seen: a second look, or a check, or the end.
+// Nothing is left of what was looked through. The main button goes on: with what nobody saw, then
+// with a second look, then to the files.
 function draw_nothing() {
-  const is_part = "name" in which;
-  const title = is_part ? `Every picture of ${class_of(which.name)} was seen`
-    : look.is_of_seen ? "The second look is over" : "Everything has been seen";
-  const all = button("Look through all classes", () => look.begin());
-  const again = button("A second look", () => look.begin({ among: "seen" }), { class: "main" });
-  const check = button("Check 24 of the seen", () => begin_check("seen"));
-  by_id("look-nothing").replaceChildren(element("h3", {}, title),
-    ...(is_part ? [all] : [
-      element("p", {}, look.is_of_seen
-        ? "A check says how many of the labels that you saw are right."
-        : "A second look shows what the model doubts most of all that was seen: "
-          + "it finds most of what was overlooked. A check says how many are right."),
-      element("div", { class: "beside" }, ...(look.is_of_seen ? [check, again] : [again, check])),
-    ]));
+  const left = n_unseen(), is_again = look.is_of_seen;
+  const title = "name" in which ? `Every picture of ${class_of(which.name)} was seen`
+    : is_again ? "The second look is over" : "Everything has been seen";
+  const further = left ? `${plural(left, tile_noun())} nobody has seen yet.`
+    : is_again ? "A check says how many of the labels that you saw are right."
+    : "A second look shows what the model doubts most of all that was seen: "
+      + "it finds most of what was overlooked. A check says how many are right.";
+  const ways_on = [
+    left && button(`Go on: ${count(left)} not yet seen`, () => look.begin()),
+    now.state.seen && button("A second look", () => look.begin({ among: "seen" })),
+    now.state.seen && button("Check 24 of the seen", () => begin_check("seen")),
+    button("Done", () => by_id("done").click()),
+  ].filter(Boolean);
+  // After a second look, not another one.
+  ways_on.at(left || !is_again ? 0 : -1).classList.add("main");
+  by_id("look-nothing").replaceChildren(element("h3", {}, title), element("p", {}, further),
+    element("div", { class: "beside" }, ...ways_on));
 }
+
+const n_unseen = () => now.state.total - now.state.seen;
 
 const class_of = (name) => (name === NONE ? "no class" : quoted(name));
 
