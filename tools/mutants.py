@@ -124,7 +124,19 @@ NAMED = [
     ),
     ("_semobridge/held_out.py", "shots.weight)[rows] * tested[image]", "shots.weight)[rows]"),
     ("_semobridge/held_out.py", "images_of_class(shots, kept)", "images_of_class(shots)"),
+    (
+        "_semobridge/held_out.py",
+        "(images.codes, images.relative)[",
+        "(images.codes, images.weight)[",
+    ),
+    (
+        "_semobridge/held_out.py",
+        "is_left_out = (fold == 0) & (part <= 0.5)",
+        "is_left_out = fold == 0",
+    ),
     ("_semobridge/hyperparameters.py", "2 * HALF_AN_IMAGE**2", "1"),
+    ("_semobridge/hyperparameters.py", "lead[lead > error].max()", "lead.max()"),
+    ("_semobridge/training.py", "every[:, -N_DIRECTIONS:]", "every[:, :N_DIRECTIONS]"),
     (
         "_semobridge/training.py",
         "(BIAS_SCALE if texts.embeddings is not None else 1.0)",

@@ -188,14 +188,9 @@ class Reference:
         )
         return given_or(self.given, TRAINED._replace(lambda3=lambda3))
 
-    def first_fold(self):
-        """Whether each shot is left out of another bridge."""
-        fold, rho = self.shots.folds(self.shots.eta.min() < 0.75)
-        return ((fold == 0) & (rho <= 0.5))[self.shots.image]
-
     def train(self, temperature):
         """The classes of the trained bridge, and its temperature."""
-        shots, options, left_out, first = self.shots, self.options, self.first_fold(), None
+        shots, options, left_out, first = self.shots, self.options, self.shots.first_fold(), None
         problem, length = (shots.X, shots.y, shots.w, self.texts, self.inverse), 1.0
         if self.solver == "lbfgs":
             problem, length = rounded_problem(*problem)

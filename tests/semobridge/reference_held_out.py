@@ -77,6 +77,11 @@ class Shots:
             rho[i] = max(1 - eta[others].sum(), 0)
         return fold, rho
 
+    def first_fold(self):
+        """Whether each shot is left out of another trained bridge."""
+        fold, rho = self.folds(self.eta.min() < 0.75)
+        return ((fold == 0) & (rho <= 0.5))[self.image]
+
 
 def hold_out(classes_of, shots, most=2**19):
     """The ways with their shares. `classes_of(part)` are those of a part of the weights."""

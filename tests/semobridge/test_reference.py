@@ -340,6 +340,8 @@ def test_any_shots_are_held_out_as_the_page_says(seed):
         w = part * expected.w
         return reference_classes.classes_of(bridge, expected.X, expected.y, w, n, texts)
 
+    first, all_first = held_out.left_out_once(shots), expected.first_fold()
+    np.testing.assert_array_equal(False if first is None else first, all_first)
     ways = hold_out(classes_at, expected)
     assert [share for share, _ in found] == pytest.approx([share for share, _ in ways])
     for (_, actual), (_, way) in zip(found, ways):
