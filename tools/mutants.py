@@ -87,7 +87,7 @@ NAMED = [
         "return typical_of_names(logsumexp(model.decision(None)(X), axis=1))",
         "return np.ones(len(X), dtype=bool)",
     ),
-    ("labelling/_photos/folder_job.py", " & (strangers < 0.5)", ""),
+    ("labelling/_photos/folder_job.py", "teaches &= strangers < 0.5", "pass"),
     (
         "labelling/_photos/evidence.py",
         "if real not in shown and not answer.by_burst",
