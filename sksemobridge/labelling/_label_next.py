@@ -21,6 +21,10 @@ from .._utils.sklearn import best_of
 from .._utils.validation import group_codes, validate_embeddings
 from ._bursts import proba_by_group
 
+# Before the first answer, so many images are drawn at random. Where names say little, the images of
+# which they are least certain are untypical, and teach untypical things: a folder of clothes was
+# less often right after half a label a class than by its names alone.
+N_AT_RANDOM = 5
 # Without names, images of new clusters are shown until the classes have this many labels, on
 # average.
 LEAST_LABELS = 1.25
@@ -39,9 +43,12 @@ def label_next(
     A copy of the classifier first learns from all images (`with_unlabeled`). Then the images come
     first whose two most probable classes are nearly as probable, and the predicted classes take
     turns. Each third image is such an image before the others taught the copy. A
-    `SeMoBridgeClassifier` is not taught. A classifier that knows no names first needs an image of
-    each class. So while it has few labels, the most typical image of each large cluster without a
-    label comes first.
+    `SeMoBridgeClassifier` is not taught.
+
+    Names alone may mislead. So as long as there is no shot, the first five images are random. How
+    many of them the names have right says how good they are. A classifier that knows no names
+    first needs an image of each class. So while it has few labels, the most typical image of each
+    large cluster without a label comes first.
 
     Parameters
     ----------
@@ -63,7 +70,7 @@ def label_next(
     ndarray of shape (k,), int
         Indices into `X`, the best first. `k` is `n_images`, or less if `X` has fewer images without
         a label. Images that are shots are left out, and of equal images one is returned. The same
-        arguments give the same result.
+        arguments give the same result, also where it is drawn at random.
 
     Raises
     ------
@@ -74,10 +81,11 @@ def label_next(
 
     Examples
     --------
-    >>> from sksemobridge import PrecomputedTextEncoder, ZeroShotClassifier
+    >>> from sksemobridge import FewShotClassifier, PrecomputedTextEncoder
     >>> from sksemobridge.labelling import label_next
     >>> encoder = PrecomputedTextEncoder.from_joint({"cat": [1.0, 0.0], "dog": [0.0, 1.0]})
-    >>> classifier = ZeroShotClassifier(encoder, prompts="{}").fit(None, ["cat", "dog"])
+    >>> classifier = FewShotClassifier(encoder, prompts="{}")
+    >>> classifier = classifier.fit([[1.0, 0.2], [0.1, 1.0]], ["cat", "dog"])
     >>> label_next(classifier, [[0.9, 0.1], [0.7, 0.6], [0.2, 0.9]], n_images=1).tolist()
     [1]
     """
@@ -95,6 +103,8 @@ def images_to_label(estimator, X, n_images=20, taught_by=(), groups=None, proba=
     rows = np.flatnonzero(~np.isin(codes, codes[is_shot]))
     if not len(rows) or not n_images:
         return rows[:0]
+    # What is chosen by names alone teaches untypical things where they mislead.
+    chosen = [] if len(shots) else draw_first(u, codes, rows, min(N_AT_RANDOM, n_images))
     order = []
     if classifier.text_embeddings_ is None and len(shots) < LEAST_LABELS * len(classifier.classes_):
         order += rows[_typical_of_clusters(u[rows], shots, n_images)].tolist()
@@ -120,13 +130,26 @@ def images_to_label(estimator, X, n_images=20, taught_by=(), groups=None, proba=
         first, third = order_by(taught), order_by(untaught)
         positions = np.minimum(2 * np.arange(1, len(first) + 1), len(first))
         order += rows[np.insert(first, positions, third)].tolist()
-    chosen = []
+    return np.array(_different(order, n_images, u, codes, chosen), dtype=np.intp)
+
+
+def draw_first(u, codes, rows, n_images):
+    """The first images to ask: some of these `rows`, in a random order that is always the same."""
+    drawn = np.random.default_rng(0).permutation(len(u))
+    return _different(drawn[np.isin(drawn, rows)].tolist(), n_images, u, codes)
+
+
+def _different(order, n_images, u, codes, chosen=()):
+    """The images `chosen`, and further ones in this order, of other bursts and no copies, until
+    there are `n_images`.
+    """
+    chosen = [*chosen]
     for row in order:
         if len(chosen) == n_images:
             break
         if codes[row] not in codes[chosen] and not are_among(u[[row]], u[chosen])[0]:
             chosen.append(row)
-    return np.array(chosen, dtype=np.intp)
+    return chosen
 
 
 def read_estimator(estimator, X, function):

@@ -11,7 +11,6 @@ from sksemobridge import (
     FewShotClassifier,
     PrecomputedTextEncoder,
     SeMoBridgeClassifier,
-    ZeroShotClassifier,
     make_few_shot_pipeline,
 )
 from sksemobridge._utils.array_api import l2_normalize
@@ -99,10 +98,24 @@ def test_a_burst_with_a_shot_is_not_asked(world):
     assert len(rows) == 25 - 5
 
 
+def test_names_alone_first_ask_for_five_images_at_random(world):
+    X, _ = world.draw(20)
+    names = world.zero_shot().fit(None, world.names)
+    rows = label_next(names, X, 12).tolist()
+    # The names have no part in the draw.
+    assert rows[:5] == label_next(world.zero_shot().fit(None, world.names[:2]), X, 5).tolist()
+    assert rows[:5] == np.random.default_rng(0).permutation(len(X))[:5].tolist()
+    taught, untaught = (
+        least_certain(model.predict_proba(X)).tolist() for model in (names.with_unlabeled(X), names)
+    )
+    chosen = dict.fromkeys([*taught[:2], untaught[0], *taught[2:4], untaught[1], *taught[4:]])
+    assert rows[5:9] == [row for row in chosen if row not in rows[:5]][:4]
+
+
 def test_images_between_two_classes_come_first():
     texts = np.eye(3, 8)
     encoder = PrecomputedTextEncoder.from_joint(dict(zip("abc", texts)))
-    classifier = ZeroShotClassifier(encoder, prompts="{}").fit(None, list("abc"))
+    classifier = FewShotClassifier(encoder, prompts="{}").fit(texts, list("abc"))
     rng = np.random.default_rng(0)
     clear = texts[np.arange(60) % 3] + 0.05 * rng.normal(size=(60, 8))
     between = (texts[:3] + texts[[1, 2, 0]]) / 2 + 0.001 * rng.normal(size=(3, 8))
