@@ -1,6 +1,7 @@
 """What the page shows, as plain values."""
 
 from .._photos.event_kinds import ANSWERS
+from .._photos.evidence import first_answers
 from .._photos.folder_table import plain
 from .random_check import check_so_far
 from .snapshot import in_words
@@ -44,6 +45,7 @@ class PageState:
             "may_stop": may_stop(now, share),
             "why_unsure": why_no_verdict(now),
             "plants": annotations.attention.is_on,
+            "first": first_answers(annotations),
             "strangers": int((now.are_open & ~view.has_class[:n]).sum()),
             "classes": [plain(label) for label in now.classes],
             "cards": cards_of(now),

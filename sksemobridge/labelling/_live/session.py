@@ -113,7 +113,9 @@ class Session:
             now, notes = self.snapshot(), []
             label = as_label(now.annotations.names, label, notes)
             marks = [(number, label, now.shown(number))]
-            parts = answered_pictures(now, self.files, marks, notes)
+            asked, *others = answered_pictures(now, self.files, marks, notes)
+            asked = replace(asked, at_random=number in now.view.drawn_first)
+            parts = asked, *others
             self._append("say", tab, who, pictures=parts)
             answer = {"number": number, "label": plain(label)}
             return {"answer": answer, "n_pictures": len(parts), "notes": notes}

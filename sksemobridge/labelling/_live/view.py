@@ -1,5 +1,6 @@
 """What the model says of the pictures, after it has learnt."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -27,6 +28,8 @@ class ModelView:
         The predicted label of each picture, empty for none of the classes.
     order : list of int
         The pictures in the order in which to ask.
+    drawn_first : list of int
+        The pictures at the beginning of `order` that were drawn at random.
     labels : FolderLabels or None
         The classifier, and all else that was learnt. None while there is no class.
     """
@@ -37,6 +40,7 @@ class ModelView:
     proba: Any
     predicted: list[str]
     order: list[int]
+    drawn_first: Sequence[int] = ()
     labels: Any = field(default=None, repr=False)
 
     @cached_property
@@ -85,4 +89,5 @@ def view_of(job, annotations, learnt=1):
         is_own = [*is_own, *[True] * len(shots)]
     best = proba[:, :-1].argmax(axis=1)
     predicted = [columns[i] if own else "" for i, own in zip(best, is_own)]
-    return ModelView(annotations, learnt, columns, proba, predicted, labels.to_label(), labels)
+    order, drawn_first = labels.to_label(), labels.drawn_first
+    return ModelView(annotations, learnt, columns, proba, predicted, order, drawn_first, labels)

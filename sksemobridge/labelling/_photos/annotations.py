@@ -20,6 +20,7 @@ class Answer:
     n_columns: int = 0
     round: int = 0
     by_burst: bool = False
+    at_random: bool = False
     person: str = ""
     confirmed: bool = False  # it stood so on a page
     seconds: float | None = None  # of that page, by picture

@@ -44,6 +44,7 @@ def _answer_one(annotations, event, picture, real):
         n_columns=picture.n_columns,
         round=annotations.rounds,
         by_burst=picture.by_burst,
+        at_random=picture.at_random,
         person=person_of(event),
         confirmed=event.kind == "page" and picture.label == picture.shown,
         seconds=event.seconds and event.seconds / n_asked,
@@ -51,8 +52,8 @@ def _answer_one(annotations, event, picture, real):
     earlier = annotations.answers.pop(real, None)
     if earlier is not None:
         # The model may have learnt the answer before.
-        asked = {"likely": earlier.likely, "n_columns": earlier.n_columns}
-        answer = replace(answer, round=earlier.round, **asked)
+        names = ("likely", "n_columns", "round", "at_random")
+        answer = replace(answer, **{name: getattr(earlier, name) for name in names})
     annotations.answers[real] = answer
     annotations.seen[real] = True
     annotations.skipped.pop(real, None)

@@ -28,6 +28,7 @@ class PictureEvent:
     likely: tuple[tuple[str, float], ...] = ()
     n_columns: int = 0
     by_burst: bool = False  # whether another one of its burst was asked, whose label it got
+    at_random: bool = False  # whether it was asked among the first, which are drawn at random
 
 
 @dataclass(frozen=True)
@@ -55,7 +56,7 @@ class Event:
 _TYPES = {
     **dict.fromkeys(("id", "run", "of", "size", "changed", "n_columns"), int),
     **dict.fromkeys(("pictures", "names", "likely"), list),
-    **dict.fromkeys(("taught", "by_burst"), bool),
+    **dict.fromkeys(("taught", "by_burst", "at_random"), bool),
     "seconds": float,
 }
 

@@ -6,7 +6,7 @@ import numpy as np
 
 from .._share_right import Answered, weights_of_answers
 
-# After so many other answers, those to a check count half.
+# After so many other answers, those to a check count half, and so do the first ones.
 HALF_OF_A_CHECK = 30
 # Pages, or predictions that were drawn at random, at which somebody looked before the estimate says
 # that one can stop: an assumption.
@@ -39,11 +39,26 @@ def looked_enough(annotations):
     return n_pages >= LEAST_PAGES or len(annotations.checked()) >= LEAST_CHECKED
 
 
+def first_answers(annotations):
+    """How many of the first answers the names alone had right, and how many there are: their
+    pictures were drawn at random. None before the end of the first round, or if there are none.
+    """
+    first = [answer for answer in annotations.answers.values() if answer.at_random]
+    if not annotations.rounds or not first:
+        return None
+    return sum(_is_right(annotations, answer) for answer in first), len(first)
+
+
+def _is_right(annotations, answer):
+    """Whether a picture was what the model said when it was asked."""
+    return bool(answer.likely) and annotations.now(answer.likely[0][0]) == answer.label
+
+
 def evidence(annotations):
     """What the answers say of the predictions: arguments of `share_right`.
 
-    Pictures of a check are drawn at random. The more other answers follow, the less it counts.
-    A burst is one answer.
+    Pictures of a check are drawn at random, and so are the first ones. The more other answers
+    follow, the less they count. A burst is one answer.
     """
     shown = {} if annotations.check is None else annotations.check.shown
     asked = [
@@ -51,6 +66,8 @@ def evidence(annotations):
         for real, answer in annotations.answers.items()
         if real not in shown and not answer.by_burst and not annotations.is_doubted(answer)
     ]
+    first = [answer for answer in asked if answer.at_random]
+    asked = [answer for answer in asked if not answer.at_random]
     last = sorted({answer.round for answer in asked if answer.likely})[-LAST_ROUNDS:]
     heard = []
     for answer in (answer for answer in asked if answer.round in last):
@@ -69,13 +86,14 @@ def evidence(annotations):
     n_later = sum(
         annotations.check is not None and answer.event > annotations.check.event for answer in asked
     )
-    part = HALF_OF_A_CHECK / (HALF_OF_A_CHECK + n_later)
+    part, part_first = (HALF_OF_A_CHECK / (HALF_OF_A_CHECK + n) for n in (n_later, len(asked)))
+    n_first_right = sum(_is_right(annotations, answer) for answer in first)
     return {
         "answers": [
             Answered(*map(np.array, zip(*rows)), n_others) for (_, n_others), rows in alike.items()
         ],
-        "n_checked": part * len(checked),
-        "n_right": part * sum(checked.values()),
+        "n_checked": part * len(checked) + part_first * len(first),
+        "n_right": part * sum(checked.values()) + part_first * n_first_right,
     }
 
 

@@ -7,9 +7,11 @@ from typing import Any
 import numpy as np
 from sklearn.pipeline import Pipeline
 
+from ..._base import EmbeddingClassifier
 from ..._evaluation import ShotEvaluation
+from ..._utils.array_api import l2_normalize
 from .._bursts import first_of_each
-from .._label_next import images_to_label, least_certain
+from .._label_next import N_AT_RANDOM, draw_first, images_to_label, least_certain, shot_directions
 from .._share_right import share_right
 from .annotations import Annotations
 from .evidence import evidence
@@ -75,15 +77,31 @@ class FolderLabels:
             rest = rest[first_of_each(self.job.groups[rest])]
         return share_right(self.proba[rest], **evidence(self.annotations))
 
+    @cached_property
+    def drawn_first(self):
+        """Rows of the pictures that are asked first, drawn at random: as in `label_next`, until
+        five were answered. Given shots are answers too.
+        """
+        classifier, answers, job = self.classifier, self.annotations.answers, self.job
+        n = N_AT_RANDOM - sum(not answer.by_burst for answer in answers.values())
+        is_ours = isinstance(classifier, EmbeddingClassifier)
+        has_names = is_ours and classifier.text_embeddings_ is not None
+        if n <= 0 or not has_names or len(shot_directions(classifier)) > len(answers):
+            return []
+        groups = np.arange(len(job.paths)) if job.groups is None else job.groups
+        answered = groups[[real in answers for real in job.real]]
+        rows = np.flatnonzero(~np.isin(groups, answered))
+        return draw_first(l2_normalize(job.embeddings), groups, rows, n)
+
     def to_label(self):
         """The pictures in the order in which to label them."""
         if not self.job.paths:
             return []
-        order = least_certain(self.proba).tolist()
+        order = [*self.drawn_first, *least_certain(self.proba).tolist()]
         # `label_next` does not know those of none of the classes, nor classifiers of other
         # packages.
         if np.any(self.strangers) or not hasattr(self.classifier, "with_unlabeled"):
-            return order
+            return [*dict.fromkeys(order)]
         first = images_to_label(
             self.classifier,
             self.job.embeddings,
@@ -91,7 +109,7 @@ class FolderLabels:
             groups=self.job.groups,
             proba=self.proba[:, :-1],
         ).tolist()
-        return [*dict.fromkeys([*first, *order])]
+        return [*dict.fromkeys([*self.drawn_first, *first, *order])]
 
     def doubtful_shots(self):
         """Shots with a doubtful label, as the page shows them: `likely` is the most probable other

@@ -166,6 +166,14 @@ def test_when_nothing_is_left_enter_writes_the_files(ask):
     wait_until(lambda: "Done: the files are written" in person.text("finish"))
 
 
+def test_the_first_line_says_how_many_of_the_first_five_the_names_had_right(ask):
+    person = ask(n=60)
+    person.press(person.choices()[1][0], "Enter", "Enter", "Enter")
+    assert "first five" not in person.text("status")
+    person.press("Enter")
+    assert person.text("status").startswith("Four of the first five were right. ")
+
+
 def test_another_person_is_heard_of(ask):
     person = ask()
     number = person.asked()

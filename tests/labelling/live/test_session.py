@@ -11,6 +11,7 @@ import pytest
 from PIL import Image
 from scipy.stats import binomtest
 
+from sksemobridge.labelling import label_next
 from sksemobridge.labelling._live.view import view_of
 from sksemobridge.labelling._photos.answers_file import Answers
 from sksemobridge.labelling._photos.evidence import evidence
@@ -46,7 +47,7 @@ def test_an_answer_is_in_the_file_before_the_page_says_so(live):
     assert not {0, 1} & {*numbers(state["queue"])}
 
 
-def test_the_most_doubtful_come_first_with_their_likely_classes_and_those_put_off_last(live):
+def test_the_most_doubtful_come_with_their_likely_classes_and_those_put_off_last(live):
     page = live()
     state = page.state()
     for item in state["queue"]:
@@ -60,6 +61,34 @@ def test_the_most_doubtful_come_first_with_their_likely_classes_and_those_put_of
     assert numbers(state["queue"])[-2:] == [second, first]
     # Also in the next run.
     assert numbers(live().state()["queue"])[-2:] == [second, first]
+
+
+def test_the_first_five_questions_are_at_random_and_say_how_good_the_names_are(live):
+    page = live(n=60)
+    names = page.session.learner.view.labels.classifier
+    first = label_next(names, page.job.embeddings, 5).tolist()
+    assert numbers(page.state()["queue"])[:5] == first
+    # The model learns a new class at once. The draw goes on.
+    page.act("say", number=first[0], label="owl")
+    wait_until(lambda: page.state()["learnt"] == 2)
+    assert numbers(page.state()["queue"])[:4] == first[1:]
+    for number in first[1:]:
+        asked = next(item for item in page.state()["queue"] if item["number"] == number)
+        assert page.state()["first"] is None
+        page.act("say", number=number, label=asked["predicted"])
+    assert page.state()["first"] == [4, 5]
+    page.act("say", number=numbers(page.state()["queue"])[0], label="bird")
+    asked = [event.pictures[0].at_random for event in events_of(page)]
+    assert asked == [True] * 5 + [False]
+
+
+def test_after_given_shots_or_a_page_no_question_is_at_random(live):
+    assert live(n=60, shots=["bird"]).session.learner.view.drawn_first == []
+    page = live(n=60, answers="others.jsonl")
+    marks = [{"number": n, "label": "bird", "shown": "bird"} for n in range(5)]
+    page.act("page", pictures=marks)
+    wait_until(lambda: page.state()["learnt"] == 2)
+    assert page.session.learner.view.drawn_first == []
 
 
 def test_it_learns_after_a_handful_and_keeps_what_was_said_meanwhile(live, monkeypatch):
@@ -198,8 +227,9 @@ def test_the_next_run_makes_one_fit_and_knows_what_the_model_said(live, monkeypa
     monkeypatch.setattr(FolderJob, "fit", lambda *args, **params: fit(*args, **params))
     page = live()
     assert fit.call_count == 1
-    after = evidence(page.session.annotations)
-    assert sum(len(part.codes) for part in after["answers"]) == 7
+    after, answers = evidence(page.session.annotations), page.session.annotations.answers
+    n_first = sum(answer.at_random for answer in answers.values())
+    assert sum(len(part.codes) for part in after["answers"]) + n_first == 7
     for part, again in zip(before["answers"], after["answers"]):
         assert [*map(str, part)] == [*map(str, again)]
 

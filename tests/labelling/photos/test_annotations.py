@@ -2,12 +2,13 @@
 
 from dataclasses import replace
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from sksemobridge.labelling._photos.event_kinds import ANSWERS_OF_A_ROUND
 from sksemobridge.labelling._photos.events import Event, PictureEvent
-from sksemobridge.labelling._photos.evidence import evidence, shares_now, why_unsure
+from sksemobridge.labelling._photos.evidence import evidence, first_answers, shares_now, why_unsure
 from sksemobridge.labelling._photos.history import after, fold, last_undoable
 
 CLASSES = ["bird", "clock"]
@@ -189,6 +190,27 @@ def test_a_check_counts_what_is_said_after_it():
     assert renamed.checked() == {"b": True, "c": False}
     others = [say(str(i), "bird") for i in range(30)]
     assert evidence(said_by(*events, *others))["n_checked"] == 1
+
+
+def at_random(path, label):
+    event = say(path, label, likely=LIKELY, n_columns=3)
+    return event | {"pictures": (replace(event["pictures"][0], at_random=True),)}
+
+
+def test_first_answers_are_at_random_and_tell_how_good_the_names_are():
+    events = [at_random("a", "bird"), *(at_random(path, "clock") for path in "bcd")]
+    assert first_answers(said_by(*events)) is None
+    events.append(say("e", "clock", likely=LIKELY, n_columns=3))
+    said = said_by(*events)
+    assert first_answers(said) == (1, 4)
+    found = evidence(said)
+    assert (found["n_checked"], found["n_right"]) == pytest.approx((4 * 30 / 31, 30 / 31))
+    assert [part.codes.tolist() for part in found["answers"]] == [[1]]
+    # Another answer to such a picture, and another name.
+    events += [say("a", "clock"), {"kind": "rename", "names": ("bird",), "into": "wren"}]
+    assert first_answers(said_by(*events)) == (0, 4)
+    assert first_answers(said_by(*events, say("a", "wren"))) == (1, 4)
+    assert first_answers(said_by(*[say(path, "bird", likely=LIKELY) for path in "abcde"])) is None
 
 
 def test_who_has_no_name_is_the_same_after_a_new_start():

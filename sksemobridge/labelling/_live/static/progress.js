@@ -8,6 +8,8 @@ import { count, percent, plural } from "./words.js";
 const GOOD = 0.95;
 // Labels after which a check no longer says how good all are. It is then part of the estimate.
 const N_AFTER = 24;
+// Numbers of the first answers, which are at most five.
+const WORDS = ["None", "One", "Two", "Three", "Four", "Five"];
 
 // How many labels there were when the check was over.
 let labelled_at_check = null;
@@ -36,7 +38,7 @@ function sentence(state) {
   if (state.stage === "names") return `${counts(state)}.`;
   if (check?.queue.length) return during(check);
   const of = has_bursts() ? ` ${counts(state)}.` : "";
-  return `${how_good(state)} ${what_is_left(seen, total)}${of}`;
+  return `${of_the_first(state)}${how_good(state)} ${what_is_left(seen, total)}${of}`;
 }
 
 const counts = ({ total, pictures }) =>
@@ -52,6 +54,13 @@ function how_good(state) {
   const stop = state.may_stop ? ": you can stop" : "";
   return `${percent(share)} % right is likely (${percent(low)} to ${percent(high)}), `
     + `if every picture is of these classes${stop}.`;
+}
+
+// How many of the first pictures, which were drawn at random, their names alone had right.
+function of_the_first({ first, labelled }) {
+  if (!first || labelled >= first[1] + N_AFTER) return "";
+  const [n_right, n] = first, which = n === 1 ? "first" : `first ${WORDS[n].toLowerCase()}`;
+  return `${WORDS[n_right]} of the ${which} ${n_right === 1 ? "was" : "were"} right. `;
 }
 
 function during({ drawn, done, right, interval: [low, high] }) {
