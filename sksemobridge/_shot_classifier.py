@@ -16,13 +16,16 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from ._base import EmbeddingClassifier
 from ._fitted import Fitted
 from ._model.class_means import effective_numbers
+from ._model.fit import MOST_VALUES
+from ._model.judged_names import judge_names
 from ._model.shots import JudgedShots, Rows, ShotMemory, Shots
 from ._texts.encode import ClassTexts, read_texts
 from ._texts.prompts import is_sequence
 from ._utils.array_api import l2_normalize
-from ._utils.rows import blocks
+from ._utils.rows import blocks, evenly_spaced
 from ._utils.validation import (
     check_text_encoder,
+    listed,
     positions,
     require_width,
     validate_classes,
@@ -38,6 +41,8 @@ from ._utils.validation import (
 # first, and that of texts is above the second. On eleven tasks (five models, 1 to 16 shots of two
 # classes and more) this was always so after a StandardScaler in a pipeline, and never without.
 BALL, CONE = 0.1, 0.2
+# Most shots by which names are judged.
+MOST_JUDGED = 2000
 
 
 class ShotClassifier(EmbeddingClassifier):
@@ -103,6 +108,8 @@ class ShotClassifier(EmbeddingClassifier):
                 " probabilities, which may be far from the share of the labels that is right.",
                 advice="Give each class a second image, or names: text_encoder and class_names.",
             )
+        if texts.embeddings is not None:
+            warn_of_names(classes, class_prompts.names, memory.grouped_shots, texts)
         # 4. What predictions and later calls need. Texts have the precision of the shots.
         log_prior, T = self._log_prior(memory, classes), texts.embeddings
         model, judged = self._fit_model(classes, memory, texts, **options)
@@ -238,6 +245,43 @@ def sum_of_directions(rows: NDArray[Any]) -> NDArray[np.float64]:
 def mean_cosine(total: NDArray[np.float64], n: int) -> float:
     """The mean cosine of two different ones of `n` rows of unit length with this sum `(D,)`."""
     return float(total @ total - n) / (n * (n - 1))
+
+
+def warn_of_names(classes, names, shots, texts):
+    """Warn if `Shots` contradict the names of their classes. `names` has None for a class without
+    text.
+    """
+    # Many shots say the same as some of them.
+    some = shots.take(
+        evenly_spaced(len(shots.codes), min(MOST_JUDGED, MOST_VALUES // len(classes)))
+    )
+    known = put_classes_with_shots_first(some, texts, len(classes))
+    judged = judge_names(known.shots, known.texts)
+    if not judged.is_chance and not judged.exchanged:
+        return
+
+    def named(c):
+        label, name = classes[[c]].tolist()[0], names[c]
+        return repr(name) if label == name else f"{label!r} -> {name!r}"
+
+    pairs = {known.classes[c]: known.classes[other] for c, other in judged.exchanged.items()}
+    if pairs:
+        shown = [f"{named(c)} (like {names[other]!r})" for c, other in pairs.items()]
+    else:
+        shown = [named(c) for c in known.classes if names[c] is not None]
+    said = ["The names of the classes are no better than chance on the shots"] * judged.is_chance
+    if pairs:
+        said.append(
+            f"The shots of {len(pairs)} of {len(classes)} classes fit the name of another class"
+            " better, as if names or labels were exchanged"
+        )
+    warn_caller(
+        f"{'. '.join(said)}: {listed(shown, 3)}.",
+        advice=(
+            "Look at some of them. class_names as a mapping from labels to names needs no order,"
+            " and 'ignore' does without. The model of text_encoder must be that of the images."
+        ),
+    )
 
 
 class ClassesWithShots(NamedTuple):

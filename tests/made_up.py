@@ -61,6 +61,13 @@ class World:
         return X[order].astype(self._dtype), np.array(self.names)[codes[order]]
 
 
+# A test whose names mislead on purpose, or say nothing.
+misleading_names = pytest.mark.filterwarnings(
+    "ignore:The names of the classes are no better than chance",
+    "ignore:The shots of .* fit the name of another class better",
+)
+
+
 def every_model(test):
     """A test of both classifiers, and of a trained bridge, by `params` of `World.classifier`."""
     closed_form = {"kind": SeMoBridgeClassifier}

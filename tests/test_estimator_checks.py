@@ -12,6 +12,8 @@ from sksemobridge import (
 )
 from sksemobridge._texts.prompts import ClassPrompts
 
+from .made_up import misleading_names
+
 
 class AnyTexts:
     """A text encoder whose embeddings have the width of the images that are learnt from."""
@@ -113,6 +115,7 @@ def expected_failures(estimator):
 @pytest.mark.filterwarnings("ignore:The embeddings look as if each column had been centred")
 @pytest.mark.filterwarnings("ignore:There are names of classes but no text_encoder")
 @pytest.mark.filterwarnings("ignore:The rows of X have lengths")
+@misleading_names
 @parametrize_with_checks(CONFIGURATIONS, expected_failed_checks=expected_failures)
 def test_scikit_learn_checks(estimator, check, request):
     try:

@@ -333,3 +333,45 @@ def test_embeddings_without_their_mean_are_warned_of_where_there_are_texts(kind)
     ):
         make_pipeline(StandardScaler(), kind(texts)).fit(X, y)
     make_pipeline(StandardScaler(), kind(class_names="ignore")).fit(X, y)
+
+
+# Names that shots contradict
+
+
+@every_model
+@pytest.mark.parametrize("per_class", [1, 4])
+def test_names_of_other_classes_are_warned_of_with_three_pairs(world, params, per_class):
+    X, y = world.draw(per_class, noise=0.6)
+    names = dict(zip(world.names, np.roll(world.names, 2).tolist()))
+    message = (
+        "no better than chance on the shots. The shots of 5 of 5 classes fit the name of another"
+        " class better, .*: 'bird' -> 'fire truck' .like 'bird'., 'cat' -> 'hot dog' .like 'cat'.,"
+        " 'dog' -> 'bird' .like 'dog'. and 2 more. Look"
+    )
+    with pytest.warns(UserWarning, match=message) as caught:
+        world.classifier(class_names=names, **params).fit(X, y)
+    assert sum("names or labels" in str(warning.message) for warning in caught) == 1
+    world.classifier(**params).fit(X, y)
+
+
+@every_model
+def test_two_exchanged_names_of_five_are_warned_of(world, params):
+    X, y = world.draw(2, noise=0.6)
+    names = {name: name for name in world.names} | {"cat": "dog", "dog": "cat"}
+    with pytest.warns(UserWarning, match="2 of 5 classes .*'cat' -> 'dog' .like 'cat'., 'dog'"):
+        world.classifier(class_names=names, **params).fit(X, y)
+
+
+@every_model
+def test_names_that_say_nothing_are_warned_of(world, params):
+    X, y = world.draw(4)
+    other_model = np.random.default_rng(1).permutation(X.shape[1])
+    with pytest.warns(UserWarning, match="no better than chance on the shots"):
+        world.classifier(**params).fit(X[:, other_model], y)
+
+
+def test_only_classes_with_shots_and_text_are_judged_by_their_names(world):
+    X, y = world.draw([2, 2, 0, 2, 0], noise=0.6)
+    names = dict(zip(world.names, ["cat", "bird", "dog", None, "hot dog"]))
+    with pytest.warns(UserWarning, match="2 of 5 classes .*'bird' -> 'cat' .like 'bird'"):
+        world.classifier(class_names=names).partial_fit(X, y, classes=world.names)

@@ -16,7 +16,7 @@ from sksemobridge._model.fit import default_scales, held_out_images
 from sksemobridge.datasets import load_emoji
 from sksemobridge.labelling import label_next
 
-from ..made_up import TEMPLATE
+from ..made_up import TEMPLATE, misleading_names
 
 
 def with_texts(world, texts):
@@ -79,6 +79,7 @@ def test_shots_gain_on_zero_shot():
     [lambda eos: np.roll(eos, 1, axis=0), lambda eos: np.tile(eos[:1], (5, 1))],
     ids=["another's", "one"],
 )
+@misleading_names
 def test_texts_that_mislead_or_do_not_differ_do_no_harm(world, change, per_class):
     X, y = world.draw(per_class)
     queries, truth = world.draw(40)
@@ -86,6 +87,7 @@ def test_texts_that_mislead_or_do_not_differ_do_no_harm(world, change, per_class
     assert misled.score(queries, truth) > score_without_text(world, X, y, queries, truth) - 0.1
 
 
+@misleading_names
 def test_half_of_the_names_swapped_end_near_no_names(make_world):
     harms = []
     for seed in range(8):
@@ -202,6 +204,7 @@ def test_names_weigh_more_beside_few_labels_and_beside_doubtful_ones():
 
 
 @pytest.mark.filterwarnings("ignore:1 of 3 shots hardly count:UserWarning")
+@misleading_names
 def test_one_wrong_label_among_few_does_not_outweigh_the_names(make_world):
     """The most uncertain images say little of the names, and one label of three is wrong."""
     right, one_wrong = [], []
@@ -229,6 +232,7 @@ def test_held_out_probabilities_depend_neither_on_lengths_nor_on_the_order_of_fe
         np.testing.assert_allclose(classifier.fit(changed, y).held_out_proba_, expected, atol=1e-3)
 
 
+@misleading_names
 def test_names_that_mean_nothing_do_not_change_how_certain_single_shots_are():
     """Without its only image, a class has nothing but its name. So single images say nothing about
     the scales then.

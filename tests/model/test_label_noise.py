@@ -6,6 +6,8 @@ from sklearn.metrics import log_loss
 
 from sksemobridge import FewShotClassifier, PrecomputedTextEncoder
 
+from ..made_up import misleading_names
+
 pytestmark = pytest.mark.filterwarnings("ignore:.* shots hardly count:UserWarning")
 
 
@@ -36,6 +38,7 @@ def test_wrong_labels_are_found_and_count_less(world, mislabelled, with_text):
     assert not hasattr(trusting, "label_proba_")
 
 
+@misleading_names
 def test_an_only_shot_is_judged_by_its_name_and_a_pair_without_names_with_care(world):
     X, y = world.draw(1)
     swapped = y.copy()
@@ -50,6 +53,7 @@ def test_an_only_shot_is_judged_by_its_name_and_a_pair_without_names_with_care(w
     assert without_text.fit(X, wrong).label_proba_.min() > 0.3
 
 
+@misleading_names
 def test_a_pair_whose_name_means_nothing_is_judged_as_without_names():
     """The other shot of a pair may say nothing about it."""
     rng = np.random.default_rng(2)
@@ -90,6 +94,7 @@ def test_few_doubtful_labels_are_told_and_change_nothing(world):
     np.testing.assert_allclose(careful.coef_, trusting.coef_, rtol=1e-10)
 
 
+@misleading_names
 def test_a_class_whose_name_means_nothing_keeps_its_shots(world):
     """Two names are swapped: the shots of each class agree with each other, and say what it is."""
     X, y = world.draw(4)
@@ -140,6 +145,7 @@ def test_rows_are_those_of_fit_in_any_order_and_rows_without_weight_have_none(wo
     assert np.flatnonzero(np.isnan(whole.label_proba_)).tolist() == [3]
 
 
+@misleading_names
 def test_names_that_are_swapped_take_no_label_of_a_single_shot_for_wrong(make_world):
     world = make_world(width=64, d=80)
     X, y = world.draw(1)

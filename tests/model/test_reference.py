@@ -19,6 +19,7 @@ from sksemobridge._model.pool import sorted_sample
 from sksemobridge._model.unlabeled import terms_with_unlabeled
 from sksemobridge._texts.words import text_span
 
+from ..made_up import misleading_names
 from .reference import Reference
 from .reference_images import near_copies as near_copies_of_the_page
 from .reference_images import nrm
@@ -27,6 +28,7 @@ from .reference_unlabeled import fits_names, learn, with_unlabeled
 pytestmark = [
     pytest.mark.filterwarnings("ignore:.* shots hardly count:UserWarning"),
     pytest.mark.filterwarnings("ignore:.* are near copies of others:UserWarning"),
+    misleading_names,
 ]
 LOGIT_SCALE = 20.0
 NAMES = list("abcdefghijkl")
