@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import fields, replace
+from dataclasses import replace
 from numbers import Real
 from typing import Any, Literal, Self
 
@@ -16,6 +16,7 @@ from ._model.shots import pool_shots
 from ._semobridge.bridge_fit import bridge_classes
 from ._semobridge.bridge_options import BridgeOptions
 from ._semobridge.bridged_classes import BridgedClasses
+from ._semobridge.solvers import SOLVERS
 from ._semobridge.validation_images import Validation
 from ._shot_classifier import ShotClassifier, put_classes_with_shots_first
 from ._utils.array_api import astype, l2_normalize, log_softmax
@@ -176,7 +177,7 @@ class SeMoBridgeClassifier(ShotClassifier):
         "text_encoder": "no_validation",  # by check_text_encoder
         "prompts": [str, Mapping, "array-like"],
         "class_names": [Mapping, StrOptions({"ignore"}), "array-like", None],
-        "solver": [StrOptions({"closed_form", "lbfgs", "adamw"})],
+        "solver": [StrOptions({*SOLVERS})],
         **dict.fromkeys(
             ["alpha", "beta", "gamma"], [AUTO, Interval(Real, 0, LARGEST_FACTOR, closed="both")]
         ),
@@ -389,9 +390,9 @@ class SeMoBridgeClassifier(ShotClassifier):
         _warn_of_lengths(shots.X)
         known = put_classes_with_shots_first(shots, texts, len(classes))
         images = self._read_validation(*validation, classes[known.classes], memory)
-        options = {field.name: getattr(self, field.name) for field in fields(BridgeOptions)}
+        options = BridgeOptions.of(self.get_params(deep=False))
         texts_of_shots = known.texts.take(slice(len(known.classes)))
-        bridged = bridge_classes(known.shots, texts_of_shots, BridgeOptions(**options), images)
+        bridged = bridge_classes(known.shots, texts_of_shots, options, images)
         keeps_all = texts.embeddings is not None and bridged.rank == shots.X.shape[1]
         if keeps_all and not bridged.is_trained:
             _warn_of_identity(bridged.rank)

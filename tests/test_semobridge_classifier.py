@@ -1,6 +1,5 @@
 """The classifier of the SeMoBridge paper as an estimator."""
 
-from dataclasses import fields
 from itertools import product
 
 import numpy as np
@@ -9,7 +8,6 @@ from sklearn.calibration import CalibratedClassifierCV
 from sklearn.model_selection import GridSearchCV
 
 from sksemobridge import PrecomputedTextEncoder, SeMoBridgeClassifier
-from sksemobridge._semobridge.bridge_options import BridgeOptions
 from sksemobridge._semobridge.score import Hyperparameters
 
 
@@ -41,12 +39,6 @@ def test_a_trained_bridge_has_a_loss_and_a_bias_of_each_class(world, solver):
     assert (
         semobridge(world, solver=solver, max_iter=8, class_bias=False).fit(X, y).class_bias_ is None
     )
-
-
-def test_options_are_parameters_with_the_same_defaults():
-    parameters = SeMoBridgeClassifier().get_params()
-    for option in fields(BridgeOptions):
-        assert parameters[option.name] == option.default
 
 
 def test_numbers_that_are_given_stay(world):

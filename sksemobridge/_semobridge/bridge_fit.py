@@ -32,6 +32,7 @@ from .hyperparameters import (
 )
 from .rounded_shots import rounded_shots
 from .score import START, Hyperparameters, LabelledCosines
+from .solvers import Training
 from .training import TrainedBridge
 from .training_cache import trained_bridge
 from .validation_images import Judge, Validation
@@ -49,7 +50,7 @@ def bridge_classes(
     estimate. Without a projection, the bridge in closed form is the identity.
     """
     if texts.embeddings is None:
-        options = replace(options, alpha=None, lambda1=None)
+        options = replace(options, given=options.given._replace(alpha=None, lambda1=None))
     _require_a_term(options.given_or(START))
     if texts.projection is None:
         bridge = Bridge.identity(shots.X.shape[1])
@@ -57,9 +58,13 @@ def bridge_classes(
         bridge = Bridge.closed_form(
             texts.projection, texts.projection_bias, texts.text_length, options.atol
         )
-    if options.is_trained:
+    if (solver := options.trained_by) is not None:
         hyperparameters = _trained_hyperparameters(bridge, shots, texts, options)
-        classes, calibration = _train(bridge, shots, texts, options, validation, hyperparameters)
+        share = weight_in_class(shots.codes, shots.weight)
+        training = Training(
+            solver, shots.X, shots.codes, share, bridge, texts, options=options.training
+        )
+        classes, calibration = _train(training, shots, options, validation, hyperparameters)
     else:
         closed_form_of = _closed_form(bridge, shots, texts)
         calibration = _calibrate(closed_form_of, shots, texts, options)
@@ -131,7 +136,7 @@ def _trained_hyperparameters(
     """The hyperparameters of a trained bridge by the shots."""
     if texts.embeddings is None:
         return options.given_or(WITHOUT_TEXT)
-    if options.lambda3 != "auto":
+    if options.given.lambda3 != "auto":
         return options.given_or(TRAINED)
     count, closed_form_of = images_of_class(shots), _closed_form(bridge, shots, texts)
     return mean_hyperparameters(
@@ -143,44 +148,31 @@ def _trained_hyperparameters(
     )
 
 
-def _trained_bridge(
-    closed: Bridge,
-    shots: Shots,
-    texts: ClassTexts,
-    options: BridgeOptions,
-    left_out: np.ndarray | None,
-    judge: Judge | None,
-) -> TrainedBridge:
-    """The bridge that is trained from its `closed` form on."""
-    if options.solver == "adamw":
-        share = weight_in_class(shots.codes, shots.weight)
-        given = shots.X, shots.codes, share, closed, options, texts, left_out, judge
-        return trained_bridge(*given)
-    rounded = rounded_shots(shots, closed)
-    left_out = None if left_out is None else left_out[rounded.order]
-    given = rounded.X, rounded.codes, rounded.share, closed, options, texts, left_out, judge
-    return rounded.unscaled(trained_bridge(*given))
+def _trained_bridge(training: Training) -> TrainedBridge:
+    """The bridge of a `Training`, whose solver may get rounded shots."""
+    if not training.solver.rounds_shots:
+        return trained_bridge(training)
+    rounded, length = rounded_shots(training)
+    return trained_bridge(rounded).map_class_bias(lambda class_bias: length * class_bias)
 
 
 def _train(
-    closed: Bridge,
+    training: Training,
     shots: Shots,
-    texts: ClassTexts,
     options: BridgeOptions,
     validation: Validation | None,
     hyperparameters: Hyperparameters,
 ) -> tuple[BridgedClasses, Calibration]:
-    """The classes of a bridge that is trained from its `closed` form on, and its temperature with
-    these `hyperparameters`, which also judge the best step on validation images.
+    """The classes of a `Training` on the `Shots`, and their temperature with these
+    `hyperparameters`, which also judge the best step on validation images.
     """
-    is_adamw = options.solver == "adamw"
+    solver, closed, texts = training.solver, training.bridge, training.texts
     is_asked = options.given_temperature is None and validation is None
-    # L-BFGS always trains without some shots first, so that the temperature changes no bridge.
-    left_out = left_out_once(shots) if is_asked or not is_adamw else None
+    left_out = left_out_once(shots) if is_asked or solver.begins_without_some else None
     every, judge = np.ones(len(shots.codes)), None
-    if is_adamw and validation is not None:
+    if solver.keeps_best_step and validation is not None:
         judge = Judge(validation, hyperparameters, _closed_form(closed, shots, texts)(every))
-    trained = _trained_bridge(closed, shots, texts, options, left_out, judge)
+    trained = _trained_bridge(training._replace(left_out=left_out, judge=judge))
     if not trained.converged:
         message = (
             f"The bridge did not converge in {trained.n_iter} iterations. Increase max_iter or tol."

@@ -1,75 +1,58 @@
-"""How the bridge and its score are fitted."""
+"""How the bridge and its score are fitted: parameters of `SeMoBridgeClassifier`. Its docstring
+describes them, and its signature has their defaults.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
 from typing import Any, Literal
 
 from .score import Hyperparameters
+from .solvers import SOLVERS, Solver
+from .training import TrainingOptions
 
 
 @dataclass(frozen=True)
 class BridgeOptions:
-    """The parameters of `SeMoBridgeClassifier` that its docstring describes, but for texts and
-    priors.
-    """
+    """What `bridge_classes` takes besides shots and texts."""
 
-    solver: Literal["closed_form", "lbfgs", "adamw"] = "closed_form"
-    # The score. Without text, `alpha` and `lambda1` are None.
-    alpha: float | Literal["auto"] | None = "auto"
-    beta: float | Literal["auto"] = "auto"
-    gamma: float | Literal["auto"] = "auto"
-    lambda1: float | Literal["auto"] | None = "auto"
-    lambda2: float | Literal["auto"] = "auto"
-    lambda3: float | Literal["auto"] = "auto"
-    smoothness: float | Literal["auto"] = "auto"
-    temperature: float | Literal["auto"] | None = "auto"
-    n_candidates: int = 1000
-    random_state: Any = 0
-    # The bridge
-    atol: float | Literal["auto"] = "auto"
-    class_bias: bool = True
-    lambda_it: float = 0.5
-    lambda_c: float = 0.1
-    lambda_b: float = 0.1
-    max_iter: int | None = None
-    learning_rate: float = 1.5e-4
-    weight_decay: float = 0.01
-    tol: float = 5e-5
-    device: str = "auto"
-    verbose: int | bool = 0
+    solver: str
+    given: Hyperparameters  # each a number or "auto"; without text `alpha` and `lambda1` are None
+    temperature: float | Literal["auto"] | None
+    n_candidates: int
+    random_state: Any
+    atol: float | Literal["auto"]
+    training: TrainingOptions
+
+    @classmethod
+    def of(cls, params: Mapping[str, Any]) -> BridgeOptions:
+        """The options among all parameters of the estimator, by name."""
+        given = Hyperparameters(*(params[name] for name in Hyperparameters._fields))
+        training = {field.name: params[field.name] for field in fields(TrainingOptions)}
+        names = "solver", "temperature", "n_candidates", "random_state", "atol"
+        others = {name: params[name] for name in names}
+        return cls(given=given, training=TrainingOptions(**training), **others)
 
     @property
-    def is_trained(self) -> bool:
-        """Whether the bridge is trained on the shots."""
-        return self.solver != "closed_form"
+    def trained_by(self) -> Solver | None:
+        """The solver that trains the bridge on the shots; None in closed form."""
+        return SOLVERS[self.solver]
 
     @property
     def auto(self) -> list[str]:
         """Names of the hyperparameters that are estimated."""
-        return [name for name in Hyperparameters._fields if getattr(self, name) == "auto"]
+        return [name for name, value in self.given._asdict().items() if value == "auto"]
 
     def given_or(self, hyperparameters: Hyperparameters) -> Hyperparameters:
         """The hyperparameters that are given, and for the others those of the argument."""
-        result: dict[str, Any] = {}
-        for name, estimate in hyperparameters._asdict().items():
-            own = getattr(self, name)
-            value = estimate if own == "auto" else own
-            # A scalar of NumPy would make the score of single precision one of double precision.
-            result[name] = None if value is None else float(value)
-        return Hyperparameters(**result)
+        values: list[Any] = [
+            estimate if own == "auto" else own for own, estimate in zip(self.given, hyperparameters)
+        ]
+        # A scalar of NumPy would make the score of single precision one of double precision.
+        return Hyperparameters(*(None if value is None else float(value) for value in values))
 
     @property
     def given_temperature(self) -> float | None:
         """The temperature, or None if it is estimated."""
         return None if self.temperature == "auto" else float(self.temperature or 1.0)
-
-    @property
-    def most_iterations(self) -> int:
-        """`max_iter`, or its value for None."""
-        return self.max_iter or {"adamw": 5000, "lbfgs": 1000}[self.solver]
-
-    def of_training(self) -> BridgeOptions:
-        """With defaults for what does not change a trained bridge, the score among it."""
-        score = *Hyperparameters._fields, "temperature", "n_candidates", "random_state", "verbose"
-        return replace(self, **{name: getattr(BridgeOptions, name) for name in score})

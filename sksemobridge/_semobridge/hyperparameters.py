@@ -9,6 +9,7 @@ All hyperparameters that are "auto" follow from it.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import reduce
 from typing import Any, NamedTuple
 
@@ -22,7 +23,7 @@ from .._utils.rows import images_per_weight
 from .._utils.validation import LARGEST_FACTOR
 from .bridge_options import BridgeOptions
 from .held_out import HeldOut
-from .score import START, Hyperparameters, LabelledCosines, log_score, terms_of_score
+from .score import ALL_AUTO, START, Hyperparameters, LabelledCosines, log_score, terms_of_score
 from .validation_images import HALF_AN_IMAGE
 
 # The constants of the closed form were chosen on ten tasks of real embeddings. With one family of
@@ -160,7 +161,8 @@ def trained_hyperparameters(
 
     The trained bridge itself has seen the shots, so they say nothing of its hyperparameters.
     """
-    ratio = estimate_ratio(BridgeOptions(), held_out, logit_scale)
+    all_auto = replace(options, given=ALL_AUTO)
+    ratio = estimate_ratio(all_auto, held_out, logit_scale)
     lambda3 = TRAINED.lambda3 * max(1.0, TRAINED_GROWTH * ratio * count)
     return options.given_or(TRAINED._replace(lambda3=lambda3))
 
@@ -354,7 +356,7 @@ def draw_candidates(auto: Hyperparameters, options: BridgeOptions) -> list[Hyper
     values = np.array([getattr(auto, name) for name in options.auto])
     random_state = check_random_state(options.random_state)
     noise = random_state.normal(size=(options.n_candidates, len(values)))
-    factors = np.exp((TRAINED_SPREAD if options.is_trained else SPREAD) * noise)
+    factors = np.exp((SPREAD if options.trained_by is None else TRAINED_SPREAD) * noise)
     most = [np.inf if name.startswith("lambda") else LARGEST_FACTOR for name in options.auto]
     rows = np.minimum(values * factors, most).tolist()
     return [auto._replace(**dict(zip(options.auto, row))) for row in rows]

@@ -7,15 +7,11 @@ many steps are made.
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 import numpy as np
 
-from .._model.shots import Shots
 from .._utils.array_api import rows_as_bytes
 from .._utils.rows import blocks, weight_in_class
-from .bridge import Bridge
-from .training import TrainedBridge
+from .solvers import Training
 
 # Bits of a rounded number of an embedding. With 4 bits, bridges are as good as with 24. The fewer
 # bits, the fewer numbers lie so near the middle of two rounded ones that another precision of the
@@ -25,41 +21,27 @@ BITS = 4
 BITS_OF_SHARE = 16
 
 
-class RoundedShots(NamedTuple):
-    """Shots in an order that does not depend on the scale of the embeddings."""
-
-    X: np.ndarray  # embeddings, divided by their length, `(n, D)`
-    codes: np.ndarray  # `(n,)`
-    share: np.ndarray  # of the weight of the class `(n,)`
-    order: np.ndarray  # index of each among the shots `(n,)`
-    # The typical length of an embedding. One if the projection has a bias: then the bridge of a
-    # longer embedding is another.
-    length: float
-
-    def unscaled(self, trained: TrainedBridge) -> TrainedBridge:
-        """A bridge that was trained on these, for embeddings of their own length."""
-        if trained.class_bias is None:
-            return trained
-        held_out = trained.held_out and self.unscaled(trained.held_out)
-        return trained._replace(class_bias=self.length * trained.class_bias, held_out=held_out)
-
-
-def rounded_shots(shots: Shots, bridge: Bridge) -> RoundedShots:
-    """`RoundedShots` of `Shots`, for the training of a bridge."""
-    codes, length = shots.codes, 1.0
-    share = weight_in_class(codes, shots.weight)
-    if bridge.projection_bias is None:
-        squares = np.einsum("nd,nd->n", shots.X, shots.X, dtype=np.float64)  # without a copy of X
+def rounded_shots(training: Training) -> tuple[Training, float]:
+    """The training on rounded shots, which are sorted by class and then by content, and the typical
+    length by which embeddings are divided. It is one if the projection has a bias: then the bridge
+    of a longer embedding is another.
+    """
+    codes, share, length = training.codes, training.share, 1.0
+    if training.bridge.projection_bias is None:
+        # without a copy of X
+        squares = np.einsum("nd,nd->n", training.X, training.X, dtype=np.float64)
         length = float(np.sqrt(np.average(squares, weights=share))) or 1.0
-    X, share = np.empty(shots.X.shape, np.float32), _rounded(share, BITS_OF_SHARE)
+    X, share = np.empty(training.X.shape, np.float32), _rounded(share, BITS_OF_SHARE)
     for rows in blocks(len(X)):
-        X[rows] = _rounded(shots.X[rows].astype(np.float64) / length, BITS)
+        X[rows] = _rounded(training.X[rows].astype(np.float64) / length, BITS)
     order = np.lexsort((share, codes))
     for rows in np.split(np.arange(len(codes)), np.flatnonzero(np.diff(codes)) + 1):
         own = order[rows]
         own = own[np.argsort(rows_as_bytes(X[own]), kind="stable")]
         order[rows], X[rows] = own, X[own]
-    return RoundedShots(X, codes, weight_in_class(codes, share[order]), order, length)
+    left_out = None if training.left_out is None else training.left_out[order]
+    share = weight_in_class(codes, share[order])
+    return training._replace(X=X, share=share, left_out=left_out), length
 
 
 def _rounded(values: np.ndarray, bits: int) -> np.ndarray:

@@ -37,6 +37,9 @@ START = Hyperparameters(
     alpha=1.0, beta=1.0, gamma=1.0, lambda1=0.5, lambda2=0.5, lambda3=0.5, smoothness=0.01
 )
 
+# What a user gives who gives none.
+ALL_AUTO: Any = Hyperparameters(*["auto"] * len(Hyperparameters._fields))
+
 
 class LabelledCosines(NamedTuple):
     """Cosines of `n` images whose classes are known."""

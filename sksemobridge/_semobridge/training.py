@@ -4,18 +4,20 @@ faster L-BFGS.
 
 from __future__ import annotations
 
-from dataclasses import replace
-from typing import NamedTuple
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 import numpy as np
 from scipy import linalg
 
-from .._utils.array_api import astype, resolve_device, rows_as_bytes
+from .._texts.encode import ClassTexts
+from .._utils.array_api import resolve_device
 from .._utils.rows import blocks, weight_in_class
-from .._utils.threads import threads_for
+from .bridge import Bridge
 from .lbfgs import minimize
 from .loss import BridgeLoss
-from .validation_images import StepAccuracy
+from .validation_images import Judge, StepAccuracy
 
 # The warm-up of the paper: the learning rate of the first step, and the number of steps in which it
 # rises linearly.
@@ -43,8 +45,24 @@ PRECONDITIONING = 0.5
 BIAS_SCALE = 0.25
 
 
+@dataclass(frozen=True)
+class TrainingOptions:
+    """The parameters of `SeMoBridgeClassifier` for the training."""
+
+    class_bias: bool
+    lambda_it: float
+    lambda_c: float
+    lambda_b: float
+    max_iter: int | None
+    learning_rate: float
+    weight_decay: float
+    tol: float
+    device: str
+    verbose: int | bool
+
+
 class TrainedBridge(NamedTuple):
-    """The result of `train_bridge`."""
+    """The result of a training."""
 
     bridge: np.ndarray  # the trained `W+ (D, d)`
     class_bias: np.ndarray | None  # `(C, d)`, only for labelled shots
@@ -55,93 +73,58 @@ class TrainedBridge(NamedTuple):
     # That of the shots that are not left out, by L-BFGS
     held_out: TrainedBridge | None = None
 
+    def map_class_bias(self, function: Callable[[np.ndarray], np.ndarray]) -> TrainedBridge:
+        """The same with `function(class_bias)`, if there is a bias of each class."""
+        if self.class_bias is None:
+            return self
+        held_out = self.held_out and self.held_out.map_class_bias(function)
+        return self._replace(class_bias=function(self.class_bias), held_out=held_out)
 
-def train_bridge(
-    X,
-    codes,
-    share,
-    bridge,
-    options,
-    texts,
-    left_out=None,
-    judge=None,
-    *,
-    dtype=np.float32,
-):
-    """Train the bridge, and a bias for each class, on labelled shots `X (n, D)` of the classes
-    `codes (n,)`.
 
-    `share (n,)`, the weight of each shot, sums to one in each class. Training starts at `bridge`,
-    the closed form. `left_out (n,)` is a mask of shots: L-BFGS trains without them first, and goes
-    on from there with all. With a `judge (Judge)`, AdamW returns its best step, as in the paper.
+class Problem(NamedTuple):
+    """What a solver gets. Rounding grows in training, so the classes are in an order of their
+    content.
     """
-    from tqdm import tqdm
 
-    def report(value):
-        if not np.isfinite(value):
-            remedy = "Lower learning_rate, or rescale" if options.solver == "adamw" else "Rescale"
-            raise FloatingPointError(f"The training loss is {value}. {remedy} the embeddings.")
-        bar.update()
-        bar.set_postfix(loss=f"{value:.5f}", refresh=False)
+    X: np.ndarray  # embeddings of the shots in any order `(n, D)`, of which there is no copy
+    rows: np.ndarray  # index of each shot in `X`, by class `(n,)`
+    codes: np.ndarray  # their classes `(n,)`
+    share: np.ndarray  # the weight of each shot, with the sum one in each class `(n,)`
+    left_out: np.ndarray | None  # whether each shot is left out at first `(n,)`
+    bridge: Bridge  # the closed form, where training starts
+    texts: ClassTexts
+    judge: Judge | None  # what chooses the best step
+    options: TrainingOptions
+    max_iter: int
+    dtype: Any
+    report: Callable[[float], None]  # is told each loss
 
-    bar_options = {
-        "desc": f"bridge ({options.solver})",
-        "unit": "it",
-        "disable": not options.verbose,
-    }
-    # Rounding grows in training. So classes are put in an order of their content.
-    order = _order_of_classes(X, codes, share, texts)
-    number = np.argsort(order)
-    texts = astype(replace(texts, projection=None), dtype).take(order)  # the bridge has it
-    rows = np.argsort(number[codes], kind="stable")
-    last, n_kept = rows, []
-    if left_out is not None:
-        # Those that are left out come last, so that the others are a slice.
-        last = rows[np.argsort(left_out[rows], kind="stable")]
-        n_kept = [len(X) - np.count_nonzero(left_out)]
+    def loss(self) -> BridgeLoss:
+        """The loss of all shots."""
+        of_shots = self.X, self.codes, self.share, self.bridge, self.options, self.texts
+        return BridgeLoss(*of_shots, self.dtype, rows=self.rows)
 
-    def shots(rows):  # without a copy of X in this order
-        return {"rows": rows, "codes": number[codes][rows], "share": share[rows]}
-
-    with (
-        threads_for(len(X) * bridge.matrix.size),
-        tqdm(total=options.most_iterations, **bar_options) as bar,
-    ):
-        if options.solver == "lbfgs":
-            *held_out, trained = _lbfgs(
-                X, shots(last), [*n_kept, len(X)], bridge, options, texts, dtype, report
-            )
-        else:
-            parts = {"bridge": bridge, "options": options, "texts": texts, "dtype": dtype}
-            loss, accuracy = BridgeLoss(X, **shots(rows), **parts), None
-            if judge is not None:
-                accuracy = StepAccuracy(loss, judge.for_classes(order, texts.embeddings))
-            trained, held_out = _adamw(loss, bridge.matrix, report, accuracy), []
-            if n_kept:
-                held_out = _lbfgs(X, shots(last), n_kept, **parts, report=report)
-    if options.class_bias:
-        trained, *held_out = (
-            each._replace(class_bias=each.class_bias[number]) for each in (trained, *held_out)
-        )
-    return trained._replace(held_out=held_out[0]) if held_out else trained
+    def with_left_out_last(self) -> tuple[Problem, list[int]]:
+        """The problem in which shots that are left out come last, so that the others are a slice,
+        and the number of these if some are left out.
+        """
+        if self.left_out is None:
+            return self, []
+        last = np.argsort(self.left_out, kind="stable")
+        rows, codes, share = (part[last] for part in (self.rows, self.codes, self.share))
+        n_kept = len(last) - np.count_nonzero(self.left_out)
+        return self._replace(rows=rows, codes=codes, share=share), [n_kept]
 
 
-def _order_of_classes(X, codes, share, texts):
-    """Indices `(C,)` that do not depend on the order of the classes."""
-    content = _class_sums(X, np.arange(len(X)), codes, share)
-    if texts.embeddings is not None:
-        content = np.hstack([content, texts.embeddings])
-    return np.argsort(rows_as_bytes(content), kind="stable")
-
-
-def _adamw(loss, bridge, report, accuracy):
-    """AdamW with the recipe of the paper. With an `accuracy (StepAccuracy)` the result is the best
-    step, the first of equal ones.
+def adamw(problem: Problem) -> TrainedBridge:
+    """AdamW with the recipe of the paper. With a `judge`, the result is the best step, the first of
+    equal ones, as in the paper.
     """
     import torch
 
-    options, width = loss.options, len(bridge)
-    shrinks = options.learning_rate * options.weight_decay
+    options, loss, bridge = problem.options, problem.loss(), problem.bridge.matrix
+    accuracy = None if problem.judge is None else StepAccuracy(loss, problem.judge)
+    width, shrinks = len(bridge), options.learning_rate * options.weight_decay
     if shrinks >= 1:
         raise ValueError(
             f"learning_rate * weight_decay is {shrinks:g}, but a step of AdamW takes this share of"
@@ -151,9 +134,9 @@ def _adamw(loss, bridge, report, accuracy):
     parameters = loss.to_tensor(np.pad(bridge, [(0, n_biases), (0, 0)]))
     optimizer = torch.optim.AdamW([parameters], weight_decay=options.weight_decay)
     best, kept, curve = -np.inf, parameters, []
-    for step in range(options.most_iterations):
+    for step in range(problem.max_iter):
         value, parameters.grad = loss(parameters)
-        report(value)
+        problem.report(value)
         curve.append(value)
         warm_up = min(1.0, step / WARM_UP_STEPS)
         optimizer.param_groups[0]["lr"] = (
@@ -165,16 +148,26 @@ def _adamw(loss, bridge, report, accuracy):
             if step_accuracy > best + accuracy.least:
                 best, kept = step_accuracy, parameters.clone()
     rows = kept.cpu().numpy().astype(np.float64)
-    return TrainedBridge(rows[:width], rows[width:] if n_biases else None, curve, len(curve))
+    trained = TrainedBridge(rows[:width], rows[width:] if n_biases else None, curve, len(curve))
+    ordered, n_kept = problem.with_left_out_last()
+    return trained._replace(held_out=_lbfgs(ordered, n_kept)[0]) if n_kept else trained
 
 
-def _lbfgs(X, shots, counts, bridge, options, texts, dtype, report):
+def lbfgs(problem: Problem) -> TrainedBridge:
+    """L-BFGS, first without the shots that are left out."""
+    ordered, n_kept = problem.with_left_out_last()
+    *held_out, trained = _lbfgs(ordered, [*n_kept, len(ordered.codes)])
+    return trained._replace(held_out=held_out[0]) if held_out else trained
+
+
+def _lbfgs(problem: Problem, counts: list[int]) -> list[TrainedBridge]:
     """A `TrainedBridge` of so many of the first shots, for each of the `counts`. Each starts where
     the one before ended.
     """
     import torch
 
-    device = resolve_device(options.device)
+    X, rows, codes, share, _, bridge, texts, *_ = problem
+    options, dtype, device = problem.options, problem.dtype, resolve_device(problem.options.device)
 
     def tensor(values):
         return torch.tensor(np.asarray(values, dtype=dtype), device=device)
@@ -182,13 +175,12 @@ def _lbfgs(X, shots, counts, bridge, options, texts, dtype, report):
     # L-BFGS goes over `B (k, d)` and the class bias in
     # `v_i = inputs_i @ (bridge + basis @ B) + bias_c`. The columns of the `basis (D, k)` span the
     # class means and the first principal directions of the inputs.
-    rows, codes, share = shots["rows"], shots["codes"], shots["share"]
     offset = _products(X, rows, bridge, bridge.matrix, dtype)
     # The typical length of `v`, so that a step of `B` of length one turns `v` by at most about its
     # own length.
     unit = float(np.sqrt(np.average(np.vecdot(offset, offset), weights=share))) or 1.0
     basis = unit * principal_directions(X, rows, share, bridge)
-    basis = basis @ _few_directions(bridge.inputs(_class_sums(X, rows, codes, share)) @ basis)
+    basis = basis @ _few_directions(bridge.inputs(class_sums(X, rows, codes, share)) @ basis)
     (width, k), d = basis.shape, offset.shape[1]
     of_loss, metric = {"rows": rows}, None
     if k < MOST_DIRECTIONS * width:
@@ -218,7 +210,7 @@ def _lbfgs(X, shots, counts, bridge, options, texts, dtype, report):
         )
         tol = options.tol * (1.0 if count == len(X) else FIRST_TOLERANCE)
         parameters, curve, converged = _minimize(
-            loss, parameters, k, metric, bias_unit, tol, report
+            problem, loss, parameters, k, metric, bias_unit, tol
         )
         # Copies, since the next training starts at the parameters and overwrites them.
         trained = parameters[:k].cpu().numpy().copy()
@@ -230,7 +222,7 @@ def _lbfgs(X, shots, counts, bridge, options, texts, dtype, report):
     return results
 
 
-def _minimize(loss, parameters, k, basis, bias_unit, tol, report):
+def _minimize(problem, loss, parameters, k, basis, bias_unit, tol):
     """The parameters of the least loss, the losses, and whether they converged. The first `k` rows
     change along a `basis`, if there is one, and the others in the unit of the class bias.
     """
@@ -244,14 +236,13 @@ def _minimize(loss, parameters, k, basis, bias_unit, tol, report):
 
     def is_done(value):
         # Single steps may be slow. The mean of several decides.
-        report(value)
+        problem.report(value)
         curve.append(value)
         if len(curve) <= WINDOW:
             return False
         return curve[-1 - WINDOW] - curve[-1] <= WINDOW * tol * abs(curve[-1])
 
-    most = loss.options.most_iterations
-    parameters, converged = minimize(loss, parameters, most, is_done, precondition)
+    parameters, converged = minimize(loss, parameters, problem.max_iter, is_done, precondition)
     return parameters, curve, converged
 
 
@@ -303,7 +294,7 @@ def _products(X, rows, bridge, matrix, dtype):
     return result
 
 
-def _class_sums(X, rows, codes, share):
+def class_sums(X, rows, codes, share):
     """Weighted sums of the shots of each class `(C, D)`, in float64."""
     of_classes = np.split(np.argsort(codes, kind="stable"), np.cumsum(np.bincount(codes))[:-1])
     return np.stack([(share[own, None] * X[rows[own]]).sum(axis=0) for own in of_classes])

@@ -4,16 +4,14 @@ hyperparameters have the same bridge in each fold.
 
 from __future__ import annotations
 
-from dataclasses import astuple
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
-from .._texts.encode import ClassTexts
 from .._utils.lru import LRUCache, content_key
-from .bridge import Bridge
-from .bridge_options import BridgeOptions
-from .training import TrainedBridge, train_bridge
+from .solvers import Training, train_bridge
+from .training import TrainedBridge
 from .validation_images import Judge
 
 # Bytes of all bridges that are kept: 256 MB. A search goes through all folds for each candidate, so
@@ -23,34 +21,25 @@ MOST_BYTES = 2**28
 _trained = LRUCache(max_size=MOST_BYTES, size_of=lambda trained: _bytes(trained))
 
 
-def trained_bridge(
-    X: np.ndarray,
-    codes: np.ndarray,
-    share: np.ndarray,
-    bridge: Bridge,
-    options: BridgeOptions,
-    texts: ClassTexts,
-    left_out: np.ndarray | None = None,
-    judge: Judge | None = None,
-) -> TrainedBridge:
+def trained_bridge(training: Training) -> TrainedBridge:
     """The result of `train_bridge`, which is computed once for equal content. Its arrays are
     read-only.
     """
-    of_bridge = bridge.matrix, bridge.projection, bridge.projection_bias, bridge.text_length
-    of_texts = texts.embeddings, texts.eos_directions, texts.logit_scale
+    bridge, texts, judge = training.bridge, training.texts, training.judge
     parts = (
-        X,
-        codes,
-        share,
-        left_out,
-        *of_bridge,
-        *of_texts,
+        training.X,
+        training.codes,
+        training.share,
+        training.left_out,
+        *(bridge.matrix, bridge.projection, bridge.projection_bias, bridge.text_length),
+        *(texts.embeddings, texts.eos_directions, texts.logit_scale),
         *(() if judge is None else _parts(judge)),
     )
-    key = (astuple(options.of_training()), *map(_key, parts))
+    options = replace(training.options, verbose=0)  # which changes no bridge
+    key = (training.solver, options, *map(_key, parts))
 
     def train() -> TrainedBridge:
-        trained = train_bridge(X, codes, share, bridge, options, texts, left_out, judge)
+        trained = train_bridge(training)
         for part in _arrays(trained):
             part.flags.writeable = False
         return trained

@@ -14,13 +14,12 @@ from sklearn.metrics import log_loss
 
 from sksemobridge._semobridge.bridge import Bridge
 from sksemobridge._semobridge.bridge_fit import bridge_classes
-from sksemobridge._semobridge.bridge_options import BridgeOptions
 from sksemobridge._semobridge.bridged_classes import BridgedClasses, CosineRows
 from sksemobridge._semobridge.held_out import hold_out
 from sksemobridge._semobridge.score import START, log_score
 from sksemobridge._utils.array_api import apply_in_blocks, l2_normalize, softmax
 
-from .worlds import ClassTexts, draw, make_shots, make_texts, without_some_texts
+from .worlds import ClassTexts, bridge_options, draw, make_shots, make_texts, without_some_texts
 
 SOLVERS = [
     {"solver": "closed_form"},
@@ -30,7 +29,7 @@ SOLVERS = [
 
 
 def fit(texts, X, codes, *, group=None, **options):
-    return bridge_classes(make_shots(X, codes, group), texts, BridgeOptions(**options))
+    return bridge_classes(make_shots(X, codes, group), texts, bridge_options(**options))
 
 
 def decision(model, X):
@@ -65,7 +64,7 @@ def test_a_class_without_shots_is_known_by_its_name(solver):
 def test_shots_have_no_copies_in_double_precision(solver):
     texts = make_texts(width=64, d=64)
     X, codes = draw(texts, 1000)
-    shots, options = make_shots(X.astype(np.float32), codes), BridgeOptions(solver, max_iter=2)
+    shots, options = make_shots(X.astype(np.float32), codes), bridge_options(solver, max_iter=2)
     tracemalloc.start()
     try:
         with warnings.catch_warnings():

@@ -8,7 +8,6 @@ import pytest
 from sksemobridge import CLIPImageEncoder, CLIPTextEncoder, SeMoBridgeClassifier
 from sksemobridge._semobridge import score as bridge_score
 from sksemobridge._semobridge.bridge_fit import bridge_classes
-from sksemobridge._semobridge.bridge_options import BridgeOptions
 from sksemobridge._semobridge.held_out import HeldOut
 from sksemobridge._semobridge.hyperparameters import (
     ALPHA,
@@ -34,7 +33,7 @@ from sksemobridge._semobridge.validation_images import Judge, StepAccuracy, Vali
 from sksemobridge._utils.array_api import softmax
 from sksemobridge.datasets import load_emoji
 
-from .worlds import ClassTexts, draw, make_shots, make_texts, without_some_texts
+from .worlds import ClassTexts, bridge_options, draw, make_shots, make_texts, without_some_texts
 
 TYPICAL = Typical({"z1": 0.3, "z2": 0.7, "z3": 0.7}, divergence=5.0)
 
@@ -53,14 +52,14 @@ def fit(X, codes, *, texts=None, weight=None, **given):
     shots = make_shots(X, codes)
     if weight is not None:
         shots = type(shots)(shots.X, shots.codes, np.asarray(weight, dtype=float), shots.group)
-    return bridge_classes(shots, make_texts() if texts is None else texts, BridgeOptions(**given))
+    return bridge_classes(shots, make_texts() if texts is None else texts, bridge_options(**given))
 
 
 @pytest.mark.parametrize("count", [1, 4, 16])
 @pytest.mark.parametrize("given", [{}, {"alpha": 6.0}, {"beta": 3.0}, {"smoothness": 0.7}])
 def test_the_ratio_of_the_slopes_is_proportional_to_the_number_of_shots(count, given):
     hyperparameters = automatic_hyperparameters(
-        BridgeOptions(**given), 0.1, count, TYPICAL, reach=1.0
+        bridge_options(**given), 0.1, count, TYPICAL, reach=1.0
     )
     assert slope("z2", hyperparameters) / slope("z1", hyperparameters) == pytest.approx(
         0.1 * count, rel=1e-4
@@ -68,7 +67,7 @@ def test_the_ratio_of_the_slopes_is_proportional_to_the_number_of_shots(count, g
 
 
 def test_the_smoothness_closes_a_share_of_the_gap_of_a_class():
-    hyperparameters = automatic_hyperparameters(BridgeOptions(), 0.1, 6.0, TYPICAL, reach=1.0)
+    hyperparameters = automatic_hyperparameters(bridge_options(), 0.1, 6.0, TYPICAL, reach=1.0)
     near, far = (
         log_score({"z1": z, "z2": z, "z3": z}, hyperparameters, np.array([divergence]))
         for z, divergence in ((np.array([[0.3]]), 5.0), (np.array([[0.3]]), 5.1))
@@ -156,7 +155,7 @@ def test_the_weight_of_a_class_changes_no_temperature(solver):
     ("solver", "max_iter"), [("closed_form", None), ("lbfgs", None), ("adamw", 2)]
 )
 def test_without_text_the_terms_of_the_shots_are_equal(solver, max_iter):
-    options = BridgeOptions(solver, max_iter=max_iter, device="cpu")
+    options = bridge_options(solver, max_iter=max_iter, device="cpu")
     shots = make_shots(*draw(make_texts(), 3))
     hyperparameters = bridge_classes(shots, ClassTexts(), options).hyperparameters
     assert (hyperparameters.alpha, hyperparameters.lambda1) == (None, None)
@@ -187,13 +186,13 @@ def test_without_the_term_of_the_text_large_class_weights_leave_the_others(zero,
 @pytest.mark.parametrize("given", [{"gamma": 1e6}, {"beta": 1e-320}, {"gamma": 1e-320}])
 def test_the_largest_weight_of_the_text_gives_finite_numbers(given):
     hyperparameters = automatic_hyperparameters(
-        BridgeOptions(lambda1=1e6, **given), 0.1, 4.0, TYPICAL, reach=1.0
+        bridge_options(lambda1=1e6, **given), 0.1, 4.0, TYPICAL, reach=1.0
     )
     assert np.isfinite(hyperparameters).all()
 
 
 def test_candidates_are_numbers_that_may_be_given():
-    candidates = draw_candidates(START._replace(gamma=1e6, lambda3=1e6), BridgeOptions())
+    candidates = draw_candidates(START._replace(gamma=1e6, lambda3=1e6), bridge_options())
     assert max(candidate.gamma for candidate in candidates) == 1e6
     assert max(candidate.lambda3 for candidate in candidates) > 1e6
 
@@ -216,7 +215,7 @@ def test_a_ratio_without_held_out_images_is_that_of_the_prior():
     z = np.ones((3, 3)) / 2
     images = LabelledCosines({"z1": z, "z2": z, "z3": z}, np.arange(3), np.ones(3), np.zeros(3))
     single = HeldOut(images, n_images=1.0, reach=1.0, is_single=True)
-    assert estimate_ratio(BridgeOptions(), single, 100.0) == RATIO
+    assert estimate_ratio(bridge_options(), single, 100.0) == RATIO
 
 
 @pytest.mark.parametrize("is_single", [False, True])
@@ -227,7 +226,7 @@ def test_the_temperature_of_single_shots_is_half_way_to_its_default(is_single):
     images = LabelledCosines(cosines, np.arange(12) % 3, np.ones(12), np.zeros(3))
     given = Hyperparameters(1.0, 2.0, 3.0, 0.4, 0.5, 0.6, 0.7)
     held_out = HeldOut(images, n_images=3.0, reach=1.0, is_single=is_single)
-    found = calibrate(BridgeOptions(**given._asdict()), held_out, 4.0, 20.0)
+    found = calibrate(bridge_options(**given._asdict()), held_out, 4.0, 20.0)
     factor, _ = fit_temperature(given, images, 20.0)
     default = default_temperature(given, typical_of(images), 20.0)
     assert factor < 0.5
@@ -240,7 +239,7 @@ def test_single_shots_without_text_are_much_less_sure():
     images = LabelledCosines(cosines, np.arange(12) % 3, np.ones(12), np.zeros(3))
     given = Hyperparameters(None, 2.0, 3.0, None, 0.5, 0.6, 0.7)
     held_out = HeldOut(images, n_images=1.0, reach=1.0, is_single=True)
-    found = calibrate(BridgeOptions(**given._asdict()), held_out, 1.0, 20.0)
+    found = calibrate(bridge_options(**given._asdict()), held_out, 1.0, 20.0)
     factor, _ = fit_temperature(given, images, 20.0)
     default = default_temperature(given, typical_of(images), 20.0)
     assert found.temperature == pytest.approx(0.3 * np.sqrt(factor) * default)
@@ -254,7 +253,7 @@ def test_the_temperature_relative_to_its_default_is_that_of_the_folds():
     held_out = HeldOut(images, n_images=3.0, reach=1.0, is_single=False)
     relative = []
     for count in (3.0, 4.0, 16.0):
-        found = calibrate(BridgeOptions(), held_out, count, 20.0)
+        found = calibrate(bridge_options(), held_out, count, 20.0)
         default = default_temperature(found.hyperparameters, typical_of(images), 20.0)
         relative.append(found.temperature / default)
     np.testing.assert_allclose(relative, relative[0])
@@ -266,7 +265,7 @@ def test_the_third_term_of_a_trained_bridge_grows_where_shots_say_more_than_name
     rng = np.random.default_rng(0)
     centres = rng.normal(size=(5, texts.embeddings.shape[1]))
     far_from_names = centres[codes] + 0.3 * rng.normal(size=(30, len(centres[0])))
-    options = BridgeOptions("adamw", max_iter=2, device="cpu")
+    options = bridge_options("adamw", max_iter=2, device="cpu")
 
     def lambda3(X, codes, texts):
         return bridge_classes(make_shots(X, codes), texts, options).hyperparameters.lambda3
@@ -336,12 +335,12 @@ AUTO = Hyperparameters(1.0, 0.1, 20.0, 1.0, 0.5, 0.01, 0.2)
 
 
 def search(images, auto=AUTO, **options):
-    options = BridgeOptions(**options)
+    options = bridge_options(**options)
     return search_hyperparameters(options.given_or(auto), options, images, 100.0)
 
 
 def test_candidates_are_random_multiples_of_the_numbers_without_validation_images():
-    options = BridgeOptions(gamma=20.0)
+    options = bridge_options(gamma=20.0)
     candidates = draw_candidates(AUTO, options)
     assert len(candidates) == 1000
     ratios = np.log(np.array(candidates) / np.array(AUTO))
@@ -350,7 +349,7 @@ def test_candidates_are_random_multiples_of_the_numbers_without_validation_image
     np.testing.assert_allclose(np.delete(ratios, 2, axis=1).std(axis=0), 1.0, rtol=0.1)
     assert draw_candidates(AUTO, options) == candidates
     assert draw_candidates(AUTO, replace(options, random_state=1)) != candidates
-    assert draw_candidates(AUTO, BridgeOptions(**AUTO._asdict())) == []
+    assert draw_candidates(AUTO, bridge_options(**AUTO._asdict())) == []
 
 
 def test_the_search_finds_the_term_that_knows_the_class():
@@ -457,7 +456,7 @@ def test_blocks_change_nothing(monkeypatch):
 def test_validation_images_choose_the_numbers(with_text, solver):
     texts = make_texts() if with_text else ClassTexts()
     (X, codes), (X_val, codes_val) = draw(make_texts(), 2), draw(make_texts(), 20, seed=2)
-    options = BridgeOptions(solver, max_iter=5, device="cpu")
+    options = bridge_options(solver, max_iter=5, device="cpu")
     validation = Validation(X_val, codes_val, np.ones(100))
     found = bridge_classes(make_shots(X, codes), texts, options, validation)
     assert (found.hyperparameters.alpha is None) == (not with_text)
@@ -469,9 +468,15 @@ def test_validation_images_choose_the_numbers(with_text, solver):
 @pytest.mark.parametrize("heavy", [1.0, 60.0])
 def test_a_step_is_better_by_half_an_image_of_the_effective_number(heavy):
     texts, (X, codes) = make_texts(), draw(make_texts(), 2)
-    classes = bridge_classes(make_shots(X, codes), texts, BridgeOptions())
+    classes = bridge_classes(make_shots(X, codes), texts, bridge_options())
     loss = BridgeLoss(
-        X, codes, np.full(10, 0.5), classes.bridge, BridgeOptions(device="cpu"), texts, np.float64
+        X,
+        codes,
+        np.full(10, 0.5),
+        classes.bridge,
+        bridge_options(device="cpu").training,
+        texts,
+        np.float64,
     )
     validation = Validation(X, codes, np.where(np.arange(10) == 0, heavy, 1.0))
     least = StepAccuracy(loss, Judge(validation, START, classes)).least
@@ -488,7 +493,7 @@ def test_adamw_keeps_its_best_step_on_validation_images(has_text):
     def right(n_steps, validation):
         """The accuracy with the start hyperparameters after so many steps, and the classes."""
         # A learning rate that is much too large, so that some steps are bad.
-        options = BridgeOptions(
+        options = bridge_options(
             "adamw",
             **START._asdict(),
             temperature=1.0,

@@ -13,10 +13,9 @@ from sksemobridge._model.shots import pool_shots
 from sksemobridge._semobridge import held_out, hyperparameters, training_cache
 from sksemobridge._semobridge.bridge import Bridge
 from sksemobridge._semobridge.bridge_fit import _closed_form
-from sksemobridge._semobridge.bridge_options import BridgeOptions
 from sksemobridge._semobridge.hyperparameters import search_hyperparameters
 from sksemobridge._semobridge.score import Hyperparameters, LabelledCosines
-from sksemobridge._semobridge.training import train_bridge
+from sksemobridge._semobridge.solvers import train_bridge
 from sksemobridge._texts.encode import ClassTexts
 from sksemobridge._utils.lru import LRUCache
 
@@ -25,6 +24,7 @@ from . import reference_classes
 from .reference import Numbers, Reference, search
 from .reference_classes import Texts, read_texts
 from .reference_held_out import Shots, hold_out
+from .worlds import bridge_options
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore:The bridge did not converge"),
@@ -366,9 +366,9 @@ def test_any_cosines_choose_what_the_page_says(seed, exact):
     given = {"gamma": 2.0, "smoothness": 0.1} if seed % 4 == 3 else {}
     start = [None, 1.0, 2.0, None, 0.5, 0.2, 0.1] if seed % 5 == 0 else [2, 1, 2, 1, 0.5, 0.2, 0.1]
     images = LabelledCosines(z, y, omega, KL)
-    options = BridgeOptions(n_candidates=25, random_state=seed, **given)
+    options = bridge_options(n_candidates=25, random_state=seed, **given)
     if seed % 5 == 0:
-        options = replace(options, alpha=None, lambda1=None)
+        options = replace(options, given=options.given._replace(alpha=None, lambda1=None))
     found = search_hyperparameters(Hyperparameters(*start), options, images, LOGIT_SCALE)
     omega = omega * omega.sum() / np.sum(omega**2)
     images = SimpleNamespace(z=z, y=y, omega=omega, KL=np.array([KL] * n))

@@ -8,15 +8,22 @@ import pytest
 from sksemobridge import SeMoBridgeClassifier
 from sksemobridge._semobridge.bridge import Bridge
 from sksemobridge._semobridge.rounded_shots import rounded_shots
+from sksemobridge._utils.rows import weight_in_class
 
-from .worlds import draw, make_shots, make_texts
-
-IDENTITY = Bridge.identity(16)
+from .worlds import ClassTexts, bridge_options, draw, make_shots, make_texts, make_training
 
 
 def some_shots():
     texts = make_texts()
     return make_shots(*draw(texts, 6))
+
+
+def training_of(shots, **parts):
+    share = weight_in_class(shots.codes, shots.weight)
+    parts = {"bridge": Bridge.identity(16), "texts": ClassTexts()} | parts
+    return make_training(
+        bridge_options("lbfgs"), X=shots.X, codes=shots.codes, share=share, **parts
+    )
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
@@ -26,25 +33,30 @@ def test_other_scales_precisions_and_weights_are_the_same_shots(dtype):
     rows = (6 * np.arange(5)[:, None] + order).ravel()
     weight = 1 + 1e-9 * rng.normal(size=len(rows))
     other = replace(shots.take(rows), X=(100 * shots.X[rows]).astype(dtype), weight=weight)
-    expected, found = (rounded_shots(each, IDENTITY) for each in (shots, other))
-    np.testing.assert_array_equal(found.X, expected.X)
-    np.testing.assert_array_equal(found.share, expected.share)
-    np.testing.assert_array_equal(rows[found.order], expected.order)
-    assert found.length == pytest.approx(100 * expected.length, rel=1e-6)
+    left_out = rng.random(len(rows)) < 0.3
+    expected, length = rounded_shots(training_of(shots, left_out=left_out))
+    found, other_length = rounded_shots(training_of(other, left_out=left_out[rows]))
+    for name in ("X", "codes", "share", "left_out"):
+        np.testing.assert_array_equal(getattr(found, name), getattr(expected, name))
+    assert other_length == pytest.approx(100 * length, rel=1e-6)
 
 
 def test_relative_lengths_and_directions_stay():
     shots = some_shots()
     longer = replace(shots, X=shots.X * np.linspace(1, 3, len(shots.codes))[:, None])
-    rounded = rounded_shots(longer, IDENTITY)
-    given = longer.X[rounded.order] / rounded.length
-    np.testing.assert_allclose(rounded.X, given, rtol=1 / 16)
-    np.testing.assert_allclose(np.average(np.sum(given**2, axis=1), weights=rounded.share), 1)
+    rounded, length = rounded_shots(training_of(longer))
+    given = longer.X / length
+    # Each row has a rounded one, which is its nearest.
+    nearest = np.linalg.norm(rounded.X[:, None] - given, axis=2).argmin(axis=1)
+    assert np.unique(nearest).size == len(given)
+    np.testing.assert_allclose(rounded.X, given[nearest], rtol=1 / 16)
+    assert np.average(np.sum(given**2, axis=1), weights=rounded.share) == pytest.approx(1)
 
 
 def test_where_the_length_of_an_embedding_counts_none_is_changed():
     shots = some_shots()
-    assert rounded_shots(shots, replace(IDENTITY, projection_bias=np.ones(16))).length == 1
+    bridge = replace(Bridge.identity(16), projection_bias=np.ones(16))
+    assert rounded_shots(training_of(shots, bridge=bridge))[1] == 1
 
 
 @pytest.mark.parametrize("class_names", [None, "ignore"])

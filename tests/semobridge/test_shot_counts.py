@@ -6,10 +6,9 @@ import numpy as np
 import pytest
 
 from sksemobridge._semobridge.bridge_fit import bridge_classes
-from sksemobridge._semobridge.bridge_options import BridgeOptions
 from sksemobridge._semobridge.score import log_score
 
-from .worlds import ClassTexts, draw, make_shots, make_texts
+from .worlds import ClassTexts, bridge_options, draw, make_shots, make_texts
 
 COUNTS = [1, 1, 12, 12, 12]
 
@@ -28,7 +27,7 @@ def world(has_text, counts):
 
 
 def fit(texts, shots, **options):
-    return bridge_classes(make_shots(*shots), texts, BridgeOptions(**options))
+    return bridge_classes(make_shots(*shots), texts, bridge_options(**options))
 
 
 def recall(model, queries, labels):

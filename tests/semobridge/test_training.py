@@ -9,11 +9,11 @@ from torch.nn.functional import cross_entropy, normalize
 
 from sksemobridge._semobridge import loss as training_loss
 from sksemobridge._semobridge import training as bridge_training
-from sksemobridge._semobridge.bridge_options import BridgeOptions
 from sksemobridge._semobridge.loss import BridgeLoss
-from sksemobridge._semobridge.training import WARM_UP_STEPS, train_bridge
+from sksemobridge._semobridge.solvers import train_bridge
+from sksemobridge._semobridge.training import WARM_UP_STEPS
 
-from .worlds import make_problem
+from .worlds import bridge_options, make_problem, make_training
 
 SHOT_ARRAYS = "X", "codes", "share"
 
@@ -24,9 +24,9 @@ def solver(request):
 
 
 def train(problem, optimizer="lbfgs", *, dtype=np.float64, **params):
-    """`train_bridge` on the CPU and in float64; `params` are those of `BridgeOptions`."""
-    options = BridgeOptions(optimizer, **{"device": "cpu"} | params)
-    return train_bridge(**problem, options=options, dtype=dtype)
+    """`train_bridge` on the CPU and in float64; `params` are those of the estimator."""
+    options = bridge_options(optimizer, **{"device": "cpu"} | params)
+    return train_bridge(make_training(options, **problem), dtype)
 
 
 def reference_loss(problem, bridge, class_bias=None, *, lambda_it=0.5, lambda_c=0.1, lambda_b=0.1):
@@ -117,7 +117,7 @@ def test_loss_and_gradient_are_those_of_the_paper_word_by_word(
         inputs, offset = inputs @ basis, inputs @ (start - basis @ rows)
         gradients[0] = basis.T @ gradients[0]
 
-    options = BridgeOptions(device="cpu")
+    options = bridge_options(device="cpu").training
     loss = BridgeLoss(**problem, options=options, dtype=dtype, inputs=inputs, offset=offset)
     parameters = np.concatenate([rows, class_biases] if class_bias else [rows])
     value, gradient = loss(loss.to_tensor(parameters))
@@ -130,7 +130,7 @@ def test_loss_and_gradient_are_those_of_the_paper_word_by_word(
 def test_the_loss_of_some_rows_is_that_of_a_copy_of_them(bias, monkeypatch):
     monkeypatch.setattr(training_loss, "LOSS_BLOCK", 5 * 24)  # several blocks
     problem = make_problem(bias=bias)
-    X, options = problem.pop("X"), BridgeOptions(device="cpu")
+    X, options = problem.pop("X"), bridge_options(device="cpu").training
     rows = np.random.default_rng(0).permutation(len(X) + 3)[: len(X)]
     more = np.full((len(X) + 3, X.shape[1]), 7.0)
     more[rows] = X

@@ -8,13 +8,13 @@ from sklearn.model_selection import GridSearchCV
 
 from sksemobridge import SeMoBridgeClassifier
 from sksemobridge._semobridge import training_cache
-from sksemobridge._semobridge.bridge_options import BridgeOptions
 from sksemobridge._semobridge.training_cache import trained_bridge
 from sksemobridge._utils.lru import LRUCache
 
-from .worlds import make_problem
+from .worlds import bridge_options, make_problem, make_training
 
-OPTIONS = BridgeOptions("lbfgs", max_iter=3, device="cpu")
+GIVEN = {"solver": "lbfgs", "max_iter": 3, "device": "cpu"}
+OPTIONS = bridge_options(**GIVEN)
 
 
 @pytest.fixture
@@ -37,9 +37,9 @@ def trainings(monkeypatch):
 
 def test_equal_content_is_trained_once(trainings):
     first, second = make_problem(), make_problem()
-    others = replace(OPTIONS, verbose=1, alpha=3.0, temperature=None, n_candidates=9)
+    others = bridge_options(**GIVEN, verbose=1, alpha=3.0, temperature=None, n_candidates=9)
     results = [
-        trained_bridge(options=options, **problem)
+        trained_bridge(make_training(options, **problem))
         for problem, options in (
             (first, OPTIONS),
             (second, others),
@@ -53,28 +53,28 @@ def test_equal_content_is_trained_once(trainings):
 @pytest.mark.parametrize("name", ["X", "share", "bridge", "texts", "options", "left_out"])
 def test_whatever_trains_the_bridge_trains_another(trainings, name):
     problem = make_problem() | {"options": OPTIONS}
-    trained_bridge(**problem)
+    trained_bridge(make_training(**problem))
     changed = {
         "X": 1.01 * problem["X"],
         "share": np.where(problem["share"] == 0.25, [0.1, 0.4] * 6 + [0.2], problem["share"]),
         "bridge": replace(problem["bridge"], text_length=3.0),
         "texts": replace(problem["texts"], logit_scale=21.0),
-        "options": replace(OPTIONS, lambda_c=0.2),
+        "options": bridge_options(**GIVEN, lambda_c=0.2),
         "left_out": np.arange(13) % 3 == 0,
     }
-    trained_bridge(**problem | {name: changed[name]})
+    trained_bridge(make_training(**problem | {name: changed[name]}))
     assert len(trainings) == 2
 
 
 def test_the_bytes_of_all_bridges_are_bounded(trainings, monkeypatch):
     problem = make_problem()
-    size = training_cache._bytes(trained_bridge(options=OPTIONS, **problem))
+    size = training_cache._bytes(trained_bridge(make_training(OPTIONS, **problem)))
     small = LRUCache(max_size=2 * size, size_of=training_cache._bytes)
     monkeypatch.setattr(training_cache, "_trained", small)
-    options = [replace(OPTIONS, lambda_c=value) for value in (0.1, 0.2, 0.3)]
+    options = [bridge_options(**GIVEN, lambda_c=value) for value in (0.1, 0.2, 0.3)]
     trainings.clear()
     for each in (*options, options[2], options[1], options[0]):
-        trained_bridge(options=each, **problem)
+        trained_bridge(make_training(each, **problem))
     assert len(trainings) == 4
 
 

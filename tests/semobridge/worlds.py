@@ -5,11 +5,24 @@ from dataclasses import replace
 import numpy as np
 from sklearn.preprocessing import normalize
 
+from sksemobridge import SeMoBridgeClassifier
 from sksemobridge._model.shots import Shots
 from sksemobridge._semobridge.bridge import Bridge
+from sksemobridge._semobridge.bridge_options import BridgeOptions
+from sksemobridge._semobridge.solvers import Training
 from sksemobridge._texts.encode import ClassTexts, read_texts
 
 from ..made_up import World
+
+
+def bridge_options(solver="closed_form", **params):
+    """The options of an estimator with these parameters."""
+    return BridgeOptions.of(SeMoBridgeClassifier(solver=solver, **params).get_params(deep=False))
+
+
+def make_training(options, **problem):
+    """The `Training` of `BridgeOptions` on parts of a problem."""
+    return Training(options.trained_by, options=options.training, **problem)
 
 
 def make_shots(X, codes, group=None):
@@ -46,7 +59,7 @@ def draw(texts, per_class, noise=0.2, seed=1):
 def make_problem(
     n_classes=4, shots=3, D=24, d=16, *, identity=False, bias=False, text=True, seed=0
 ):
-    """The arguments of `train_bridge`, in float64. Lengths and numbers of shots vary."""
+    """Parts of a `Training`, in float64. Lengths and numbers of shots vary."""
     rng = np.random.default_rng(seed)
     d = D if identity else d
     codes = np.repeat(np.arange(n_classes), shots)
