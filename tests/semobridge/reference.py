@@ -236,10 +236,11 @@ class Reference:
     # Validation images
 
     def read(self, X, y, weight, seen):
-        weight = np.ones(len(y)) if weight is None else weight
-        used = weight > 0
-        omega = weight[used] * weight.sum() / np.sum(weight**2)
-        return SimpleNamespace(X=X[used], y=np.searchsorted(seen, y[used]), omega=omega)
+        """The images with `omega_i`. One that is repeated is one image."""
+        y, weight = np.searchsorted(seen, y), np.ones(len(y)) if weight is None else weight
+        pooled = Shots(X, y, weight, None)
+        omega = pooled.w * pooled.w.sum() / np.sum(pooled.w**2)
+        return SimpleNamespace(X=pooled.X, y=pooled.y, omega=omega)
 
     def images(self, classes):
         """The validation images with their cosines."""

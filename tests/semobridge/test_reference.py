@@ -55,6 +55,7 @@ class Case:
     nameless: int = 0  # so many of the last classes have no name
     n_validation: int = 0
     weighted_validation: bool = False
+    repeated_validation: int = 0  # so many of these are there twice
     most_cosines: int = 2**19
     priors: tuple[float, ...] | None = None
     given: dict[str, float] = field(default_factory=dict)
@@ -97,6 +98,9 @@ class Case:
             codes = with_shots[kinds[12:] % len(with_shots)]
             omega = rng.uniform(0, 2, len(codes)) if self.weighted_validation else None
             validation = others[12:], codes, omega
+        if self.repeated_validation:
+            again = np.append(np.arange(len(codes)), np.arange(self.repeated_validation))
+            validation = others[12:][again], codes[again], None
         return W, b, t, X, y, weight, groups, others[:12], validation
 
     def fit(self):
@@ -243,6 +247,7 @@ VALIDATED = {
         (3, 2, 4), n_validation=60, noise=1.5, given={"gamma": 3.0, "lambda1": 1.0}
     ),
     "images, all are given": Case((3, 2, 4), n_validation=20, given=ALL_GIVEN),
+    "images that are repeated": Case((3, 2, 4), n_validation=30, repeated_validation=15, noise=1.5),
     "images, a class with only a name": Case((3, 0, 4), n_validation=30, noise=1.5),
 }
 
