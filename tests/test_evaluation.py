@@ -139,3 +139,21 @@ def test_other_classifiers_are_refused(estimator, embedded):
     message = "evaluate_shots needs a FewShotClassifier.*cross_val_predict"
     with pytest.raises(TypeError, match=message):
         evaluate_shots(estimator, *embedded)
+
+
+@pytest.mark.filterwarnings("ignore:The shots of .* fit the name of another class better")
+def test_a_name_that_two_shots_contradict_is_doubtful(pipeline, shots, embedded):
+    assert evaluate_shots(pipeline, *shots).doubtful_names.tolist() == []
+    X, y = embedded
+    classifier = clone(pipeline[-1])
+    names = {name: name for name in CLASSES} | {"heart": "clock", "clock": "heart", "bird": None}
+    classifier.set_params(class_names=names)
+    evaluation = evaluate_shots(classifier, X, y)
+    assert sorted(evaluation.doubtful_names) == ["clock", "heart"]
+    assert str(evaluation).endswith(
+        f"2 classes with a doubtful name: {', '.join(evaluation.doubtful_names)}"
+    )
+    _, first = np.unique(y, return_index=True)
+    for rows, groups in ((first, None), (np.arange(len(y)), y)):
+        one_image = evaluate_shots(classifier, X[rows], y[rows], groups=groups)
+        assert one_image.doubtful_names.tolist() == []
