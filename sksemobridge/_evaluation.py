@@ -80,10 +80,10 @@ class ShotEvaluation:
             if not math.isnan(self.names_accuracy) and np.median(self.n_shots) >= FEWEST_COMPARED:
                 line += f" (names alone {self.names_accuracy:.1%})"
             lines.append(line)
-        lines.append(f"{n_doubtful} {plural(n_doubtful, 'shot')} with a doubtful label")
         if n_names := len(self.doubtful_names):
             labels = listed(self.doubtful_names)
             lines.append(f"{n_names} {plural(n_names, 'class')} with a doubtful name: {labels}")
+        lines.append(f"{n_doubtful} {plural(n_doubtful, 'shot')} with a doubtful label")
         return "\n".join(lines)
 
 
