@@ -246,8 +246,7 @@ def fit_modes(problem, text_scale, C, tol, dtype=np.float64):
         pull = yes - looked_at * np.exp(logits - log_sum)
         return loss, (units * (coefficients - columns.T @ pull)).ravel()
 
-    # In single precision, smaller decreases of the loss are only rounding.
-    options = {"ftol": max(tol, 16 * np.finfo(dtype).eps), "maxcor": 8, "maxfun": 10**5}
+    options = {"ftol": tol, "maxcor": 8, "maxfun": 10**5}
     best = minimize(
         objective, np.zeros(shape).ravel(), jac=True, method="L-BFGS-B", options=options
     )
