@@ -22,9 +22,12 @@ from ._utils.threads import one_thread
 from ._utils.validation import (
     as_labels,
     check_text_encoder,
+    listed,
+    plural,
     require_width,
     validate_training_embeddings,
     validate_weights,
+    warn_caller,
 )
 
 
@@ -99,7 +102,14 @@ class MultilabelFewShotClassifier(BaseEmbeddingClassifier):
         self.class_names = class_names
 
     @checks_parameters
-    def fit(self, X: ArrayLike, Y: Any, sample_weight: ArrayLike | None = None) -> Self:
+    def fit(
+        self,
+        X: ArrayLike,
+        Y: Any = None,
+        sample_weight: ArrayLike | None = None,
+        *,
+        y: Any = None,
+    ) -> Self:
         """Learn from tagged images.
 
         Parameters
@@ -112,6 +122,8 @@ class MultilabelFewShotClassifier(BaseEmbeddingClassifier):
             tags. An image has none of the tags that its set lacks.
         sample_weight : array-like of shape (n,) or None, default=None
             Weight of each image. One factor for all changes nothing.
+        y : any
+            Another name of `Y`, as scikit-learn has it.
 
         Returns
         -------
@@ -121,24 +133,32 @@ class MultilabelFewShotClassifier(BaseEmbeddingClassifier):
         Raises
         ------
         ValueError
-            If the input or two parameters do not fit each other, or if a tag has neither an answer
-            nor a text.
+            If the input or two parameters do not fit each other, if no image has a tag, or if a tag
+            has neither an answer nor a text.
+
+        Warns
+        -----
+        UserWarning
+            If all answers for a tag are yes, and others are missing.
         """
-        return self._learn(X, Y, None, sample_weight, earlier=None)
+        return self._learn(X, either(Y, y), None, sample_weight, earlier=None)
 
     @checks_parameters
     def partial_fit(
         self,
         X: ArrayLike,
-        Y: Any,
+        Y: Any = None,
         classes: ArrayLike | None = None,
         sample_weight: ArrayLike | None = None,
+        *,
+        y: Any = None,
     ) -> Self:
-        """Add tagged images, also with new tags. The result is that of `fit` on all images.
+        """Add tagged images, also with new tags. The result is that of `fit` on all images. As long
+        as no image has a tag, there is no tag to predict.
 
         Parameters
         ----------
-        X, Y, sample_weight
+        X, Y, sample_weight, y
             See `fit`. Nobody looked for a tag of an earlier or later data frame that this one
             lacks. An image has none of the tags that its set lacks, as in `fit`.
         classes : array-like or None, default=None
@@ -150,9 +170,9 @@ class MultilabelFewShotClassifier(BaseEmbeddingClassifier):
             This estimator, fitted.
         """
         earlier = self._fitted if self.__sklearn_is_fitted__() else None
-        return self._learn(X, Y, classes, sample_weight, earlier)
+        return self._learn(X, either(Y, y), classes, sample_weight, earlier, may_be_empty=True)
 
-    def _learn(self, X, Y, classes, sample_weight, earlier):
+    def _learn(self, X, Y, classes, sample_weight, earlier, may_be_empty=False):
         """`fit`, or `partial_fit` after an `earlier` state. If it fails, the estimator does not
         change.
         """
@@ -162,15 +182,19 @@ class MultilabelFewShotClassifier(BaseEmbeddingClassifier):
         table = read_tags(Y, len(embeddings))
         weight = validate_weights(sample_weight, len(embeddings))
         tags = all_tags(table, classes, earlier)
-        class_prompts = self._describe(tags, {} if earlier is None else self._known_names())
+        if not (may_be_empty or len(tags)):
+            raise ValueError("No image of Y has a tag. Give at least one image with a tag.")
+        known_names = {} if earlier is None else self._known_names()
+        class_prompts = self._describe(tags, known_names) if len(tags) else ClassPrompts([], [])
         texts = read_texts(self.text_encoder, class_prompts.prompts)
         if texts.embeddings is not None:
             require_width(embeddings.shape[1], texts.embeddings.shape[1])
         images = tagged_images(embeddings, table.for_classes(tags), weight)
         if earlier is not None:
             images = earlier.images_for(tags).joined(images)
-        has_text = np.array([name is not None for name in class_prompts.names])
+        has_text = np.array([name is not None for name in class_prompts.names], dtype=bool)
         require_looked_at(tags, images, has_text)
+        warn_of_yes_alone(tags, images, table.for_classes(tags))
         unit_texts = np.zeros((len(tags), embeddings.shape[1]))
         if texts.embeddings is not None:
             unit_texts[has_text] = texts.embeddings[has_text]
@@ -214,6 +238,47 @@ class MultilabelFewShotClassifier(BaseEmbeddingClassifier):
         return self._apply(
             X, lambda logits: (to_numpy(sigmoid(logits)) >= self.thresholds_).astype(np.int64)
         )
+
+    def score(self, X: ArrayLike, y: Any, sample_weight: ArrayLike | None = None) -> float:
+        """Return the share of images that have exactly the tags which `predict` gives them.
+
+        Parameters
+        ----------
+        X : array-like of shape (n, D)
+            Image embeddings.
+        y : indicator matrix of shape (n, K), data frame, or list of n sets
+            As in `fit`. Columns of a data frame are compared by name, those of other matrices are
+            in the order of `classes_`. Answers that nobody gave do not count, and an image without
+            any answer does not, either. No image has a tag that `fit` did not see.
+        sample_weight : array-like of shape (n,) or None, default=None
+            Weight of each image.
+
+        Returns
+        -------
+        float
+            From 0 to 1.
+
+        Raises
+        ------
+        ValueError
+            If no image has an answer.
+        """
+        predicted = self.predict(X)
+        table, weight = (
+            read_tags(y, len(predicted)),
+            validate_weights(sample_weight, len(predicted)),
+        )
+        if not table.is_sets and not hasattr(y, "columns"):
+            if table.values.shape[1] != len(self.classes_):
+                raise ValueError(
+                    f"y has {table.values.shape[1]} columns, but there are {len(self.classes_)}"
+                    " tags. Give a column for each of classes_, or a data frame."
+                )
+            table = replace(table, classes=self.classes_)
+        right, has_answer = are_right(predicted, self.classes_, table)
+        if not weight[has_answer].any():
+            raise ValueError("y has no answer for any image, so nothing can be compared with it.")
+        return float(np.average(right[has_answer], weights=weight[has_answer]))
 
     def predict_together(self, X: ArrayLike) -> NDArray[Any]:
         """Return which tags the images of a whole set have.
@@ -305,6 +370,13 @@ class FittedTags:
         return TaggedImages(self.images.X, self.images.weight, yes, looked_at)
 
 
+def either(Y, y):
+    """What came as `Y` or as `y`."""
+    if Y is not None and y is not None:
+        raise ValueError("Y and y are two names of one argument. Give one of them.")
+    return y if Y is None else Y
+
+
 def all_tags(table: TagTable, classes, earlier):
     """The tags of all calls: those of sets sorted, and columns in the order in which they came."""
     if earlier is not None and earlier.is_sets != table.is_sets:
@@ -316,7 +388,8 @@ def all_tags(table: TagTable, classes, earlier):
     parts.append(table.classes)
     if classes is not None:
         parts.append(as_labels(classes, "classes"))
-    if len({(isinstance(part[0], str), part.dtype.kind == "b") for part in parts}) > 1:
+    kinds = {(isinstance(part[0], str), part.dtype.kind == "b") for part in parts if len(part)}
+    if len(kinds) > 1:
         raise ValueError(
             "The tags mix kinds (text, numbers): a matrix without names of columns has numbered"
             " tags. Use one kind in every call."
@@ -338,6 +411,17 @@ def tagged_images(X, table, weight):
     return TaggedImages(X[kept], weight, yes, looked_at).pooled()
 
 
+def are_right(predicted, tags, table):
+    """Whether the predictions `(n, K)` for tags agree with all answers of each image, and whether
+    it has any answer.
+    """
+    answers = table.for_classes(tags).values
+    is_other = [tag not in set(tags.tolist()) for tag in table.classes.tolist()]
+    right = (np.isnan(answers) | (answers == predicted)).all(axis=1)
+    has_other = (table.values[:, np.array(is_other, dtype=bool)] == 1).any(axis=1)
+    return right & ~has_other, ~np.isnan(table.values).all(axis=1) | table.is_sets
+
+
 def require_looked_at(tags, images, has_text):
     """Refuse tags that nobody looked for and that have no text."""
     missing = tags[~images.looked_at.any(axis=0) & ~has_text].tolist()
@@ -345,4 +429,19 @@ def require_looked_at(tags, images, has_text):
         raise ValueError(
             f"Nobody looked for the tags {missing}, and they have no text. Say of some images"
             " whether they have them, or give a text_encoder and a name in class_names."
+        )
+
+
+def warn_of_yes_alone(tags, images, table):
+    """Warn of tags with missing answers for which all others, in this call and earlier ones, are
+    yes.
+    """
+    is_yes_alone = images.yes.any(axis=0) & (images.yes == images.looked_at).all(axis=0)
+    is_missing = np.isnan(table.values).any(axis=0) | ~images.looked_at.all(axis=0)
+    if found := tags[is_yes_alone & is_missing].tolist():
+        warn_caller(
+            f"All answers for the {plural(len(found), 'tag')} {listed(found)} are yes, and others"
+            " are missing, so nearly every image will get"
+            f" {'it' if len(found) == 1 else 'them'}. -1 and NaN mean that nobody looked: write 0"
+            " for images that have not the tag."
         )

@@ -96,7 +96,6 @@ EXPECTED = {
     "check_decision_proba_consistency": FLAT,
     "check_n_features_in_after_fitting": CLASSES,
     "check_estimators_partial_fit_n_features": CLASSES,
-    "check_sample_weight_equivalence_on_dense_data": "the argument is called Y, not y",
 }
 
 

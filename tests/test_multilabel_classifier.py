@@ -327,6 +327,82 @@ def test_results_have_the_precision_of_the_images(dtype):
     assert fitted.feature_names_in_.tolist() == list(frame.columns)
 
 
+@pytest.mark.parametrize(
+    ("X", "Y"),
+    [
+        ([[1, 2], [1, 2]], [{"a"}, set()]),
+        (np.ones((6, 4)), [{"a"}, {"b"}] * 3),
+        (np.arange(1.0, 7)[:, None], [{"a"}, {"b"}] * 3),
+    ],
+    ids=["two equal rows", "constant rows", "one feature"],
+)
+def test_images_that_do_not_differ_get_the_share_of_the_tag(X, Y):
+    fitted = MultilabelFewShotClassifier(class_names="ignore").fit(X, Y)
+    np.testing.assert_allclose(fitted.predict_proba(X), 0.5)
+
+
+def test_image_by_image_is_fit_on_all(tagged):
+    sets = [set(), set(), *tagged.sets[:10]]
+    X = tagged.X[:12]
+    parts = tagged.classifier()
+    assert parts.partial_fit(X[:1], sets[:1]).predict(X).shape == (12, 0)
+    for i in range(1, 12):
+        parts.partial_fit(X[i : i + 1], sets[i : i + 1])
+    assert_same_model(parts, tagged.classifier().fit(X, sets))
+    with pytest.raises(ValueError, match="No image of Y has a tag"):
+        tagged.classifier().fit(X[:2], sets[:2])
+
+
+def test_tags_are_called_y_too(tagged):
+    expected = tagged.classifier().fit(tagged.X, tagged.frame)
+    for method in ("fit", "partial_fit"):
+        found = getattr(tagged.classifier(), method)(tagged.X, y=tagged.frame)
+        np.testing.assert_array_equal(found.coef_, expected.coef_)
+        with pytest.raises(ValueError, match="Y and y are two names of one argument"):
+            getattr(found, method)(tagged.X, tagged.frame, y=tagged.frame)
+
+
+@pytest.mark.parametrize("form", ["Y", "frame"])
+def test_a_tag_with_yes_answers_only_warns(tagged, form):
+    Y = getattr(tagged, form).astype(float)
+    Y[Y == 0] = np.nan
+    classifier = MultilabelFewShotClassifier(class_names="ignore")
+    with pytest.warns(UserWarning, match="All answers for the tags .* are yes"):
+        classifier.fit(tagged.X, Y)
+    # Answers for all images, or a no, are enough.
+    classifier.fit(tagged.X, np.ones((40, 1)))
+    classifier.fit(tagged.X, [[1], [0]] + [[-1]] * 38)
+
+
+def test_the_score_takes_every_form_of_tags(tagged):
+    by_sets = tagged.classifier().fit(tagged.X[:30], tagged.sets[:30])
+    by_frame = tagged.classifier().fit(tagged.X[:30], tagged.frame[:30])
+    X, Y = tagged.X[30:], tagged.Y[30:]
+    right = (by_sets.predict(X) == Y).all(axis=1)
+    weight = np.arange(1.0, 11)
+    mixed = tagged.frame[30:][TAGS[::-1]]
+    for fitted, y in ((by_sets, tagged.sets[30:]), (by_frame, Y), (by_frame, mixed)):
+        assert fitted.score(X, y) == pytest.approx(right.mean())
+        assert fitted.score(X, y, weight) == pytest.approx(np.average(right, weights=weight))
+    scores = cross_val_score(tagged.classifier(), tagged.X, tagged.sets, cv=3)
+    expected = cross_val_score(tagged.classifier(), tagged.X, tagged.frame, cv=3)
+    np.testing.assert_allclose(scores, expected)
+
+
+def test_the_score_counts_answers_and_no_gaps(tagged):
+    fitted = tagged.classifier().fit(tagged.X, tagged.frame)
+    y = fitted.predict(tagged.X[:4]).astype(float)
+    y[1, 2] = 1 - y[1, 2]
+    y[2], y[3, :3] = np.nan, -1
+    assert fitted.score(tagged.X[:4], y) == pytest.approx(2 / 3)
+    # A tag of which the classifier does not know is never found.
+    assert fitted.score(tagged.X[:4], pd.DataFrame(y, columns=TAGS).assign(cow=[1, 0, 0, 0])) == 0.5
+    with pytest.raises(ValueError, match="y has 3 columns, but there are 5 tags"):
+        fitted.score(tagged.X[:4], y[:, :3])
+    with pytest.raises(ValueError, match="y has no answer for any image"):
+        fitted.score(tagged.X[:4], np.full((4, 5), -1))
+
+
 def test_single_precision_gives_the_same_tags(tagged):
     double = tagged.classifier().fit(tagged.X, tagged.frame)
     single = tagged.classifier().fit(tagged.X.astype(np.float32), tagged.frame)

@@ -183,7 +183,8 @@ def axes_of(z):
     """Rows `z (n, D)` in their principal axes: coordinates `(n, r)`, and the axes `(D, r)`."""
     is_wide = z.shape[1] > len(z)
     squares, vectors = linalg.eigh(z @ z.T if is_wide else z.T @ z)
-    kept = squares > ROUNDING**0.5 * max(squares[-1], ROUNDING)
+    # Without any axis, as of equal rows, there is no largest square.
+    kept = squares > ROUNDING**0.5 * squares.max(initial=ROUNDING)
     if not is_wide:
         return z @ vectors[:, kept], vectors[:, kept]
     lengths = np.sqrt(squares[kept])

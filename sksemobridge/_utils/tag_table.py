@@ -1,6 +1,7 @@
 """Tags of images as their user gives them: an indicator matrix, a data frame or a list of sets."""
 
 from dataclasses import dataclass
+from numbers import Real
 
 import numpy as np
 from scipy import sparse
@@ -33,16 +34,16 @@ class TagTable:
     def for_classes(self, classes):
         """The values for other tags."""
         place = {tag: k for k, tag in enumerate(self.classes.tolist())}
-        absent = np.full(len(self.values), 0.0 if self.is_sets else np.nan)
-        columns = [
-            self.values[:, place[tag]] if tag in place else absent for tag in classes.tolist()
-        ]
-        return TagTable(classes, np.column_stack(columns), self.is_sets)
+        values = np.full((len(self.values), len(classes)), 0.0 if self.is_sets else np.nan)
+        for k, tag in enumerate(classes.tolist()):
+            if tag in place:
+                values[:, k] = self.values[:, place[tag]]
+        return TagTable(classes, values, self.is_sets)
 
 
 def read_tags(Y, n_rows):
     """The `TagTable` of `n_rows` images. Names of columns are tags in their order, columns of other
-    matrices are numbered, and tags of sets are sorted.
+    matrices are numbered, and tags of sets are sorted. If all sets are empty, there are no tags.
     """
     if Y is None:
         raise ValueError("This classifier requires y to be passed, but the target y is None.")
@@ -67,17 +68,30 @@ def _is_sets(Y):
     )
 
 
+def as_tags(values, name):
+    """A list of tags as an array, each once. They are text, numbers, or True and False."""
+    kinds = {}
+    for value in values:
+        if not isinstance(value, (str, Real, np.bool_)):
+            raise ValueError(f"Tags are text or numbers, but {name} has {value!r:.100} as one.")
+        kinds.setdefault(isinstance(value, (bool, np.bool_)), value)
+    if len(kinds) > 1:  # Python takes True for 1
+        raise ValueError(
+            f"The tags in {name} mix True or False with other values, such as"
+            f" {kinds[False]!r:.100}. Use one kind."
+        )
+    return as_labels(list(dict.fromkeys(values)), name)
+
+
 def _of_sets(rows):
     if not all(isinstance(row, (set, frozenset, list, tuple)) for row in rows):
         wrong = next(row for row in rows if not isinstance(row, (set, frozenset, list, tuple)))
         raise ValueError(f"Y is a list of sets of tags, but holds {wrong!r:.100}. Write {{...}}.")
-    tags = list(dict.fromkeys(tag for row in rows for tag in row))
+    tags = [tag for row in rows for tag in row]
     is_bad = np.array([any(map(is_missing_value, row)) for row in rows])
     if is_bad.any():
         raise ValueError(f"Y has NaN or None as a tag in {rows_in_words(is_bad)}.")
-    if not tags:
-        raise ValueError("No image of Y has a tag. Give at least one image with a tag.")
-    classes = sorted_labels([as_labels(tags, "Y")])
+    classes = sorted_labels([as_tags(tags, "Y")]) if tags else np.array([], dtype=object)
     place = {tag: k for k, tag in enumerate(classes.tolist())}
     values = np.zeros((len(rows), len(classes)))
     for i, row in enumerate(rows):
@@ -94,7 +108,7 @@ def _of_frame(Y):
         )
     columns = [np.asarray(Y[name].to_numpy()) for name in names]
     values = np.column_stack([_values(column) for column in columns])
-    return TagTable(as_labels(names, "the columns of Y"), values, is_sets=False)
+    return TagTable(as_tags(names, "the columns of Y"), values, is_sets=False)
 
 
 def _of_matrix(Y):
@@ -120,6 +134,8 @@ def _is_number(value):
 
 def _values(array):
     """1, 0 and NaN, from what a user gives."""
+    if array.dtype.kind in "cmM":  # NumPy would drop what makes them no numbers
+        raise ValueError(f"Unknown label type: {FORMS}; it holds values of the type {array.dtype}.")
     if array.dtype.kind == "O":
         unknown = np.vectorize(is_missing_value, otypes=[bool])(array)
         array = np.where(unknown, np.nan, array)

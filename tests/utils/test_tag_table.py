@@ -1,5 +1,7 @@
 """Tags are read from every form in which a user may have them."""
 
+from datetime import date
+
 import numpy as np
 import pandas as pd
 import polars as pl
@@ -69,6 +71,12 @@ def test_other_tags_are_unknown_in_matrices_and_absent_in_sets():
     np.testing.assert_array_equal(by_sets.values, [[0, 1], [0, 0], [0, 0]])
 
 
+def test_sets_may_all_be_empty():
+    table = read_tags([set(), set()], 2)
+    assert table.classes.tolist() == []
+    assert table.values.shape == (2, 0)
+
+
 @pytest.mark.parametrize(
     ("Y", "message"),
     [
@@ -76,7 +84,6 @@ def test_other_tags_are_unknown_in_matrices_and_absent_in_sets():
         ([1, 0, 1], r"shape \(3,\). For one label of each image use FewShotClassifier"),
         (["cat", "dog", "cat"], r"shape \(3,\)"),
         ([["a"], "cat", {"dog"}], "holds 'cat'"),
-        ([set(), set(), set()], "No image of Y has a tag"),
         (Y + 1, r"it holds 2.0"),
         (np.where(Y, np.inf, 0), "Y contains infinity"),
         (np.array([["yes", "no"]] * 3), "it holds 'yes'"),
@@ -87,6 +94,19 @@ def test_other_tags_are_unknown_in_matrices_and_absent_in_sets():
         (pd.DataFrame(Y, columns=["a", "a", "b"]), "two with one name"),
         (pd.DataFrame(index=range(3)), "no columns"),
         (np.ma.masked_equal(Y, 0), "masked"),
+        (Y * 1j, "values of the type complex128"),
+        (Y.astype("datetime64[s]"), r"values of the type datetime64\[s\]"),
+        (Y.astype("timedelta64[s]"), r"values of the type timedelta64\[s\]"),
+        (pd.DataFrame({"a": pd.to_datetime([0, 1, 0])}), "values of the type datetime64"),
+        ([[1, 0], [1j, 0], [0, 0]], "type complex128"),
+        (np.array([[date(2026, 1, 1)]] * 3, dtype=object), r"it holds datetime.date\(2026, 1, 1\)"),
+        ([{True, 2}, {3}, set()], "in Y mix True or False with other values, such as [23]"),
+        ([{True}, {1}, set()], "in Y mix True or False with other values, such as 1"),
+        ([{date(2026, 1, 1)}, {date(2026, 1, 2)}, set()], r"Y has datetime.date\(.*\) as one"),
+        ([{np.datetime64("2026")}, set(), set()], "Y has np.datetime64"),
+        ([{b"cat"}, {b"dog"}, set()], "Y has b'(cat|dog)' as one"),
+        ([{1j}, {2j}, set()], "Y has [12]j as one"),
+        (pd.DataFrame(Y, columns=[True, 2, 3]), "the columns of Y mix True or False"),
     ],
 )
 def test_what_is_wrong_is_named(Y, message):
