@@ -112,15 +112,23 @@ def describe_classes(classes, text_encoder, prompts, class_names, known_names):
 def _labels_of_user(labels, class_names, known_names):
     """The labels of the user, which a tool may have numbered."""
     found = labels_of_numbers(labels, class_names, "class_names")
-    n = len(labels)
-    if found != labels and not known_names and 1 < n < len(class_names) and labels == [*range(n)]:
-        # A fold lacks the last classes, or the tool knows of fewer labels.
-        warn_caller(
-            f"The labels 0 to {n - 1} are read as the first {n} of the {len(class_names)} sorted"
-            " keys of class_names. If you have labels for a part of the keys only, leave the other"
-            " keys out: a tool that numbers labels counts those that it sees."
-        )
+    if found != labels and not known_names:
+        _warn_of_fewer(labels, "sorted keys of class_names", len(class_names))
     return found
+
+
+def _warn_of_fewer(labels, names, n_names):
+    """Warn if labels are the first numbers only: a fold may lack some classes, or a tool know of
+    fewer labels, and then it counts those that it sees.
+    """
+    n = len(labels)
+    if 1 < n < n_names and all(map(is_whole, labels)) and labels == [*range(n)]:
+        warn_caller(
+            f"The labels 0 to {n - 1} are read as the first {n} of the {n_names} {names}. A tool"
+            " that numbers labels counts those that it sees, so if others than the last ones are"
+            " missing, these names are of other classes. Leave out names whose labels you do not"
+            " have."
+        )
 
 
 def name_classes(labels, class_names=None, known_names=()):
@@ -152,6 +160,8 @@ def name_classes(labels, class_names=None, known_names=()):
     # Numbers are places in the list, so they are not compared with the names.
     names = [as_words(_check_name(name)) for name in class_names]
     if all(is_whole(label) and 0 <= label < len(names) for label in [*labels, *known_names]):
+        if not known_names and names == sorted(names):  # as labels are
+            _warn_of_fewer(labels, "sorted names in class_names", len(names))
         return [names[int(label)] for label in labels]
     if len(names) == len(labels) and set(known_names) <= set(labels):
         _check_order(labels, own, names)

@@ -177,11 +177,15 @@ def test_numbers_that_are_neither_keys_nor_places_are_refused_with_the_remedy(
         make(world, class_names=names).fit(X, y)
 
 
-def test_a_mapping_with_more_labels_than_a_tool_saw_is_warned_of(world):
+@pytest.mark.parametrize("names", [OWN, NAMES])
+def test_more_labels_than_a_tool_saw_are_warned_of(world, make, names):
     X, y = world.draw(3)
     codes = world.codes(y)
-    with pytest.warns(UserWarning, match="0 to 2 are read as the first 3 of the 5 sorted keys"):
-        world.classifier(class_names=OWN).fit(X[codes < 3], codes[codes < 3])
+    with pytest.warns(UserWarning, match="0 to 2 are read as the first 3 of the 5 sorted") as seen:
+        make(world, class_names=names).fit(X[codes < 3], codes[codes < 3])
+    assert len(seen) == 1
+    # Names in the order of a user's numbers are not sorted as labels are.
+    make(world, class_names=[*NAMES[:3], *NAMES[:2:-1]]).fit(X[codes < 3], codes[codes < 3])
 
 
 @pytest.mark.parametrize("labels", [range(5), np.arange(5.0), [3, 7, 11, 13, 15], [False, True]])
