@@ -93,7 +93,7 @@ NAMED = [
         "if real not in shown and not answer.by_burst",
         "if not answer.by_burst",
     ),
-    ("labelling/_photos/event_kinds.py", "round=earlier.round, **asked", "**asked"),
+    ("labelling/_photos/event_kinds.py", '"n_columns", "round", "at_random"', '"n_columns"'),
     ("_model/decision.py", "has_only_name=new | self.has_only_name[indices]", "has_only_name=new"),
     (
         "labelling/_suggest_names.py",

@@ -30,6 +30,8 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore:The bridge did not converge"),
     pytest.mark.filterwarnings("ignore:In closed form, the bridge keeps all"),
     pytest.mark.filterwarnings("ignore:The rows of X have lengths"),
+    pytest.mark.filterwarnings("ignore:The names of the classes are no better than chance"),
+    pytest.mark.filterwarnings("ignore:The shots of . of . classes fit the name of another"),
     pytest.mark.filterwarnings("ignore:Each class has one image and no name"),
 ]
 LOGIT_SCALE = 20.0
