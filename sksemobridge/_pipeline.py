@@ -15,7 +15,7 @@ from sklearn.pipeline import Pipeline
 from ._few_shot_classifier import FewShotClassifier
 from ._multilabel_classifier import MultilabelFewShotClassifier
 from ._semobridge_classifier import SeMoBridgeClassifier
-from ._utils.sklearn import Method, offered_if
+from ._utils.sklearn import LinkedToDocs, Method, offered_if
 from .encoders import CLIPImageEncoder, CLIPTextEncoder, JoinedImageEncoder, JoinedTextEncoder
 
 
@@ -23,7 +23,7 @@ def _last_step_can(method: str) -> Callable[[Method], Method]:
     return offered_if(lambda pipeline: hasattr(pipeline.steps[-1][1], method))
 
 
-class ImagePipeline(Pipeline):
+class ImagePipeline(LinkedToDocs, Pipeline):
     """From images to predictions in one estimator: scikit-learn's `Pipeline`, with the methods of
     the classifier.
 

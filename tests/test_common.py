@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 from sklearn.base import BaseEstimator, clone
 from sklearn.pipeline import make_pipeline
+from sklearn.utils import estimator_html_repr
 from sklearn.utils.validation import check_is_fitted
 
 from sksemobridge import (
@@ -216,6 +217,20 @@ def test_a_failed_fit_changes_nothing(case):
                 fit(bad, y)
             assert joblib.hash(vars(estimator)) == before
     assert_equal_results(case.results(estimator), kept)
+
+
+PAGE = "https://sksemobridge.github.io/sksemobridge/generated/sksemobridge.{}.html"
+
+
+@every_class
+def test_its_diagram_links_to_the_page_of_its_class(case):
+    assert PAGE.format(type(case.estimator).__name__) in estimator_html_repr(case.estimator)
+
+
+def test_the_diagram_of_a_pipeline_links_to_its_own_page_and_those_of_its_steps():
+    shown = estimator_html_repr(make_few_shot_pipeline("mini", "bundled"))
+    for name in ("ImagePipeline", "CLIPImageEncoder", "FewShotClassifier"):
+        assert PAGE.format(name) in shown
 
 
 NAMES = [f"class number {i}" for i in range(200)]

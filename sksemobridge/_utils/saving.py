@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 from sklearn.base import BaseEstimator, clone
 
 from . import __version__
+from .sklearn import LinkedToDocs
 from .validation import warn_caller
 
 # These fitted attributes are saved. All others that end in "_" are computed from `_fitted`.
@@ -45,7 +46,7 @@ def trusted_types() -> list[str]:
     return sorted(f"{kind.__module__}.{kind.__qualname__}" for kind in found)
 
 
-class SavedEstimator(BaseEstimator):
+class SavedEstimator(LinkedToDocs, BaseEstimator):
     """An estimator whose fitted state is one object, `_fitted`, with public names for its arrays:
     `_set_fitted` sets both.
 

@@ -20,6 +20,17 @@ checks_parameters: Callable[[Method], Method] = _fit_context(prefer_skip_nested_
 offered_if: Callable[[Callable[[Any], Any]], Callable[[Method], Method]] = available_if
 
 
+class LinkedToDocs:
+    """An estimator whose diagram in HTML, as of notebooks, links to its page of the API reference.
+    scikit-learn reads these attributes.
+    """
+
+    _doc_link_module = "sksemobridge"
+    _doc_link_template = (
+        "https://sksemobridge.github.io/sksemobridge/generated/sksemobridge.{estimator_name}.html"
+    )
+
+
 class Count(Interval):
     """A whole number from one on. True, which Python takes for one, is none."""
 

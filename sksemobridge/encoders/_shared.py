@@ -17,6 +17,7 @@ from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, Transfo
 from .._utils.array_api import resolve_device, to_numpy
 from .._utils.sklearn import (
     Count,
+    LinkedToDocs,
     StrOptions,
     checks_parameters,
     in_output_container,
@@ -53,7 +54,9 @@ def clear_model_cache() -> None:
     IN_MEMORY.clear()
 
 
-class StatelessEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
+class StatelessEncoder(
+    LinkedToDocs, ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator
+):
     """A transformer that learns nothing. A subclass has `transform`, and `_n_features_out`, their
     width.
     """
