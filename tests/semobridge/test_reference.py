@@ -98,7 +98,7 @@ class Case:
         validation = None
         if self.n_validation:
             codes = with_shots[kinds[12:] % len(with_shots)]
-            omega = rng.uniform(0, 2, len(codes)) if self.weighted_validation else None
+            omega = np.exp(1.5 * rng.normal(size=len(codes))) if self.weighted_validation else None
             validation = others[12:], codes, omega
         if self.repeated_validation:
             again = np.append(np.arange(len(codes)), np.arange(self.repeated_validation))

@@ -8,10 +8,13 @@ from sklearn.model_selection import GridSearchCV
 
 from sksemobridge import SeMoBridgeClassifier
 from sksemobridge._semobridge import training_cache
+from sksemobridge._semobridge.bridge_fit import bridge_classes
+from sksemobridge._semobridge.score import START
 from sksemobridge._semobridge.training_cache import trained_bridge
+from sksemobridge._semobridge.validation_images import Judge, Validation
 from sksemobridge._utils.lru import LRUCache
 
-from .worlds import bridge_options, make_problem, make_training
+from .worlds import ClassTexts, bridge_options, make_problem, make_shots, make_training
 
 GIVEN = {"solver": "lbfgs", "max_iter": 3, "device": "cpu"}
 OPTIONS = bridge_options(**GIVEN)
@@ -64,6 +67,22 @@ def test_whatever_trains_the_bridge_trains_another(trainings, name):
     }
     trained_bridge(make_training(**problem | {name: changed[name]}))
     assert len(trainings) == 2
+
+
+def test_another_judge_of_the_steps_trains_another_bridge(trainings):
+    problem, options = make_problem(identity=True, text=False), bridge_options("adamw", max_iter=2)
+    X, codes = problem["X"], problem["codes"]
+    closed = bridge_classes(make_shots(X, codes), ClassTexts(), bridge_options())
+    judge = Judge(Validation(X, codes, np.ones(13)), START, closed)
+    factors = replace(closed.count_factors, length=closed.count_factors.length**2)
+    others = [
+        judge._replace(validation=judge.validation._replace(weight=np.arange(1.0, 14))),
+        judge._replace(hyperparameters=START._replace(beta=2.0)),
+        judge._replace(closed=replace(closed, count_factors=factors)),
+    ]
+    for each in (judge, *others, judge):
+        trained_bridge(make_training(options, **problem, judge=each))
+    assert len(trainings) == 4
 
 
 def test_the_bytes_of_all_bridges_are_bounded(trainings, monkeypatch):
