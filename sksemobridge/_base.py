@@ -79,9 +79,10 @@ class BaseEmbeddingClassifier(ClassifierMixin, SavedEstimator):
         if self._ignores_names():
             return without_texts
         if self.text_encoder is None:
-            if self.class_names is not None or any(isinstance(label, str) for label in classes):
+            has_prompts = not (isinstance(self.prompts, str) and self.prompts == "auto")
+            if self.class_names is not None or has_prompts:
                 warn_caller(
-                    "There are names of classes but no text_encoder, so the names are not used."
+                    "There are class_names or prompts but no text_encoder, so they are not used."
                     " Pass text_encoder=CLIPTextEncoder(...) of the model that embedded the images"
                     " to use them."
                 )

@@ -130,7 +130,8 @@ class SeMoBridgeClassifier(ShotClassifier):
     bridge_ : ndarray of shape (D, d)
         `W+`, in closed form or trained. `d` is the width of the texts before the projection.
     rank_ : int
-        Number of directions that the closed form keeps.
+        Number of directions that the closed form keeps. If it keeps all, as of texts without a
+        projection (`PrecomputedTextEncoder.from_joint`), the bridge is the identity.
     atol_ : float or None
         The cutoff of the singular values. None without a projection.
     prototypes_, image_means_ : ndarrays of shape (C, D)
@@ -393,8 +394,7 @@ class SeMoBridgeClassifier(ShotClassifier):
         options = BridgeOptions.of(self.get_params(deep=False))
         texts_of_shots = known.texts.take(slice(len(known.classes)))
         bridged = bridge_classes(known.shots, texts_of_shots, options, images)
-        keeps_all = texts.embeddings is not None and bridged.rank == shots.X.shape[1]
-        if keeps_all and not bridged.is_trained:
+        if not bridged.is_trained and keeps_all_of_projection(texts.projection, bridged.rank):
             _warn_of_identity(bridged.rank)
         bridged = replace(bridged, bridge=bridged.bridge.for_predictions())
         bridged = astype(bridged, shots.X.dtype)
@@ -453,15 +453,23 @@ class SeMoBridgeClassifier(ShotClassifier):
         self.n_iter_ = bridged.n_iter
 
 
+def keeps_all_of_projection(projection: NDArray[Any] | None, rank: int) -> bool:
+    """Whether nothing of a projection `(d, D)` is cut off. Texts without a projection have the
+    identity, of which nothing could be.
+    """
+    return (
+        projection is not None
+        and rank == projection.shape[1]
+        and not np.array_equal(projection, np.eye(rank))
+    )
+
+
 def _warn_of_identity(rank):
     """Warn of a bridge in closed form that keeps all directions."""
     warn_caller(
         f"In closed form, the bridge keeps all {rank} directions of the embeddings"
         " (rank_), so it is the identity.",
-        advice=(
-            "Use a text encoder with the projection of its model, which"
-            " PrecomputedTextEncoder.from_joint has not, a larger atol, or a trained solver."
-        ),
+        advice="Use a larger atol, or a trained solver.",
     )
 
 

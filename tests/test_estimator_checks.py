@@ -112,7 +112,6 @@ def expected_failures(estimator):
 
 @pytest.mark.filterwarnings("ignore:The bridge did not converge")
 @pytest.mark.filterwarnings("ignore:The embeddings look as if each column had been centred")
-@pytest.mark.filterwarnings("ignore:There are names of classes but no text_encoder")
 @pytest.mark.filterwarnings("ignore:The rows of X have lengths")
 @misleading_names
 @parametrize_with_checks(CONFIGURATIONS, expected_failed_checks=expected_failures)

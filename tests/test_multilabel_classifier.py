@@ -253,8 +253,8 @@ def test_names_follow_the_rules_of_the_other_classifiers(tagged):
     with pytest.warns(UserWarning, match=r"The labels \(0, 1, 2 and 2 more\) are not text"):
         numbers = tagged.classifier().fit(tagged.X, tagged.Y)
     assert numbers.text_embeddings_ is None
-    with pytest.warns(UserWarning, match="names of classes but no text_encoder"):
-        MultilabelFewShotClassifier().fit(tagged.X, tagged.frame)
+    with pytest.warns(UserWarning, match="class_names or prompts but no text_encoder"):
+        MultilabelFewShotClassifier(class_names=TAGS).fit(tagged.X, tagged.frame)
     partly = tagged.classifier(class_names={tag: tag for tag in TAGS} | {"dog": None})
     assert partly.fit(tagged.X, tagged.frame).class_names_.tolist()[2] is None
 

@@ -239,15 +239,19 @@ def test_only_fitted_arrays_have_the_precision_of_the_shots(world, params):
     assert pickle.dumps(by_half) == pickle.dumps(expected)
 
 
-def test_names_without_a_text_encoder_warn_once_in_the_code_of_the_caller(world):
+@pytest.mark.parametrize(
+    "given",
+    [{"class_names": World().names}, {"prompts": "a {}."}, {"prompts": {"cat": ["a cat."]}}],
+)
+def test_names_without_a_text_encoder_warn_once_in_the_code_of_the_caller(world, given):
     X, y = world.draw(2)
-    for classifier, labels in (
-        (FewShotClassifier(), y),
-        (FewShotClassifier(class_names=world.names), world.codes(y)),
-    ):
-        with pytest.warns(UserWarning, match="no text_encoder") as caught:
-            classifier.fit(X, labels)
-        assert [warning.filename for warning in caught] == [__file__]
+    with pytest.warns(UserWarning, match="class_names or prompts but no text_encoder") as caught:
+        FewShotClassifier(**given).fit(X, world.codes(y))
+    assert [warning.filename for warning in caught] == [__file__]
+
+
+def test_labels_that_are_text_need_no_text_encoder(world, kind):
+    kind().fit(*world.draw(2))  # without a warning
 
 
 @pytest.mark.parametrize("make", [FewShotClassifier, SeMoBridgeClassifier])
