@@ -23,6 +23,16 @@ settings.register_profile("short, without deadlines", deadline=None, max_example
 settings.load_profile("short, without deadlines")
 
 
+@pytest.fixture(scope="session")
+def browser(tmp_path_factory):
+    """A browser that the tests of all pages share."""
+    from .browser import Browser
+
+    browser = Browser(tmp_path_factory.mktemp("profile"))
+    yield browser
+    browser.close()
+
+
 @pytest.fixture
 def make_world():
     from .made_up import World

@@ -6,7 +6,6 @@ from types import SimpleNamespace
 
 import pytest
 
-from ...browser import Browser
 from .person import Person
 
 
@@ -52,15 +51,15 @@ def live(tmp_path, monkeypatch, ends_soon):
     close_all()
 
 
-@pytest.fixture(scope="session")
-def browser(tmp_path_factory):
-    browser = Browser(tmp_path_factory.mktemp("profile"))
-    yield browser
-    browser.close()
+@pytest.fixture
+def hurries(browser):
+    """Pages do not wait as long as a person needs. A test of this wait takes the fixture away."""
+    with browser.hurrying():
+        yield
 
 
 @pytest.fixture
-def person(live, browser):
+def person(live, browser, hurries):
     """Opens a view of a page that is served (or of a new one), as a person would."""
 
     def open_view(view="", page=None, **params):

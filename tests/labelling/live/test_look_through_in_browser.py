@@ -261,7 +261,8 @@ def test_what_was_said_in_another_view_stays(look):
     assert {said[other] for other, _ in rest} <= {""}
 
 
-def test_a_page_is_confirmed_only_after_it_was_on_the_screen(look):
+@pytest.mark.parametrize("hurries", ["not"])
+def test_a_page_is_confirmed_only_after_it_was_on_the_screen(look, hurries):
     person = look(n=90)
     for _ in range(6):
         person.browser.press("Enter")
