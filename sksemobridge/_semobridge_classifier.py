@@ -21,7 +21,13 @@ from ._semobridge.validation_images import Validation
 from ._shot_classifier import ShotClassifier, put_classes_with_shots_first
 from ._utils.array_api import astype, l2_normalize, log_softmax
 from ._utils.same_image import are_among
-from ._utils.sklearn import Count, Interval, StrOptions, checks_parameters
+from ._utils.sklearn import (
+    Count,
+    Interval,
+    StrOptions,
+    TrainedEstimator,
+    checks_parameters,
+)
 from ._utils.validation import (
     LARGEST_FACTOR,
     listed,
@@ -39,7 +45,7 @@ NOT_NEGATIVE = Interval(Real, 0, None, closed="left")
 AUTO = StrOptions({"auto"})
 
 
-class SeMoBridgeClassifier(ShotClassifier):
+class SeMoBridgeClassifier(TrainedEstimator, ShotClassifier):
     """Classify CLIP image embeddings by the method of the SeMoBridge paper (arXiv 2509.26036).
 
     A bridge maps images to where the texts of CLIP are. It is computed in closed form from the text
@@ -114,7 +120,9 @@ class SeMoBridgeClassifier(ShotClassifier):
     device : str, default="auto"
         Torch device of the training. `"auto"` is a CUDA GPU if there is one, else the CPU.
     verbose : int, default=0
-        Whether training shows a progress bar.
+        Whether training shows a progress bar. From scikit-learn 1.9 on, `set_callbacks` takes its
+        callbacks, such as `ProgressBar()`, also on a search around the classifier. Each step of a
+        training is a task of theirs, so with callbacks no training is remembered.
 
     Attributes
     ----------
@@ -317,7 +325,10 @@ class SeMoBridgeClassifier(ShotClassifier):
             If training diverges.
         """
         validation = X_val, y_val, sample_weight_val
-        return self._learn(X, y, None, sample_weight, groups, None, validation=validation)
+        self._begin_callbacks(X, y)
+        self._learn(X, y, None, sample_weight, groups, None, validation=validation)
+        self._end_callbacks(X, y)
+        return self
 
     @checks_parameters
     def partial_fit(
@@ -393,7 +404,9 @@ class SeMoBridgeClassifier(ShotClassifier):
         images = self._read_validation(*validation, classes[known.classes], memory)
         options = BridgeOptions.of(self.get_params(deep=False))
         texts_of_shots = known.texts.take(slice(len(known.classes)))
-        bridged = bridge_classes(known.shots, texts_of_shots, options, images)
+        bridged = bridge_classes(
+            known.shots, texts_of_shots, options, images, self._step_listener()
+        )
         if not bridged.is_trained and keeps_all_of_projection(texts.projection, bridged.rank):
             _warn_of_identity(bridged.rank)
         bridged = replace(bridged, bridge=bridged.bridge.for_predictions())

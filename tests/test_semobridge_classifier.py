@@ -350,3 +350,65 @@ def test_shots_among_validation_images_are_said(world):
     validation = {"X_val": np.vstack([X[:4], others]), "y_val": np.append(y[:4], labels)}
     with pytest.warns(UserWarning, match="4 of the 9 validation images are shots"):
         semobridge(world).fit(X, y, **validation)
+
+
+class Tasks:
+    """A callback that lists the tasks which have begun and ended. A search gives it to its
+    classifiers.
+    """
+
+    max_propagation_depth = None
+
+    def __init__(self):
+        self.begun, self.ended = [], []
+
+    def setup(self, estimator, context):
+        pass
+
+    def teardown(self, estimator, context):
+        pass
+
+    def on_fit_task_begin(self, estimator, context):
+        self.begun.append(context.task_name)
+
+    def on_fit_task_end(self, estimator, context, *, fitted_estimator=None):
+        self.ended.append(context.task_name)
+        self.fitted = fitted_estimator
+
+
+needs_callbacks = pytest.mark.skipif(
+    not hasattr(SeMoBridgeClassifier, "set_callbacks"), reason="needs scikit-learn 1.9"
+)
+
+
+@needs_callbacks
+@pytest.mark.parametrize("solver", ["closed_form", "lbfgs", "adamw"])
+@pytest.mark.filterwarnings("ignore:The bridge did not converge")
+def test_callbacks_are_told_of_each_step(world, solver):
+    X, y = world.draw(3)
+    tasks = Tasks()
+    plain = semobridge(world, solver=solver, max_iter=4, temperature=1.0).fit(X, y)
+    # The same training is remembered, but told all the same.
+    told = semobridge(world, solver=solver, max_iter=4, temperature=1.0).set_callbacks(tasks)
+    for _ in range(2):
+        tasks.__init__()
+        told.fit(X, y)
+        n_losses = len(told.loss_curve_ or [])
+        assert tasks.begun.count("step") == tasks.ended.count("step") >= n_losses
+        assert (n_losses > 0) == (solver != "closed_form")
+        assert tasks.begun.count("fit") == tasks.ended.count("fit") == 1
+        np.testing.assert_array_equal(tasks.fitted.predict_proba(X), plain.predict_proba(X))
+    np.testing.assert_array_equal(told.bridge_, plain.bridge_)
+
+
+@needs_callbacks
+@pytest.mark.filterwarnings("ignore:The bridge did not converge")
+def test_a_search_gives_its_callbacks_to_the_classifiers(world):
+    X, y = world.draw(4)
+    tasks = Tasks()
+    grid = {"alpha": [1.0, 2.0]}
+    search = GridSearchCV(semobridge(world, solver="lbfgs", max_iter=2), grid, cv=2)
+    search.set_callbacks(tasks).fit(X, y)
+    # Each of the five fits makes at least a step.
+    assert tasks.begun.count("step") == tasks.ended.count("step") >= 5
+    assert not hasattr(search.best_estimator_, "_skl_callbacks")

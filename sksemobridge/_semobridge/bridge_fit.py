@@ -43,11 +43,13 @@ def bridge_classes(
     texts: ClassTexts,
     options: BridgeOptions,
     validation: Validation | None = None,
+    listener: Callable[[], None] | None = None,
 ) -> BridgedClasses:
     """`BridgedClasses` of `Shots` and `ClassTexts`. Each class has a shot.
 
     What is "auto" is estimated from the shots. `Validation` images are searched around this
-    estimate. Without a projection, the bridge in closed form is the identity.
+    estimate. Without a projection, the bridge in closed form is the identity. The `listener` is
+    called after each step of a training.
     """
     if texts.embeddings is None:
         options = replace(options, given=options.given._replace(alpha=None, lambda1=None))
@@ -62,7 +64,14 @@ def bridge_classes(
         hyperparameters = _trained_hyperparameters(bridge, shots, texts, options)
         share = weight_in_class(shots.codes, shots.weight)
         training = Training(
-            solver, shots.X, shots.codes, share, bridge, texts, options=options.training
+            solver,
+            shots.X,
+            shots.codes,
+            share,
+            bridge,
+            texts,
+            options=options.training,
+            listener=listener,
         )
         classes, calibration = _train(training, shots, options, validation, hyperparameters)
     else:

@@ -69,13 +69,14 @@ class Training(NamedTuple):
     # all. `(n,)`
     left_out: np.ndarray | None = None
     judge: Judge | None = None  # what chooses the best step
+    listener: Callable[[], None] | None = None  # is called after each step
 
 
 def train_bridge(training: Training, dtype: Any = np.float32) -> TrainedBridge:
     """The bridge, and a bias for each class, of a `Training`."""
     from tqdm import tqdm
 
-    solver, X, codes, share, bridge, texts, options, left_out, judge = training
+    solver, X, codes, share, bridge, texts, options, left_out, judge, listener = training
     max_iter = options.max_iter or solver.max_iter
 
     def report(value):
@@ -83,6 +84,8 @@ def train_bridge(training: Training, dtype: Any = np.float32) -> TrainedBridge:
             raise FloatingPointError(f"The training loss is {value}. {solver.remedy}")
         bar.update()
         bar.set_postfix(loss=f"{value:.5f}", refresh=False)
+        if listener is not None:
+            listener()
 
     order = _order_of_classes(X, codes, share, texts)
     number = np.argsort(order)

@@ -22,8 +22,8 @@ _trained = LRUCache(max_size=MOST_BYTES, size_of=lambda trained: _bytes(trained)
 
 
 def trained_bridge(training: Training) -> TrainedBridge:
-    """The result of `train_bridge`, which is computed once for equal content. Its arrays are
-    read-only.
+    """The result of `train_bridge`, which is computed once for equal content, but always if someone
+    listens. Its arrays are read-only.
     """
     bridge, texts, judge = training.bridge, training.texts, training.judge
     parts = (
@@ -44,7 +44,7 @@ def trained_bridge(training: Training) -> TrainedBridge:
             part.flags.writeable = False
         return trained
 
-    return _trained.get(key, train)
+    return train() if training.listener is not None else _trained.get(key, train)
 
 
 def _parts(judge: Judge) -> list[Any]:

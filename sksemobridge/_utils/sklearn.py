@@ -13,6 +13,14 @@ from sklearn.utils._param_validation import StrOptions as StrOptions
 from sklearn.utils._set_output import _wrap_data_with_container
 from sklearn.utils.metaestimators import available_if
 
+try:
+    from sklearn.callback import CallbackSupportMixin
+except ImportError:  # before scikit-learn 1.9
+
+    class CallbackSupportMixin:
+        """An estimator without `set_callbacks`, which this scikit-learn does not have."""
+
+
 Method = TypeVar("Method", bound=Callable[..., Any])
 # Lets scikit-learn check the parameters of an estimator before a method fits it.
 checks_parameters: Callable[[Method], Method] = _fit_context(prefer_skip_nested_validation=True)
@@ -29,6 +37,37 @@ class LinkedToDocs:
     _doc_link_template = (
         "https://sksemobridge.github.io/sksemobridge/generated/sksemobridge.{estimator_name}.html"
     )
+
+
+class TrainedEstimator(CallbackSupportMixin):
+    """An estimator whose training tells the callbacks of scikit-learn of each step. `fit` begins
+    and ends by the methods here.
+    """
+
+    def _begin_callbacks(self, X, y):
+        if hasattr(self, "set_callbacks"):
+            # How many steps a training takes is not known before.
+            context = self._init_callback_context(max_subtasks=None)
+            context.call_on_fit_task_begin(estimator=self, X=X, y=y)
+
+    def _end_callbacks(self, X, y):
+        if hasattr(self, "set_callbacks"):
+            self._callback_fit_ctx.call_on_fit_task_end(
+                estimator=self, X=X, y=y, reconstruction_attributes={}
+            )
+
+    def _step_listener(self):
+        """A function that is called after each step of a training, or None without callbacks."""
+        context = getattr(self, "_callback_fit_ctx", None)
+        if context is None or not getattr(self, "_skl_callbacks", None):
+            return None
+
+        def listener():
+            step = context.subcontext(task_name="step")
+            step.call_on_fit_task_begin(estimator=self)
+            step.call_on_fit_task_end(estimator=self)
+
+        return listener
 
 
 class Count(Interval):
