@@ -289,6 +289,7 @@ TABLES = (
     Table("docs/method.md", "heuristics", "heuristics", heuristics.report, titled=True),
     Table("docs/paper.md", "validation", "validation_images", validation_images.report),
     Table("docs/several_labels.md", "several labels", "several_labels", several_labels.report),
+    Table("docs/several_labels.md", "F1", "several_labels", several_labels.report_f1),
     Table("docs/wrong_labels.md", "labels", "robustness", wrong_labels, (), ("case", "labels")),
     Table("docs/none_of_these.md", "uneven classes", "robustness", rejected, (), ("row", "8")),
     Table("docs/image_search.md", "search", "search", search.report, FIVE + WITHOUT_TEXTS, IMAGES),

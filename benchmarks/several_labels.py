@@ -4,17 +4,20 @@
 
 Images of two things are made up: the mean of the unit embeddings of two images of different
 classes. An image is either in those to learn from, once, or in those to test on. Tasks of many
-classes have 40 of them. For each number of tagged images a row has the mean average precision (of
-the tags that some of them have), and the macro F1, in percent:
+classes have 40 of them. For each number of tagged images there is a row in two tables, in percent.
 
-- LogisticRegression (`C=100`), a model for each tag, and names alone (the cosines to the texts less
-  their mean);
+The first has the mean average precision (of the tags that some of the images have) of
+
+- LogisticRegression (`C=100`), a model for each tag, RidgeCV (23 values of `alpha`), and names
+  alone (the cosines to the texts less their mean);
 - `MultilabelFewShotClassifier`, with names and without;
-- its gain over LogisticRegression on the same draws, with its standard error over these.
+- its gain over LogisticRegression and over RidgeCV on the same draws, with its standard error over
+  these.
 
-Tags are given to the whole set by the largest expected F1 ("together"), also for
-LogisticRegression, and to single images, by `predict`. Draws have the seeds 3000, 3001, ... Rows
-are added to `--results`, so that an interrupted run goes on.
+The second has the macro F1 and the micro F1. Tags are given to the whole set by the largest
+expected F1 ("together"), also for LogisticRegression, to single images by `predict`, and where the
+probability, or what RidgeCV predicts, is at least a half (".5"). Draws have the seeds 3000, 3001,
+... Rows are added to `--results`, so that an interrupted run goes on.
 
 With `--time`, the table has seconds of the processor instead, for made-up images of any number,
 features and tags, beside scikit-learn's OneVsRestClassifier of LogisticRegression (`C=1`).
@@ -26,7 +29,7 @@ import joblib
 import numpy as np
 import tasks
 from results import Results
-from sklearn.linear_model import LogisticRegression
+from sklearn.linear_model import LogisticRegression, RidgeCV
 from sklearn.metrics import average_precision_score, f1_score
 from sklearn.multiclass import OneVsRestClassifier
 from sklearn.preprocessing import normalize
@@ -41,7 +44,8 @@ FIRST_SEED = 3000
 MOST_TAGS = 40
 TO_LEARN = 0.6  # share of the images that may be learnt from
 TEST_ROUNDS = 4  # images to test on are paired so many times
-METHODS = ("LogisticRegression", "names alone", "without names", "ours")
+METHODS = ("LogisticRegression", "RidgeCV", "names alone", "without names", "ours")
+ALPHAS = np.logspace(-8, 3, 23)
 
 
 def pairs_of(rows, y, rng, rounds=1):
@@ -93,6 +97,7 @@ def one_draw(task, n, seed):
     judged = Y.any(axis=0) & ~Y.all(axis=0) & truth.any(axis=0)
     truth, found = truth[:, judged], {}
     with warnings.catch_warnings(action="ignore"):
+        found["RidgeCV"] = RidgeCV(ALPHAS).fit(X, Y[:, judged]).predict(queries)
         found["LogisticRegression"] = logistic_regressions(X, Y[:, judged], queries)
         for name, with_names in (("without names", False), ("ours", True)):
             model = classifier(task, tags, with_names).fit(X, Y)
@@ -108,8 +113,10 @@ def one_draw(task, n, seed):
         )
         rows.append((name, "precision", precision))
         if name != "names alone":
-            rows.append((name, "together", macro_f1(truth, tag_together(values))))
-    rows.append(("ours", "predict", macro_f1(truth, by_rows)))
+            rows += f1_scores(name, "at half", truth, values >= 0.5)
+        if name not in ("names alone", "RidgeCV"):  # which have no probabilities
+            rows += f1_scores(name, "together", truth, tag_together(values))
+    rows += f1_scores("ours", "predict", truth, by_rows)
     key = {"task": task.name, "images": n, "seed": seed}
     return [
         key | {"method": name, "measure": measure, "percent": 100 * value}
@@ -117,47 +124,59 @@ def one_draw(task, n, seed):
     ]
 
 
-def macro_f1(truth, given):
-    return f1_score(truth, given, average="macro", zero_division=0)
-
-
-def report(frame):
-    """The table of all draws."""
-    header = [
-        "task, tagged images",
-        "LogisticRegression",
-        "names alone",
-        "without names",
-        "MultilabelFewShotClassifier",
-        "gain",
-        "F1: LogisticRegression",
-        "ours, together",
-        "ours, `predict`",
-        "gain",
+def f1_scores(method, rule, truth, given):
+    """Rows of the macro F1 and the micro F1 of tags that were given by a rule."""
+    return [
+        (method, f"{rule}, {average}", f1_score(truth, given, average=average, zero_division=0))
+        for average in ("macro", "micro")
     ]
+
+
+def lines_of(frame, columns, gains):
+    """A line for each task and number of images: means, and gains of ours over a method."""
     lines = []
     for (task, images), rows in frame.groupby(["task", "images"], sort=False):
         found = rows.pivot(index="seed", columns=["method", "measure"], values="percent")
-
-        def mean(method, measure, found=found):
-            return f"{found[method, measure].mean():.1f}"
-
-        def gain(measure, found=found):
-            each = found["ours", measure] - found["LogisticRegression", measure]
-            return f"{each.mean():+.1f} ± {each.sem() if len(each) > 1 else 0.0:.1f}"
-
+        each = [found["ours", measure] - found[method, measure] for method, measure in gains]
         lines.append(
             [
                 f"{task}, {images}",
-                *(mean(method, "precision") for method in METHODS),
-                gain("precision"),
-                mean("LogisticRegression", "together"),
-                mean("ours", "together"),
-                mean("ours", "predict"),
-                gain("together"),
+                *(f"{found[column].mean():.1f}" for column in columns),
+                *(f"{d.mean():+.1f} ± {d.sem() if len(d) > 1 else 0.0:.1f}" for d in each),
             ]
         )
-    return tasks.table(header, lines)
+    return lines
+
+
+def report(frame):
+    """The table of mean average precisions."""
+    header = [
+        "task, tagged images",
+        *METHODS[:-1],
+        "MultilabelFewShotClassifier",
+        "gain over LogisticRegression",
+        "gain over RidgeCV",
+    ]
+    columns = [(method, "precision") for method in METHODS]
+    gains = [(method, "precision") for method in METHODS[:2]]
+    return tasks.table(header, lines_of(frame, columns, gains))
+
+
+def report_f1(frame):
+    """The table of F1."""
+    columns = {
+        "LogisticRegression, together": ("LogisticRegression", "together, macro"),
+        "RidgeCV, .5": ("RidgeCV", "at half, macro"),
+        "ours, together": ("ours", "together, macro"),
+        "ours, `predict`": ("ours", "predict, macro"),
+        "micro: LogisticRegression, .5": ("LogisticRegression", "at half, micro"),
+        "RidgeCV, .5 ": ("RidgeCV", "at half, micro"),
+        "ours, `predict` ": ("ours", "predict, micro"),
+        "ours, .5": ("ours", "at half, micro"),
+    }
+    first, *others = map(str.strip, columns)
+    header = ["task, tagged images", f"macro: {first}", *others]
+    return tasks.table(header, lines_of(frame, columns.values(), []))
 
 
 def seconds(sizes):
@@ -202,7 +221,7 @@ def main(arguments=None):
     done = results.seen("task", "images", "seed")
     jobs = [job for job in jobs if (job[0].name, *map(str, job[1:])) not in done]
     results.measure(one_draw, jobs, args.jobs)
-    print(report(results.frame()))
+    print(report(results.frame()), report_f1(results.frame()), sep="\n\n")
 
 
 if __name__ == "__main__":
