@@ -207,7 +207,7 @@ def main(arguments=None):
     parser.add_argument("--time", nargs="*", metavar="IMAGESxFEATURESxTAGS")
     args = parser.parse_args(arguments)
     if args.time is not None:
-        sizes = args.time or ["20x512x40", "200x512x40", "1000x512x100"]
+        sizes = args.time or ["20x512x40", "200x512x40", "1000x512x100", "5000x512x200"]
         with joblib.parallel_config("loky", inner_max_num_threads=1):
             print(seconds([tuple(map(int, size.split("x"))) for size in sizes]))
         return

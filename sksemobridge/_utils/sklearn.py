@@ -17,7 +17,7 @@ try:
     from sklearn.callback import CallbackSupportMixin
 except ImportError:  # before scikit-learn 1.9
 
-    class CallbackSupportMixin:
+    class CallbackSupportMixin:  # type: ignore[no-redef]
         """An estimator without `set_callbacks`, which this scikit-learn does not have."""
 
 
