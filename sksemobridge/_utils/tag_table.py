@@ -58,14 +58,13 @@ def read_tags(Y, n_rows):
 
 
 def _is_sets(Y):
-    """Whether the rows are sets, or lists of text."""
+    """Whether the rows are sets, or lists of text, which may all be empty."""
     if not isinstance(Y, (list, tuple)) and str(getattr(Y, "dtype", "")) != "object":
         return False
-    return any(
-        isinstance(row, (set, frozenset))
-        or (isinstance(row, (list, tuple)) and any(isinstance(tag, str) for tag in row))
-        for row in Y
-    )
+    lists = [row for row in Y if isinstance(row, (list, tuple))]
+    has_text = any(isinstance(tag, str) for row in lists for tag in row)
+    are_empty = 0 < len(lists) == len(Y) and not any(lists)
+    return has_text or are_empty or any(isinstance(row, (set, frozenset)) for row in Y)
 
 
 def as_tags(values, name):

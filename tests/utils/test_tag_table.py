@@ -71,8 +71,9 @@ def test_other_tags_are_unknown_in_matrices_and_absent_in_sets():
     np.testing.assert_array_equal(by_sets.values, [[0, 1], [0, 0], [0, 0]])
 
 
-def test_sets_may_all_be_empty():
-    table = read_tags([set(), set()], 2)
+@pytest.mark.parametrize("Y", [[set(), set()], [[], []], ((), ())], ids=str)
+def test_sets_may_all_be_empty(Y):
+    table = read_tags(Y, 2)
     assert table.classes.tolist() == []
     assert table.values.shape == (2, 0)
 
@@ -94,6 +95,8 @@ def test_sets_may_all_be_empty():
         (pd.DataFrame(Y, columns=["a", "a", "b"]), "two with one name"),
         (pd.DataFrame(index=range(3)), "no columns"),
         (np.ma.masked_equal(Y, 0), "masked"),
+        ([[], [1, 0], [0, 1]], "several lengths"),
+        (np.array([[np.datetime64("2026")]] * 3, dtype=object), "it holds"),
         (Y * 1j, "values of the type complex128"),
         (Y.astype("datetime64[s]"), r"values of the type datetime64\[s\]"),
         (Y.astype("timedelta64[s]"), r"values of the type timedelta64\[s\]"),
