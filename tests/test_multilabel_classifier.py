@@ -203,6 +203,16 @@ def test_partial_fit_is_fit_on_all(tagged, form):
     assert_same_model(parts, whole)
 
 
+def test_images_without_any_answer_are_forgotten_in_later_calls_too(tagged):
+    Y = tagged.Y.astype(float)
+    Y[:3] = Y[20:23] = np.nan
+    X, names = tagged.X, {"class_names": TAGS}
+    parts = tagged.classifier(**names)
+    for rows in (slice(0, 3), slice(3, 20), slice(20, 23), slice(23, 40)):
+        parts.partial_fit(X[rows], Y[rows])
+    assert_same_model(parts, tagged.classifier(**names).fit(X, Y))
+
+
 def test_later_columns_are_unknown_before_as_if_frames_were_joined(tagged):
     first, second = tagged.frame[:20][["cat", "dog"]], tagged.frame[20:][["dog", "night"]]
     parts = tagged.classifier().fit(tagged.X[:20], first)

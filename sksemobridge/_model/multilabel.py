@@ -62,10 +62,13 @@ class TaggedImages:
         return TaggedImages(shots.X, shots.weight, *parts)
 
     def joined(self, other):
-        """These images and others with the same tags."""
+        """These images and others with the same tags. Images without any answer count only where
+        nobody looked at any.
+        """
+        parts = [part for part in (self, other) if part.looked_at.any()] or [self, other]
         return TaggedImages(
             *(
-                np.concatenate([getattr(part, name) for part in (self, other)])
+                np.concatenate([getattr(part, name) for part in parts])
                 for name in ("X", "weight", "yes", "looked_at")
             )
         ).pooled()
