@@ -5,14 +5,18 @@ import traceback
 
 from .._photos.event_kinds import ANSWERS_OF_A_ROUND
 from .._photos.labelled_images import is_taught
-from .view import view_of
+from .view import first_view_of, view_of
 
 # Seconds to wait for the first model. Then a person sees the page without it.
 FIRST_MODEL_PATIENCE = 30
 
 
 def is_due(before, annotations):
-    """Whether to learn again, after learning from the annotations of `before`."""
+    """Whether to learn again, after learning from the annotations of `before`. None are before the
+    first time.
+    """
+    if before is None:
+        return True
     new = {
         real: answer
         for real, answer in annotations.answers.items()
@@ -35,7 +39,8 @@ def _is_new(before, annotations, real):
 
 
 class Learner:
-    """Learns again when it is due. Methods may be called from several threads.
+    """Learns again when it is due. Methods may be called from several threads. If it
+    `begins_at_once`, it may know no more than the names at first.
 
     Attributes
     ----------
@@ -46,10 +51,14 @@ class Learner:
         Why the model could not learn, or empty.
     """
 
-    def __init__(self, job, annotations):
-        self.job, self.view = job, view_of(job, annotations)
-        self.is_learning, self.problem = False, ""
-        self._annotations = self._tried = annotations
+    def __init__(self, job, annotations, begins_at_once=False):
+        if begins_at_once:
+            # What takes long is learnt by the thread, behind a page that has begun.
+            self.view, self._tried = first_view_of(job, annotations)
+        else:
+            self.view, self._tried = view_of(job, annotations), annotations
+        self.job, self.is_learning, self.problem = job, self._tried is None, ""
+        self._annotations = annotations
         self._ended, self._changed = False, threading.Condition()
         # One learns at a time.
         self._fits = threading.Lock()

@@ -53,7 +53,7 @@ class Session:
         self._written, self._has_ended = None, False
         if not job.paths:
             raise UsageError("--open: no image in PHOTOS can be read, so there is nothing to label")
-        self._begin(job, annotations, Learner(job, annotations))
+        self._begin(job, annotations, Learner(job, annotations, begins_at_once=True))
 
     def _begin(self, job, annotations, learner):
         """Begin with a job, whose pictures have numbers of their own."""

@@ -7,7 +7,13 @@ from typing import Any
 
 import numpy as np
 
+from .._label_next import least_certain
 from .._photos.annotations import Annotations
+
+# A model of more answers and shots, or of more pictures times classes, takes longer than a second
+# to learn.
+MOST_SHOTS = 500
+MOST_PROBABILITIES = 1_000_000
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,7 +85,25 @@ def view_of(job, annotations, learnt=1):
         return ModelView(
             annotations, learnt, (), np.zeros((n, 1)), [""] * n, [*range(len(job.paths))]
         )
-    labels = job.fit(annotations)
+    return _view(job.fit(annotations), learnt)
+
+
+def first_view_of(job, annotations):
+    """`view_of`, and what it has learnt from. If that takes long, the view is that of the names
+    alone, and nothing, None, was learnt yet.
+    """
+    n_shots = len(annotations.answers) + len(job.shots.labels)
+    n_proba = len(job.paths) * len(annotations.names.current)
+    is_long = n_shots > MOST_SHOTS or n_proba > MOST_PROBABILITIES
+    labels = job.fit_names(annotations) if is_long and job.known_classes(annotations) else None
+    if labels is None:
+        return view_of(job, annotations), annotations
+    return _view(labels, 1, least_certain(labels.proba).tolist()), None
+
+
+def _view(labels, learnt, order=None):
+    """The view of `FolderLabels`, with the order in which to ask, if it is known."""
+    job, annotations = labels.job, labels.annotations
     columns = tuple(map(str, labels.classifier.classes_))
     is_own, proba = labels.has_label, labels.proba
     if job.shown_shots:
@@ -89,5 +113,5 @@ def view_of(job, annotations, learnt=1):
         is_own = [*is_own, *[True] * len(shots)]
     best = proba[:, :-1].argmax(axis=1)
     predicted = [columns[i] if own else "" for i, own in zip(best, is_own)]
-    order, drawn_first = labels.to_label(), labels.drawn_first
+    order, drawn_first = order or labels.to_label(), labels.drawn_first
     return ModelView(annotations, learnt, columns, proba, predicted, order, drawn_first, labels)

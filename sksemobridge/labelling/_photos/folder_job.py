@@ -118,12 +118,22 @@ class FolderJob:
                 ]
                 evaluation = replace(evaluation, doubtful=np.array(doubtful, dtype=int))
         else:
-            names = {"prompts": classifier.prompts, "class_names": classifier.class_names}
-            classifier = ZeroShotClassifier(classifier.text_encoder, **names).fit(None, classes)
+            classifier = _by_names(classifier, classes)
         pipeline = with_classifier(self.pipeline, classifier)
         return self.after_pictures(
             FolderLabels(self, annotations, pipeline, shots, groups, evaluation)
         )
+
+    def fit_names(self, annotations):
+        """`FolderLabels` by the names of the classes alone, which takes no time. None if a class
+        has no text.
+        """
+        classes, classifier = self.known_classes(annotations), self.pipeline[-1]
+        if not all(class_has_text(classifier.text_encoder, annotations, name) for name in classes):
+            return None
+        classifier = _by_names(with_texts(classifier, classes, annotations), classes)
+        pipeline, shots = with_classifier(self.pipeline, classifier), shots_after(self, annotations)
+        return FolderLabels(self, annotations, pipeline, shots, strangers=np.zeros(len(self.real)))
 
     def after_pictures(self, labels):
         """The labels by a classifier that has learnt from the pictures without a label too, if it
@@ -178,3 +188,9 @@ class FolderJob:
         _, event, counts = np.unique(events, return_inverse=True, return_counts=True)
         # A list of corrections, 0, is no page.
         return rows, np.where(events == 0, 1.0, 1 / np.sqrt(counts[event]))
+
+
+def _by_names(classifier, classes):
+    """A classifier of these classes by the names and prompts of another one."""
+    names = {"prompts": classifier.prompts, "class_names": classifier.class_names}
+    return ZeroShotClassifier(classifier.text_encoder, **names).fit(None, classes)

@@ -32,6 +32,7 @@ def live(tmp_path, monkeypatch, ends_soon):
     monkeypatch.chdir(tmp_path)
     # A person may say anything.
     warnings.filterwarnings("ignore", ".* hardly count, because their labels look wrong")
+    warnings.filterwarnings("ignore", "The names of the classes are no better than chance")
     start_no_browser(monkeypatch)
     pages = []
 

@@ -3,6 +3,7 @@
 import json
 import os
 import threading
+from dataclasses import replace
 from pathlib import Path
 from unittest.mock import Mock
 
@@ -10,16 +11,20 @@ import numpy as np
 import pytest
 from PIL import Image
 from scipy.stats import binomtest
+from sklearn.preprocessing import FunctionTransformer
 
+from sksemobridge import ZeroShotClassifier
 from sksemobridge.labelling import label_next
+from sksemobridge.labelling._live.learner import Learner
 from sksemobridge.labelling._live.view import view_of
 from sksemobridge.labelling._photos.answers_file import Answers
 from sksemobridge.labelling._photos.evidence import evidence
 from sksemobridge.labelling._photos.folder_job import FolderJob
+from sksemobridge.labelling._photos.folder_pipeline import pipeline_of
 from sksemobridge.labelling._photos.history import fold
 
 from ...browser import wait_until
-from .live import CLASSES, paint
+from .live import CLASSES, TinyText, make_job, paint
 
 
 def numbers(items):
@@ -644,3 +649,25 @@ def content_of(said):
     """What is said, and what the estimate hears of it, as plain values."""
     parts = vars(said) | {"names": said.names.current, "answers": [*said.answers.items()]}
     return parts, json.dumps(evidence(said), default=np.ndarray.tolist)
+
+
+def test_what_takes_long_is_learnt_behind_a_page_that_begins_with_the_names(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("sksemobridge.labelling._live.view.MOST_SHOTS", 2)
+    job, said = make_job(n=60, shots=["bird"] * 3)
+    learner, expected = Learner(job, said, begins_at_once=True), view_of(job, said)
+    names = ZeroShotClassifier(TinyText()).fit(None, CLASSES).predict_proba(job.embeddings)
+    np.testing.assert_allclose(learner.view.proba[:60, :-1], names)
+    assert sorted(learner.view.order) == [*range(60)]
+    assert learner.is_learning
+    learner.start()
+    learner.wait()
+    learner.end()
+    assert not learner.is_learning
+    assert learner.view.learnt == 2
+    assert learner.view.order == expected.order
+    np.testing.assert_array_equal(learner.view.proba, expected.proba)
+    # Without a text of each class there is nothing to begin with.
+    job = replace(job, pipeline=pipeline_of(FunctionTransformer(), None))
+    learner = Learner(job, said, begins_at_once=True)
+    assert (learner.is_learning, learner.view.learnt) == (False, 1)
