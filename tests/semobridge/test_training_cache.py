@@ -53,19 +53,22 @@ def test_equal_content_is_trained_once(trainings):
     assert not results[0].bridge.flags.writeable
 
 
-@pytest.mark.parametrize("name", ["X", "share", "bridge", "texts", "options", "left_out"])
+@pytest.mark.parametrize("name", ["X", "share", "bridge", "texts", "eos", "options", "left_out"])
 def test_whatever_trains_the_bridge_trains_another(trainings, name):
     problem = make_problem() | {"options": OPTIONS}
     trained_bridge(make_training(**problem))
+    texts = problem["texts"]
     changed = {
         "X": 1.01 * problem["X"],
         "share": np.where(problem["share"] == 0.25, [0.1, 0.4] * 6 + [0.2], problem["share"]),
         "bridge": replace(problem["bridge"], text_length=3.0),
-        "texts": replace(problem["texts"], logit_scale=21.0),
+        "texts": replace(texts, logit_scale=21.0),
+        "eos": replace(texts, eos_directions=texts.eos_directions[::-1].copy()),
         "options": bridge_options(**GIVEN, lambda_c=0.2),
         "left_out": np.arange(13) % 3 == 0,
     }
-    trained_bridge(make_training(**problem | {name: changed[name]}))
+    part = "texts" if name == "eos" else name
+    trained_bridge(make_training(**problem | {part: changed[name]}))
     assert len(trainings) == 2
 
 
