@@ -174,6 +174,14 @@ def test_the_first_line_says_how_many_of_the_first_five_the_names_had_right(ask)
     assert person.text("status").startswith("Four of the first five were right. ")
 
 
+def test_only_all_is_a_hundred_percent_and_only_none_is_zero(ask):
+    person = ask()
+    texts = person.run(
+        "import('/static/words.js').then(({ percent }) => [0, 0.001, 0.424, 0.999, 1].map(percent))"
+    )
+    assert texts == ["0", "1", "42", "99", "100"]
+
+
 def test_another_person_is_heard_of(ask):
     person = ask()
     number = person.asked()

@@ -56,6 +56,14 @@ def test_a_class_nobody_thought_of_is_gathered_from_one_picture(person):
     assert opened.page.labels() == {}
 
 
+def test_shift_selects_all_between_two_pictures_in_either_order(person):
+    opened = person("find/0", n=30)
+    wait_until(lambda: found(opened))
+    opened.click("#find-tiles .tile", which=4)
+    opened.click("#find-tiles .tile", which=1, modifiers=8)
+    assert opened.text("find-question") == "What are these 4 pictures?"
+
+
 def test_every_view_leads_to_pictures_like_its_own(person):
     opened = person("look", n=30)
     opened.click("#look-tiles .tile")

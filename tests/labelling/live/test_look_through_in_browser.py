@@ -180,6 +180,19 @@ def test_arrows_and_space_need_no_mouse(look):
     assert not person.run("document.getElementById('large').open")
 
 
+def test_arrows_down_and_up_go_to_the_nearest_picture_of_another_row(look):
+    person = look(n=60)
+    place = "(({ x, y }) => [x, y])(document.activeElement.getBoundingClientRect())"
+    person.press("ArrowRight", "ArrowRight")
+    x, y = person.run(place)
+    person.press("ArrowDown")
+    below_x, below_y = person.run(place)
+    assert below_y > y
+    assert abs(below_x - x) < side(person)
+    person.press("ArrowUp")
+    assert person.run(place)[1] == y
+
+
 def test_a_held_picture_is_enlarged_and_keeps_its_label(look):
     person = look()
     before = person.tiles()
