@@ -15,7 +15,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from .._base import EmbeddingClassifier, LinearClassifier
 from .._utils.array_api import l2_normalize, margins, to_numpy
-from .._utils.rows import evenly_spaced
+from .._utils.rows import blocks, evenly_spaced
 from .._utils.same_image import are_among
 from .._utils.sklearn import best_of
 from .._utils.validation import group_codes, validate_embeddings
@@ -98,16 +98,18 @@ def images_to_label(estimator, X, n_images=20, taught_by=(), groups=None, proba=
     """
     check_scalar(n_images, "n_images", Integral, min_val=0)
     classifier, embeddings = read_estimator(estimator, X, "label_next")
-    u, shots = l2_normalize(embeddings), shot_directions(classifier)
-    codes, is_shot = group_codes(groups, len(u)), are_among(u, shots)
+    shots, codes = shot_directions(classifier), group_codes(groups, len(embeddings))
+    is_shot = are_among(l2_normalize(embeddings), shots)
     rows = np.flatnonzero(~np.isin(codes, codes[is_shot]))
     if not len(rows) or not n_images:
         return rows[:0]
     # What is chosen by names alone teaches untypical things where they mislead.
-    chosen = [] if len(shots) else draw_first(u, codes, rows, min(N_AT_RANDOM, n_images))
+    chosen = [] if len(shots) else draw_first(embeddings, codes, rows, min(N_AT_RANDOM, n_images))
     order = []
     if classifier.text_embeddings_ is None and len(shots) < LEAST_LABELS * len(classifier.classes_):
-        order += rows[_typical_of_clusters(u[rows], shots, n_images)].tolist()
+        order += rows[
+            _typical_of_clusters(l2_normalize(embeddings)[rows], shots, n_images)
+        ].tolist()
 
     # One image of each burst. Among these, predicted classes take turns.
     first_of_burst = np.sort(np.unique(codes[rows], return_index=True)[1])
@@ -115,10 +117,13 @@ def images_to_label(estimator, X, n_images=20, taught_by=(), groups=None, proba=
 
     def order_by(model):
         if model is classifier and proba is not None:
-            return first_of_burst[least_certain(proba[rows[first_of_burst]])]
-        p = model.predict_proba(images)
-        p = p if groups is None else proba_by_group(p, codes[rows])
-        return first_of_burst[least_certain(p[first_of_burst])]
+            table, places = proba, rows[first_of_burst]
+        elif groups is None:
+            return _by_certainty(model.predict_proba(images[part]) for part in blocks(len(images)))
+        else:
+            table, places = proba_by_group(model.predict_proba(images), codes[rows]), first_of_burst
+        parts = (table[places[part]] for part in blocks(len(places)))
+        return first_of_burst[_by_certainty(parts)]
 
     if len(order) < n_images and not isinstance(classifier, LinearClassifier):
         order += rows[order_by(classifier)].tolist()
@@ -130,25 +135,28 @@ def images_to_label(estimator, X, n_images=20, taught_by=(), groups=None, proba=
         first, third = order_by(taught), order_by(untaught)
         positions = np.minimum(2 * np.arange(1, len(first) + 1), len(first))
         order += rows[np.insert(first, positions, third)].tolist()
-    return np.array(_different(order, n_images, u, codes, chosen), dtype=np.intp)
+    return np.array(_different(order, n_images, embeddings, codes, chosen), dtype=np.intp)
 
 
-def draw_first(u, codes, rows, n_images):
+def draw_first(X, codes, rows, n_images):
     """The first images to ask: some of these `rows`, in a random order that is always the same."""
-    drawn = np.random.default_rng(0).permutation(len(u))
-    return _different(drawn[np.isin(drawn, rows)].tolist(), n_images, u, codes)
+    drawn = np.random.default_rng(0).permutation(len(X))
+    return _different(drawn[np.isin(drawn, rows)].tolist(), n_images, X, codes)
 
 
-def _different(order, n_images, u, codes, chosen=()):
+def _different(order, n_images, X, codes, chosen=()):
     """The images `chosen`, and further ones in this order, of other bursts and no copies, until
     there are `n_images`.
     """
     chosen = [*chosen]
+    u = l2_normalize(X[chosen])
     for row in order:
         if len(chosen) == n_images:
             break
-        if codes[row] not in codes[chosen] and not are_among(u[[row]], u[chosen])[0]:
+        one = l2_normalize(X[[row]])
+        if codes[row] not in codes[chosen] and not are_among(one, u)[0]:
             chosen.append(row)
+            u = np.concatenate([u, one])
     return chosen
 
 
@@ -170,12 +178,24 @@ def read_estimator(estimator, X, function):
 
 def least_certain(p):
     """Rows of the probabilities `p (n, C)` in the order in which to label them."""
-    margin = margins(p.copy(), least=0.0)
+    return _by_certainty(p[part].copy() for part in blocks(len(p)))
+
+
+def _by_certainty(parts):
+    """The same of probabilities that come block by block, which may be overwritten: a copy of many
+    classes of many images would take more memory than all else.
+    """
+    found = [(p.argmax(axis=1), margins(p, least=0.0)) for p in parts]
+    if not found:
+        return np.zeros(0, dtype=np.intp)
+    predicted, margin = map(np.concatenate, zip(*found))
     order = np.argsort(margin, kind="stable")
-    predicted, turn = p.argmax(axis=1)[order], np.empty(len(p))
+    predicted, turn = predicted[order], np.empty(len(order))
     by_class = np.argsort(predicted, kind="stable")
-    turn[by_class] = np.arange(len(p)) - np.searchsorted(predicted[by_class], predicted[by_class])
-    turn[margin[order] >= UNCERTAIN] = len(p)
+    turn[by_class] = np.arange(len(order)) - np.searchsorted(
+        predicted[by_class], predicted[by_class]
+    )
+    turn[margin[order] >= UNCERTAIN] = len(order)
     return order[np.argsort(turn, kind="stable")]
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from ..._utils.rows import blocks
 from .._label_next import least_certain
 from .._photos.annotations import Annotations
 
@@ -111,7 +112,8 @@ def _view(labels, learnt, order=None):
         shots = labels.classifier.predict_proba(job.shots.embeddings[job.shown_shots])
         proba = np.vstack([proba, np.column_stack([shots, np.zeros(len(shots))])])
         is_own = [*is_own, *[True] * len(shots)]
-    best = proba[:, :-1].argmax(axis=1)
+    # NumPy copies what it takes the `argmax` of, unless it is a whole table.
+    best = (i for part in blocks(len(proba)) for i in proba[part, :-1].argmax(axis=1).tolist())
     predicted = [columns[i] if own else "" for i, own in zip(best, is_own)]
     order, drawn_first = order or labels.to_label(), labels.drawn_first
     return ModelView(annotations, learnt, columns, proba, predicted, order, drawn_first, labels)

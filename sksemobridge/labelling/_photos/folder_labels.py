@@ -9,7 +9,6 @@ from sklearn.pipeline import Pipeline
 
 from ..._base import EmbeddingClassifier
 from ..._evaluation import ShotEvaluation
-from ..._utils.array_api import l2_normalize
 from .._bursts import first_of_each
 from .._label_next import N_AT_RANDOM, draw_first, images_to_label, least_certain, shot_directions
 from .._share_right import share_right
@@ -91,7 +90,7 @@ class FolderLabels:
         groups = np.arange(len(job.paths)) if job.groups is None else job.groups
         answered = groups[[real in answers for real in job.real]]
         rows = np.flatnonzero(~np.isin(groups, answered))
-        return draw_first(l2_normalize(job.embeddings), groups, rows, n)
+        return draw_first(job.embeddings, groups, rows, n)
 
     def to_label(self):
         """The pictures in the order in which to label them."""

@@ -16,6 +16,7 @@ from sklearn.pipeline import Pipeline
 from sklearn.utils import Bunch, check_scalar
 from sklearn.utils.validation import check_is_fitted
 
+from ..._utils.rows import blocks
 from ..._utils.sklearn import best_of
 from ...datasets._folder import is_image, list_files
 from ...encoders import ImageEncoder
@@ -182,10 +183,13 @@ def proba_with_none(classifier, X, strangers=0.0, groups=None):
     """
     if not len(X):  # which classifiers refuse
         return np.zeros((0, len(classifier.classes_) + 1))
-    own = classifier.predict_proba(X)
-    proba = np.empty((len(own), own.shape[1] + 1), dtype=own.dtype)
-    proba[:, -1] = strangers
-    np.multiply(own, 1 - proba[:, -1:], out=proba[:, :-1])
+    # Block by block: another table of many classes of many images would take much memory.
+    for part in blocks(len(X)):
+        own = classifier.predict_proba(take_rows(X, part))
+        if not part.start:
+            proba = np.empty((len(X), own.shape[1] + 1), dtype=own.dtype)
+            proba[:, -1] = strangers
+        np.multiply(own, 1 - proba[part, -1:], out=proba[part, :-1])
     return proba if groups is None else proba_by_group(proba, groups)
 
 
