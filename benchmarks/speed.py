@@ -4,6 +4,7 @@
     python benchmarks/speed.py --sizes 37x8 1000x16 --folders 10000x100 --results speed.csv
     python benchmarks/speed.py --threads
     python benchmarks/speed.py --training emoji tasks/*.npz --shots 4 16
+    python benchmarks/speed.py --search
 
 Embeddings are made up, in float32, of classes that overlap as real ones do: LogisticRegression is
 right for 75 to 90 %. `fit` has text. Times are seconds of the processor on one thread, and medians.
@@ -24,6 +25,10 @@ not. `with_unlabeled` then takes 2,000 images.
 `--training` times the solvers of the paper's method instead, on shots of real tasks (`emoji`,
 `digits`, npz files as `tasks.py` reads them, or folders of these): made-up classes would show
 another number of steps. `adamw` makes 50 of its 5,000 steps.
+
+`--search` says how long a candidate of a search takes in closed form, relative to a fit that finds
+nothing in memory: in a grid over `lambda2`, in one over all seven hyperparameters (both with the
+scores), and of 1,000 candidates on as many validation images as shots (`X_val`).
 """
 
 import argparse
@@ -40,10 +45,12 @@ import tasks
 from few_shot_methods import PEERS
 from results import Results
 from settings import in_words, setting
+from sklearn.model_selection import GridSearchCV
 from threadpoolctl import threadpool_limits
 from timing import alternate, cpu_timed
 
 from sksemobridge import CLIPImageEncoder, FewShotClassifier, SeMoBridgeClassifier
+from sksemobridge._semobridge import closed_form
 from sksemobridge.datasets import load_emoji
 from sksemobridge.labelling import label_next
 
@@ -54,9 +61,15 @@ FOLDERS = ((10_000, 100), (50_000, 100), (10_000, 1000))
 N_POOL = 2000
 LOGISTIC = "LogisticRegression"
 OF_FOLDERS = ("with_unlabeled", "label_next")
+SEVEN = ("alpha", "beta", "gamma", "lambda1", "lambda2", "lambda3", "smoothness")
 N_QUERIES = 10_000
 N_IMAGES = (1, 4, 16)
 N_BUSY = 2
+
+
+def forget():
+    """Forget all results that searches have in common."""
+    closed_form._kept.clear()
 
 
 def on_one_thread(function):
@@ -244,6 +257,46 @@ def by_solver(names, shots):
                 yield [task.name, size, solver, steps, f"{seconds:.2f} s", *measured]
 
 
+def seconds_of_candidates(task, n_candidates):
+    """Seconds of a fit that finds nothing in memory, and for a candidate of each kind of search."""
+    X, y, queries, of_queries = parts_of(task)
+    # A third of the shots is scored, so the folds are as large as those of the other searches.
+    folds, X_val, y_val = 3, queries[: len(X)], of_queries[: len(X)]
+
+    def bridge(**params):
+        return SeMoBridgeClassifier(task.text_encoder, prompts=task.prompts, **params)
+
+    def grid(**given):
+        values = {"lambda2": np.geomspace(0.01, 1, n_candidates)}
+        values |= {name: [value] for name, value in given.items()}
+        return GridSearchCV(bridge(), values, cv=folds, refit=False, error_score="raise")
+
+    found = bridge().fit(X, y)
+    given = {name: getattr(found, f"{name}_") for name in SEVEN if name != "lambda2"}
+    n_fits = folds * n_candidates
+    rows = X[np.arange(len(X)) % folds > 0], y[np.arange(len(X)) % folds > 0]
+    with threadpool_limits(1):
+        forget()
+        yield "a fit", cpu_timed(bridge().fit, *rows)[0]
+        for what, search in (("lambda2", grid()), ("all seven", grid(**given))):
+            forget()
+            yield f"grid over {what}, each fit", cpu_timed(search.fit, X, y)[0] / n_fits
+        model = bridge()
+        fit = partial(model.fit, *rows, X_val=X_val, y_val=y_val)
+        yield "X_val, each candidate", cpu_timed(fit)[0] / model.n_candidates
+
+
+def by_search(sizes, width, repeats, n_candidates):
+    """Rows of the table of searches."""
+    for n_classes, shots in sizes:
+        task = tasks.made_up(n_classes, shots, width, n_classes * shots)
+        runs = [[*seconds_of_candidates(task, n_candidates)] for _ in range(repeats)]
+        for k, (what, _) in enumerate(runs[0]):
+            seconds = np.median([run[k][1] for run in runs])
+            ratio = np.median([run[k][1] / run[0][1] for run in runs])
+            yield [f"{n_classes:,} x {shots}", what, f"{1000 * seconds:.1f} ms", f"{ratio:.3f}"]
+
+
 def main(arguments=None):
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
@@ -262,6 +315,8 @@ def main(arguments=None):
     parser.add_argument("--results", type=Path, default=Path("speed.csv"))
     parser.add_argument("--threads", action="store_true")
     parser.add_argument("--training", nargs="+", metavar="TASK")
+    parser.add_argument("--search", action="store_true")
+    parser.add_argument("--candidates", type=int, default=20)
     parser.add_argument("--shots", nargs="+", type=int, default=[1, 4, 16])
     args = parser.parse_args(arguments)
     warnings.simplefilter("ignore")  # of convergence
@@ -269,6 +324,10 @@ def main(arguments=None):
     if args.training:
         header = ["task", "classes x shots", "solver", "steps", "fit", "right", "log loss"]
         print(tasks.table(header, by_solver(args.training, args.shots), n_left=3))
+    elif args.search:
+        header = ["classes x shots", "what", "CPU time", "times a fit"]
+        rows = by_search(sizes, args.width, args.repeats, args.candidates)
+        print(tasks.table(header, rows, n_left=2))
     elif args.threads:
         both = ["one", "installed", "ratio"]
         header = [

@@ -19,7 +19,7 @@ from ._semobridge.bridged_classes import BridgedClasses
 from ._semobridge.solvers import SOLVERS
 from ._semobridge.validation_images import Validation
 from ._shot_classifier import ShotClassifier, put_classes_with_shots_first
-from ._utils.array_api import astype, l2_normalize, log_softmax
+from ._utils.array_api import astype, l2_normalize, log_softmax, resolve_device
 from ._utils.same_image import are_among
 from ._utils.sklearn import (
     Count,
@@ -96,33 +96,38 @@ class SeMoBridgeClassifier(TrainedEstimator, ShotClassifier):
         a million. `"auto"` estimates it from the shots, or from validation images. None is 1, as in
         the paper.
     class_bias : bool, default=True
-        Whether training learns a bias for each class, which is added only to its shots.
+        Whether training learns a bias for each class, which is added only to its shots. Only for
+        trained solvers.
     lambda_it, lambda_c, lambda_b : float, default=0.5, 0.1, 0.1
         Weights of the training loss: images against texts, at most one, consistency of the shots,
-        and bias, at most a million.
+        and bias, at most a million. Only for trained solvers.
     max_iter : int or None, default=None
-        Number of steps. None is 5,000 for `"adamw"`, as in the paper, and at most 1,000 for
-        `"lbfgs"`.
+        Number of steps, for `"lbfgs"` the largest one. None is 5,000 for `"adamw"`, as in the
+        paper, and 1,000 for `"lbfgs"`. Only for trained solvers.
     learning_rate, weight_decay : float, default=1.5e-4, 0.01
-        For `"adamw"`. The learning rate is reached after 500 steps. The product of both must be
-        below one.
+        Only for `"adamw"`. The learning rate is reached after 500 steps. The product of both must
+        be below one.
     tol : float, default=5e-5
-        `"lbfgs"` stops if the relative decrease of the loss, averaged over ten steps, is below
-        `tol`. A smaller one hardly changes predictions.
+        Training stops if the relative decrease of the loss, averaged over ten steps, is below
+        `tol`. A smaller one hardly changes predictions. Only for `"lbfgs"`, and what `"adamw"`
+        trains beside to estimate the temperature.
     priors : array-like of shape (C,), Series, mapping, "shots" or None, default=None
         Probability of each class, in the order of `classes_`. A Series or mapping goes by label,
         and may have labels that a fold lacks. `"shots"` takes the shares of the shots. None: equal,
         as with `class_weight="balanced"` elsewhere: a weight of a class is a prior here.
     n_candidates : int, default=1000
-        Number of random candidates among which validation images choose hyperparameters.
+        Number of random candidates among which validation images choose hyperparameters. Only for
+        `X_val`.
     random_state : int, RandomState or None, default=0
-        Draws the candidates.
+        Draws the candidates. Only for `X_val`.
     device : str, default="auto"
-        Torch device of the training. `"auto"` is a CUDA GPU if there is one, else the CPU.
+        Torch device of the training. `"auto"` is a CUDA GPU if there is one, else the CPU. Only for
+        trained solvers, but it must be there for each.
     verbose : int, default=0
-        Whether training shows a progress bar. From scikit-learn 1.9 on, `set_callbacks` takes its
-        callbacks, such as `ProgressBar()`, also on a search around the classifier. Each step of a
-        training is a task of theirs, so with callbacks no training is remembered.
+        Whether training shows a progress bar. Only for trained solvers. From scikit-learn 1.9 on,
+        `set_callbacks` takes its callbacks, such as `ProgressBar()`, also on a search around the
+        classifier. Each step of a training is a task of theirs, so with callbacks no training is
+        remembered.
 
     Attributes
     ----------
@@ -402,6 +407,8 @@ class SeMoBridgeClassifier(TrainedEstimator, ShotClassifier):
         _warn_of_lengths(shots.X)
         known = put_classes_with_shots_first(shots, texts, len(classes))
         images = self._read_validation(*validation, classes[known.classes], memory)
+        if self.device not in ("auto", "cpu"):  # which need no torch in closed form
+            resolve_device(self.device)
         options = BridgeOptions.of(self.get_params(deep=False))
         texts_of_shots = known.texts.take(slice(len(known.classes)))
         bridged = bridge_classes(

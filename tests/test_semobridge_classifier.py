@@ -103,9 +103,10 @@ def test_lengths_that_differ_much_matter_and_a_warning_says_so(world):
     assert np.abs(classifier.image_means_ - expected).max() > 1e-3
 
 
-def test_a_device_that_is_not_here_is_an_error(world):
+@pytest.mark.parametrize("solver", ["closed_form", "lbfgs"])
+def test_a_device_that_is_not_here_is_an_error(world, solver):
     with pytest.raises(ValueError, match="device='cuda:99'"):
-        semobridge(world, solver="lbfgs", device="cuda:99").fit(*world.draw(2))
+        semobridge(world, solver=solver, device="cuda:99").fit(*world.draw(2))
 
 
 @pytest.mark.filterwarnings("ignore:The bridge did not converge")

@@ -23,8 +23,8 @@ LEAST_KEPT, MOST_KEPT = 0.25, 0.95
 # median of ViT-L/14, and 0.73 times that of RN50x64.
 AUTO_CUTOFF = 0.7
 
-# A search over hyperparameters needs the same inverse in every fit.
-_inverses = LRUCache(max_size=4)
+# A search over hyperparameters needs the same inverse in every fit, and the same other directions.
+_inverses, _rests = LRUCache(max_size=4), LRUCache(max_size=4)
 
 
 @dataclass(frozen=True, eq=False)
@@ -121,7 +121,10 @@ class Bridge:
         # as `y` and its prototype, have `rank` numbers.
         (width, rank), of_classes = self.basis.shape, 2 * len(y)
         is_rest = (width - rank) * width + of_classes * width < rank * (width + of_classes)
-        rows = linalg.qr(self.basis)[0][:, rank:].T if is_rest else self.basis.T
+        rows = self.basis.T
+        if is_rest:
+            key = content_key(self.basis)
+            rows = _rests.get(key, lambda: linalg.qr(self.basis)[0][:, rank:].T.copy())
         return y @ self.basis @ self.basis.T, rows, is_rest
 
     def apply_unscaled(self, x):

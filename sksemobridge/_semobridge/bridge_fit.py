@@ -17,7 +17,8 @@ from .._utils.validation import LARGEST_FACTOR, warn_caller
 from .bridge import Bridge
 from .bridge_options import BridgeOptions
 from .bridged_classes import BridgedClasses, classes_of_sums, sums_of_shots
-from .held_out import hold_out, images_of_class, labelled_cosines, left_out_once
+from .closed_form import ClosedForm
+from .held_out import images_of_class, labelled_cosines, left_out_once
 from .hyperparameters import (
     TRAINED,
     WITHOUT_TEXT,
@@ -60,8 +61,9 @@ def bridge_classes(
         bridge = Bridge.closed_form(
             texts.projection, texts.projection_bias, texts.text_length, options.atol
         )
+    closed_form = ClosedForm(bridge, shots, texts)
     if (solver := options.trained_by) is not None:
-        hyperparameters = _trained_hyperparameters(bridge, shots, texts, options)
+        hyperparameters = _trained_hyperparameters(closed_form, options)
         share = weight_in_class(shots.codes, shots.weight)
         training = Training(
             solver,
@@ -75,9 +77,7 @@ def bridge_classes(
         )
         classes, calibration = _train(training, shots, options, validation, hyperparameters)
     else:
-        closed_form_of = _closed_form(bridge, shots, texts)
-        calibration = _calibrate(closed_form_of, shots, texts, options)
-        classes = closed_form_of(np.ones(len(shots.codes)))
+        calibration, classes = _calibrate(closed_form, options), closed_form.classes()
     if validation is not None:
         X, codes, weight = validation.thinned(len(classes.prototypes))
         images = LabelledCosines(classes.cosines(X), codes, weight, classes.divergence)
@@ -101,58 +101,33 @@ def _require_a_term(hyperparameters: Hyperparameters) -> None:
         )
 
 
-def _closed_form(
-    bridge: Bridge, shots: Shots, texts: ClassTexts
-) -> Callable[[np.ndarray], BridgedClasses]:
-    """A function of a `part (n,)`: the classes in closed form of shots that have this part of their
-    weights.
-    """
-    sums = sums_of_shots(bridge, shots, np.ones(len(shots.codes)))
-
-    def closed_form_of(part: np.ndarray) -> BridgedClasses:
-        rest = sums_of_shots(bridge, shots, 1 - part)
-        return classes_of_sums(bridge, sums.without(rest), shots.image_weights(part), texts)
-
-    return closed_form_of
-
-
-def _calibrate(
-    closed_form_of: Callable[[np.ndarray], BridgedClasses],
-    shots: Shots,
-    texts: ClassTexts,
-    options: BridgeOptions,
-) -> Calibration:
+def _calibrate(closed_form: ClosedForm, options: BridgeOptions) -> Calibration:
     """The hyperparameters and the temperature of the closed form by the shots."""
     temperature = options.given_temperature
     if temperature is not None and not options.auto:
         return Calibration(options.given_or(START), temperature)
-    count = images_of_class(shots)
+    count, logit_scale = images_of_class(closed_form.shots), closed_form.texts.logit_scale
     return mean_calibration(
         options,
         [
-            (share, calibrate(options, held_out, count, texts.logit_scale))
-            for share, held_out in hold_out(closed_form_of, shots)
+            (share, calibrate(options, held_out, count, logit_scale))
+            for share, held_out in closed_form.held_out()
         ],
     )
 
 
-def _trained_hyperparameters(
-    bridge: Bridge,
-    shots: Shots,
-    texts: ClassTexts,
-    options: BridgeOptions,
-) -> Hyperparameters:
+def _trained_hyperparameters(closed_form: ClosedForm, options: BridgeOptions) -> Hyperparameters:
     """The hyperparameters of a trained bridge by the shots."""
-    if texts.embeddings is None:
+    if closed_form.texts.embeddings is None:
         return options.given_or(WITHOUT_TEXT)
     if options.given.lambda3 != "auto":
         return options.given_or(TRAINED)
-    count, closed_form_of = images_of_class(shots), _closed_form(bridge, shots, texts)
+    count, logit_scale = images_of_class(closed_form.shots), closed_form.texts.logit_scale
     return mean_hyperparameters(
         options,
         [
-            (share, trained_hyperparameters(options, held_out, count, texts.logit_scale))
-            for share, held_out in hold_out(closed_form_of, shots)
+            (share, trained_hyperparameters(options, held_out, count, logit_scale))
+            for share, held_out in closed_form.held_out()
         ],
     )
 
@@ -180,7 +155,7 @@ def _train(
     left_out = left_out_once(shots) if is_asked or solver.begins_without_some else None
     every, judge = np.ones(len(shots.codes)), None
     if solver.keeps_best_step and validation is not None:
-        judge = Judge(validation, hyperparameters, _closed_form(closed, shots, texts)(every))
+        judge = Judge(validation, hyperparameters, ClosedForm(closed, shots, texts).classes())
     trained = _trained_bridge(training._replace(left_out=left_out, judge=judge))
     if not trained.converged:
         message = (

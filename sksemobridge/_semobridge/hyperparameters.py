@@ -18,7 +18,6 @@ from scipy.optimize import minimize_scalar
 from scipy.special import softmax
 from sklearn.utils import check_random_state
 
-from .._utils.array_api import log_softmax
 from .._utils.rows import images_per_weight
 from .._utils.validation import LARGEST_FACTOR
 from .bridge_options import BridgeOptions
@@ -196,9 +195,10 @@ def estimate_ratio(options: BridgeOptions, held_out: HeldOut, logit_scale: float
     """The ratio of one image, which is the mean of its posterior (that of its logarithm).
 
     Its likelihood is that of the held-out labels, at the best temperature. It is that of the prior
-    if no class can leave out an image, and without text.
+    if no class can leave out an image, without text, and if nothing that depends on it is "auto".
     """
-    if held_out.is_single or "z1" not in held_out.shots.cosines:
+    is_needed = not {"lambda2", "smoothness"}.isdisjoint(options.auto)
+    if held_out.is_single or "z1" not in held_out.shots.cosines or not is_needed:
         return RATIO
     typical = typical_of(held_out.shots)
 
@@ -282,11 +282,15 @@ def fit_temperature(
         for part in images.in_blocks()
     ]
     codes = np.split(images.codes, np.cumsum([len(part) for part in scores])[:-1])
+    for part in scores:
+        part -= part.max(axis=1, keepdims=True)
+    own_scores = [part[np.arange(len(part)), own] for part, own in zip(scores, codes)]
 
     def loss(log_ratio: float) -> float:
+        factor = np.exp(log_ratio)
         log_proba = [
-            log_softmax(np.exp(log_ratio) * part)[np.arange(len(part)), own]
-            for part, own in zip(scores, codes)
+            factor * own - np.log(np.exp(factor * part).sum(axis=1))
+            for part, own in zip(scores, own_scores)
         ]
         return 0.5 * (log_ratio / spread) ** 2 - float(images.weight @ np.concatenate(log_proba))
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from .._utils.lru import LRUCache, content_key
+from .._utils.lru import LRUCache, content_key, n_bytes, read_only
 from .solvers import Training, train_bridge
 from .training import TrainedBridge
 from .validation_images import Judge
@@ -39,10 +39,7 @@ def trained_bridge(training: Training) -> TrainedBridge:
     key = (training.solver, options, *map(_key, parts))
 
     def train() -> TrainedBridge:
-        trained = train_bridge(training)
-        for part in _arrays(trained):
-            part.flags.writeable = False
-        return trained
+        return read_only(train_bridge(training))
 
     return train() if training.listener is not None else _trained.get(key, train)
 
@@ -58,13 +55,6 @@ def _key(part: Any) -> Any:
     return content_key(part) if isinstance(part, np.ndarray) else part
 
 
-def _arrays(trained: TrainedBridge) -> list[np.ndarray]:
-    parts = [trained.bridge, trained.class_bias]
-    if trained.held_out is not None:
-        parts += [trained.held_out.bridge, trained.held_out.class_bias]
-    return [part for part in parts if part is not None]
-
-
 def _bytes(trained: TrainedBridge) -> int:
     """Bytes of the arrays. The loss curve has a Python number of 32 bytes for each step."""
-    return sum(part.nbytes for part in _arrays(trained)) + 32 * len(trained.loss_curve)
+    return n_bytes(trained) + 32 * len(trained.loss_curve)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Hashable, Iterable, Mapping
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
+from dataclasses import fields, is_dataclass
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,33 @@ import numpy as np
 def content_key(array: np.ndarray) -> tuple[Hashable, ...]:
     """A hashable key of the dtype, shape and bytes of an array."""
     return array.dtype.str, array.shape, hashlib.sha256(np.ascontiguousarray(array).data).digest()
+
+
+def arrays_of(part: Any) -> Iterator[np.ndarray]:
+    """All arrays in dataclasses, mappings, lists and tuples."""
+    if isinstance(part, np.ndarray):
+        yield part
+        return
+    if is_dataclass(part):
+        part = [getattr(part, field.name) for field in fields(part)]
+    elif isinstance(part, Mapping):
+        part = part.values()
+    elif not isinstance(part, (list, tuple)):
+        return
+    for item in part:
+        yield from arrays_of(item)
+
+
+def n_bytes(result: Any) -> int:
+    """The bytes of all arrays in a result."""
+    return sum(array.nbytes for array in arrays_of(result))
+
+
+def read_only(result: Any) -> Any:
+    """The result, whose arrays nobody may change from now on."""
+    for array in arrays_of(result):
+        array.flags.writeable = False
+    return result
 
 
 class LRUCache:

@@ -218,6 +218,21 @@ def test_a_ratio_without_held_out_images_is_that_of_the_prior():
     assert estimate_ratio(bridge_options(), single, 100.0) == RATIO
 
 
+def test_a_ratio_on_which_no_other_number_depends_is_not_estimated():
+    rng = np.random.default_rng(0)
+    z = {name: rng.uniform(size=(30, 3)) for name in ("z1", "z2", "z3")}
+    images = LabelledCosines(z, np.arange(30) % 3, np.ones(30), np.ones(3))
+    held_out = HeldOut(images, n_images=2.0, reach=1.0, is_single=False)
+    for given in ({"lambda2": 0.5}, {"smoothness": 0.1}):
+        assert estimate_ratio(bridge_options(**given), held_out, 100.0) != RATIO
+    options = bridge_options(lambda2=0.5, smoothness=0.1)
+    assert estimate_ratio(options, held_out, 100.0) == RATIO
+    small, large = (
+        automatic_hyperparameters(options, ratio, 2.0, TYPICAL, 1.0) for ratio in (0.01, 1.0)
+    )
+    assert small == large
+
+
 @pytest.mark.parametrize("is_single", [False, True])
 def test_the_temperature_of_single_shots_is_half_way_to_its_default(is_single):
     """Predictions from the names say less than images."""

@@ -10,9 +10,9 @@ import pytest
 
 from sksemobridge import PrecomputedTextEncoder, SeMoBridgeClassifier
 from sksemobridge._model.shots import pool_shots
-from sksemobridge._semobridge import held_out, hyperparameters, training_cache
+from sksemobridge._semobridge import closed_form, held_out, hyperparameters, training_cache
 from sksemobridge._semobridge.bridge import Bridge
-from sksemobridge._semobridge.bridge_fit import _closed_form
+from sksemobridge._semobridge.closed_form import ClosedForm
 from sksemobridge._semobridge.hyperparameters import search_hyperparameters
 from sksemobridge._semobridge.score import Hyperparameters, LabelledCosines
 from sksemobridge._semobridge.solvers import train_bridge
@@ -268,6 +268,7 @@ def exact(monkeypatch):
     monkeypatch.setattr(hyperparameters, "minimize_scalar", minimum)
     monkeypatch.setattr(training_cache, "train_bridge", partial(train_bridge, dtype=np.float64))
     monkeypatch.setattr(training_cache, "_trained", LRUCache(max_size=10, size_of=lambda _: 1))
+    monkeypatch.setattr(closed_form, "_kept", LRUCache(max_size=0))
 
 
 def assert_same(case, monkeypatch, tolerance=1e-6):
@@ -339,7 +340,7 @@ def test_any_shots_are_held_out_as_the_page_says(seed):
     weight = np.exp(rng.choice([0, 0.1, 1, 3]) * rng.normal(size=n))
     groups = rng.integers(0, rng.choice([n, 2 * n, 1000 * n]), n)
     shots, _ = pool_shots(X, y, weight, groups)
-    found = held_out.hold_out(_closed_form(Bridge.identity(6), shots, ClassTexts()), shots)
+    found = ClosedForm(Bridge.identity(6), shots, ClassTexts()).held_out()
     texts, expected = Texts(np.eye(6), np.zeros(6)), Shots(X, y, weight, groups)
 
     def classes_at(part):
