@@ -32,7 +32,8 @@ export const class_keys = new ClassKeys();
 // Keys go to the view in sight: `view.key(event)` says whether it took the key.
 export function listen(view_in_sight, undo) {
   document.addEventListener("keydown", (event) => {
-    const is_field = event.target.matches("input, select, textarea");
+    // In a box that was ticked nobody types.
+    const is_field = event.target.matches("input:not([type=checkbox]), select, textarea");
     if (event.isComposing || event.defaultPrevented || event.altKey || is_field) return;
     if (document.querySelector("dialog[open]")) return;
     const is_command = event.ctrlKey || event.metaKey;
