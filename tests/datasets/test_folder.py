@@ -6,7 +6,7 @@ import pytest
 from PIL import Image
 
 from sksemobridge.datasets import load_image_folder
-from sksemobridge.datasets._folder import COPIES_MARK, list_files
+from sksemobridge.datasets._folder import COPIES_MARK, is_image, list_files
 
 from ..user_folder import link
 
@@ -73,6 +73,17 @@ def test_a_file_is_what_its_content_says_and_others_are_counted_in_one_warning(r
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this machine makes no pipes")
+def test_notes_on_a_file_that_is_not_there_are_a_file(tmp_path):
+    for name in ("a.png", "a.png.xmp", "b.png.xmp"):
+        (tmp_path / name).write_text("some text")
+    assert list_files(tmp_path) == [str(tmp_path / name) for name in ("a.png", "b.png.xmp")]
+
+
+def test_a_large_image_without_an_ending_is_one_without_a_warning(tmp_path):
+    Image.new("1", (10_000, 10_000)).save(tmp_path / "large", "PNG")
+    assert is_image(tmp_path / "large")
+
+
 def test_a_pipe_is_no_image_and_nobody_waits_for_it(root):
     folder = root("cat/1.jpg")
     os.mkfifo(folder / "cat" / "pipe")

@@ -70,6 +70,16 @@ def test_a_class_keeps_its_key(ask):
         assert dict(map(reversed, person.choices())) == keys
 
 
+def test_classes_that_had_the_same_key_have_two_beside_each_other(ask):
+    person = ask()
+    n_keys = person.run(
+        "import('/static/keys.js').then(({ class_keys }) => {"
+        " const names = [...'abcdefghi']; class_keys.assign(names); class_keys.assign(['x']);"
+        " return names.map((name) => class_keys.assign([name, 'x']).size); })"
+    )
+    assert n_keys == [2] * 9
+
+
 def test_at_most_five_likely_classes_have_a_key_the_likeliest_first(ask):
     person = ask(classes=["bird", "clock", "fruit", *(f"other {i}" for i in range(20))])
     likely = person.page.state()["queue"][0]["likely"]
