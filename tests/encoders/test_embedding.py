@@ -34,6 +34,7 @@ def paths(tmp_path_factory):
     return np.array(write_pictures(tmp_path_factory.mktemp("pictures"), 100), dtype=object)
 
 
+@pytest.mark.filterwarnings("ignore:The names of the classes are no better than chance")
 def test_a_search_in_several_processes_gives_what_one_gives_and_a_second_run_embeds_nothing(
     paths, tmp_path, passes
 ):

@@ -106,6 +106,7 @@ def image_only(tmp_path_factory):
     return f"timm:{folder}"
 
 
+@pytest.mark.filterwarnings("ignore:The names of the classes are no better than chance")
 def test_precomputed_texts_of_several_models_are_joined_by_class_name():
     rng = np.random.default_rng(0)
     texts = [{name: rng.normal(size=width) for name in NAMES} for width in (4, 6)]

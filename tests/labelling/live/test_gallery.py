@@ -4,6 +4,7 @@ from dataclasses import replace
 from unittest.mock import Mock
 
 import numpy as np
+import pytest
 
 from sksemobridge.labelling._live.gallery import held_out_accuracy
 from sksemobridge.labelling._photos.events import Event, PictureEvent
@@ -53,6 +54,7 @@ def test_held_out_pictures_say_how_good_a_class_is(live):
     wait_until(lambda: overview(page)["bird"]["accuracy"] == 1)
 
 
+@pytest.mark.filterwarnings("ignore:The names of the classes are no better than chance")
 def test_the_frames_of_a_burst_are_held_out_together(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     bursts = [[0, 1, 2], [3, 4, 5], [6, 7, 8], [9, 10, 11]]

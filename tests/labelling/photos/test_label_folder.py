@@ -29,6 +29,7 @@ def own_encoder():
     return FunctionTransformer(embed)
 
 
+@pytest.mark.filterwarnings("ignore:The shots of 2 of 4 classes fit the name of another class")
 def test_it_gives_what_the_command_gives_and_prints_nothing(label, capsys):
     Path("corrections.csv").write_text("photos/bird.png,apple")
     label(f"{SHOTS} --out a.csv --corrections corrections.csv")
