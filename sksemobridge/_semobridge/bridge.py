@@ -5,6 +5,7 @@ the mean length of a text embedding before the projection.
 """
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from scipy import linalg
@@ -31,7 +32,7 @@ _inverses, _rests = LRUCache(max_size=4), LRUCache(max_size=4)
 class Bridge:
     """The map `bridge(x) = nrm(L * nrm((x - b_W) @ W+) @ W + b_W)`."""
 
-    matrix: np.ndarray | None  # `W+ (D, d)`, in closed form or trained; None is the identity
+    matrix: Any  # `W+ (D, d)`, in closed form or trained; None is the identity
     projection: np.ndarray | None = None  # `W (d, D)`; None is the identity
     projection_bias: np.ndarray | None = None  # `b_W (D,)`
     text_length: float = 1.0  # `L`, which has no effect without a bias

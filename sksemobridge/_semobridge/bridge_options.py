@@ -50,7 +50,8 @@ class BridgeOptions:
             estimate if own == "auto" else own for own, estimate in zip(self.given, hyperparameters)
         ]
         # A scalar of NumPy would make the score of single precision one of double precision.
-        return Hyperparameters(*(None if value is None else float(value) for value in values))
+        values = [None if value is None else float(value) for value in values]
+        return Hyperparameters(*values)
 
     @property
     def given_temperature(self) -> float | None:

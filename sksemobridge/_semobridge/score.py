@@ -38,7 +38,8 @@ START = Hyperparameters(
 )
 
 # What a user gives who gives none.
-ALL_AUTO: Any = Hyperparameters(*["auto"] * len(Hyperparameters._fields))
+_EACH: Any = ["auto"] * len(Hyperparameters._fields)
+ALL_AUTO = Hyperparameters(*_EACH)
 
 
 class LabelledCosines(NamedTuple):

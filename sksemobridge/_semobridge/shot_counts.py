@@ -75,8 +75,9 @@ class CountFactors:
         """Other classes: those at `indices (K,)`. -1 is a class without shots, which counts as the
         reference.
         """
-        parts = (
-            part if part is None else np.where(indices < 0, part.dtype.type(1), part[indices])
-            for part in (self.length, self.deviation)
-        )
-        return CountFactors(*parts)
+
+        def taken(part: np.ndarray) -> np.ndarray:
+            return np.where(indices < 0, part.dtype.type(1), part[indices])
+
+        deviation = None if self.deviation is None else taken(self.deviation)
+        return CountFactors(taken(self.length), deviation)

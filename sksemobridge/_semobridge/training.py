@@ -112,7 +112,7 @@ class Problem(NamedTuple):
             return self, []
         last = np.argsort(self.left_out, kind="stable")
         rows, codes, share = (part[last] for part in (self.rows, self.codes, self.share))
-        n_kept = len(last) - np.count_nonzero(self.left_out)
+        n_kept = len(last) - int(np.count_nonzero(self.left_out))
         return self._replace(rows=rows, codes=codes, share=share), [n_kept]
 
 
