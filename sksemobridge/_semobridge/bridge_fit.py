@@ -140,6 +140,12 @@ def _trained_bridge(training: Training) -> TrainedBridge:
     return trained_bridge(rounded).map_class_bias(lambda class_bias: length * class_bias)
 
 
+def _as_trained(classes: BridgedClasses) -> BridgedClasses:
+    """Classes with the factors of unequal counts for a trained bridge."""
+    factors, has_text = classes.count_factors, classes.text_embeddings is not None
+    return replace(classes, count_factors=factors and factors.of_trained(has_text))
+
+
 def _train(
     training: Training,
     shots: Shots,
@@ -155,7 +161,8 @@ def _train(
     left_out = left_out_once(shots) if is_asked or solver.begins_without_some else None
     every, judge = np.ones(len(shots.codes)), None
     if solver.keeps_best_step and validation is not None:
-        judge = Judge(validation, hyperparameters, ClosedForm(closed, shots, texts).classes())
+        closed_classes = _as_trained(ClosedForm(closed, shots, texts).classes())
+        judge = Judge(validation, hyperparameters, closed_classes)
     trained = _trained_bridge(training._replace(left_out=left_out, judge=judge))
     if not trained.converged:
         message = (
@@ -167,7 +174,7 @@ def _train(
         bridge = replace(closed, matrix=trained.bridge, basis=None)
         sums = sums_of_shots(bridge, shots, part, trained.class_bias)
         return replace(
-            classes_of_sums(bridge, sums, shots.image_weights(part), texts),
+            _as_trained(classes_of_sums(bridge, sums, shots.image_weights(part), texts)),
             class_bias=trained.class_bias,
             rank=closed.rank,
             loss_curve=list(trained.loss_curve),

@@ -146,7 +146,11 @@ class Reference:
         """The classes of shots that have a part of their weights."""
         shots, part = self.shots, np.ones(len(self.shots.y)) if part is None else part
         w, n = part * shots.w, shots.numbers(part)
-        return classes_of(bridge, shots.X, shots.y, w, n, self.texts)
+        classes = classes_of(bridge, shots.X, shots.y, w, n, self.texts)
+        if bridge is not self.closed:
+            classes.f **= 2 if self.texts.T is None else 3
+            classes.g[:] = 1
+        return classes
 
     def cosines(self, X):
         return cosines(self.classes, X)
