@@ -23,8 +23,8 @@ def draw_check(now, files, among):
 
 
 def check_so_far(now):
-    """Figures of the last check, and in its `queue` the pictures that are left. None without a
-    check.
+    """Figures of the last check, in its `queue` the pictures that are left, and how many were
+    labelled `later`. It is `of` so many pictures, None if none joined. None without a check.
     """
     check, number_of = now.annotations.check, now.pictures.number_of
     if check is None:
@@ -34,6 +34,7 @@ def check_so_far(now):
     interval = 0, 1
     if done:
         interval = binomtest(right, done).proportion_ci(CHECK_CONFIDENCE, "wilson")
+    last = max((now.annotations.answers[real].event for real in answers), default=0)
     here = [number_of[real] for real in check.shown if real in number_of and real not in answers]
     left = [*filter(now.is_readable, here)]
     return {
@@ -42,5 +43,7 @@ def check_so_far(now):
         "done": done,
         "right": right,
         "interval": [*map(float, interval)],
+        "of": check.drawn_from if now.annotations.has_old_check(now.pictures.n_photos) else None,
+        "later": sum(answer.event > last for answer in now.annotations.answers.values()),
         "queue": left,
     }

@@ -204,8 +204,10 @@ class Session:
         with self.lock:
             if among not in [*N_CHECKED]:
                 raise Refused("A check is among the rest, or what was seen.")
-            pictures = draw_check(self.snapshot(), self.files, among) if begin else ()
-            self._append("check", tab, who, pictures=pictures, among=among)
+            now = self.snapshot()
+            drawn = {"pictures": draw_check(now, self.files, among)} if begin else {}
+            n = now.pictures.n_photos
+            self._append("check", tab, who, among=among, drawn_from=n if begin else None, **drawn)
 
     def switch_planting(self, tab, who, on):
         """Whether pictures are planted, for all persons and later runs."""

@@ -3,9 +3,10 @@
 import numpy as np
 
 from ..._utils.rows import evenly_spaced
-from .._photos.evidence import evidence, looked_enough, why_unsure
+from .._photos.evidence import looked_enough, share_by_evidence, why_unsure
 from .._photos.summary import NO_ICONS
-from .._share_right import MOST_ESTIMATED, ShareRight, share_right
+from .._share_right import MOST_ESTIMATED, ShareRight
+from .random_check import check_so_far
 
 # Share of right labels at which one may stop.
 GOOD = 0.95
@@ -21,25 +22,54 @@ def share_of_all(now):
     there is no class.
 
     Labels by persons count as right. What somebody confirmed who seems not to have looked is as
-    right as the model says, as if nobody had confirmed it.
+    right as the model says, as if nobody had confirmed it. If a check of what was seen found wrong
+    labels, those that it was drawn from are as right as it says, until somebody looks again.
     """
     if not now.view.columns:
         return None
     rows, codes = _unsure_labels(now)
-    if not len(rows):
-        return ShareRight(1.0, 1.0, 1.0)
+    parts = [(len(rows), _share_of_unsure(now, rows, codes))] if len(rows) else []
+    if wrong_among_seen(now):
+        check = check_so_far(now)
+        of_seen = check["right"] / check["done"], *check["interval"]
+        parts.append((_n_checked_from(now), of_seen))
+    wrong = np.zeros(3)
+    for n, share in parts:
+        wrong += n / now.bursts.total * (1 - np.array(share))
+    return ShareRight(*np.maximum(1 - wrong, 0).tolist())
+
+
+def wrong_among_seen(now):
+    """How many wrong labels a check of what was seen found."""
+    check = now.annotations.check
+    is_of_seen = check is not None and check.among == "seen"
+    return [*now.annotations.checked().values()].count(False) if is_of_seen else 0
+
+
+def _n_checked_from(now):
+    """How many labels there are that were seen before the check, and not since."""
+    annotations, n = now.annotations, now.pictures.n_photos
+    before = [
+        real
+        for real, answer in annotations.answers.items()
+        if answer.event < annotations.check.event and not annotations.is_doubted(answer)
+    ]
+    return now.bursts.count(now.pictures.among(before)[:n])
+
+
+def _share_of_unsure(now, rows, codes):
+    """`ShareRight` of these labels."""
     # To copy the probabilities of all would take longer than the rest of an answer.
     some = evenly_spaced(len(rows), MOST_ESTIMATED)
-    heard = evidence(now.annotations)
-    share = share_right(now.view.proba[rows[some]], codes=codes[some], n=len(rows), **heard)
-    part = len(rows) / now.bursts.total
-    return ShareRight(*(1 - part + part * of_rows for of_rows in share))
+    proba, n = now.view.proba[rows[some]], now.pictures.n_photos
+    return share_by_evidence(now.annotations, n, proba, codes=codes[some], n=len(rows))
 
 
 def may_stop(now, share):
     """Whether the labels are good enough, for all that is known."""
-    is_known = share is not None and not why_no_verdict(now)
-    return is_known and share.low >= GOOD and looked_enough(now.annotations)
+    if share is None or why_no_verdict(now):
+        return False
+    return share.low >= GOOD and looked_enough(now.annotations, now.pictures.n_photos)
 
 
 def _unsure_labels(now):

@@ -33,6 +33,7 @@ class Check:
     shown: dict[str, str]  # their labels when they were drawn
     among: str  # "rest" or "seen"
     event: int
+    drawn_from: int | None = None  # how many pictures there were
 
 
 @dataclass(eq=False)
@@ -115,6 +116,12 @@ class Annotations:
             for real, answer in found.items()
             if answer is not None and answer.event > self.check.event
         }
+
+    def has_old_check(self, n_pictures):
+        """Whether pictures joined the `n_pictures` since the check was drawn, of which it says
+        nothing.
+        """
+        return self.check is not None and (self.check.drawn_from or n_pictures) < n_pictures
 
     def is_doubted(self, answer):
         """Whether an answer is a confirmation at which nobody seems to have looked."""

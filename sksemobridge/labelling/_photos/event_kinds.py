@@ -88,7 +88,7 @@ def _put_off(annotations, event, find):
 def _begin_or_end_check(annotations, event, find):
     if event.pictures:
         shown = {real: part.shown for part in event.pictures for real in find(part)}
-        annotations.check = Check(shown, event.among, event.id)
+        annotations.check = Check(shown, event.among, event.id, event.drawn_from)
     elif annotations.check is not None:
         done = annotations.checked()
         shown = {real: label for real, label in annotations.check.shown.items() if real in done}

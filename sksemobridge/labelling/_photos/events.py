@@ -48,13 +48,14 @@ class Event:
     of: int = 0
     among: str = "rest"
     seconds: float | None = None  # for which a page was on the screen
+    drawn_from: int | None = None  # how many pictures there were when a check was drawn
     path: str = ""
     size: int | None = None
     sha256: str | None = None
 
 
 _TYPES = {
-    **dict.fromkeys(("id", "run", "of", "size", "changed", "n_columns"), int),
+    **dict.fromkeys(("id", "run", "of", "size", "changed", "n_columns", "drawn_from"), int),
     **dict.fromkeys(("pictures", "names", "likely"), list),
     **dict.fromkeys(("taught", "by_burst", "at_random"), bool),
     "seconds": float,

@@ -1,10 +1,11 @@
 """What the answers say of the predictions, and how far one may believe it."""
 
 from collections import defaultdict
+from dataclasses import replace
 
 import numpy as np
 
-from .._share_right import Answered, weights_of_answers
+from .._share_right import Answered, share_right, weights_of_answers
 
 # After so many other answers, those to a check count half, and so do the first ones.
 HALF_OF_A_CHECK = 30
@@ -32,11 +33,27 @@ def why_unsure(annotations):
     return OTHERS_AMONG_THEM if annotations.has_none() else ""
 
 
-def looked_enough(annotations):
-    """Whether somebody looked at enough for the estimate to say that one can stop."""
-    attention = annotations.attention
+def looked_enough(annotations, n_pictures):
+    """Whether somebody looked at enough of the `n_pictures` for the estimate to say that one can
+    stop.
+    """
+    attention, is_old = annotations.attention, annotations.has_old_check(n_pictures)
     n_pages = attention.n_pages - len(attention.doubted)
-    return n_pages >= LEAST_PAGES or len(annotations.checked()) >= LEAST_CHECKED
+    n_checked = 0 if is_old else len(annotations.checked())
+    return n_pages >= LEAST_PAGES or n_checked >= LEAST_CHECKED
+
+
+def share_by_evidence(annotations, n_pictures, proba, **params):
+    """`share_right` of predictions with these probabilities, of some of the `n_pictures`, by all
+    that was said.
+
+    A check that was drawn before some of them joined may lower the share, and not raise it.
+    """
+    heard = [evidence(annotations)]
+    if annotations.has_old_check(n_pictures):
+        heard.append(evidence(replace(annotations, check=None)))
+    shares = [share_right(proba, **params, **said) for said in heard]
+    return min(shares, key=lambda share: share.low)
 
 
 def first_answers(annotations):
@@ -58,8 +75,11 @@ def evidence(annotations):
     """What the answers say of the predictions: arguments of `share_right`.
 
     Pictures of a check are drawn at random, and so are the first ones. The more other answers
-    follow, the less they count. A burst is one answer.
+    follow, the less they count. A burst is one answer. A check of what was seen says nothing of
+    predictions.
     """
+    if annotations.check is not None and annotations.check.among != "rest":
+        annotations = replace(annotations, check=None)
     shown = {} if annotations.check is None else annotations.check.shown
     asked = [
         answer

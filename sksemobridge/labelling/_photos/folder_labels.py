@@ -11,9 +11,8 @@ from ..._base import EmbeddingClassifier
 from ..._evaluation import ShotEvaluation
 from .._bursts import first_of_each
 from .._label_next import N_AT_RANDOM, draw_first, images_to_label, least_certain, shot_directions
-from .._share_right import share_right
 from .annotations import Annotations
-from .evidence import evidence
+from .evidence import share_by_evidence
 from .folder_table import has_label, proba_with_none, table_rows
 from .labelled_images import LabelledImages
 
@@ -74,7 +73,7 @@ class FolderLabels:
             return None
         if self.job.groups is not None:
             rest = rest[first_of_each(self.job.groups[rest])]
-        return share_right(self.proba[rest], **evidence(self.annotations))
+        return share_by_evidence(self.annotations, len(self.job.paths), self.proba[rest])
 
     @cached_property
     def drawn_first(self):

@@ -3,7 +3,7 @@
 import pytest
 
 from ...browser import wait_until
-from .live import CLASSES
+from .live import CLASSES, paint
 
 HOSTILE = "<img src=x onerror=\"document.title='hurt'\">"
 
@@ -166,6 +166,19 @@ def test_a_check_asks_for_what_was_predicted(ask):
     assert "Check: 2 of 30 seen, 2 right" in person.text("status")
     person.click("#end-check")
     assert person.text("question") == "What is this?"
+
+
+def test_a_check_says_of_which_pictures_it_is(ask):
+    person = ask(n=40)
+    person.click("#check")
+    person.press(*["Enter"] * 30)
+    person.wait_for("Checked: 30 of 30 right. ", "status")
+    assert "you can stop" in person.text("status")
+    paint(60)
+    person.page.session.arrivals.look()
+    person.wait_for("Read 20 new pictures")
+    person.click("#arrived")
+    person.wait_for("Checked: 30 of 30 right, of the 40 pictures that there were.", "status")
 
 
 def test_when_nothing_is_left_enter_writes_the_files(ask):

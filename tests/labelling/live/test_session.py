@@ -460,7 +460,7 @@ def test_a_check_is_of_labels_as_they_stood_when_it_was_drawn(live):
     others = [number for number in range(1, 100) if number not in drawn][:30]
     label_birds(page, others)
     assert evidence(page.session.annotations)["n_checked"] == pytest.approx(29 / 2)
-    assert live(n=100).state()["check"] == check
+    assert live(n=100).state()["check"] == check | {"later": 30}
 
 
 def test_a_picture_that_is_gone_is_not_asked_later(live):
@@ -493,6 +493,71 @@ def test_a_check_among_the_seen_asks_for_their_labels_again(live):
     _, state = page.act("say", number=1, label="clock")
     assert (state["check"]["done"], state["check"]["right"]) == (2, 1)
     assert page.act("check", begin=True, among="all")[0] == 409
+
+
+def answer_check(page, wrong=()):
+    """Answer a check: those at the places of `wrong` are another class."""
+    for i, item in enumerate(page.state()["check"]["queue"]):
+        label = "another" if i in wrong else item["predicted"]
+        page.act("say", number=item["number"], label=label)
+
+
+def test_a_check_speaks_of_the_pictures_that_it_was_drawn_from(live):
+    page = live(n=40)
+    page.act("check", begin=True)
+    while page.state()["check"]["queue"]:
+        answer_check(page)
+    before = page.state()
+    assert (before["check"]["done"], before["check"]["of"]) == (30, None)
+    assert before["may_stop"]
+    paint(200)
+    page.act("read_new")
+    after = page.state()
+    assert (after["check"]["done"], after["check"]["of"]) == (30, 40)
+    # Nobody looked at the new ones, and the check makes them no better.
+    assert not after["may_stop"]
+    assert after["right"][1] < before["right"][1]
+
+
+def test_a_check_that_is_out_of_date_may_lower_the_estimate(live):
+    page = live(n=60)
+    page.act("check", begin=True)
+    page.act("say", number=page.state()["check"]["queue"][0]["number"], label="bird")
+    for wrong in ({0, 1, 2, 3}, {4, 5, 6}):
+        answer_check(page, wrong)
+    low = page.state()["right"][1]
+    paint(61)
+    page.act("read_new")
+    assert page.state()["right"][1] == pytest.approx(low, abs=0.1)
+    assert not page.state()["may_stop"]
+
+
+def test_one_may_not_stop_after_a_check_that_found_wrong_labels_among_the_seen(live):
+    page = live(n=60)
+    for first in range(0, 48, 12):
+        marks = [
+            {"number": number, "shown": label, "label": label}
+            for number, label in ((i, CLASSES[i % 3]) for i in range(first, first + 12))
+        ]
+        page.act("page", pictures=marks)
+    assert page.state()["may_stop"]
+    page.act("check", begin=True, among="seen")
+    while page.state()["check"]["queue"]:
+        answer_check(page)
+    assert page.state()["may_stop"]
+    page.act("check", begin=True, among="seen")
+    item = page.state()["check"]["queue"][0]
+    page.act("say", number=item["number"], label="another")
+    while page.state()["check"]["queue"]:
+        answer_check(page)
+    state = page.state()
+    assert (state["check"]["right"], state["check"]["done"]) == (23, 24)
+    assert state["right"][1] < 0.95
+    assert not state["may_stop"]
+    # A look again at what it was drawn from restores it.
+    marks = [{"number": i, "shown": label, "label": label} for i, label in page.labels().items()]
+    page.act("page", pictures=marks)
+    assert page.state()["may_stop"]
 
 
 def test_done_writes_what_the_session_knows_and_it_goes_on(live):

@@ -4,15 +4,10 @@ import { how_many_fit } from "./fit.js";
 import { bursts_of, has_bursts, now } from "./state.js";
 import { count, percent, plural } from "./words.js";
 
-// Share of a check that is right at which one may stop.
-const GOOD = 0.95;
 // Labels after which a check no longer says how good all are. It is then part of the estimate.
 const N_AFTER = 24;
 // Numbers of the first answers, which are at most five.
 const WORDS = ["None", "One", "Two", "Three", "Four", "Five"];
-
-// How many labels there were when the check was over.
-let labelled_at_check = null;
 
 export function draw_progress() {
   const { state } = now;
@@ -45,13 +40,18 @@ const counts = ({ total, pictures }) =>
   (has_bursts() ? bursts_of(total, pictures) : plural(total, "picture"));
 
 function how_good(state) {
-  const { check, right, labelled, total, why_unsure } = state;
-  if (!check?.done) labelled_at_check = null;
-  else if (why_unsure || labelled < (labelled_at_check ??= labelled) + N_AFTER) return after(check);
-  if (why_unsure) return why_unsure;
+  const { check, why_unsure } = state;
+  // Without an estimate, nothing else says how good the labels are.
+  if (why_unsure) return check?.done ? `${after(check)}${of_it(check)}.` : why_unsure;
+  const checked = check?.done && check.later < N_AFTER ? `${after(check)}. ` : "";
+  return checked + estimated(state);
+}
+
+// The estimate knows of the check. One may stop by its interval alone.
+function estimated({ right, labelled, total, may_stop }) {
   if (!right) return `${count(labelled)} of ${count(total)} labelled.`;
   const [share, low, high] = right;
-  const stop = state.may_stop ? ": you can stop" : "";
+  const stop = may_stop ? ": you can stop" : "";
   return `${percent(share)} % right is likely (${percent(low)} to ${percent(high)}), `
     + `if every picture is of these classes${stop}.`;
 }
@@ -68,10 +68,14 @@ function during({ drawn, done, right, interval: [low, high] }) {
   return `Check: ${done} of ${drawn} seen${found}.`;
 }
 
-function after({ right, done, interval: [low, high] }) {
-  const stop = right / done >= GOOD && now.state.may_stop ? ": you can stop" : "";
-  return `Checked: ${right} of ${done} right (${percent(low)} to ${percent(high)} %)${stop}.`;
+// A check is of the pictures from which it was drawn.
+function after({ right, done, of, among }) {
+  const which = of ? `, of the ${plural(of, "picture")} that there were`
+    : among === "seen" ? ", of what was seen" : "";
+  return `Checked: ${right} of ${done} right${which}`;
 }
+
+const of_it = ({ interval: [low, high] }) => ` (${percent(low)} to ${percent(high)} %)`;
 
 function what_is_left(seen, total) {
   const left = total - seen;
