@@ -57,6 +57,26 @@ class ShotClassifier(EmbeddingClassifier):
 
     priors: ArrayLike | Mapping[Any, float] | Literal["shots"] | None
 
+    def set_params(self, **params: Any) -> Self:
+        """Set parameters of this estimator, as scikit-learn does.
+
+        Parameters
+        ----------
+        **params
+            Parameters, and with `text_encoder__` before their name those of the text encoder.
+
+        Returns
+        -------
+        Self
+            The estimator itself.
+        """
+        try:
+            return super().set_params(**params)
+        except ValueError as error:
+            if "class_weight" in params:
+                error.add_note("A weight of a class is a prior here: set priors.")
+            raise
+
     @abstractmethod
     def _fit_model(
         self, classes: NDArray[Any], memory: ShotMemory, texts: ClassTexts, **options: Any
@@ -133,6 +153,8 @@ class ShotClassifier(EmbeddingClassifier):
         embeddings = validate_training_embeddings(self, X, reset=reset)
         labels = validate_labels(y, len(embeddings))
         weight = validate_weights(sample_weight, len(embeddings))
+        if reset and sample_weight is not None:
+            warn_of_class_weights(labels, weight)
         return Rows(
             embeddings, labels, weight, validate_groups(groups, len(embeddings))
         ).with_weight()
@@ -245,6 +267,30 @@ def sum_of_directions(rows: NDArray[Any]) -> NDArray[np.float64]:
 def mean_cosine(total: NDArray[np.float64], n: int) -> float:
     """The mean cosine of two different ones of `n` rows of unit length with this sum `(D,)`."""
     return float(total @ total - n) / (n * (n - 1))
+
+
+def warn_of_class_weights(labels: NDArray[Any], weight: NDArray[np.float64]) -> None:
+    """Warn of weights that are the same within each class and differ between classes, where they
+    change nothing, unless they are "balanced", as equal priors are anyway.
+    """
+    # The weight zero leaves shots out, as in the bags of a tool, or a whole class.
+    classes, codes, counts = np.unique(labels, return_inverse=True, return_counts=True)
+    total = np.bincount(codes, weights=weight)
+    of_class = total / counts
+    kept = total > 0
+    is_constant = np.allclose(weight, of_class[codes], rtol=1e-6, atol=0)
+    if is_constant and differ(of_class[kept]) and differ(total[kept]):
+        heavy = classes[[of_class.argmax()]].tolist()[0]
+        warn_caller(
+            "sample_weight is the same for all shots of a class, and differs between classes, which"
+            " changes nothing: weights compare the shots of one class.",
+            advice=f"To have more images predicted as {heavy!r}, set priors.",
+        )
+
+
+def differ(numbers: NDArray[Any]) -> bool:
+    """Whether numbers differ by more than rounding."""
+    return not np.allclose(numbers, numbers[0], rtol=1e-6, atol=0)
 
 
 def warn_of_names(classes, names, shots, texts):

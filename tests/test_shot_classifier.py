@@ -13,6 +13,7 @@ from scipy.special import softmax
 from sklearn.base import clone
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
+from sklearn.utils.class_weight import compute_sample_weight
 from threadpoolctl import threadpool_limits
 
 from sksemobridge import CLIPImageEncoder, CLIPTextEncoder, FewShotClassifier, SeMoBridgeClassifier
@@ -202,6 +203,7 @@ def test_a_repeated_row_is_a_heavier_row_and_weights_are_relative(problem, repea
 
 
 @every_model
+@pytest.mark.filterwarnings("ignore:sample_weight is the same for all shots of a class")
 @pytest.mark.parametrize("ratio", [1e3, 1e24, 1e200])
 @pytest.mark.parametrize("with_groups", [False, True])
 def test_weights_of_any_ratio(world, params, ratio, with_groups):
@@ -379,3 +381,34 @@ def test_only_classes_with_shots_and_text_are_judged_by_their_names(world):
     names = dict(zip(world.names, ["cat", "bird", "dog", None, "hot dog"]))
     with pytest.warns(UserWarning, match="2 of 5 classes .*'bird' -> 'cat' .like 'bird'"):
         world.classifier(class_names=names).partial_fit(X, y, classes=world.names)
+
+
+# Weights of classes
+
+
+def test_weights_that_differ_between_classes_only_are_warned_of(world, kind):
+    X, y = world.draw(3)
+    classifier = world.classifier(kind)
+    with pytest.warns(UserWarning, match="changes nothing.* predicted as 'dog', set priors"):
+        weighted = classifier.fit(X, y, sample_weight=np.where(y == "dog", 100.0, 1.0))
+    np.testing.assert_allclose(
+        weighted.predict_proba(X), clone(classifier).fit(X, y).predict_proba(X), atol=1e-6
+    )
+
+
+@pytest.mark.parametrize("weight", [lambda y: [7.0] * len(y), lambda y: np.arange(1.0, len(y) + 1)])
+def test_other_weights_are_not_warned_of(world, kind, weight):
+    X, y = world.draw([3, 3, 3, 3, 3])
+    world.classifier(kind).fit(X, y, sample_weight=weight(y))
+    X, y = world.draw([1, 2, 3, 4, 5])
+    balanced = compute_sample_weight("balanced", y)
+    world.classifier(kind).fit(X, y, sample_weight=balanced)
+    bag = np.where(y == "dog", [0.0, 2.0] * 7 + [0.0], 1.0)
+    world.classifier(kind).fit(X, y, sample_weight=bag)
+
+
+def test_class_weight_is_refused_in_a_short_message_that_names_priors(world, kind):
+    with pytest.raises(ValueError, match="Invalid parameter 'class_weight'") as caught:
+        world.classifier(kind).set_params(class_weight="balanced")
+    assert caught.value.__notes__ == ["A weight of a class is a prior here: set priors."]
+    assert len(str(caught.value)) < 1000

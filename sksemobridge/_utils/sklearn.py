@@ -10,6 +10,7 @@ from sklearn.utils._optional_dependencies import (
 )
 from sklearn.utils._param_validation import Interval as Interval
 from sklearn.utils._param_validation import StrOptions as StrOptions
+from sklearn.utils._pprint import _EstimatorPrettyPrinter
 from sklearn.utils._set_output import _wrap_data_with_container
 from sklearn.utils.metaestimators import available_if
 
@@ -22,10 +23,21 @@ except ImportError:  # before scikit-learn 1.9
 
 
 Method = TypeVar("Method", bound=Callable[..., Any])
+Kind = TypeVar("Kind", bound=type)
 # Lets scikit-learn check the parameters of an estimator before a method fits it.
 checks_parameters: Callable[[Method], Method] = _fit_context(prefer_skip_nested_validation=True)
 # Offers a method only if a condition holds for the estimator.
 offered_if: Callable[[Callable[[Any], Any]], Callable[[Method], Method]] = available_if
+
+
+def prints_itself(kind: Kind) -> Kind:
+    """Let scikit-learn print estimators of this class, also within others, by their `__repr__`."""
+
+    def write(printer, estimator, stream, *_):
+        stream.write(repr(estimator))
+
+    _EstimatorPrettyPrinter._dispatch[kind.__repr__] = write
+    return kind
 
 
 class LinkedToDocs:

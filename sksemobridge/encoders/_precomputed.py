@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass
 from numbers import Real
 from typing import Self
@@ -12,12 +12,13 @@ from numpy.typing import ArrayLike
 from sklearn.utils import check_array
 
 from .._utils.array_api import l2_normalize, to_numpy
-from .._utils.sklearn import Interval
+from .._utils.sklearn import Interval, prints_itself
 from .._utils.threads import threads_for
 from .._utils.validation import LARGEST_FACTOR, as_words, listed
 from ._shared import TextEncoder, list_texts
 
 
+@prints_itself
 @dataclass(repr=False, eq=False)
 class PrecomputedTextEncoder(TextEncoder):
     """Look up text embeddings that were computed elsewhere.
@@ -115,6 +116,14 @@ class PrecomputedTextEncoder(TextEncoder):
                 "The embeddings must be vectors (D,) or matrices (p, D) of one width D."
             )
         return cls(names, np.stack(rows), None, logit_scale=logit_scale)
+
+    def __repr__(self):
+        # scikit-learn would print the embeddings, in each error about a classifier with them.
+        texts = list(self.texts) if isinstance(self.texts, Iterable) else [self.texts]
+        first = ", ".join(f"{text!r:.40}" for text in texts[:3])
+        more = ", ..." if len(texts) > 3 else ""
+        shape = getattr(self.eos, "shape", "given as a list")
+        return f"{type(self).__name__}({len(texts)} texts: {first}{more}; eos {shape})"
 
     # Whether the texts are class names, so that no prompts are made from them.
     takes_class_names = property(lambda self: self.projection is None)

@@ -5,6 +5,7 @@ import pandas as pd
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
+from sksemobridge import FewShotClassifier
 from sksemobridge.encoders import PrecomputedTextEncoder
 
 
@@ -74,3 +75,12 @@ def test_a_data_frame_has_a_column_for_each_name():
 def test_embeddings_of_names_have_one_width():
     with pytest.raises(ValueError, match="of one width D"):
         PrecomputedTextEncoder.from_joint({"a": [1.0, 2.0], "b": [1.0]})
+
+
+def test_it_is_shown_by_its_size_and_first_texts_also_within_others():
+    encoder = PrecomputedTextEncoder(list("abcd"), np.zeros((4, 64)), np.zeros((64, 32)))
+    expected = "PrecomputedTextEncoder(4 texts: 'a', 'b', 'c', ...; eos (4, 64))"
+    assert repr(encoder) == expected
+    shown = " ".join(repr(FewShotClassifier(encoder, prompts="a photo of a {}.")).split())
+    assert shown == f"FewShotClassifier(prompts='a photo of a {{}}.', text_encoder={expected})"
+    assert repr(PrecomputedTextEncoder(None, None, None)).startswith("PrecomputedTextEncoder(")
