@@ -14,7 +14,7 @@ from ._base import LinearClassifier
 from ._fitted import Fitted
 from ._model.decision import LinearModel
 from ._model.fit import fit_model
-from ._shot_classifier import ShotClassifier, put_classes_with_shots_first
+from ._shot_classifier import ShotClassifier, put_classes_with_shots_first, warn_of_labels
 from ._texts.words import word_span
 from ._utils.array_api import softmax
 from ._utils.sklearn import Interval, StrOptions, checks_parameters
@@ -206,16 +206,9 @@ class FewShotClassifier(ShotClassifier, LinearClassifier):
             model, judged, label_weight = fit_model(
                 known.shots, known.texts, words, self.label_noise, self.store_held_out
             )
-        doubted = label_weight < 0.5
-        if doubted.any():
-            first = known.classes[known.shots.codes[doubted.argmax()]]
-            warn_caller(
-                f"{doubted.sum()} of {len(doubted)} shots hardly count, because their labels look"
-                f" wrong. The first is labelled {classes[[first]].tolist()[0]!r}.",
-                advice=(
-                    "Check the shots with the lowest label_proba_. label_noise=0 trusts all labels."
-                ),
-            )
+        warn_of_labels(
+            label_weight, known, classes, "Check the shots with the lowest label_proba_."
+        )
         model = model.rounded(memory.shots.X.dtype)
         if len(known.classes) < len(classes):
             model = model.for_classes(known.number, texts.embeddings)

@@ -12,13 +12,14 @@ from numpy.typing import ArrayLike, NDArray
 
 from ._base import log_odds_if_two
 from ._fitted import Fitted
+from ._model.fit import label_weights
 from ._model.shots import pool_shots
 from ._semobridge.bridge_fit import bridge_classes
 from ._semobridge.bridge_options import BridgeOptions
 from ._semobridge.bridged_classes import BridgedClasses
 from ._semobridge.solvers import SOLVERS
 from ._semobridge.validation_images import Validation
-from ._shot_classifier import ShotClassifier, put_classes_with_shots_first
+from ._shot_classifier import ShotClassifier, put_classes_with_shots_first, warn_of_labels
 from ._utils.array_api import astype, l2_normalize, log_softmax, resolve_device
 from ._utils.same_image import are_among
 from ._utils.sklearn import (
@@ -115,6 +116,11 @@ class SeMoBridgeClassifier(TrainedEstimator, ShotClassifier):
         Probability of each class, in the order of `classes_`. A Series or mapping goes by label,
         and may have labels that a fold lacks. `"shots"` takes the shares of the shots. None: equal,
         as with `class_weight="balanced"` elsewhere: a weight of a class is a prior here.
+    label_noise : "auto" or float, default="auto"
+        Share of wrong labels. `"auto"` estimates it, and 0 trusts all labels. In closed form, it
+        keeps wrong labels from making probabilities too cautious. A bridge that is trained with
+        texts learns less from labels that look wrong. Where all hyperparameters and the temperature
+        are given, it has no effect.
     n_candidates : int, default=1000
         Number of random candidates among which validation images choose hyperparameters. Only for
         `X_val`.
@@ -212,6 +218,7 @@ class SeMoBridgeClassifier(TrainedEstimator, ShotClassifier):
         "max_iter": [Count(), None],
         "learning_rate": [Interval(Real, 0, LARGEST_FACTOR, closed="right")],
         "priors": ["array-like", Mapping, StrOptions({"shots"}), None],
+        "label_noise": [AUTO, Interval(Real, 0, 1, closed="left")],
         "n_candidates": [Count()],
         "random_state": ["random_state"],
         "device": [str],
@@ -247,6 +254,7 @@ class SeMoBridgeClassifier(TrainedEstimator, ShotClassifier):
         weight_decay: float = 0.01,
         tol: float = 5e-5,
         priors: ArrayLike | Mapping[Any, float] | Literal["shots"] | None = None,
+        label_noise: float | Literal["auto"] = "auto",
         n_candidates: int = 1000,
         random_state: int | np.random.RandomState | None = 0,
         device: str = "auto",
@@ -274,6 +282,7 @@ class SeMoBridgeClassifier(TrainedEstimator, ShotClassifier):
         self.weight_decay = weight_decay
         self.tol = tol
         self.priors = priors
+        self.label_noise = label_noise
         self.n_candidates = n_candidates
         self.random_state = random_state
         self.device = device
@@ -411,9 +420,13 @@ class SeMoBridgeClassifier(TrainedEstimator, ShotClassifier):
             resolve_device(self.device)
         options = BridgeOptions.of(self.get_params(deep=False))
         texts_of_shots = known.texts.take(slice(len(known.classes)))
-        bridged = bridge_classes(
-            known.shots, texts_of_shots, options, images, self._step_listener()
-        )
+        shots = known.shots
+        if options.weighs_labels and texts.embeddings is not None:
+            label_weight = label_weights(shots, known.texts, self.label_noise)
+            advice = "Check the shots with the lowest label_proba_ of FewShotClassifier."
+            warn_of_labels(label_weight, known, classes, advice)
+            shots = replace(shots, weight=shots.weight * label_weight)
+        bridged = bridge_classes(shots, texts_of_shots, options, images, self._step_listener())
         if not bridged.is_trained and keeps_all_of_projection(texts.projection, bridged.rank):
             _warn_of_identity(bridged.rank)
         bridged = replace(bridged, bridge=bridged.bridge.for_predictions())

@@ -330,6 +330,20 @@ def warn_of_names(classes, names, shots, texts):
     )
 
 
+def warn_of_labels(
+    label_weight: NDArray[np.float64], known: ClassesWithShots, classes: NDArray[Any], advice: str
+) -> None:
+    """Warn of the shots whose labels are hardly believed, by `label_weight (n,)`."""
+    doubted = label_weight < 0.5
+    if doubted.any():
+        first = known.classes[known.shots.codes[doubted.argmax()]]
+        warn_caller(
+            f"{doubted.sum()} of {len(doubted)} shots hardly count, because their labels look"
+            f" wrong. The first is labelled {classes[[first]].tolist()[0]!r}.",
+            advice=f"{advice} label_noise=0 trusts all labels.",
+        )
+
+
 class ClassesWithShots(NamedTuple):
     """Shots and texts, with the classes that have shots numbered from zero and the others last."""
 

@@ -5,6 +5,7 @@ from itertools import product
 import numpy as np
 import pytest
 from sklearn.calibration import CalibratedClassifierCV
+from sklearn.metrics import log_loss
 from sklearn.model_selection import GridSearchCV
 
 from sksemobridge import PrecomputedTextEncoder, SeMoBridgeClassifier
@@ -413,3 +414,50 @@ def test_a_search_gives_its_callbacks_to_the_classifiers(world):
     # Each of the five fits makes at least a step.
     assert tasks.begun.count("step") == tasks.ended.count("step") >= 5
     assert not hasattr(search.best_estimator_, "_skl_callbacks")
+
+
+# Wrong labels
+
+
+def with_wrong_labels(world):
+    """Shots, of which a fifth have the label of another class, and queries."""
+    (X, y), queries = world.draw(10, noise=1.5), world.draw(60, noise=1.5)
+    wrong = y.copy()
+    wrong[::5] = np.roll(y, 10)[::5]
+    return (X, wrong), queries
+
+
+def test_wrong_labels_do_not_make_probabilities_cautious(world):
+    shots, (queries, labels) = with_wrong_labels(world)
+    losses, confidence = {}, {}
+    for label_noise in ("auto", 0.2, 0):
+        classifier = world.classifier(SeMoBridgeClassifier, label_noise=label_noise).fit(*shots)
+        proba = classifier.predict_proba(queries)
+        losses[label_noise] = log_loss(labels, proba)
+        confidence[label_noise] = proba.max(axis=1).mean()
+    assert max(losses["auto"], losses[0.2]) < 0.7 * losses[0]
+    assert confidence["auto"] > confidence[0] + 0.1
+
+
+def test_a_trained_bridge_learns_less_from_labels_that_look_wrong(world):
+    shots, (queries, labels) = with_wrong_labels(world)
+    params = {"solver": "lbfgs", "device": "cpu"}
+    trusting = world.classifier(SeMoBridgeClassifier, label_noise=0, **params).fit(*shots)
+    classifier = world.classifier(SeMoBridgeClassifier, **params)
+    with pytest.warns(UserWarning, match="of 50 shots hardly count, .* labels look wrong"):
+        classifier.fit(*shots)
+    losses = [log_loss(labels, c.predict_proba(queries)) for c in (classifier, trusting)]
+    assert losses[0] < 0.7 * losses[1]
+
+
+@pytest.mark.parametrize("solver", ["closed_form", "lbfgs"])
+def test_label_noise_changes_nothing_where_all_numbers_are_given(world, solver):
+    shots, (queries, _) = with_wrong_labels(world)
+    given = dict(alpha=5, beta=2, gamma=3, lambda1=1, lambda2=0.5, lambda3=0.1, smoothness=0.01)
+    given |= {"solver": solver, "device": "cpu", "temperature": 50}
+    every = [
+        world.classifier(SeMoBridgeClassifier, label_noise=label_noise, **given).fit(*shots)
+        for label_noise in ("auto", 0.3, 0)
+    ]
+    for other in every[1:]:
+        np.testing.assert_array_equal(other.predict_proba(queries), every[0].predict_proba(queries))

@@ -114,17 +114,9 @@ class FitInput:
 def fit_model(shots, class_texts, words, label_noise, with_held_out=False):
     """`FitResult` of `Shots` and `ClassTexts`, as `FitInput.of` takes them."""
     given = FitInput.of(shots, class_texts, words)
-    images, evidence_if = given.images, partial(gather_evidence, given)
-    # The probability that each label is right: first from the texts alone, then from rounds of
-    # steps 1 to 5.
-    right, label_weight = np.ones((2, len(images.codes)))
-    if label_noise != 0:
-        by_texts = None if given.texts is None else judge_by_texts(given, class_texts)
-        right, label_weight = right_labels(
-            images, evidence_if, by_texts, given.has_text, label_noise
-        )
-        del by_texts  # a table `(k, C)`
-    evidence = evidence_if(label_weight)
+    images = given.images
+    right, label_weight = judge_labels(given, class_texts, label_noise)
+    evidence = gather_evidence(given, label_weight)
 
     # 6. Scales, offsets and correction, fitted to the held-out images.
     problem, back, order = problem_of_correction(evidence)
@@ -144,6 +136,26 @@ def fit_model(shots, class_texts, words, label_noise, with_held_out=False):
     return FitResult(
         model, JudgedShots(*of_shots, held_out_logits), label_weight[images.image_of_shot]
     )
+
+
+def label_weights(shots, class_texts, label_noise):
+    """How far the label of each of `Shots` is believed `(n,)`, with the `ClassTexts` of all
+    classes.
+    """
+    given = FitInput.of(shots, class_texts, None)
+    _, label_weight = judge_labels(given, class_texts, label_noise)
+    return label_weight[given.images.image_of_shot]
+
+
+def judge_labels(given, class_texts, label_noise):
+    """The probability that the label of each image is right, and how far it is believed, both
+    `(m,)`: first from the texts alone, then from rounds of steps 1 to 5.
+    """
+    if label_noise == 0:
+        return np.ones((2, len(given.images.codes)))
+    evidence_if = partial(gather_evidence, given)
+    by_texts = None if given.texts is None else judge_by_texts(given, class_texts)
+    return right_labels(given.images, evidence_if, by_texts, given.has_text, label_noise)
 
 
 def judge_by_texts(given, class_texts):

@@ -63,8 +63,7 @@ def right_labels(images, evidence_if, by_texts, has_text, label_noise):
         after[held] = 1 - judges[held] * (1 - judged)
         n_images = np.sum(relative[held] * judges[held])
         n_wrong = np.sum(relative[held] * (1 - after[held]))
-        share = (n_wrong + WORTH_OF_GUESS * SHARE) / (n_images + WORTH_OF_GUESS)
-        return after, share if is_auto else label_noise
+        return after, wrong_share(n_wrong, n_images) if is_auto else label_noise
 
     # First by the names alone. The label of a class without a text is no name.
     without_shots = np.zeros((len(codes), 1))
@@ -95,8 +94,17 @@ def right_labels(images, evidence_if, by_texts, has_text, label_noise):
         del evidence  # before there is another
         if (relative * np.abs(right - before)).max() < SMALL_CHANGE:
             break
-    doubt = min(max(e / SHARE - 1, 0.0), 1.0) if is_auto else 1.0
-    return right, 1 - doubt * (1 - right)
+    return right, 1 - (doubt(e) if is_auto else 1.0) * (1 - right)
+
+
+def wrong_share(n_wrong, n_images):
+    """The share of wrong labels, of which `n_wrong` were found among so many images."""
+    return (n_wrong + WORTH_OF_GUESS * SHARE) / (n_images + WORTH_OF_GUESS)
+
+
+def doubt(share):
+    """How far to act on a share of wrong labels, 0 to 1: a few may be right ones of hard images."""
+    return min(max(share / SHARE - 1, 0.0), 1.0)
 
 
 def _is_unusual(u, codes, relative, rows, right):

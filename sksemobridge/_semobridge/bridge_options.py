@@ -20,6 +20,7 @@ class BridgeOptions:
     solver: str
     given: Hyperparameters  # each a number or "auto"; without text `alpha` and `lambda1` are None
     temperature: float | Literal["auto"] | None
+    label_noise: float | Literal["auto"]
     n_candidates: int
     random_state: Any
     atol: float | Literal["auto"]
@@ -30,7 +31,7 @@ class BridgeOptions:
         """The options among all parameters of the estimator, by name."""
         given = Hyperparameters(*(params[name] for name in Hyperparameters._fields))
         training = {field.name: params[field.name] for field in fields(TrainingOptions)}
-        names = "solver", "temperature", "n_candidates", "random_state", "atol"
+        names = "solver", "temperature", "label_noise", "n_candidates", "random_state", "atol"
         others = {name: params[name] for name in names}
         return cls(given=given, training=TrainingOptions(**training), **others)
 
@@ -43,6 +44,18 @@ class BridgeOptions:
     def auto(self) -> list[str]:
         """Names of the hyperparameters that are estimated."""
         return [name for name, value in self.given._asdict().items() if value == "auto"]
+
+    @property
+    def is_estimated(self) -> bool:
+        """Whether the shots say anything of the score or its temperature."""
+        return bool(self.auto) or self.temperature == "auto"
+
+    @property
+    def weighs_labels(self) -> bool:
+        """Whether training weighs shots by how far their labels are believed. The closed form
+        keeps its accuracy without.
+        """
+        return self.trained_by is not None and self.is_estimated and self.label_noise != 0
 
     def given_or(self, hyperparameters: Hyperparameters) -> Hyperparameters:
         """The hyperparameters that are given, and for the others those of the argument."""

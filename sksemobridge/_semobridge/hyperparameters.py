@@ -18,6 +18,7 @@ from scipy.optimize import minimize_scalar
 from scipy.special import softmax
 from sklearn.utils import check_random_state
 
+from .._model.label_noise import MOST_ROUNDS, SHARE, doubt, wrong_share
 from .._utils.rows import images_per_weight
 from .._utils.validation import LARGEST_FACTOR
 from .bridge_options import BridgeOptions
@@ -120,12 +121,13 @@ def calibrate(
     `count` is the number of images of a class, of which `held_out` has fewer.
     """
     typical, temperature = typical_of(held_out.shots), options.given_temperature
-    ratio = estimate_ratio(options, held_out, logit_scale)
+    wrong = share_of_wrong_labels(options, held_out, logit_scale)
+    ratio = estimate_ratio(options, held_out, logit_scale, wrong)
     hyperparameters = automatic_hyperparameters(options, ratio, count, typical, held_out.reach)
     if temperature is None:
         # Relative to its default, it does not depend on the number of images.
         fold = automatic_hyperparameters(options, ratio, held_out.n_images, typical, held_out.reach)
-        factor, _ = fit_temperature(fold, held_out.shots, logit_scale)
+        factor, _ = fit_temperature(fold, held_out.shots, logit_scale, wrong=wrong)
         # Predictions from the names say less than images, so that the default counts as much.
         if held_out.is_single:
             has_text = "z1" in held_out.shots.cosines
@@ -191,7 +193,36 @@ def trained_temperature(
     return found * temperature
 
 
-def estimate_ratio(options: BridgeOptions, held_out: HeldOut, logit_scale: float) -> float:
+def share_of_wrong_labels(options: BridgeOptions, held_out: HeldOut, logit_scale: float) -> float:
+    """The share of the labels that is taken to be wrong, by held-out shots, with the ratio at the
+    centre of its prior. It is zero if nothing judges them: one image of each class, and no text.
+
+    A wrong label is any class. So a shot that is hard, whose class is among the few probable ones,
+    hardly counts as wrong.
+    """
+    if held_out.is_single and "z1" not in held_out.shots.cosines:
+        return 0.0
+    if options.label_noise != "auto":
+        return options.label_noise
+    images, typical = held_out.shots, typical_of(held_out.shots)
+    hyperparameters = automatic_hyperparameters(
+        options, RATIO, held_out.n_images, typical, held_out.reach
+    )
+    share = 2 * SHARE
+    factor, _ = fit_temperature(hyperparameters, images, logit_scale, wrong=share)
+    temperature = factor * default_temperature(hyperparameters, typical, logit_scale)
+    p = np.exp(log_proba_of_labels(1.0, *scores_of(hyperparameters, images, temperature)))
+    by_chance = 1 / images.divergence.shape[-1]
+    for _ in range(MOST_ROUNDS):
+        if_wrong = share * by_chance
+        n_wrong = images.weight @ (if_wrong / ((1 - share) * p + if_wrong))
+        share = wrong_share(n_wrong, images.weight.sum())
+    return share * doubt(share)
+
+
+def estimate_ratio(
+    options: BridgeOptions, held_out: HeldOut, logit_scale: float, wrong: float = 0.0
+) -> float:
     """The ratio of one image, which is the mean of its posterior (that of its logarithm).
 
     Its likelihood is that of the held-out labels, at the best temperature. It is that of the prior
@@ -206,7 +237,7 @@ def estimate_ratio(options: BridgeOptions, held_out: HeldOut, logit_scale: float
         hyperparameters = automatic_hyperparameters(
             options, ratio, held_out.n_images, typical, held_out.reach
         )
-        return fit_temperature(hyperparameters, held_out.shots, logit_scale)[1]
+        return fit_temperature(hyperparameters, held_out.shots, logit_scale, wrong=wrong)[1]
 
     losses = np.array([loss(RATIO * np.exp(log_ratio)) for log_ratio in RATIO_GRID])
     losses += 0.5 * (RATIO_GRID / RATIO_SPREAD) ** 2
@@ -271,32 +302,51 @@ def fit_temperature(
     images: LabelledCosines,
     logit_scale: float,
     spread: float = TEMPERATURE_SPREAD,
+    wrong: float = 0.0,
 ) -> tuple[float, float]:
     """The temperature with the largest posterior density, relative to its default, and the negative
-    log of this density. `spread` is the standard deviation of the prior.
+    log of this density. `spread` is the standard deviation of the prior. The share `wrong` of the
+    labels is any class, so that a wrong label does not ask for probabilities that are all alike.
     """
     default = default_temperature(hyperparameters, typical_of(images), logit_scale)
-    # Each step makes several arrays of all scores, which take less time and memory in parts.
-    scores = [
-        default * log_score(part.cosines, hyperparameters, part.divergence)
-        for part in images.in_blocks()
-    ]
-    codes = np.split(images.codes, np.cumsum([len(part) for part in scores])[:-1])
-    for part in scores:
-        part -= part.max(axis=1, keepdims=True)
-    own_scores = [part[np.arange(len(part)), own] for part, own in zip(scores, codes)]
+    own, scores = scores_of(hyperparameters, images, default)
+    by_chance = wrong / images.divergence.shape[-1]
 
     def loss(log_ratio: float) -> float:
-        factor = np.exp(log_ratio)
-        log_proba = [
-            factor * own - np.log(np.exp(factor * part).sum(axis=1))
-            for part, own in zip(scores, own_scores)
-        ]
-        return 0.5 * (log_ratio / spread) ** 2 - float(images.weight @ np.concatenate(log_proba))
+        log_proba = log_proba_of_labels(np.exp(log_ratio), own, scores)
+        if wrong:
+            log_proba = np.log((1 - wrong) * np.exp(log_proba) + by_chance)
+        return 0.5 * (log_ratio / spread) ** 2 - float(images.weight @ log_proba)
 
     reach = -TEMPERATURE_REACH, TEMPERATURE_REACH
     found = minimize_scalar(loss, bounds=reach, method="bounded", options={"xatol": TOLERANCE})
     return float(np.exp(found.x)), float(found.fun)
+
+
+def scores_of(
+    hyperparameters: Hyperparameters, images: LabelledCosines, temperature: float
+) -> tuple[np.ndarray, list[np.ndarray]]:
+    """The logarithms of the scores of images, relative to the largest one of each, times a
+    temperature: those of the labels `(n,)`, and all of some images at a time. Functions of all make
+    several arrays, which take less time and memory in parts.
+    """
+    scores = [
+        temperature * log_score(part.cosines, hyperparameters, part.divergence)
+        for part in images.in_blocks()
+    ]
+    labels = np.split(images.codes, np.cumsum([len(part) for part in scores])[:-1])
+    for part in scores:
+        part -= part.max(axis=1, keepdims=True)
+    own = [part[np.arange(len(part)), label] for part, label in zip(scores, labels)]
+    return np.concatenate(own), scores
+
+
+def log_proba_of_labels(factor: float, own: np.ndarray, scores: list[np.ndarray]) -> np.ndarray:
+    """The logarithm of the probability of the label of each image `(n,)`, for a factor of the
+    temperature of `scores_of`.
+    """
+    totals = [np.log(np.exp(factor * part).sum(axis=1)) for part in scores]
+    return factor * own - np.concatenate(totals)
 
 
 def typical_of(images: LabelledCosines) -> Typical:

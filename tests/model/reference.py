@@ -109,7 +109,7 @@ class Reference:
         self.shots_a_class, self.log_prior = n_shots / n_all, log_prior
         self.right = np.ones(len(self.u))
         self.beta = self.right if label_noise == 0 else self.judge_labels(label_noise)
-        self.label_proba = self.right[image]
+        self.label_proba, self.label_weight = self.right[image], self.beta[image]
         self.fit()
         held_out = np.full((len(self.u), n_all), np.nan)
         held_out[self.H[self.used]] = -np.inf

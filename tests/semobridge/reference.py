@@ -7,6 +7,7 @@ import numpy as np
 from scipy.optimize import minimize_scalar
 from scipy.special import log_softmax
 
+from ..model.reference import Reference as LinearReference
 from .reference_classes import (
     Bridge,
     classes_of,
@@ -44,12 +45,13 @@ def default_temperature(numbers, images, s):
     return s * sum(height for _, height in heights) / rise
 
 
-def fit_temperature(numbers, images, s, spread=0.7):
-    """`f`, and the loss there."""
+def fit_temperature(numbers, images, s, spread=0.7, wrong=0.0):
+    """`f`, and the loss there. A share of the labels is any class."""
     scores = default_temperature(numbers, images, s) * np.log(score(images.z, images.KL, numbers))
 
     def loss(log_f):
         right = log_softmax(np.exp(log_f) * scores, axis=1)[np.arange(len(scores)), images.y]
+        right = np.log((1 - wrong) * np.exp(right) + wrong / scores.shape[1])
         return -images.omega @ right + 0.5 * log_f**2 / spread**2
 
     found = minimize_scalar(loss, bounds=(-4, 4), method="bounded", options={"xatol": 1e-10})
@@ -82,14 +84,29 @@ def numbers_for(given, w, n, images, reach):
     return given_or(given, found._replace(lambda2=lambda2, lambda3=lambda3))
 
 
-def ratio(given, out, s):
+def wrong_share(given, out, s, label_noise):
+    """The share of the labels that are taken to be wrong."""
+    if out.is_single and "z1" not in out.z:
+        return 0.0
+    if label_noise != "auto":
+        return label_noise
+    numbers, e, C = numbers_for(given, 0.04, out.n, out, out.reach), 0.1, out.KL.shape[1]
+    f, _ = fit_temperature(numbers, out, s, wrong=e)
+    scores = f * default_temperature(numbers, out, s) * np.log(score(out.z, out.KL, numbers))
+    p = np.exp(log_softmax(scores, axis=1))[np.arange(len(scores)), out.y]
+    for _ in range(10):
+        e = (sum(out.omega * (e / C) / ((1 - e) * p + e / C)) + 0.5) / (out.omega.sum() + 10)
+    return e * min(max(e / 0.05 - 1, 0), 1)
+
+
+def ratio(given, out, s, wrong=0.0):
     """`w`."""
     if out.is_single or "z1" not in out.z:
         return 0.04
     grid, losses = [-3.5 + k / 2 for k in range(17)], []
     for g in grid:
         numbers = numbers_for(given, 0.04 * np.exp(g), out.n, out, out.reach)
-        losses.append(fit_temperature(numbers, out, s)[1] + 0.5 * (g / 1.4) ** 2)
+        losses.append(fit_temperature(numbers, out, s, wrong=wrong)[1] + 0.5 * (g / 1.4) ** 2)
     return 0.04 * np.exp(np.average(grid, weights=np.exp(min(losses) - np.array(losses))))
 
 
@@ -109,6 +126,7 @@ class Reference:
         atol="auto",
         given=None,
         temperature="auto",
+        label_noise="auto",
         solver="closed_form",
         validation=None,
         n_candidates=1000,
@@ -117,10 +135,18 @@ class Reference:
         **options,
     ):
         seen = np.unique(y)
-        all_texts, texts = texts, texts.take(seen)
+        all_texts, texts, self.s = texts, texts.take(seen), texts.logit_scale
         weight = np.ones(len(y)) if weight is None else weight
+        given, self.label_noise = {} if given is None else given, label_noise
+        is_estimated = len(given) < len(Numbers._fields) or temperature == "auto"
+        if solver != "closed_form" and texts.T is not None and is_estimated:
+            n_nameless = np.count_nonzero(~all_texts.has_text)
+            model = LinearReference(
+                X, y, all_texts.T, self.s, None, weight, groups, label_noise, n_nameless=n_nameless
+            )
+            weight = weight * model.label_weight
         self.shots = Shots(X, np.searchsorted(seen, y), weight, groups)
-        self.texts, self.given, self.s = texts, {} if given is None else given, texts.logit_scale
+        self.texts, self.given = texts, given
         self.solver, self.options, self.most_cosines = solver, options, most_cosines
         self.inverse, self.atol = pseudo_inverse(texts.W, atol)
         self.closed = Bridge(self.inverse, texts)
@@ -170,10 +196,11 @@ class Reference:
         """The hyperparameters and the temperature of the closed form."""
         shares, found, temperatures = [], [], []
         for share, out in self.ways():
-            w = ratio(self.given, out, self.s)
+            wrong = wrong_share(self.given, out, self.s, self.label_noise)
+            w = ratio(self.given, out, self.s, wrong)
             numbers = numbers_for(self.given, w, self.shots.number(), out, out.reach)
             of_folds = numbers_for(self.given, w, out.n, out, out.reach)
-            f, _ = fit_temperature(of_folds, out, self.s)
+            f, _ = fit_temperature(of_folds, out, self.s, wrong=wrong)
             if out.is_single:
                 f = np.sqrt(f) * (1 if "z1" in out.z else 0.3)
             shares.append(share)

@@ -28,6 +28,7 @@ from .worlds import bridge_options
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore:The bridge did not converge"),
+    pytest.mark.filterwarnings("ignore:.* hardly count, because their labels look wrong"),
     pytest.mark.filterwarnings("ignore:In closed form, the bridge keeps all"),
     pytest.mark.filterwarnings("ignore:The rows of X have lengths"),
     pytest.mark.filterwarnings("ignore:The names of the classes are no better than chance"),
@@ -54,6 +55,7 @@ class Case:
     times: int = 1  # copies of an image beside each other
     groups_of: int = 0  # so many rows, where zero is without groups
     repeated: int = 0  # so many of the first rows are there twice
+    wrong: int = 0  # so many shots have the label of another class
     nameless: int = 0  # so many of the last classes have no name
     n_validation: int = 0
     weighted_validation: bool = False
@@ -92,6 +94,7 @@ class Case:
         order = rng.permutation(len(y))
         X, y = X[order], y[order]
         weight, groups = (None if part is None else part[order] for part in (weight, groups))
+        y[: self.wrong] = (y[: self.wrong] + 1) % C
         kinds = rng.integers(0, C, 12 + self.n_validation)
         others = common + means[kinds] + self.noise * rng.normal(size=(len(kinds), D))
         with_shots = np.flatnonzero(np.array(self.counts) > 0)
@@ -178,6 +181,11 @@ CASES = {
     "groups of one image a class": Case((1, 1, 1), times=3, groups_of=3),
     "equal rows": Case((3, 2, 4), repeated=3),
     "equal rows in groups": Case((3, 2, 4), times=2, groups_of=3, repeated=4, weighted=True),
+    "wrong labels": Case((6, 6, 6, 6), noise=0.4, wrong=5),
+    "wrong labels without texts": Case((6, 6, 6, 6), noise=0.4, wrong=5, text="ignored"),
+    "wrong labels of one shot": Case((1,) * 8, noise=0.3, wrong=2),
+    "a share of wrong labels": Case((4, 3, 4), options={"label_noise": 0.2}),
+    "labels are trusted": Case((6, 6, 6, 6), noise=0.4, wrong=5, options={"label_noise": 0}),
     "useless texts": Case((3, 3, 3), text_noise=10.0),
     "many shots beside useless texts": Case((6, 6, 6), text_noise=10.0, noise=0.5),
     "a class without a name": Case((3, 3, 2), nameless=1),
@@ -225,6 +233,8 @@ TRAINED = {
     "trained, some are given": Case((2, 3, 3), given={"alpha": 4.0, "lambda2": 0.02}),
     "trained, the third weight is given": Case((2, 3, 3), given={"lambda3": 0.02}),
     "trained, a temperature is given": Case((2, 3, 3), options={"temperature": 7.0}),
+    "trained, wrong labels": Case((6, 6, 6, 6), width=16, d=18, noise=0.3, text_noise=0.1, wrong=4),
+    "trained, labels are trusted": Case((6, 6, 6), wrong=3, options={"label_noise": 0}),
     "trained, no class bias": Case((2, 3, 3), options={"class_bias": False}),
     "trained, another loss": Case(
         (2, 3, 3), options={"lambda_it": 0.2, "lambda_c": 0.7, "lambda_b": 3.0}
