@@ -30,7 +30,7 @@ class ImagePipeline(LinkedToDocs, Pipeline):
     `make_semobridge_pipeline`, `make_few_shot_pipeline` and `make_multilabel_pipeline` make such
     pipelines. The first steps embed images and learn nothing. The last step is a classifier such as
     `SeMoBridgeClassifier`.
-    With metadata routing, it gets all that its `fit` takes.
+    With metadata routing, it gets what its `fit` takes, and `groups` on request.
 
     Parameters
     ----------

@@ -52,8 +52,9 @@ class ShotClassifier(EmbeddingClassifier):
 
     # Whether the model needs what the text encoder has before its projection.
     _reads_projection: bool
-    # What metadata routing gives to `fit`.
-    __metadata_request__fit = {"sample_weight": True, "groups": True}
+    # What metadata routing gives to `fit`. Not `groups`: those of folds, such as all images of a
+    # person, are rarely copies of one image.
+    __metadata_request__fit = {"sample_weight": True}
 
     priors: ArrayLike | Mapping[Any, float] | Literal["shots"] | None
 

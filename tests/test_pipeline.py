@@ -122,6 +122,7 @@ def test_with_metadata_routing_the_classifier_gets_weights_and_groups(pictures, 
     pipeline = make("mini", "bundled")
     expected = clone(pipeline[-1]).fit(pipeline[0].transform(images), labels, **shots)
     with sklearn.config_context(enable_metadata_routing=True):
+        pipeline[-1].set_fit_request(groups=True)
         pipeline.fit(images, labels, **shots)
         # The folds and the classifier get the groups.
         folds = {"cv": GroupKFold(2), "params": {"groups": shots["groups"]}}

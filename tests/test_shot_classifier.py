@@ -11,6 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.special import softmax
 from sklearn.base import clone
+from sklearn.exceptions import UnsetMetadataPassedError
+from sklearn.model_selection import GroupKFold, cross_val_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
 from sklearn.utils.class_weight import compute_sample_weight
@@ -287,6 +289,23 @@ def test_weights_and_groups_reach_the_classifier_through_a_pipeline(world):
         pipeline = make_pipeline(FunctionTransformer(), classifier).fit(X, y, **shots)
     expected = world.classifier().fit(X, y, **shots).predict_proba(X)
     np.testing.assert_array_equal(pipeline.predict_proba(X), expected)
+
+
+def test_groups_of_folds_go_to_fit_only_where_a_user_says_so(world, kind):
+    X, y = world.draw(4)
+    persons = np.tile(np.arange(10), 2)
+    folds = {"cv": GroupKFold(2), "scoring": "neg_log_loss"}
+    alone = cross_val_score(world.classifier(kind), X, y, groups=persons, **folds)
+    folds["params"] = {"groups": persons}
+    with sklearn.config_context(enable_metadata_routing=True):
+        with pytest.raises(UnsetMetadataPassedError, match=r"\[groups\] .*set_fit_request"):
+            cross_val_score(world.classifier(kind), X, y, **folds)
+        for_folds, for_both = [
+            cross_val_score(world.classifier(kind).set_fit_request(groups=groups), X, y, **folds)
+            for groups in (False, True)
+        ]
+    np.testing.assert_array_equal(for_folds, alone)
+    assert (for_both != alone).any()
 
 
 def test_images_that_are_all_zeros_teach_nothing(world, kind):
