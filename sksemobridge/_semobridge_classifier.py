@@ -143,7 +143,8 @@ class SeMoBridgeClassifier(TrainedEstimator, ShotClassifier):
     text_embeddings_, class_names_, prompts_
         Unit text embeddings `(C, D)`, names and prompts of the classes. None without text.
     alpha_, beta_, gamma_, lambda1_, lambda2_, lambda3_, smoothness_ : float
-        The hyperparameters of the score. `alpha_` and `lambda1_` are None without text.
+        The hyperparameters of the score. `alpha_` and `lambda1_` are None without text, and where
+        they are `"auto"` and the names are no better than chance on the shots.
     temperature_ : float
         Factor of the logarithm of the score.
     bridge_ : ndarray of shape (D, d)
@@ -410,6 +411,10 @@ class SeMoBridgeClassifier(TrainedEstimator, ShotClassifier):
             bridged shots. `"z3"`: the bridged query and the shots.
         """
         return self._compute(X, self._decision_.affinities)
+
+    @property
+    def _drops_names_of_chance(self):
+        return self.alpha == "auto" == self.lambda1
 
     def _fit_model(self, classes, memory, texts, validation):
         shots = memory.shots

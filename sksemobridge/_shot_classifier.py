@@ -17,7 +17,7 @@ from ._base import EmbeddingClassifier
 from ._fitted import Fitted
 from ._model.class_means import effective_numbers
 from ._model.fit import MOST_VALUES
-from ._model.judged_names import judge_names
+from ._model.judged_names import JudgedNames, judge_names
 from ._model.shots import JudgedShots, Rows, ShotMemory, Shots
 from ._texts.encode import ClassTexts, read_texts
 from ._texts.prompts import is_sequence
@@ -78,6 +78,11 @@ class ShotClassifier(EmbeddingClassifier):
                 error.add_note("A weight of a class is a prior here: set priors.")
             raise
 
+    @property
+    def _drops_names_of_chance(self) -> bool:
+        """Whether the model does without names that are no better than chance on the shots."""
+        return False
+
     @abstractmethod
     def _fit_model(
         self, classes: NDArray[Any], memory: ShotMemory, texts: ClassTexts, **options: Any
@@ -130,7 +135,9 @@ class ShotClassifier(EmbeddingClassifier):
                 advice="Give each class a second image, or names: text_encoder and class_names.",
             )
         if texts.embeddings is not None:
-            warn_of_names(classes, class_prompts.names, memory.grouped_shots, texts)
+            judged = judge_names_of_classes(memory.grouped_shots, texts, len(classes))
+            warn_of_names(classes, class_prompts.names, judged, self._drops_names_of_chance)
+            texts = replace(texts, is_chance=judged.is_chance)
         # 4. What predictions and later calls need. Texts have the precision of the shots.
         log_prior, T = self._log_prior(memory, classes), texts.embeddings
         model, judged = self._fit_model(classes, memory, texts, **options)
@@ -294,16 +301,21 @@ def differ(numbers: NDArray[Any]) -> bool:
     return not np.allclose(numbers, numbers[0], rtol=1e-6, atol=0)
 
 
-def warn_of_names(classes, names, shots, texts):
-    """Warn if `Shots` contradict the names of their classes. `names` has None for a class without
-    text.
-    """
+def judge_names_of_classes(shots: Shots, texts: ClassTexts, n_classes: int) -> JudgedNames:
+    """What `Shots` say of the names of `n_classes` classes."""
     # Many shots say the same as some of them.
-    some = shots.take(
-        evenly_spaced(len(shots.codes), min(MOST_JUDGED, MOST_VALUES // len(classes)))
-    )
-    known = put_classes_with_shots_first(some, texts, len(classes))
-    judged = judge_names(known.shots, known.texts)
+    most = min(MOST_JUDGED, MOST_VALUES // n_classes)
+    some = shots.take(evenly_spaced(len(shots.codes), most))
+    known = put_classes_with_shots_first(some, texts, n_classes)
+    judged, classes = judge_names(known.shots, known.texts), known.classes
+    exchanged = {int(classes[c]): int(classes[k]) for c, k in judged.exchanged.items()}
+    return JudgedNames(judged.is_chance, exchanged)
+
+
+def warn_of_names(classes, names, judged, are_dropped):
+    """Warn if shots contradict the names of their classes. `names` has None for a class without
+    text. Names that are no better than chance `are_dropped`, or count as the shots say.
+    """
     if not judged.is_chance and not judged.exchanged:
         return
 
@@ -311,12 +323,15 @@ def warn_of_names(classes, names, shots, texts):
         label, name = classes[[c]].tolist()[0], names[c]
         return repr(name) if label == name else f"{label!r} -> {name!r}"
 
-    pairs = {known.classes[c]: known.classes[other] for c, other in judged.exchanged.items()}
+    pairs = judged.exchanged
     if pairs:
         shown = [f"{named(c)} (like {names[other]!r})" for c, other in pairs.items()]
     else:
-        shown = [named(c) for c in known.classes if names[c] is not None]
-    said = ["The names of the classes are no better than chance on the shots"] * judged.is_chance
+        shown = [named(c) for c, name in enumerate(names) if name is not None]
+    said = []
+    if judged.is_chance:
+        unused = ", so that they are not used" if are_dropped else ""
+        said.append(f"The names of the classes are no better than chance on the shots{unused}")
     if pairs:
         said.append(
             f"The shots of {len(pairs)} of {len(classes)} classes fit the name of another class"

@@ -28,6 +28,7 @@ def assert_equal_models(a, b, queries, rtol=1e-6):
 
 
 @pytest.mark.filterwarnings("ignore:The rows of X have lengths")
+@pytest.mark.filterwarnings("ignore:sample_weight is the same for all shots of a class")
 @given(
     st.integers(0, 1000),
     st.sampled_from(

@@ -461,3 +461,39 @@ def test_label_noise_changes_nothing_where_all_numbers_are_given(world, solver):
     ]
     for other in every[1:]:
         np.testing.assert_array_equal(other.predict_proba(queries), every[0].predict_proba(queries))
+
+
+# Names that say nothing
+
+
+@pytest.mark.parametrize("solver", ["closed_form", "lbfgs"])
+@pytest.mark.parametrize("per_class", [1, 4])
+def test_names_of_other_classes_are_not_used(world, solver, per_class):
+    (X, y), (queries, labels) = world.draw(per_class, noise=1.0), world.draw(60, noise=1.0)
+    params = {"solver": solver, "device": "cpu"}
+    names = dict(zip(world.names, np.roll(world.names, 2)))
+    classifier = world.classifier(SeMoBridgeClassifier, class_names=names, **params)
+    with pytest.warns(
+        UserWarning, match="no better than chance on the shots, so that they are not used"
+    ):
+        found = classifier.fit(X, y)
+    without = world.classifier(SeMoBridgeClassifier, class_names="ignore", **params)
+    assert (found.alpha_, found.lambda1_) == (None, None)
+    accuracy = without.fit(X, y).score(queries, labels)
+    assert found.score(queries, labels) > accuracy - 0.05
+    # The cosines are there, and whoever gives their weight uses them.
+    assert found.affinities(queries)["z1"].shape == (len(queries), len(world.names))
+    given = world.classifier(SeMoBridgeClassifier, class_names=names, lambda1=1.0, **params)
+    with pytest.warns(UserWarning, match="better than chance on the shots.* better, as if names"):
+        assert given.fit(X, y).alpha_ is not None
+
+
+@pytest.mark.filterwarnings("ignore:The names of the classes are no")
+def test_a_class_with_only_a_name_is_there_where_names_are_not_used(world):
+    X, y = world.draw(4, noise=1.0)
+    names = dict(zip(world.names, np.roll(world.names, 2)))
+    others = y != world.names[0]
+    classifier = world.classifier(SeMoBridgeClassifier, class_names=names)
+    classifier.partial_fit(X[others], y[others], classes=world.names)
+    assert classifier.predict_proba(X).shape == (len(X), len(world.names))
+    assert np.isfinite(classifier.predict_log_proba(X)).all()

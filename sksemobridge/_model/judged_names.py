@@ -9,7 +9,7 @@ from scipy.optimize import linear_sum_assignment
 from scipy.special import log_softmax
 
 from .._utils.rows import sum_rows, weight_in_class
-from .fit import FitInput
+from .fit import FitInput, gather_evidence
 
 # Below this probability that texts help, they are no better than chance. It was so in one of 1,176
 # fits to real images with their names (11 sets, 2 to all classes, 1 to 4 shots).
@@ -40,6 +40,21 @@ def judge_names(shots, class_texts):
         is_chance=trust < LEAST_TRUST * alone.distinct,
         exchanged={int(c): int(named[k]) for c, k in zip(named, other) if named[k] != c},
     )
+
+
+def relative_text_scale(shots, class_texts):
+    """The scale of the cosines of `ClassTexts` beside the discriminant of one image of each class,
+    relative to that of their model. It is 1 if there are more images, or if all texts are the same.
+    """
+    images = shots.image_weights()
+    if np.bincount(images.codes, images.relative).max() >= 2:
+        return 1.0
+    given = FitInput.of(shots, class_texts, None)
+    if given.texts_alone.distinct == 0:
+        return 1.0
+    evidence = gather_evidence(given, np.ones(len(images.codes)))
+    _, regression = evidence.logits_without_correction(None)
+    return regression.scales["text"] / class_texts.logit_scale
 
 
 def exchanged_names(logits):

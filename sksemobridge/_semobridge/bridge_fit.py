@@ -6,10 +6,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 
+from .._model.judged_names import relative_text_scale
 from .._model.shots import Shots
 from .._texts.encode import ClassTexts
 from .._utils.rows import weight_in_class
@@ -20,6 +22,8 @@ from .bridged_classes import BridgedClasses, classes_of_sums, sums_of_shots
 from .closed_form import ClosedForm
 from .held_out import images_of_class, labelled_cosines, left_out_once
 from .hyperparameters import (
+    RATIO,
+    RATIO_GRID,
     TRAINED,
     WITHOUT_TEXT,
     Calibration,
@@ -52,6 +56,30 @@ def bridge_classes(
     estimate. Without a projection, the bridge in closed form is the identity. The `listener` is
     called after each step of a training.
     """
+    first_ratio, fit = RATIO, partial(_bridge_classes, shots, listener=listener)
+    if texts.embeddings is not None and {"alpha", "lambda1"} <= {*options.auto}:
+        if texts.is_chance:
+            # What the score does not use still says what classes with only a name are like.
+            classes = fit(texts.without_embeddings(), options, validation, first_ratio)
+            return replace(classes, text_embeddings=texts.embeddings)
+        # Names that say less than expected count less beside one shot. With the square of the
+        # scale, 11 points are gained where half of the names are wrong, and as many lost where a
+        # user gives another logit scale than that of the model.
+        scale = relative_text_scale(shots, texts)
+        log_ratio = np.clip(-np.log(scale), RATIO_GRID[0], RATIO_GRID[-1])
+        first_ratio = float(RATIO * np.exp(log_ratio))
+    return fit(texts, options, validation, first_ratio)
+
+
+def _bridge_classes(
+    shots: Shots,
+    texts: ClassTexts,
+    options: BridgeOptions,
+    validation: Validation | None,
+    first_ratio: float,
+    listener: Callable[[], None] | None,
+) -> BridgedClasses:
+    """`bridge_classes` with these texts. `first_ratio` is the ratio of one image of each class."""
     if texts.embeddings is None:
         options = replace(options, given=options.given._replace(alpha=None, lambda1=None))
     _require_a_term(options.given_or(START))
@@ -63,7 +91,7 @@ def bridge_classes(
         )
     closed_form = ClosedForm(bridge, shots, texts)
     if (solver := options.trained_by) is not None:
-        hyperparameters = _trained_hyperparameters(closed_form, options)
+        hyperparameters = _trained_hyperparameters(closed_form, options, first_ratio)
         share = weight_in_class(shots.codes, shots.weight)
         training = Training(
             solver,
@@ -77,7 +105,8 @@ def bridge_classes(
         )
         classes, calibration = _train(training, shots, options, validation, hyperparameters)
     else:
-        calibration, classes = _calibrate(closed_form, options), closed_form.classes()
+        calibration = _calibrate(closed_form, options, first_ratio)
+        classes = closed_form.classes()
     if validation is not None:
         X, codes, weight = validation.thinned(len(classes.prototypes))
         images = LabelledCosines(classes.cosines(X), codes, weight, classes.divergence)
@@ -101,7 +130,7 @@ def _require_a_term(hyperparameters: Hyperparameters) -> None:
         )
 
 
-def _calibrate(closed_form: ClosedForm, options: BridgeOptions) -> Calibration:
+def _calibrate(closed_form: ClosedForm, options: BridgeOptions, first_ratio: float) -> Calibration:
     """The hyperparameters and the temperature of the closed form by the shots."""
     temperature = options.given_temperature
     if temperature is not None and not options.auto:
@@ -110,13 +139,15 @@ def _calibrate(closed_form: ClosedForm, options: BridgeOptions) -> Calibration:
     return mean_calibration(
         options,
         [
-            (share, calibrate(options, held_out, count, logit_scale))
+            (share, calibrate(options, held_out, count, logit_scale, first_ratio))
             for share, held_out in closed_form.held_out()
         ],
     )
 
 
-def _trained_hyperparameters(closed_form: ClosedForm, options: BridgeOptions) -> Hyperparameters:
+def _trained_hyperparameters(
+    closed_form: ClosedForm, options: BridgeOptions, first_ratio: float
+) -> Hyperparameters:
     """The hyperparameters of a trained bridge by the shots."""
     if closed_form.texts.embeddings is None:
         return options.given_or(WITHOUT_TEXT)
@@ -126,7 +157,7 @@ def _trained_hyperparameters(closed_form: ClosedForm, options: BridgeOptions) ->
     return mean_hyperparameters(
         options,
         [
-            (share, trained_hyperparameters(options, held_out, count, logit_scale))
+            (share, trained_hyperparameters(options, held_out, count, logit_scale, first_ratio))
             for share, held_out in closed_form.held_out()
         ],
     )

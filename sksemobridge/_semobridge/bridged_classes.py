@@ -135,6 +135,11 @@ class BridgedClasses:
         return self.loss_curve is not None
 
     @property
+    def uses_texts(self) -> bool:
+        """Whether texts count in the score. Names may say nothing."""
+        return self.hyperparameters.alpha is not None
+
+    @property
     def texts_with_stand_ins(self) -> np.ndarray | None:
         """`T_c (C, D)`, with stand-ins for missing texts."""
         if self.text_embeddings is None or self.stand_ins is None:
@@ -213,7 +218,7 @@ class BridgedClasses:
             class_bias=class_bias,
             stand_ins=stand_ins,
             count_factors=self.count_factors and self.count_factors.for_classes(indices),
-            divergence=class_divergence(image_means, texts),
+            divergence=class_divergence(image_means, texts if self.uses_texts else None),
         )
 
 

@@ -114,15 +114,20 @@ class Typical(NamedTuple):
 
 
 def calibrate(
-    options: BridgeOptions, held_out: HeldOut, count: float, logit_scale: float
+    options: BridgeOptions,
+    held_out: HeldOut,
+    count: float,
+    logit_scale: float,
+    first_ratio: float = RATIO,
 ) -> Calibration:
     """The `Calibration` of the closed form, by its shots.
 
-    `count` is the number of images of a class, of which `held_out` has fewer.
+    `count` is the number of images of a class, of which `held_out` has fewer. `first_ratio` is the
+    ratio of one image of each class.
     """
     typical, temperature = typical_of(held_out.shots), options.given_temperature
     wrong = share_of_wrong_labels(options, held_out, logit_scale)
-    ratio = estimate_ratio(options, held_out, logit_scale, wrong)
+    ratio = estimate_ratio(options, held_out, logit_scale, wrong, first_ratio)
     hyperparameters = automatic_hyperparameters(options, ratio, count, typical, held_out.reach)
     if temperature is None:
         # Relative to its default, it does not depend on the number of images.
@@ -156,14 +161,18 @@ def mean_hyperparameters(
 
 
 def trained_hyperparameters(
-    options: BridgeOptions, held_out: HeldOut, count: float, logit_scale: float
+    options: BridgeOptions,
+    held_out: HeldOut,
+    count: float,
+    logit_scale: float,
+    first_ratio: float = RATIO,
 ) -> Hyperparameters:
     """The hyperparameters of a trained bridge, by shots that are held out of the closed form.
 
     The trained bridge itself has seen the shots, so they say nothing of its hyperparameters.
     """
     all_auto = replace(options, given=ALL_AUTO)
-    ratio = estimate_ratio(all_auto, held_out, logit_scale)
+    ratio = estimate_ratio(all_auto, held_out, logit_scale, first_ratio=first_ratio)
     lambda3 = TRAINED.lambda3 * max(1.0, TRAINED_GROWTH * ratio * count)
     return options.given_or(TRAINED._replace(lambda3=lambda3))
 
@@ -221,16 +230,23 @@ def share_of_wrong_labels(options: BridgeOptions, held_out: HeldOut, logit_scale
 
 
 def estimate_ratio(
-    options: BridgeOptions, held_out: HeldOut, logit_scale: float, wrong: float = 0.0
+    options: BridgeOptions,
+    held_out: HeldOut,
+    logit_scale: float,
+    wrong: float = 0.0,
+    first_ratio: float = RATIO,
 ) -> float:
     """The ratio of one image, which is the mean of its posterior (that of its logarithm).
 
-    Its likelihood is that of the held-out labels, at the best temperature. It is that of the prior
-    if no class can leave out an image, without text, and if nothing that depends on it is "auto".
+    Its likelihood is that of the held-out labels, at the best temperature. It is `first_ratio` if
+    no class can leave out an image, and that of the prior without text, and if nothing that depends
+    on it is "auto".
     """
     is_needed = not {"lambda2", "smoothness"}.isdisjoint(options.auto)
-    if held_out.is_single or "z1" not in held_out.shots.cosines or not is_needed:
+    if "z1" not in held_out.shots.cosines or not is_needed:
         return RATIO
+    if held_out.is_single:
+        return first_ratio
     typical = typical_of(held_out.shots)
 
     def loss(ratio: float) -> float:

@@ -22,6 +22,11 @@ class ClassTexts:
     # `E_c = nrm(mean_j nrm(eos_cj))`, shape (C, d), only for training, in single precision
     eos_directions: np.ndarray | None = None
     text_length: float = 1.0  # `L`, the mean over the classes of `|| mean_j eos_cj ||`
+    is_chance: bool = False  # whether names are no better than chance on the shots
+
+    def without_embeddings(self):
+        """What is left where the texts of the classes are not used."""
+        return replace(self, embeddings=None, has_text=None, eos_directions=None)
 
     def take(self, rows):
         """The texts of some classes."""

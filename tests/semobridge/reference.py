@@ -1,6 +1,7 @@
 """The bridge by docs/paper.md alone: plain loops and refits, slow on purpose."""
 
 from collections import namedtuple
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -8,6 +9,7 @@ from scipy.optimize import minimize_scalar
 from scipy.special import log_softmax
 
 from ..model.reference import Reference as LinearReference
+from ..model.reference import regress
 from .reference_classes import (
     Bridge,
     classes_of,
@@ -99,15 +101,34 @@ def wrong_share(given, out, s, label_noise):
     return e * min(max(e / 0.05 - 1, 0), 1)
 
 
-def ratio(given, out, s, wrong=0.0):
+def ratio(given, out, s, wrong=0.0, single=0.04):
     """`w`."""
-    if out.is_single or "z1" not in out.z:
+    if "z1" not in out.z or {"lambda2", "smoothness"} <= {*given}:
         return 0.04
+    if out.is_single:
+        return single
     grid, losses = [-3.5 + k / 2 for k in range(17)], []
     for g in grid:
         numbers = numbers_for(given, 0.04 * np.exp(g), out.n, out, out.reach)
         losses.append(fit_temperature(numbers, out, s, wrong=wrong)[1] + 0.5 * (g / 1.4) ** 2)
     return 0.04 * np.exp(np.average(grid, weights=np.exp(min(losses) - np.array(losses))))
+
+
+def judge_names(X, y, weight, groups, texts):
+    """The ratio with one image of each class, and whether the names are no better than chance."""
+    n_nameless = np.count_nonzero(~texts.has_text)
+    rows = weight > 0
+    groups = None if groups is None else groups[rows]
+    of_shots = X[rows], y[rows], texts.T, texts.logit_scale, None, weight[rows], groups
+    model = LinearReference(*of_shots, 0, n_nameless=n_nameless)
+    _, trust = model.trust(np.ones(len(model.u)))
+    named = texts.T[texts.has_text]
+    distinct = float(len(texts.T) == 1)
+    if len(named) > 1:
+        distinct = (len(np.unique(named.round(6), axis=0)) - 1) / (len(named) - 1)
+    scales, *_ = regress(*model.evidence(np.ones(len(model.u)))[-1])
+    g = 0.0 if distinct == 0 else -np.log(scales[0] / texts.logit_scale)
+    return 0.04 * np.exp(min(max(g, -3.5), 4.5)), trust < 0.5 * distinct
 
 
 class Reference:
@@ -146,7 +167,12 @@ class Reference:
             )
             weight = weight * model.label_weight
         self.shots = Shots(X, np.searchsorted(seen, y), weight, groups)
-        self.texts, self.given = texts, given
+        self.single, used = 0.04, texts
+        if texts.T is not None and not {"alpha", "lambda1"} & {*given}:
+            self.single, is_chance = judge_names(X, np.searchsorted(seen, y), weight, groups, texts)
+            if is_chance:
+                used = replace(texts, T=None, E=None, has_text=None)
+        self.texts, self.given = used, given
         self.solver, self.options, self.most_cosines = solver, options, most_cosines
         self.inverse, self.atol = pseudo_inverse(texts.W, atol)
         self.closed = Bridge(self.inverse, texts)
@@ -165,6 +191,7 @@ class Reference:
             )
         self.temperature = found if temperature == "auto" else temperature or 1.0
         self.classes = classes
+        classes.texts = texts
         if texts.T is not None and len(seen) < len(all_texts.T):
             self.classes = with_names(classes, all_texts, seen)
 
@@ -197,7 +224,7 @@ class Reference:
         shares, found, temperatures = [], [], []
         for share, out in self.ways():
             wrong = wrong_share(self.given, out, self.s, self.label_noise)
-            w = ratio(self.given, out, self.s, wrong)
+            w = ratio(self.given, out, self.s, wrong, self.single)
             numbers = numbers_for(self.given, w, self.shots.number(), out, out.reach)
             of_folds = numbers_for(self.given, w, out.n, out, out.reach)
             f, _ = fit_temperature(of_folds, out, self.s, wrong=wrong)
@@ -215,7 +242,8 @@ class Reference:
             return given_or(self.given, TRAINED)
         n = self.shots.number()
         lambda3 = sum(
-            share * 0.05 * max(1, 5 * n * ratio({}, out, self.s)) for share, out in self.ways()
+            share * 0.05 * max(1, 5 * n * ratio({}, out, self.s, single=self.single))
+            for share, out in self.ways()
         )
         return given_or(self.given, TRAINED._replace(lambda3=lambda3))
 

@@ -151,7 +151,7 @@ def with_names(classes, texts, seen):
     f[seen], g[seen] = classes.f, classes.g
     for c in set(range(len(texts.T))) - set(seen):
         P[c], F[c] = by_name(classes, texts.T[c])
-    KL, bridge = divergence(F, texts), classes.bridge
+    KL, bridge = divergence(F, texts) if classes.KL.any() else np.zeros(len(F)), classes.bridge
     return SimpleNamespace(
         bridge=bridge, F=F, P=P, KL=KL, texts=texts, stand_ins=stand_ins, f=f, g=g
     )
@@ -183,7 +183,9 @@ def terms(z, KL, numbers):
         (beta, lambda2 * np.exp(-beta * (1 - z["z2"])) * w),
         (gamma, lambda3 * np.exp(-gamma * (1 - z["z3"])) * w),
     ]
-    return [(alpha, lambda1 * np.exp(-alpha * (1 - z["z1"]))), *of_shots] if "z1" in z else of_shots
+    if "z1" not in z or alpha is None:
+        return of_shots
+    return [(alpha, lambda1 * np.exp(-alpha * (1 - z["z1"]))), *of_shots]
 
 
 def score(z, KL, numbers):

@@ -95,7 +95,8 @@ def test_given_numbers_stay_and_the_others_are_estimated_beside_them():
 def test_one_shot_of_each_class_leaves_the_prior():
     texts = make_texts()
     first, second = (fit(*draw(texts, 1, seed=seed)).hyperparameters for seed in (1, 2))
-    assert first.smoothness == second.smoothness
+    # Both say how much texts tell beside them.
+    assert first.smoothness == pytest.approx(second.smoothness, rel=0.01)
     assert (first.alpha, first.beta) == (ALPHA, BETA)
     # The weights depend on the shots only by their cosines.
     assert first.lambda2 == pytest.approx(second.lambda2, rel=0.1)
@@ -318,7 +319,7 @@ def test_few_real_shots_gain_over_the_names():
     X = CLIPImageEncoder("mini", "bundled", device="cpu").transform(data.images)
     y, gains = data.target_names[data.target], []
     classifier = SeMoBridgeClassifier(CLIPTextEncoder("mini", "bundled", device="cpu"))
-    for seed in range(8):
+    for seed in range(24):
         order = np.random.default_rng(seed).permutation(len(y))
         place = np.array([np.sum(y[order[:i]] == y[row]) for i, row in enumerate(order)])
         for per_class in (1, 2, 4):

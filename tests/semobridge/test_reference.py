@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from sksemobridge import PrecomputedTextEncoder, SeMoBridgeClassifier
+from sksemobridge._model import logistic
 from sksemobridge._model.shots import pool_shots
 from sksemobridge._semobridge import closed_form, held_out, hyperparameters, training_cache
 from sksemobridge._semobridge.bridge import Bridge
@@ -20,6 +21,7 @@ from sksemobridge._texts.encode import ClassTexts
 from sksemobridge._utils.lru import LRUCache
 
 from ..model.reference_images import nrm
+from ..model.test_reference import minimum as minimum_of_regression
 from . import reference_classes
 from .reference import Numbers, Reference, search
 from .reference_classes import Texts, read_texts
@@ -186,6 +188,8 @@ CASES = {
     "wrong labels of one shot": Case((1,) * 8, noise=0.3, wrong=2),
     "a share of wrong labels": Case((4, 3, 4), options={"label_noise": 0.2}),
     "labels are trusted": Case((6, 6, 6, 6), noise=0.4, wrong=5, options={"label_noise": 0}),
+    "names of other classes": Case((6, 6, 6), text_noise=10.0, seed=3),
+    "names of other classes of one shot": Case((1,) * 8, text_noise=10.0, noise=0.2),
     "useless texts": Case((3, 3, 3), text_noise=10.0),
     "many shots beside useless texts": Case((6, 6, 6), text_noise=10.0, noise=0.5),
     "a class without a name": Case((3, 3, 2), nameless=1),
@@ -233,6 +237,7 @@ TRAINED = {
     "trained, some are given": Case((2, 3, 3), given={"alpha": 4.0, "lambda2": 0.02}),
     "trained, the third weight is given": Case((2, 3, 3), given={"lambda3": 0.02}),
     "trained, a temperature is given": Case((2, 3, 3), options={"temperature": 7.0}),
+    "trained, names of other classes": Case((4, 4, 4), text_noise=10.0, seed=3),
     "trained, wrong labels": Case((6, 6, 6, 6), width=16, d=18, noise=0.3, text_noise=0.1, wrong=4),
     "trained, labels are trusted": Case((6, 6, 6), wrong=3, options={"label_noise": 0}),
     "trained, no class bias": Case((2, 3, 3), options={"class_bias": False}),
@@ -274,7 +279,8 @@ find = hyperparameters.minimize_scalar
 
 @pytest.fixture
 def exact(monkeypatch):
-    """Temperatures end only at their minimum, and training has double precision."""
+    """Temperatures and scales end only at their minimum, and training has double precision."""
+    monkeypatch.setattr(logistic, "minimize", minimum_of_regression)
     monkeypatch.setattr(hyperparameters, "minimize_scalar", minimum)
     monkeypatch.setattr(training_cache, "train_bridge", partial(train_bridge, dtype=np.float64))
     monkeypatch.setattr(training_cache, "_trained", LRUCache(max_size=10, size_of=lambda _: 1))
