@@ -19,7 +19,7 @@ from ._texts.words import word_span
 from ._utils.array_api import softmax
 from ._utils.sklearn import Interval, StrOptions, checks_parameters
 from ._utils.threads import one_thread
-from ._utils.validation import require_width, warn_caller
+from ._utils.validation import require_width
 
 
 class FewShotClassifier(ShotClassifier, LinearClassifier):
@@ -179,24 +179,6 @@ class FewShotClassifier(ShotClassifier, LinearClassifier):
         """
         earlier = self._fitted if self.__sklearn_is_fitted__() else None
         return self._learn(X, y, classes, sample_weight, groups, earlier)
-
-    def _join_copies(self, memory):
-        with one_thread():
-            memory = memory.with_near_copies()
-        group = memory.near_copy_group
-        joined = np.isin(group, group[group != memory.shots.group])
-        if joined.any():
-            n_images = len(np.unique(group[joined]))
-            warn_caller(
-                f"{joined.sum()} of {len(joined)} shots are near copies of others, such as"
-                f" augmentations or frames of a film. They count as {n_images}"
-                f" {'image' if n_images == 1 else 'images'}.",
-                advice=(
-                    "Mark copies of one image with equal values of groups; groups=[None] * len(y)"
-                    " says that there are none."
-                ),
-            )
-        return memory
 
     def _fit_model(self, classes, memory, texts):
         # The method gets the classes with shots. Others have only a name.

@@ -317,8 +317,10 @@ class SeMoBridgeClassifier(TrainedEstimator, ShotClassifier):
         sample_weight : array-like of shape (n,) or None, default=None
             Weight of each shot within its class. Rows of weight zero are dropped.
         groups : array-like of shape (n,) or None, default=None
-            Equal values mark copies of one image (augmentations). They are held out together where
-            the shots estimate hyperparameters or the temperature.
+            Equal values mark copies of one image (augmentations). They are held out together and
+            count as one where the shots estimate hyperparameters or the temperature. There, `fit`
+            also finds near copies, with a warning; `groups=[None] * len(y)` says that there are
+            none.
         X_val, y_val : array-likes of shape (m, D) and (m,), or None, default=None
             Validation images that are no shots, and their labels. An image that is repeated counts
             as one that weighs more. A search of scikit-learn cuts
@@ -413,13 +415,18 @@ class SeMoBridgeClassifier(TrainedEstimator, ShotClassifier):
         return self._compute(X, self._decision_.affinities)
 
     @property
+    def _counts_images(self):
+        # Where all numbers are given, copies are shots as in the paper.
+        return BridgeOptions.of(self.get_params(deep=False)).is_estimated
+
+    @property
     def _drops_names_of_chance(self):
         return self.alpha == "auto" == self.lambda1
 
     def _fit_model(self, classes, memory, texts, validation):
         shots = memory.shots
         _warn_of_lengths(shots.X)
-        known = put_classes_with_shots_first(shots, texts, len(classes))
+        known = put_classes_with_shots_first(memory.grouped_shots, texts, len(classes))
         images = self._read_validation(*validation, classes[known.classes], memory)
         if self.device not in ("auto", "cpu"):  # which need no torch in closed form
             resolve_device(self.device)

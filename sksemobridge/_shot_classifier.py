@@ -23,6 +23,7 @@ from ._texts.encode import ClassTexts, read_texts
 from ._texts.prompts import is_sequence
 from ._utils.array_api import l2_normalize
 from ._utils.rows import blocks, evenly_spaced
+from ._utils.threads import one_thread
 from ._utils.validation import (
     check_text_encoder,
     listed,
@@ -91,8 +92,30 @@ class ShotClassifier(EmbeddingClassifier):
         `_learn`.
         """
 
+    @property
+    def _counts_images(self) -> bool:
+        """Whether the model depends on how many images there are."""
+        return True
+
     def _join_copies(self, memory: ShotMemory) -> ShotMemory:
-        """The memory, in which some shots may have become copies of one image."""
+        """The memory, in which near copies are one image."""
+        if not self._counts_images:
+            return memory
+        with one_thread():
+            memory = memory.with_near_copies()
+        group = memory.near_copy_group
+        joined = np.isin(group, group[group != memory.shots.group])
+        if joined.any():
+            n_images = len(np.unique(group[joined]))
+            warn_caller(
+                f"{joined.sum()} of {len(joined)} shots are near copies of others, such as"
+                f" augmentations or frames of a film. They count as {n_images}"
+                f" {'image' if n_images == 1 else 'images'}.",
+                advice=(
+                    "Mark copies of one image with equal values of groups; groups=[None] * len(y)"
+                    " says that there are none."
+                ),
+            )
         return memory
 
     def _learn(self, X, y, classes, sample_weight, groups, earlier, **options):

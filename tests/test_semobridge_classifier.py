@@ -8,8 +8,16 @@ from sklearn.calibration import CalibratedClassifierCV
 from sklearn.metrics import log_loss
 from sklearn.model_selection import GridSearchCV
 
-from sksemobridge import PrecomputedTextEncoder, SeMoBridgeClassifier
+from sksemobridge import (
+    CLIPImageEncoder,
+    CLIPTextEncoder,
+    PrecomputedTextEncoder,
+    SeMoBridgeClassifier,
+)
 from sksemobridge._semobridge.score import Hyperparameters
+from sksemobridge.datasets import load_emoji
+
+from .made_up import World
 
 
 def semobridge(world, **params):
@@ -497,3 +505,39 @@ def test_a_class_with_only_a_name_is_there_where_names_are_not_used(world):
     classifier.partial_fit(X[others], y[others], classes=world.names)
     assert classifier.predict_proba(X).shape == (len(X), len(world.names))
     assert np.isfinite(classifier.predict_log_proba(X)).all()
+
+
+# Near copies
+
+
+def test_near_copies_count_as_one_image():
+    encoders = {"model_name": "mini", "pretrained": "bundled", "device": "cpu"}
+    data, rng = load_emoji(), np.random.default_rng(0)
+    X = CLIPImageEncoder(**encoders).transform(data.images)
+    y = data.target_names[data.target]
+    rows = np.repeat(np.flatnonzero(np.arange(len(X)) % 12 == 0), 5)
+    spread = 0.02 * np.linalg.norm(X, axis=1).mean() / np.sqrt(X.shape[1])
+    copies = X[rows] + spread * rng.normal(size=(len(rows), X.shape[1]))
+    queries = np.setdiff1d(np.arange(len(X)), rows)
+
+    def loss(**params):
+        classifier = SeMoBridgeClassifier(CLIPTextEncoder(**encoders)).fit(
+            copies, y[rows], **params
+        )
+        return log_loss(y[queries], classifier.predict_proba(X[queries]))
+
+    with pytest.warns(UserWarning, match="shots are near copies of others"):
+        found = loss()
+    by_hand, apart = loss(groups=rows), loss(groups=[None] * len(rows))
+    assert found == pytest.approx(by_hand, abs=0.02)
+    assert found < apart - 0.1
+
+
+def test_copies_are_shots_as_in_the_paper_where_all_numbers_are_given():
+    world = World(width=80, d=80)
+    X, y = world.draw(2)
+    given = dict(alpha=5, beta=2, gamma=3, lambda1=1, lambda2=0.5, lambda3=0.1, smoothness=0.01)
+    classifier = world.classifier(SeMoBridgeClassifier, temperature=None, **given)
+    copies = np.repeat(X, 3, axis=0) * np.tile([1, 1.0001, 1.0002], len(X))[:, None]
+    few = classifier.fit(X, y).predict_proba(X)
+    np.testing.assert_allclose(classifier.fit(copies, np.repeat(y, 3)).predict_proba(X), few)
