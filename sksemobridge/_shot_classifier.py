@@ -103,7 +103,7 @@ class ShotClassifier(EmbeddingClassifier):
             return memory
         with one_thread():
             memory = memory.with_near_copies()
-        group = memory.near_copy_group
+        group = memory.grouped_shots.group
         joined = np.isin(group, group[group != memory.shots.group])
         if joined.any():
             n_images = len(np.unique(group[joined]))
