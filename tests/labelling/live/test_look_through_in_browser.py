@@ -322,6 +322,13 @@ def test_planted_pictures_that_are_passed_over_are_said_and_the_pages_shown_agai
     person.browser.look(1366, "light", 640)
     person.press("Enter")
     assert "2 planted pictures were passed over: the last 4 pages again?" in person.text("sure")
+    # The page shows which, and what they are.
+    about = person.all("#missed li")
+    assert len(about) == len(person.all("#missed img")) == 2
+    for number in planted:
+        stood = f"stood under “{shown[number]}”, and is {before[number]}"
+        assert any(stood in text for text in about)
+    assert "no label was harmed" in person.text("sure")
     # They keep their labels.
     after = person.page.labels()
     assert {number: after[number] for number in before} == before
@@ -342,6 +349,19 @@ def test_planted_pictures_that_are_passed_over_are_said_and_the_pages_shown_agai
         assert {*person.page.session.annotations.doubted()} > in_doubt
         person.press("Enter")
     assert {*person.page.session.annotations.doubted()} == in_doubt
+
+
+def test_a_planted_picture_whose_label_was_wrong_is_mended_by_a_click(look):
+    person = look(n=200)
+    before = confirm_three_pages(person)
+    shown = headings(person)
+    person.press("Enter")
+    number = int(person.all("#missed img", "src")[0].split("/picture/")[1].split("?")[0])
+    person.click("#missed button")
+    assert person.page.labels()[number] == shown[number] != before[number]
+    # Enter goes on to what is asked.
+    person.browser.press("Enter")
+    wait_until(lambda: person.text("look-count").startswith("Second look"))
 
 
 def test_planted_pictures_that_are_found_change_no_label(look):

@@ -5,11 +5,11 @@ import { how_many_fit } from "./fit.js";
 import { is_choice, is_letter } from "./keys.js";
 import { note, note_of, offer_strangers, sure } from "./notes.js";
 import { OnScreen } from "./on_screen.js";
-import { small } from "./pictures.js";
+import { small, thumb } from "./pictures.js";
 import { is_pressable, once_each } from "./presses.js";
 import { act, bursts_of, has_bursts, now, see, tile_noun } from "./state.js";
 import { Tiles } from "./tiles.js";
-import { NONE, comparable, count, plural, quoted } from "./words.js";
+import { NONE, comparable, count, label_of, plural, quoted } from "./words.js";
 
 // Pictures of a second look: among 48, two thirds of what was overlooked were found.
 const N_SECOND = 48;
@@ -254,7 +254,7 @@ async function the_rest_is_right() {
   tell_of_page(reply, real, n_missing);
   if (real.some(({ label }) => label === NONE)) offer_strangers(learnt);
   put_down();
-  if (reply.again.length && await look_at_them_again(reply)) {
+  if (reply.again.length && await look_at_them_again(reply, sent)) {
     look.begin({ among: "seen", of: reply.again });
   } else await fetch_page();
 }
@@ -287,10 +287,25 @@ function tell_of_page(reply, real, n_missing) {
   note_of(reply, `${labels} labelled, ${count(n_changed)} of them changed.${missing}${found}`);
 }
 
-function look_at_them_again({ n_missed, again }) {
+function look_at_them_again({ n_missed, again }, sent) {
+  const missed = sent.filter((tile) => tile.item.planted && !tile.is_changed);
   const were = n_missed === 1 ? "picture was" : "pictures were", n = again.length;
   const pages = n === 1 ? "this page" : `the last ${n} pages`;
-  return sure(`${n_missed} planted ${were} passed over: ${pages} again?`, "Look again", "Go on");
+  return sure(`${n_missed} planted ${were} passed over: ${pages} again?`, "Look again", "Go on",
+    element("ul", { id: "missed" }, ...missed.map(missed_picture)),
+    element("p", { class: "soft" }, "They were planted, and no label was harmed."));
+}
+
+// A planted picture that was passed over, and a button for who was right after all.
+function missed_picture({ number, shown, item }) {
+  const about = element("p", {}, `stood under ${quoted(shown)}, and is `,
+    element("b", {}, label_of(item.label)));
+  const mend = button(`No, it is ${quoted(shown)}`, async () => {
+    if (!await act("say", { number, label: shown })) return;
+    mend.replaceWith(`Now ${quoted(shown)}.`);
+    by_id("sure-yes").focus();
+  });
+  return element("li", {}, thumb(number, { alt: item.name }), about, mend);
 }
 
 function draw() {

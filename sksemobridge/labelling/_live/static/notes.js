@@ -37,10 +37,11 @@ export function tell_of_strangers(reply) {
 // Hears whether the button `yes` was pressed under the question that is open.
 let hear = () => {};
 
-// Ask, and say whether the button `yes` was pressed.
-export function sure(question, yes, no = "Cancel") {
+// Ask, with elements `about` it, and say whether the button `yes` was pressed.
+export function sure(question, yes, no = "Cancel", ...about) {
   hear(false);
   by_id("sure-question").textContent = question;
+  by_id("sure-about").replaceChildren(...about);
   by_id("sure-yes").textContent = yes;
   by_id("sure-no").textContent = no;
   by_id("sure").showModal();
