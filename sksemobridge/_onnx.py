@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 from sklearn.pipeline import Pipeline
+from sklearn.preprocessing import Normalizer
 from sklearn.utils.validation import check_is_fitted
 
 from ._few_shot_classifier import FewShotClassifier
@@ -19,6 +20,7 @@ from ._semobridge.score import terms_of_score
 from ._semobridge_classifier import SeMoBridgeClassifier
 from ._utils import __version__
 from ._utils.files import new_file
+from ._utils.sklearn import best_of
 from ._zero_shot import ZeroShotClassifier
 from .encoders import CLIPImageEncoder
 
@@ -33,9 +35,10 @@ def to_onnx(estimator: Any, path: str | os.PathLike[str]) -> None:
 
     Parameters
     ----------
-    estimator : classifier of this package or Pipeline
-        Fitted estimator. A pipeline of `CLIPImageEncoder` and a classifier becomes one model, with
-        the image encoder.
+    estimator : classifier of this package, Pipeline, or a search over either
+        Fitted estimator; of a search, its `best_estimator_` is written. A pipeline of
+        `CLIPImageEncoder` and a classifier becomes one model, with the image encoder. `Normalizer`
+        of scikit-learn may stand before the classifier.
     path : str or os.PathLike
         File to write.
 
@@ -57,10 +60,13 @@ def to_onnx(estimator: Any, path: str | os.PathLike[str]) -> None:
     """
     import onnx
 
+    estimator = best_of(estimator)
     steps = (
         [step for _, step in estimator.steps] if isinstance(estimator, Pipeline) else [estimator]
     )
     *encoders, classifier = steps
+    is_unit = bool(encoders) and is_normalizer(encoders[-1])
+    encoders = encoders[: len(encoders) - is_unit]
     ours = (
         FewShotClassifier,
         SeMoBridgeClassifier,
@@ -71,10 +77,12 @@ def to_onnx(estimator: Any, path: str | os.PathLike[str]) -> None:
     if not is_ours or [type(encoder) for encoder in encoders] not in ([], [CLIPImageEncoder]):
         names = ", ".join(type(step).__name__ for step in steps)
         raise TypeError(
-            f"to_onnx takes our classifiers, alone or after CLIPImageEncoder, not {names}."
+            "to_onnx takes our classifiers, alone or after CLIPImageEncoder and"
+            f' Normalizer(norm="l2"), not {names}.'
         )
     check_is_fitted(classifier)
-    model, metadata = _head(classifier), {"sksemobridge": __version__}
+    is_unit = is_unit or bool(encoders) and encoders[0].normalize
+    model, metadata = _head(classifier, is_unit), {"sksemobridge": __version__}
     metadata["classes"] = json.dumps(classifier.classes_.tolist(), default=str)
     if isinstance(classifier, MultilabelFewShotClassifier):
         metadata["thresholds"] = json.dumps(classifier.thresholds_.tolist())
@@ -89,8 +97,15 @@ def to_onnx(estimator: Any, path: str | os.PathLike[str]) -> None:
         onnx.save_model(model, unfinished)
 
 
-def _head(classifier):
-    """The `onnx.ModelProto` from `embeddings (n, D)` to `logits` and `probabilities`."""
+def is_normalizer(step: Any) -> bool:
+    """Whether a step of a pipeline divides rows by their lengths."""
+    return isinstance(step, Normalizer) and step.norm == "l2"
+
+
+def _head(classifier, is_unit):
+    """The `onnx.ModelProto` from `embeddings (n, D)` to `logits` and `probabilities`. Where
+    `is_unit`, the classifier gets rows of unit length.
+    """
     import onnx
 
     n_classes, decision = len(classifier.classes_), classifier._fitted.decision
@@ -102,7 +117,8 @@ def _head(classifier):
         f'<ir_version: {IR_VERSION}, opset_import: ["" : {OPSET}], producer_name: "sksemobridge"> '
         f"sksemobridge (float[n, {classifier.n_features_in_}] embeddings) "
         f"=> (float[n, {n_classes}] logits, float[n, {n_classes}] probabilities) {{"
-        f" {_unit('embeddings', 'unit')} {operators}"
+        f" {_unit('embeddings', 'unit')}"
+        f" rows = Identity({'unit' if is_unit else 'embeddings'}) {operators}"
         f" probabilities = {probabilities}(logits) }}"
     )
     constants |= {"tiny": np.array([np.finfo(np.float32).smallest_normal])}
@@ -137,7 +153,7 @@ def _linear_logits(decision: Linear):
 
 
 def _bridged_logits(decision: BridgedClasses):
-    """Operators from `embeddings` and `unit` to `logits`, and their constants."""
+    """Operators from `rows` and `unit` to `logits`, and their constants."""
     of_classes = decision.rows
     bridged, constants = _bridged(decision.bridge)
     operators, constants = [bridged], constants | {"factor": decision.temperature}
@@ -172,14 +188,14 @@ def _bridged_logits(decision: BridgedClasses):
 
 
 def _bridged(bridge: Bridge):
-    """Operators from `embeddings` and `unit` to `bridged`, and their constants."""
+    """Operators from `rows` and `unit` to `bridged`, and their constants."""
     if bridge.matrix is None:
         return "bridged = Identity(unit)", {}
     if bridge.projection_bias is None:
         # The bridge does not depend on the length of a row.
         inputs, constants = "inputs = Identity(unit)", {}
     else:
-        inputs = "inputs = Sub(embeddings, projection_bias)"
+        inputs = "inputs = Sub(rows, projection_bias)"
         constants = {"projection_bias": bridge.projection_bias, "length": bridge.text_length}
     if bridge.basis is not None:
         constants |= {"basis": bridge.basis, "back": bridge.basis.T}

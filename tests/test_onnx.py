@@ -9,8 +9,9 @@ import pandas as pd
 import pytest
 import torch
 from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
+from sklearn.preprocessing import Normalizer, StandardScaler
 
 from sksemobridge import (
     CLIPImageEncoder,
@@ -114,6 +115,19 @@ def test_rows_of_any_length_and_number(world, tmp_path):
     assert result["probabilities"].shape == (0, len(classes))
 
 
+def test_rows_are_divided_by_their_length_where_a_step_does_it(any_world, tmp_path):
+    X, y = any_world.draw(3)
+    X = (3 * X).astype(np.float32)
+    classifier = any_world.classifier(SeMoBridgeClassifier)
+    assert_same(make_pipeline(Normalizer(), classifier).fit(X, y), X, tmp_path)
+
+
+def test_of_a_search_the_best_estimator_is_written(world, tmp_path):
+    X, y = world.draw(4)
+    search = GridSearchCV(world.classifier(), {"priors": [None, "shots"]}, cv=2).fit(X, y)
+    assert_same(search, X.astype(np.float32), tmp_path)
+
+
 def assert_same_from_pixels(pipeline, images, path):
     """The example prepares images from the description in the metadata, and nothing else."""
     to_onnx(pipeline, path)
@@ -144,12 +158,16 @@ def test_every_kind_of_image_encoder(architecture, tmp_path):
             "StandardScaler, FewShotClassifier",
         ),
         (
+            make_pipeline(Normalizer("max"), FewShotClassifier()),
+            r'after CLIPImageEncoder and Normalizer\(norm="l2"\), not Normalizer, FewShot',
+        ),
+        (
             make_pipeline(CLIPImageEncoder(), LogisticRegression()),
             "not CLIPImageEncoder, LogisticR",
         ),
         (FewShotClassifier(), "not fitted"),
     ],
-    ids=["foreign", "steps", "foreign step", "not fitted"],
+    ids=["foreign", "steps", "other length", "foreign step", "not fitted"],
 )
 def test_what_cannot_be_written_is_an_error(estimator, message, tmp_path):
     with pytest.raises((TypeError, ValueError), match=message):

@@ -4,6 +4,7 @@ import os
 import re
 import sys
 import warnings
+from collections.abc import Set
 from numbers import Real
 from unicodedata import normalize
 
@@ -22,6 +23,9 @@ NUMBERED = (
     "If a tool has numbered your labels, let them be text, and pass class_names as a mapping from"
     " them to names, or as their sorted list: both name the numbers too."
 )
+
+# What to do where images have several labels.
+SEVERAL_LABELS = "If images have several labels, use MultilabelFewShotClassifier."
 
 
 def warn_caller(message, category=UserWarning, *, advice=""):
@@ -104,6 +108,7 @@ def validate_embeddings(estimator, X, *, reset, name="X"):
     X = X if is_foreign(X) else to_numpy(X)
     xp = namespace(X) if is_foreign(X) else np
     refuse_masked(X, name)
+    refuse_dates(X, name)
     is_half = "float16" in str(getattr(X, "dtype", None))
     dtype = xp.float32 if is_half else [xp.float64, xp.float32]
     options = {"dtype": dtype, "order": "C", "ensure_all_finite": False}
@@ -113,11 +118,18 @@ def validate_embeddings(estimator, X, *, reset, name="X"):
         else:
             X = validate_data(estimator, X, reset=False, **options)
     except (TypeError, ValueError) as error:
-        if _holds_text(X):
+        is_table = hasattr(X, "columns") and len(X) > 0
+        if _holds_text(X) and not (is_table and len(X.columns) > 1):
             raise ValueError(
                 f"{name} holds paths or other text instead of embeddings; embed them first:"
                 " make_semobridge_pipeline and make_few_shot_pipeline do it before the classifier,"
                 " and CLIPImageEncoder does it alone."
+            ) from error
+        if is_table and (columns := columns_without_numbers(X)):
+            raise ValueError(
+                f"{name} has columns that cannot be numbers: {listed(columns, 3)}. Leave them out,"
+                " or give them to a classifier of their own, and combine both with"
+                " VotingClassifier."
             ) from error
         error.add_note(f"If {name} holds images, embed them first, with CLIPImageEncoder.")
         raise
@@ -127,6 +139,36 @@ def validate_embeddings(estimator, X, *, reset, name="X"):
         is_bad = ~to_numpy(xp.all(xp.isfinite(X), axis=1))
         raise ValueError(f"{error} It is in {rows_in_words(is_bad)}.") from error
     return X
+
+
+def refuse_dates(X, name):
+    """Refuse dates and times, which scikit-learn would take as numbers of nanoseconds or days."""
+    is_table = hasattr(X, "columns")
+    columns = zip(X.columns, X.dtypes) if is_table else [("", getattr(X, "dtype", None))]
+    for column, dtype in columns:
+        if str(dtype).lower().startswith(("date", "time", "duration")):
+            where = f" in the column {column!r}" if is_table else ""
+            raise ValueError(f"{name} has dates or times ({dtype}){where}, and no numbers.")
+
+
+def columns_without_numbers(table):
+    """The columns of a data frame that cannot be numbers, each with its first value."""
+    columns = {column: np.asarray(table[column]) for column in table.columns}
+    return [
+        f"{column!r} (such as {values.ravel().tolist()[0]!r:.40})"
+        for column, values in columns.items()
+        if not can_be_numbers(values)
+    ]
+
+
+def can_be_numbers(values):
+    if values.dtype.kind == "c":
+        return False
+    try:
+        values.astype(np.float64)
+    except (TypeError, ValueError):
+        return False
+    return True
 
 
 def _holds_text(X):
@@ -227,11 +269,15 @@ def _flat_with_missing(values, name):
     is_mixed = (
         isinstance(values, (list, tuple)) and len({isinstance(value, str) for value in values}) > 1
     )
-    array = np.asarray(values, dtype=object if is_mixed else None)
+    try:
+        array = np.asarray(values, dtype=object if is_mixed else None)
+    except ValueError:  # lists of several lengths
+        array = np.empty((len(values), 0))
     if array.dtype.kind == "T":  # NumPy's StringDType, which scikit-learn does not know
         array = array.astype(object)
     if array.ndim == 0 or array.size != len(array):
-        raise ValueError(f"{name} must be a flat list of labels; got {given!r:.200}.")
+        several = f" {SEVERAL_LABELS}" if name == "y" and array.ndim else ""
+        raise ValueError(f"{name} must be a flat list of labels; got {given!r:.200}.{several}")
     array = column_or_1d(array, warn=True)
     is_object = array.dtype.kind == "O"
     is_missing = (
@@ -298,7 +344,9 @@ def validate_labels(y, n_rows, name="y"):
         try:
             check_classification_targets(y)
         except ValueError as error:
-            if y.dtype.kind == "O":
+            if isinstance(y[0], (Set, list, tuple)):
+                error.add_note(SEVERAL_LABELS)
+            elif y.dtype.kind == "O":
                 error.add_note(
                     f"{name} holds Python objects, such as {y[0]!r:.100}; give text, or numbers of"
                     " one type of NumPy."

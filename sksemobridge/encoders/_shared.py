@@ -22,7 +22,7 @@ from .._utils.sklearn import (
     checks_parameters,
     in_output_container,
 )
-from .._utils.validation import listed, refuse_masked, warn_caller
+from .._utils.validation import is_missing_value, listed, refuse_masked, warn_caller
 from ._cache import IN_MEMORY
 from ._decoding import check_pixel_type, describe
 from ._heads import ImageReadError
@@ -129,7 +129,11 @@ class ImageEncoder(StatelessEncoder):
             rows = sorted(problems)
             names = [f"{row} ({describe(images[row])})" for row in rows]
             if raises:
-                raise ImageReadError(f"Image {names[0]} cannot be read: {problems[rows[0]]}.")
+                is_missing = np.ndim(images[rows[0]]) == 0 and is_missing_value(images[rows[0]])
+                hint = ' With on_error="nan", a missing image has a row of NaN.'
+                raise ImageReadError(
+                    f"Image {names[0]} cannot be read: {problems[rows[0]]}.{hint * is_missing}"
+                )
             warn_caller(
                 f"{len(rows)} of {len(images)} images cannot be read and have rows of NaN:"
                 f" {listed(names, 3)}. The first: {problems[rows[0]]}."

@@ -384,3 +384,14 @@ def test_threads_may_share_an_encoder(encoder, pictures, expected):
     with ThreadPoolExecutor(n_threads) as threads:
         list(threads.map(fit, range(n_threads)))
     assert set(vars(encoder)) == set(encoder.get_params())
+
+
+@pytest.mark.parametrize("missing", [None, np.nan, pd.NA, pd.NaT], ids=str)
+def test_an_error_of_a_missing_image_names_the_remedy(missing):
+    encoder = CLIPImageEncoder("mini", "bundled")
+    images = [np.zeros((8, 8, 3), dtype=np.uint8), missing]
+    with pytest.raises(ImageReadError, match='Image 1 .*With on_error="nan", a missing image has'):
+        encoder.transform(images)
+    with pytest.warns(UserWarning, match="1 of 2 images cannot be read"):
+        rows = encoder.set_params(on_error="nan").transform(pd.Series(images))
+    assert np.isnan(rows).all(axis=1).tolist() == [False, True]

@@ -169,6 +169,41 @@ def test_an_error_of_labels_that_are_objects_says_so():
     ]
 
 
+def test_an_error_of_several_labels_names_their_classifier():
+    remedy = "If images have several labels, use MultilabelFewShotClassifier."
+    for y in (np.eye(3, dtype=int), [["a"], ["a", "b"], []]):
+        with pytest.raises(ValueError, match=f"(?s)y must be a flat list of labels.* {remedy}"):
+            FewShotClassifier().fit(embeddings(3), y)
+    with pytest.raises(ValueError, match="Unknown label type") as error:
+        FewShotClassifier().fit(embeddings(3), [{"a"}, {"b"}, set()])
+    assert error.value.__notes__ == [remedy]
+
+
+@pytest.mark.parametrize(
+    ("column", "message"),
+    [
+        ("red", r"columns that cannot be numbers: 'extra' \(such as 'red'\)"),
+        (1j, r"columns that cannot be numbers: 'extra' \(such as 1j\)"),
+        (pd.Categorical(["red"] * 3), r"columns that cannot be numbers: 'extra' \(such as 'red'\)"),
+        ([{}] * 3, r"columns that cannot be numbers: 'extra' \(such as {}\)"),
+        (pd.Timestamp("2026-01-01"), r"dates or times \(datetime64.*\) in the column 'extra'"),
+        (pd.Timedelta("1D"), r"dates or times \(timedelta64.*\) in the column 'extra'"),
+    ],
+    ids=["text", "complex", "categories", "objects", "date", "time"],
+)
+def test_a_column_that_cannot_be_numbers_is_named(column, message):
+    frame = pd.DataFrame(embeddings(3)).rename(columns=str).assign(extra=column)
+    first = frame[["extra", "0"]]  # so that a table which begins with text is no list of paths
+    for X in (frame, first):
+        with pytest.raises(ValueError, match=message):
+            FewShotClassifier(class_names="ignore").fit(X, list("aba"))
+
+
+def test_an_array_of_dates_is_refused():
+    with pytest.raises(ValueError, match=r"X has dates or times \(datetime64\[D\]\), and no"):
+        FewShotClassifier().fit(np.full((3, 2), "2026-01-01", dtype="datetime64[D]"), list("aba"))
+
+
 def test_groups_may_be_missing_but_not_mixed():
     X, y = embeddings(3), [1, 2, 3]
     for groups in ([np.nan, 1, 1], ["a", None, "b"], np.array(["a", pd.NA, "a"], dtype=object)):
