@@ -5,7 +5,7 @@ from .._photos.evidence import first_answers
 from .._photos.folder_table import plain
 from .random_check import check_so_far
 from .snapshot import in_words
-from .verdict import may_stop, share_of_all, why_no_verdict
+from .verdict import doubt_left, may_stop, share_of_all, why_no_verdict
 
 # Pictures that the page may show next or again.
 N_SENT = 12
@@ -22,13 +22,13 @@ class PageState:
 
     def __init__(self, reserved):
         self.reserved = reserved
-        self._known_share = None, None
+        self._known_share = None, (None, [])
 
     def of(self, now, tab, since=None):
         """All that a tab shows of a `Snapshot`. `since` is the number of changes that it knows."""
         annotations, view, n = now.annotations, now.view, now.pictures.n_photos
         queue = self.reserved.order(tab, queue_of(now), N_RESERVED)
-        share = self._share_of_all(now)
+        share, left = self._share_of_all(now)
         return {
             "changes": len(now.events),
             "generation": now.generation,
@@ -42,6 +42,7 @@ class PageState:
             "total": now.bursts.total,
             "pictures": n,
             "right": share,
+            "doubt_left": left,
             "may_stop": may_stop(now, share),
             "why_unsure": why_no_verdict(now),
             "plants": annotations.attention.is_on,
@@ -58,11 +59,11 @@ class PageState:
         }
 
     def _share_of_all(self, now):
-        """That of `verdict`, kept until something changes."""
+        """That of `verdict`, and `doubt_left`, kept until something changes."""
         known_of, share = self._known_share
         key = now.generation, now.view.learnt, len(now.events), len(now.unread)
         if known_of != key:
-            share = share_of_all(now)
+            share = share_of_all(now), doubt_left(now)
             self._known_share = key, share
         return share
 

@@ -10,6 +10,8 @@ from .random_check import check_so_far
 
 # Share of right labels at which one may stop.
 GOOD = 0.95
+# Pictures of a step of `doubt_left`, and steps: five pages of any size of fit.js are some of them.
+STEP, N_STEPS = 15, 20
 
 
 def why_no_verdict(now):
@@ -37,6 +39,23 @@ def share_of_all(now):
     for n, share in parts:
         wrong += n / now.bursts.total * (1 - np.array(share))
     return ShareRight(*np.maximum(1 - wrong, 0).tolist())
+
+
+def doubt_left(now):
+    """Which part of the expected wrong labels is left after `STEP` further pictures are looked
+    through, after twice as many, and so on. Empty if none is left to look through.
+    """
+    if not now.view.columns:
+        return []
+    rows, codes = _unsure_labels(now)
+    doubt = 1 - now.view.proba[rows, codes].astype(float)
+    is_seen = now.pictures.among(now.annotations.seen)[rows]
+    # A page has those that are doubted most.
+    unseen = -np.sort(-doubt[~is_seen])
+    if not len(unseen) or doubt.sum() <= 0:
+        return []
+    found = np.cumsum(unseen)[np.minimum(STEP * np.arange(1, N_STEPS + 1), len(unseen)) - 1]
+    return (1 - found / doubt.sum()).clip(0).tolist()
 
 
 def wrong_among_seen(now):

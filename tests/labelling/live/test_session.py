@@ -495,6 +495,16 @@ def test_a_check_among_the_seen_asks_for_their_labels_again(live):
     assert page.act("check", begin=True, among="all")[0] == 409
 
 
+def test_the_doubt_that_is_left_falls_with_each_page(live):
+    page = live(n=60)
+    left = page.state()["doubt_left"]
+    assert 1 > left[0] > left[1] > left[2] > 0
+    assert left[3:] == [pytest.approx(0)] * 17
+    marks = [{"number": i, "shown": CLASSES[i % 3], "label": CLASSES[i % 3]} for i in range(60)]
+    page.act("page", pictures=marks)
+    assert page.state()["doubt_left"] == []
+
+
 def answer_check(page, wrong=()):
     """Answer a check: those at the places of `wrong` are another class."""
     for i, item in enumerate(page.state()["check"]["queue"]):

@@ -6,6 +6,10 @@ import { count, percent, plural } from "./words.js";
 
 // Labels after which a check no longer says how good all are. It is then part of the estimate.
 const N_AFTER = 24;
+// Further pages of which the line says what they are worth, and the pictures of a step of
+// `doubt_left`.
+const N_PAGES = 5;
+const STEP = 15;
 // Numbers of the first answers, which are at most five.
 const WORDS = ["None", "One", "Two", "Three", "Four", "Five"];
 
@@ -48,12 +52,22 @@ function how_good(state) {
 }
 
 // The estimate knows of the check. One may stop by its interval alone.
-function estimated({ right, labelled, total, may_stop }) {
+function estimated({ right, labelled, total, may_stop, doubt_left }) {
   if (!right) return `${count(labelled)} of ${count(total)} labelled.`;
   const [share, low, high] = right;
   const stop = may_stop ? ": you can stop" : "";
   return `${percent(share)} % right is likely (${percent(low)} to ${percent(high)}), `
-    + `if every picture is of these classes${stop}.`;
+    + `if every picture is of these classes${stop}. `
+    + how_many_wrong((1 - share) * total, total, doubt_left);
+}
+
+// The same as numbers of labels, and what a few more pages make of it.
+function how_many_wrong(n_wrong, total, doubt_left) {
+  const n = Math.round(n_wrong), about = `About ${count(n)} of ${count(total)} may be wrong`;
+  if (!n) return "None may be wrong.";
+  const step = N_PAGES * how_many_fit(by_id("look-tiles")) / STEP;
+  const later = Math.round(n_wrong * (doubt_left[Math.min(step, doubt_left.length) - 1] ?? 1));
+  return later < n ? `${about}; five more pages make it about ${count(later)}.` : `${about}.`;
 }
 
 // How many of the first pictures, which were drawn at random, their names alone had right.
