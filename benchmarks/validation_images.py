@@ -4,8 +4,8 @@
 
 Of the images that are no shots, validation images are drawn at random, at most two thirds of them;
 the others are queries. Tasks without class texts are left out. A cell has the mean gain over the
-tasks in points of accuracy, on the same shots and queries, ± its standard error over the draws, and
-in brackets the task that gains least. Rows are added to `--results`, so that an interrupted run
+tasks, in points of accuracy or in log loss (negative is better), on the same shots and queries, ±
+its standard error over the draws, and in brackets the task that gains least. Rows are added to `--results`, so that an interrupted run
 goes on.
 """
 
@@ -15,17 +15,19 @@ import numpy as np
 import tasks
 from few_shot_methods import CLOSED_FORM, TRAINED, semobridge
 from results import Results
-from tasks import shots_in_words, table
+from tasks import accuracy_and_log_loss, shots_in_words, table
 
 KEY = ("task", "shots", "seed", "solver", "images")
-VALUES = ("gain",)
+VALUES = ("accuracy", "log_loss")
 SIZES = 50, 200
 MOST_SHARE = 2 / 3
 SOLVERS = {CLOSED_FORM: "closed_form", TRAINED: "lbfgs"}
 
 
 def one_draw(task, k, seed):
-    """Rows of the gain in points of each solver and number of validation images."""
+    """Rows of the gain in points, and the change of the log loss, of each solver and number of
+    validation images.
+    """
     shots, rest = task.draw(k, seed)
     rest = np.random.default_rng(seed).permutation(rest)
     queries = rest[min(max(SIZES), int(MOST_SHARE * len(rest))) :]
@@ -34,16 +36,15 @@ def one_draw(task, k, seed):
         warnings.simplefilter("ignore")
         for title, solver in SOLVERS.items():
             classifier = semobridge(task, solver=solver)
-            default = classifier.fit(task.X[shots], task.y[shots]).score(
-                task.X[queries], task.y[queries]
-            )
+            classifier.fit(task.X[shots], task.y[shots])
+            default = accuracy_and_log_loss(classifier, task.X[queries], task.y[queries])
             for size in SIZES:
                 chosen = rest[: min(size, len(rest) - len(queries))]
                 validation = {"X_val": task.X[chosen], "y_val": task.y[chosen]}
                 classifier.fit(task.X[shots], task.y[shots], **validation)
-                gain = classifier.score(task.X[queries], task.y[queries]) - default
+                found = accuracy_and_log_loss(classifier, task.X[queries], task.y[queries])
                 key = (task.name, k, seed, title, size)
-                rows.append(dict(zip(KEY, key)) | {"gain": 100 * gain})
+                rows.append(dict(zip(KEY, key)) | dict(zip(VALUES, np.subtract(found, default))))
     return rows
 
 
@@ -52,18 +53,23 @@ def report(frame):
     shots = sorted(frame.shots.unique())
     lines = []
     for (title, size), group in frame.groupby(["solver", "images"], sort=False):
-        cells = []
-        for k in shots:
-            gains = group[group.shots == k].groupby("task").gain.agg(["mean", "sem"])
-            error = np.sqrt(np.square(gains["sem"]).sum(skipna=False)) / len(gains)
-            mean, least = gains["mean"].mean(), gains["mean"].min()
-            cells.append(f"{mean:+.1f} ± {error:.1f} ({least:+.1f})")
-        lines.append([title, str(size), *cells])
-    return table(["solver", "validation images", *map(shots_in_words, shots)], lines)
+        for value, words, worst, digits in (
+            ("accuracy", "accuracy", "min", 1),
+            ("log_loss", "log loss", "max", 3),
+        ):
+            cells = []
+            for k in shots:
+                gains = group[group.shots == k].groupby("task")[value].agg(["mean", "sem"])
+                error = np.sqrt(np.square(gains["sem"]).sum(skipna=False)) / len(gains)
+                mean, least = gains["mean"].mean(), gains["mean"].agg(worst)
+                cells.append(f"{mean:+.{digits}f} ± {error:.{digits}f} ({least:+.{digits}f})")
+            lines.append([title, str(size), words, *cells])
+    header = ["solver", "validation images", "gain in", *map(shots_in_words, shots)]
+    return table(header, lines, n_left=1)
 
 
 def main(arguments=None):
-    parser = tasks.parser(__doc__, ["emoji"], shots=(1, 4, 8), results="validation_images.csv")
+    parser = tasks.parser(__doc__, ["emoji"], shots=(1, 2, 4, 8), results="validation_images.csv")
     args = parser.parse_args(arguments)
     jobs = [
         (task, k, seed)

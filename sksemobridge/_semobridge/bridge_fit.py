@@ -110,9 +110,7 @@ def _bridge_classes(
     if validation is not None:
         X, codes, weight = validation.thinned(len(classes.prototypes))
         images = LabelledCosines(classes.cosines(X), codes, weight, classes.divergence)
-        calibration = search_hyperparameters(
-            calibration.hyperparameters, options, images, texts.logit_scale
-        )
+        calibration = search_hyperparameters(calibration, options, images, texts.logit_scale)
     hyperparameters, temperature = calibration
     # A term that is nearly flat would ask for a temperature that a user may not give.
     temperature = float(np.clip(temperature, 1 / LARGEST_FACTOR, LARGEST_FACTOR))
@@ -188,7 +186,7 @@ def _train(
     `hyperparameters`, which also judge the best step on validation images.
     """
     solver, closed, texts = training.solver, training.bridge, training.texts
-    is_asked = options.given_temperature is None and validation is None
+    is_asked = options.given_temperature is None
     left_out = left_out_once(shots) if is_asked or solver.begins_without_some else None
     every, judge = np.ones(len(shots.codes)), None
     if solver.keeps_best_step and validation is not None:

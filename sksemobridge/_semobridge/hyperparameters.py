@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from functools import reduce
+from itertools import compress
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -82,8 +83,9 @@ SEEN_GROWTH = 0.3
 # little of a class without its shot. On eight families of tasks this halves the log loss, 2.5 to
 # 1.3. Each family, left out, would choose 0.25 to 0.33.
 SINGLE_WITHOUT_TEXT = 0.3
-# Standard deviation of the prior of its log around this.
-TRAINED_TEMPERATURE_SPREAD = 0.2
+# Standard deviation of the prior of its log around this, and of that by validation images around
+# the temperature of the shots.
+KNOWN_TEMPERATURE_SPREAD = 0.2
 # Standard deviation of the prior of the log of the temperature, around its default.
 TEMPERATURE_SPREAD = 0.7
 # Largest distance of the log of the temperature from its default.
@@ -197,7 +199,7 @@ def trained_temperature(
         return temperature
     images, others = held_out
     found, _ = fit_temperature(
-        hyperparameters, images, factor(others) * logit_scale, TRAINED_TEMPERATURE_SPREAD
+        hyperparameters, images, factor(others) * logit_scale, KNOWN_TEMPERATURE_SPREAD
     )
     return found * temperature
 
@@ -380,15 +382,16 @@ def typical_of(images: LabelledCosines) -> Typical:
 
 
 def search_hyperparameters(
-    auto: Hyperparameters, options: BridgeOptions, images: LabelledCosines, logit_scale: float
+    by_shots: Calibration, options: BridgeOptions, images: LabelledCosines, logit_scale: float
 ) -> Calibration:
-    """The hyperparameters with the best accuracy on validation images, and the temperature. `auto`
-    are those without validation images.
+    """The hyperparameters with the best accuracy on validation images, and the temperature.
+    `by_shots` is the `Calibration` without validation images.
 
-    The best of many candidates is partly luck. So `auto` stays unless the best one is right more
-    often by more than a standard error, and makes the labels as probable. Of candidates with the
-    same accuracy, the one with the most probable labels is taken.
+    The best of many candidates is partly luck. So the hyperparameters of the shots stay unless the
+    best one is right more often by more than two standard errors, and makes the labels as probable.
+    Of candidates with the same accuracy, the one with the most probable labels is taken.
     """
+    auto = by_shots.hyperparameters
     # Single precision takes half of the time, and hardly changes which score is the largest.
     images = LabelledCosines(
         {name: z.astype(np.float32) for name, z in images.cosines.items()},
@@ -397,18 +400,24 @@ def search_hyperparameters(
         images.divergence.astype(np.float32),
     )
 
+    if options.given_temperature is None:
+        # Few images say less of the temperature than the shots do.
+        default = default_temperature(auto, typical_of(images), logit_scale)
+        logit_scale *= by_shots.temperature / default
+
     def fit(hyperparameters: Hyperparameters) -> tuple[float, float]:
-        return fit_temperature(hyperparameters, images, logit_scale)
+        return fit_temperature(hyperparameters, images, logit_scale, KNOWN_TEMPERATURE_SPREAD)
 
     hyperparameters, (factor, loss) = auto, fit(auto)
     candidates = draw_candidates(auto, options)
     lead, error = compare(auto, candidates, images)
     # Between whole images half of one changes nothing. It keeps those of little weight from
     # breaking ties.
-    error = np.sqrt(error**2 + 2 * HALF_AN_IMAGE**2)
-    if (lead > error).any():
-        least = lead[lead > error].max() - HALF_AN_IMAGE
-        found = [c for c, a, e in zip(candidates, lead, error) if a > e and a > least]
+    least_lead = 2 * np.sqrt(error**2 + 2 * HALF_AN_IMAGE**2)
+    leads = lead > least_lead
+    if leads.any():
+        leads &= lead > lead[leads].max() - HALF_AN_IMAGE
+        found = list(compress(candidates, leads))
         fits = [fit(candidate) for candidate in found]
         number = int(np.argmin([loss for _, loss in fits]))
         if fits[number][1] <= loss:

@@ -186,8 +186,11 @@ class Reference:
         if validation is not None:
             sigma = 1.0 if solver == "closed_form" else 1.5
             images = self.images(classes)
+            s = self.s
+            if temperature == "auto":
+                s *= found / default_temperature(self.numbers, images, s)
             self.numbers, found = search(
-                self.numbers, self.given, images, self.s, sigma, n_candidates, random_state
+                self.numbers, self.given, images, s, sigma, n_candidates, random_state
             )
         self.temperature = found if temperature == "auto" else temperature or 1.0
         self.classes = classes
@@ -253,9 +256,10 @@ class Reference:
         problem, length = (shots.X, shots.y, shots.w, self.texts, self.inverse), 1.0
         if self.solver == "lbfgs":
             problem, length = rounded_problem(*problem)
-        is_asked = temperature == "auto" and self.validation is None
+        is_asked = temperature == "auto"
         if left_out.any() and (is_asked or self.solver == "lbfgs"):
-            first = lbfgs(*problem, kept=~left_out, **options)
+            of_lbfgs = {k: v for k, v in options.items() if k != "learning_rate"}
+            first = lbfgs(*problem, kept=~left_out, **of_lbfgs)
         if self.solver == "lbfgs":
             trained = lbfgs(*problem, begin=first, **options)
         else:
@@ -328,13 +332,13 @@ def search(auto, given, images, s, sigma=1.0, n_candidates=1000, random_state=0)
         changed = {name: getattr(auto, name) * np.exp(sigma * x) for name, x in zip(names, g)}
         candidate = auto._replace(**changed)
         change = images.omega * (is_right(candidate, images) - right)
-        if change.sum() > np.sqrt(np.sum(change**2) + 0.5):
+        if change.sum() > 2 * np.sqrt(np.sum(change**2) + 0.5):
             may_be_taken.append((candidate, change.sum()))
-    f, loss = fit_temperature(auto, images, s)
+    f, loss = fit_temperature(auto, images, s, spread=0.2)
     most = max((lead for _, lead in may_be_taken), default=0.0)
     best = [candidate for candidate, lead in may_be_taken if lead > most - 0.5]
     if best:
-        fits = [fit_temperature(candidate, images, s) for candidate in best]
+        fits = [fit_temperature(candidate, images, s, spread=0.2) for candidate in best]
         k = min(range(len(best)), key=lambda k: fits[k][1])
         if fits[k][1] <= loss:
             auto, f = best[k], fits[k][0]

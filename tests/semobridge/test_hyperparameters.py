@@ -15,6 +15,7 @@ from sksemobridge._semobridge.hyperparameters import (
     LAMBDA1,
     RATIO,
     TRAINED,
+    Calibration,
     Typical,
     automatic_hyperparameters,
     calibrate,
@@ -350,9 +351,10 @@ def accuracy(hyperparameters, images):
 AUTO = Hyperparameters(1.0, 0.1, 20.0, 1.0, 0.5, 0.01, 0.2)
 
 
-def search(images, auto=AUTO, **options):
+def search(images, auto=AUTO, temperature_of_shots=60.0, **options):
     options = bridge_options(**options)
-    return search_hyperparameters(options.given_or(auto), options, images, 100.0)
+    by_shots = Calibration(options.given_or(auto), temperature_of_shots)
+    return search_hyperparameters(by_shots, options, images, 100.0)
 
 
 def test_candidates_are_random_multiples_of_the_numbers_without_validation_images():
@@ -419,6 +421,20 @@ def test_a_difference_is_compared_with_its_standard_error():
     assert lead[0] == pytest.approx(images.weight @ change)
     assert error[0] == pytest.approx(np.sqrt(images.weight**2 @ change**2))
     assert lead[1] == error[1] == 0
+
+
+def test_few_images_leave_the_temperature_near_that_of_the_shots():
+    images = make_images()
+    few = LabelledCosines(
+        {name: z[:5] for name, z in images.cosines.items()},
+        images.codes[:5],
+        np.ones(5),
+        images.divergence,
+    )
+    for temperature in (20.0, 200.0):
+        found = search(few, temperature_of_shots=temperature)
+        assert found.hyperparameters == AUTO
+        assert found.temperature == pytest.approx(temperature, rel=0.3)
 
 
 def test_given_numbers_and_a_given_temperature_stay():

@@ -14,7 +14,7 @@ from sksemobridge._model.shots import pool_shots
 from sksemobridge._semobridge import closed_form, held_out, hyperparameters, training_cache
 from sksemobridge._semobridge.bridge import Bridge
 from sksemobridge._semobridge.closed_form import ClosedForm
-from sksemobridge._semobridge.hyperparameters import search_hyperparameters
+from sksemobridge._semobridge.hyperparameters import Calibration, search_hyperparameters
 from sksemobridge._semobridge.score import Hyperparameters, LabelledCosines
 from sksemobridge._semobridge.solvers import train_bridge
 from sksemobridge._texts.encode import ClassTexts
@@ -23,7 +23,7 @@ from sksemobridge._utils.lru import LRUCache
 from ..model.reference_images import nrm
 from ..model.test_reference import minimum as minimum_of_regression
 from . import reference_classes
-from .reference import Numbers, Reference, search
+from .reference import Numbers, Reference, default_temperature, search
 from .reference_classes import Texts, read_texts
 from .reference_held_out import Shots, hold_out
 from .worlds import bridge_options
@@ -393,12 +393,13 @@ def test_any_cosines_choose_what_the_page_says(seed, exact):
     options = bridge_options(n_candidates=25, random_state=seed, **given)
     if seed % 5 == 0:
         options = replace(options, given=options.given._replace(alpha=None, lambda1=None))
-    found = search_hyperparameters(Hyperparameters(*start), options, images, LOGIT_SCALE)
+    by_shots = Calibration(Hyperparameters(*start), 30.0)
+    found = search_hyperparameters(by_shots, options, images, LOGIT_SCALE)
     omega = omega * omega.sum() / np.sum(omega**2)
     images = SimpleNamespace(z=z, y=y, omega=omega, KL=np.array([KL] * n))
-    numbers, temperature = search(
-        Numbers(*start), given, images, LOGIT_SCALE, n_candidates=25, random_state=seed
-    )
+    start = Numbers(*start)
+    s = LOGIT_SCALE * 30.0 / default_temperature(start, images, LOGIT_SCALE)
+    numbers, temperature = search(start, given, images, s, n_candidates=25, random_state=seed)
     for actual, expected in zip(found.hyperparameters, numbers):
         assert actual == expected if expected is None else actual == pytest.approx(expected)
     assert found.temperature == pytest.approx(temperature, rel=1e-4)
