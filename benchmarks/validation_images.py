@@ -3,10 +3,10 @@
     python benchmarks/validation_images.py --tasks FILE.npz ...
 
 Of the images that are no shots, validation images are drawn at random, at most two thirds of them;
-the others are queries. Tasks without class texts are left out. A cell has the mean gain over the
-tasks, in points of accuracy or in log loss (negative is better), on the same shots and queries, ±
-its standard error over the draws, and in brackets the task that gains least. Rows are added to `--results`, so that an interrupted run
-goes on.
+the others are queries. Tasks without class texts are left out. A cell has the mean change over the
+tasks, of the accuracy in points or of the log loss (negative is better), on the same shots and
+queries, ± its standard error over the draws, and in brackets its range over the tasks, the worst
+first. Rows are added to `--results`, so that an interrupted run goes on.
 """
 
 import warnings
@@ -53,18 +53,19 @@ def report(frame):
     shots = sorted(frame.shots.unique())
     lines = []
     for (title, size), group in frame.groupby(["solver", "images"], sort=False):
-        for value, words, worst, digits in (
-            ("accuracy", "accuracy", "min", 1),
-            ("log_loss", "log loss", "max", 3),
+        for value, ends, digits in (
+            ("accuracy", ("min", "max"), 1),
+            ("log_loss", ("max", "min"), 3),
         ):
             cells = []
             for k in shots:
                 gains = group[group.shots == k].groupby("task")[value].agg(["mean", "sem"])
                 error = np.sqrt(np.square(gains["sem"]).sum(skipna=False)) / len(gains)
-                mean, least = gains["mean"].mean(), gains["mean"].agg(worst)
-                cells.append(f"{mean:+.{digits}f} ± {error:.{digits}f} ({least:+.{digits}f})")
-            lines.append([title, str(size), words, *cells])
-    header = ["solver", "validation images", "gain in", *map(shots_in_words, shots)]
+                worst, best = (f"{gains['mean'].agg(end):+.{digits}f}" for end in ends)
+                mean = f"{gains['mean'].mean():+.{digits}f} ± {error:.{digits}f}"
+                cells.append(f"{mean} ({worst} to {best})")
+            lines.append([title, str(size), value.replace("_", " "), *cells])
+    header = ["solver", "validation images", "change of", *map(shots_in_words, shots)]
     return table(header, lines, n_left=1)
 
 

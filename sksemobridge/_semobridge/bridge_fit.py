@@ -110,7 +110,9 @@ def _bridge_classes(
     if validation is not None:
         X, codes, weight = validation.thinned(len(classes.prototypes))
         images = LabelledCosines(classes.cosines(X), codes, weight, classes.divergence)
-        calibration = search_hyperparameters(calibration, options, images, texts.logit_scale)
+        calibration = search_hyperparameters(
+            calibration, images_of_class(shots), options, images, texts.logit_scale
+        )
     hyperparameters, temperature = calibration
     # A term that is nearly flat would ask for a temperature that a user may not give.
     temperature = float(np.clip(temperature, 1 / LARGEST_FACTOR, LARGEST_FACTOR))

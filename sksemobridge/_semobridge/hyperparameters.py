@@ -84,7 +84,7 @@ SEEN_GROWTH = 0.3
 # 1.3. Each family, left out, would choose 0.25 to 0.33.
 SINGLE_WITHOUT_TEXT = 0.3
 # Standard deviation of the prior of its log around this, and of that by validation images around
-# the temperature of the shots.
+# the temperature of one shot of each class. With more it falls, as the error of what they say.
 KNOWN_TEMPERATURE_SPREAD = 0.2
 # Standard deviation of the prior of the log of the temperature, around its default.
 TEMPERATURE_SPREAD = 0.7
@@ -382,10 +382,14 @@ def typical_of(images: LabelledCosines) -> Typical:
 
 
 def search_hyperparameters(
-    by_shots: Calibration, options: BridgeOptions, images: LabelledCosines, logit_scale: float
+    by_shots: Calibration,
+    count: float,
+    options: BridgeOptions,
+    images: LabelledCosines,
+    logit_scale: float,
 ) -> Calibration:
     """The hyperparameters with the best accuracy on validation images, and the temperature.
-    `by_shots` is the `Calibration` without validation images.
+    `by_shots` is the `Calibration` without validation images, by `count` images of each class.
 
     The best of many candidates is partly luck. So the hyperparameters of the shots stay unless the
     best one is right more often by more than two standard errors, and makes the labels as probable.
@@ -401,12 +405,14 @@ def search_hyperparameters(
     )
 
     if options.given_temperature is None:
-        # Few images say less of the temperature than the shots do.
         default = default_temperature(auto, typical_of(images), logit_scale)
         logit_scale *= by_shots.temperature / default
 
+    # Few images say less of the temperature than the shots do.
+    spread = KNOWN_TEMPERATURE_SPREAD / np.sqrt(count)
+
     def fit(hyperparameters: Hyperparameters) -> tuple[float, float]:
-        return fit_temperature(hyperparameters, images, logit_scale, KNOWN_TEMPERATURE_SPREAD)
+        return fit_temperature(hyperparameters, images, logit_scale, spread)
 
     hyperparameters, (factor, loss) = auto, fit(auto)
     candidates = draw_candidates(auto, options)

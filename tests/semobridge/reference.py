@@ -185,12 +185,12 @@ class Reference:
             classes, found = self.train(temperature)
         if validation is not None:
             sigma = 1.0 if solver == "closed_form" else 1.5
-            images = self.images(classes)
+            images, n = self.images(classes), self.shots.number()
             s = self.s
             if temperature == "auto":
                 s *= found / default_temperature(self.numbers, images, s)
             self.numbers, found = search(
-                self.numbers, self.given, images, s, sigma, n_candidates, random_state
+                self.numbers, n, self.given, images, s, sigma, n_candidates, random_state
             )
         self.temperature = found if temperature == "auto" else temperature or 1.0
         self.classes = classes
@@ -321,7 +321,7 @@ class Reference:
         return accuracy
 
 
-def search(auto, given, images, s, sigma=1.0, n_candidates=1000, random_state=0):
+def search(auto, n, given, images, s, sigma=1.0, n_candidates=1000, random_state=0):
     """The hyperparameters by validation images, and their temperature."""
     names = [name for name in Numbers._fields if name not in given]
     if auto.alpha is None:
@@ -334,11 +334,12 @@ def search(auto, given, images, s, sigma=1.0, n_candidates=1000, random_state=0)
         change = images.omega * (is_right(candidate, images) - right)
         if change.sum() > 2 * np.sqrt(np.sum(change**2) + 0.5):
             may_be_taken.append((candidate, change.sum()))
-    f, loss = fit_temperature(auto, images, s, spread=0.2)
+    spread = 0.2 / np.sqrt(n)
+    f, loss = fit_temperature(auto, images, s, spread=spread)
     most = max((lead for _, lead in may_be_taken), default=0.0)
     best = [candidate for candidate, lead in may_be_taken if lead > most - 0.5]
     if best:
-        fits = [fit_temperature(candidate, images, s, spread=0.2) for candidate in best]
+        fits = [fit_temperature(candidate, images, s, spread=spread) for candidate in best]
         k = min(range(len(best)), key=lambda k: fits[k][1])
         if fits[k][1] <= loss:
             auto, f = best[k], fits[k][0]

@@ -351,10 +351,10 @@ def accuracy(hyperparameters, images):
 AUTO = Hyperparameters(1.0, 0.1, 20.0, 1.0, 0.5, 0.01, 0.2)
 
 
-def search(images, auto=AUTO, temperature_of_shots=60.0, **options):
+def search(images, auto=AUTO, temperature_of_shots=60.0, count=1.0, **options):
     options = bridge_options(**options)
     by_shots = Calibration(options.given_or(auto), temperature_of_shots)
-    return search_hyperparameters(by_shots, options, images, 100.0)
+    return search_hyperparameters(by_shots, count, options, images, 100.0)
 
 
 def test_candidates_are_random_multiples_of_the_numbers_without_validation_images():
@@ -421,6 +421,12 @@ def test_a_difference_is_compared_with_its_standard_error():
     assert lead[0] == pytest.approx(images.weight @ change)
     assert error[0] == pytest.approx(np.sqrt(images.weight**2 @ change**2))
     assert lead[1] == error[1] == 0
+
+
+def test_few_images_hardly_change_the_temperature_of_many_shots():
+    images = make_images()
+    one, many = (search(images, count=count, **AUTO._asdict()).temperature for count in (1, 100))
+    assert abs(np.log(many / 60)) < abs(np.log(one / 60)) / 2
 
 
 def test_the_temperature_of_few_images_depends_on_that_of_the_shots():

@@ -394,12 +394,12 @@ def test_any_cosines_choose_what_the_page_says(seed, exact):
     if seed % 5 == 0:
         options = replace(options, given=options.given._replace(alpha=None, lambda1=None))
     by_shots = Calibration(Hyperparameters(*start), 30.0)
-    found = search_hyperparameters(by_shots, options, images, LOGIT_SCALE)
+    found = search_hyperparameters(by_shots, 3.0, options, images, LOGIT_SCALE)
     omega = omega * omega.sum() / np.sum(omega**2)
     images = SimpleNamespace(z=z, y=y, omega=omega, KL=np.array([KL] * n))
     start = Numbers(*start)
     s = LOGIT_SCALE * 30.0 / default_temperature(start, images, LOGIT_SCALE)
-    numbers, temperature = search(start, given, images, s, n_candidates=25, random_state=seed)
+    numbers, temperature = search(start, 3.0, given, images, s, n_candidates=25, random_state=seed)
     for actual, expected in zip(found.hyperparameters, numbers):
         assert actual == expected if expected is None else actual == pytest.approx(expected)
     assert found.temperature == pytest.approx(temperature, rel=1e-4)
