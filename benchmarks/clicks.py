@@ -64,7 +64,8 @@ def curve(task, method, seed, most_rounds):
         right, row = labelled.copy(), {"error": "", "held": ""}
         if not labelled.all():
             right[~labelled] = learner.learn(labelled) == task.y[~labelled]
-            if method in (OURS, OURS_RANDOM):
+            # Before the first answers, the package says nothing.
+            if method in (OURS, OURS_RANDOM) and labelled.any():
                 row = learner.estimate(labelled)
         rows.append(row | {"labels": labelled.sum(), "batch": number, "right": 100 * right.mean()})
         if (number >= SHOWN and right.mean() >= LEVELS[-1] / 100) or labelled.all():
@@ -186,17 +187,18 @@ def estimates_table(frame):
     """How well the share that is right is estimated; None where nothing estimates it."""
     said = frame.assign(error=frame.error.abs(), held=100 * frame.held)
     said = said.groupby(["method", "batch"])[["error", "held"]].mean().dropna()
+    numbers = SHARES[1:]
     rows = [
-        [method, name, *(f"{said[column].get((method, number), np.nan):.1f}" for number in SHARES)]
+        [method, name, *(f"{said[column].get((method, number), np.nan):.1f}" for number in numbers)]
         for method in said.index.unique(0)
         for name, column in (("error", "error"), ("held, %", "held"))
     ]
-    header = ["estimate after labels a class", "", *labels_in_words()]
+    header = ["estimate after labels a class", "", *labels_in_words(numbers)]
     return tasks.table(header, rows, n_left=2) if rows else None
 
 
-def labels_in_words():
-    return [f"{number / 2:g}" for number in SHARES]
+def labels_in_words(numbers=SHARES):
+    return [f"{number / 2:g}" for number in numbers]
 
 
 def report(frame):

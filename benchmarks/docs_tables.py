@@ -147,7 +147,7 @@ def clicks_by_task(frame):
 
 def estimates(frame):
     """How far estimates of the share that is right are off, and how often intervals hold it."""
-    batches = frame[frame.batch.isin((0, 1, 2, 4))].groupby("batch")
+    batches = frame[frame.batch.isin((1, 2, 4))].groupby("batch")
     error, held = batches.error.apply(lambda values: values.abs().mean()), batches.held
     rows = [
         ["mean error of the estimate, in points", *(f"{value:.1f}" for value in error)],

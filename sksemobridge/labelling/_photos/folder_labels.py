@@ -64,12 +64,22 @@ class FolderLabels:
         is_open = [real not in by_person for real in self.job.real]
         return np.array(is_open, dtype=bool) & self.has_label
 
+    @property
+    def is_by_names_alone(self):
+        """Whether too few labels say how good the names are: less than `N_AT_RANDOM`, and no
+        page.
+        """
+        return not self.annotations.rounds and len(self.shots.labels) < N_AT_RANDOM
+
     def estimate(self):
-        """`ShareRight` of the predicted labels. None if there are none, if a picture is of none of
-        the classes, or if the model does not know such pictures. A burst counts once.
+        """`ShareRight` of the predicted labels. None if there are none, if they are by names alone,
+        if a picture is of none of the classes, or if the model does not know such pictures. A burst
+        counts once.
         """
         rest = np.flatnonzero(self.is_predicted())
         if not len(rest) or self.annotations.has_none() or not self.job.is_known_kind:
+            return None
+        if self.is_by_names_alone:
             return None
         if self.job.groups is not None:
             rest = rest[first_of_each(self.job.groups[rest])]

@@ -36,9 +36,10 @@ class LabelledFolder:
         How good the classifier is on held-out shots. None without shots.
     estimate : ShareRight or None
         The share of the predicted labels that is right, with an interval that holds it nine times
-        out of ten: `estimate`, `low` and `high`. None if no label is predicted, or if a picture is
-        of none of the classes: probabilities say nothing of how many others are.
-        None, too, of photographs with `"mini"`, which does not know them.
+        out of ten: `estimate`, `low` and `high`. None if no label is predicted, and before five
+        labels, because names alone may mislead. None, too, if a picture is of none of the classes,
+        because probabilities say nothing of how many others are, and of photographs with `"mini"`,
+        which does not know them.
     """
 
     table: Any

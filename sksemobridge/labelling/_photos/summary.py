@@ -10,6 +10,10 @@ from .given_classes import puzzling_names
 from .labelled_images import none_of_these
 from .picture_bursts import count_bursts
 
+NAMES_ALONE = (
+    "How many labels are right is not estimated, because names alone may mislead. Label five"
+    " images: with --open, --shots or --corrections."
+)
 NO_ICONS = "How many labels are right is not estimated: these are no drawn icons."
 
 
@@ -49,23 +53,28 @@ def summary_of_saved(labels: FolderLabels) -> list[str]:
     return lines
 
 
+def _how_many_right(labels):
+    """Lines on how many labels are right, or why nobody can say."""
+    job, rest, right = labels.job, labels.is_predicted(), labels.estimate()
+    if right is not None:
+        about = f"about {right.estimate:.1%} ({right.low:.1%} to {right.high:.1%}) are right"
+        n_bursts = 0 if job.groups is None else len({*job.groups[rest]})
+        of = f" ({n_bursts:,} {plural(n_bursts, 'burst')})" if n_bursts else ""
+        return [
+            f"Of the {rest.sum()} predicted labels{of}, {about}, if every image is of these"
+            " classes."
+        ]
+    lines = [OTHERS_AMONG_THEM] if labels.annotations.has_none() else []
+    if not job.is_known_kind:
+        return [*lines, NO_ICONS]
+    return lines or ([NAMES_ALONE] if labels.is_by_names_alone and rest.any() else [])
+
+
 def summary(labels: FolderLabels) -> list[str]:
     """Lines on how the labels came about."""
     job, shots, names = labels.job, labels.shots, labels.classifier.class_names_
     has_text, lines = names is not None, _burst_lines(labels)
-    if labels.annotations.has_none():
-        lines.append(OTHERS_AMONG_THEM)
-    if (right := labels.estimate()) is not None:
-        about = f"about {right.estimate:.1%} ({right.low:.1%} to {right.high:.1%}) are right"
-        rest = labels.is_predicted()
-        n_bursts = 0 if job.groups is None else len({*job.groups[rest]})
-        of = f" ({n_bursts:,} {plural(n_bursts, 'burst')})" if n_bursts else ""
-        lines.append(
-            f"Of the {rest.sum()} predicted labels{of}, {about}, if every image is of these"
-            " classes."
-        )
-    elif not job.is_known_kind:
-        lines.append(NO_ICONS)
+    lines += _how_many_right(labels)
     texts = [name for name in names if name is not None] if has_text else []
     if puzzling := puzzling_names(texts, job.model_names):
         note = f"Note: Names that the model may not know ({len(puzzling)}): {listed(puzzling)}."

@@ -56,6 +56,18 @@ def test_clicks_are_on_hard_images_so_that_they_are_no_measure(label):
     assert "Held-out" not in said
 
 
+def test_how_many_are_right_is_said_from_five_labels_on(label):
+    given = "photos --classes bird,clock,fruit --model mini --corrections corrections.csv"
+    paths = [f"photos/{folder}{name}.png" for name in CLASSES for folder in ("", "more/")]
+    for n_labels in (0, 4):
+        corrections("path,label", *(f"{path},{Path(path).stem}" for path in paths[:n_labels]))
+        _, said = label(f"{given} --out {n_labels}.csv")
+        assert "are right, if" not in said
+        assert "names alone may mislead. Label five images: with --open, --shots or" in said
+    corrections("path,label", *(f"{path},{Path(path).stem}" for path in paths[:5]))
+    assert "are right, if every image is of these classes" in label(f"{given} --out 5.csv")[1]
+
+
 def test_corrections_are_further_shots_and_take_shots_back(label):
     os.rename("shots/bird/0.png", "shots/fruit/wrong.png")
     os.rename("shots/bird/1.png", "shots/fruit/wrong too.png")

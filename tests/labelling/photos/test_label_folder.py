@@ -48,6 +48,7 @@ def test_it_gives_what_the_command_gives_and_prints_nothing(label, capsys):
 def test_names_alone_have_no_evaluation(place):
     labelled = label_folder(place / "photos", classes=CLASSES, model="mini")
     assert labelled.evaluation is None
+    assert labelled.estimate is None
     assert {*labelled.table["label"].dropna()} <= {*CLASSES}
 
 
