@@ -192,15 +192,20 @@ def labels(task, k, seed, args):
         yield f"{k}, {rate:.0%} {kind if rate else ''}".rstrip(), found
 
 
+def exchanged(classes, rng, share):
+    """The sorted classes, of which a share has the names of each other."""
+    moved, names = rng.permutation(len(classes))[: int(share * len(classes))], classes.copy()
+    names[moved] = classes[np.roll(moved, 1)]
+    return names
+
+
 def names(task, k, seed, args):
     drawn = task.draw(k, seed)
     if drawn is None or task.text_encoder is None:
         return
     shots, queries = drawn
     classes, codes = np.unique(task.y, return_inverse=True)
-    moved = np.random.default_rng(seed).permutation(len(classes))[: len(classes) // 2]
-    name_of = classes.copy()
-    name_of[moved] = classes[np.roll(moved, 1)]
+    name_of = exchanged(classes, np.random.default_rng(seed), 0.5)
     swapped = replace(task, y=name_of[codes])
     models = {
         "default": classifier(swapped).fit(swapped.X[shots], swapped.y[shots]),
@@ -279,15 +284,26 @@ def minorities(task, k, seed, args):
 # Few and uneven shots
 
 
-def uneven(task, k, seed, args):
-    rng, shots, queries = np.random.default_rng(seed), [], []
-    classes = rng.permutation(np.unique(task.y))
-    for place, name in enumerate(classes):
+def draw_uneven(task, classes, counts, rng):
+    """Rows of as many shots of each class as told, or as leave some, and rows of the queries."""
+    shots, queries = [], []
+    for name, n in zip(classes, counts):
         rows = rng.permutation(np.flatnonzero(task.y == name))
-        n = min(MANY if place < len(classes) // 2 else 1, len(rows) - tasks.SPARE)
+        n = min(n, len(rows) - tasks.SPARE)
         shots.append(rows[:n])
         queries.append(rows[n:])
-    shots, queries = np.concatenate(shots), np.concatenate(queries)
+    return np.concatenate(shots), np.concatenate(queries)
+
+
+def one_or_many(n_classes):
+    """Numbers of shots, of which half are large."""
+    return np.where(np.arange(n_classes) < n_classes // 2, MANY, 1)
+
+
+def uneven(task, k, seed, args):
+    rng = np.random.default_rng(seed)
+    classes = rng.permutation(np.unique(task.y))
+    shots, queries = draw_uneven(task, classes, one_or_many(len(classes)), rng)
     found = {"shots": figures(classifier(task).fit(task.X[shots], task.y[shots]), task, queries)}
     if task.text_encoder is not None:
         found["names alone"] = figures(tasks.zero_shot(task), task, queries)
