@@ -153,12 +153,12 @@ def test_a_closed_form_that_keeps_all_directions_is_warned_of(world):
 def test_validation_images_choose_the_numbers_that_are_auto(world):
     X, y = world.draw(2, noise=5.0)
     X_val, y_val = world.draw(200, noise=5.0)
-    default = semobridge(world, beta=3.0).fit(X, y)
-    chosen = semobridge(world, beta=3.0).fit(X, y, X_val=X_val, y_val=y_val)
+    default = semobridge(world, smoothness=1.5).fit(X, y)
+    chosen = semobridge(world, smoothness=1.5).fit(X, y, X_val=X_val, y_val=y_val)
     assert chosen.score(X_val, y_val) > default.score(X_val, y_val)
-    assert chosen.beta_ == 3.0
+    assert chosen.smoothness_ == 1.5
     assert chosen.lambda2_ != default.lambda2_
-    again = semobridge(world, beta=3.0).fit(X, y, X_val=X_val, y_val=y_val)
+    again = semobridge(world, smoothness=1.5).fit(X, y, X_val=X_val, y_val=y_val)
     np.testing.assert_array_equal(again.predict_proba(X), chosen.predict_proba(X))
     other = chosen.with_classes(["cat", "dog"])
     assert other.lambda2_ == chosen.lambda2_
