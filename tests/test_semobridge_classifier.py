@@ -165,10 +165,11 @@ def test_validation_images_choose_the_numbers_that_are_auto(world):
 
 
 def test_validation_images_are_forgotten(world):
-    (X, y), (X_val, y_val) = world.draw(4, noise=2.5), world.draw(30, noise=2.5)
+    (X, y), (X_val, y_val) = world.draw(3, noise=7.0), world.draw(60, noise=7.0)
     validation = {"X_val": X_val, "y_val": y_val}
     first, second = slice(0, None, 2), slice(1, None, 2)
     expected = [semobridge(world).fit(X, y, **params) for params in ({}, validation)]
+    assert expected[0].lambda2_ != expected[1].lambda2_
     for params, whole in zip(({}, validation), expected):
         grown = semobridge(world).fit(X[first], y[first], **validation)
         grown.partial_fit(X[second], y[second], **params)
@@ -176,9 +177,10 @@ def test_validation_images_are_forgotten(world):
 
 
 def test_weights_of_validation_images(world):
-    (X, y), (X_val, y_val) = world.draw(2, noise=2.5), world.draw(20, noise=2.5)
+    (X, y), (X_val, y_val) = world.draw(2, noise=10.0), world.draw(100, noise=10.0)
     used = np.arange(len(y_val)) % 3 > 0
     expected = semobridge(world).fit(X, y, X_val=X_val[used], y_val=y_val[used])
+    assert expected.lambda2_ != semobridge(world).fit(X, y).lambda2_
     for weight in (used, 7.0 * used):
         weighted = semobridge(world)
         weighted.fit(X, y, X_val=X_val, y_val=y_val, sample_weight_val=weight)
