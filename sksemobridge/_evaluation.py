@@ -83,7 +83,11 @@ class ShotEvaluation:
         if n_names := len(self.doubtful_names):
             labels = listed(self.doubtful_names)
             lines.append(f"{n_names} {plural(n_names, 'class')} with a doubtful name: {labels}")
-        lines.append(f"{n_doubtful} {plural(n_doubtful, 'shot')} with a doubtful label")
+        lines.append(
+            f"{n_doubtful} {plural(n_doubtful, 'shot')} with a doubtful label"
+            if n_doubtful
+            else "No label looks doubtful, which does not prove that all are right"
+        )
         return "\n".join(lines)
 
 
@@ -118,7 +122,7 @@ def evaluate_shots(
     >>> print(evaluate_shots(make_few_shot_pipeline("mini", "bundled"), images, labels))
     20 shots of 3 classes: arrow 7, bird 8, building 5
     Held-out shots predicted right: 20 of 20, 100.0% (names alone 100.0%)
-    0 shots with a doubtful label
+    No label looks doubtful, which does not prove that all are right
     """
     estimator = best_of(estimator)
     classifier = estimator[-1] if isinstance(estimator, Pipeline) else estimator

@@ -90,7 +90,8 @@ class Browser:
 
     def close(self):
         self._session = None
-        self.send("Browser.close")
+        # It may end before it answers.
+        self._post("Browser.close")
         self._process.wait(30)
         self._to.close()
         os.close(self._from)

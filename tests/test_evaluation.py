@@ -123,7 +123,8 @@ def test_the_summary_has_three_lines_and_compares_from_four_shots_of_a_class(
     n_right = round(len(rows) * evaluation.accuracy)
     assert f": {n_right} of {len(rows)}, {evaluation.accuracy:.1%}" in accuracy
     assert (f" (names alone {evaluation.names_accuracy:.1%})" in accuracy) == is_compared
-    assert doubtful.startswith(f"{len(evaluation.doubtful)} shot")
+    n_doubtful = len(evaluation.doubtful)
+    assert doubtful.startswith(f"{n_doubtful} shot" if n_doubtful else "No label looks doubtful")
 
 
 def test_a_search_is_evaluated(pipeline, embedded):

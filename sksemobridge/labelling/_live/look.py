@@ -69,13 +69,24 @@ def next_pictures(now, reserved, tab, n_images, among="rest", name=None, without
     if among == "seen":
         chosen = quickest_first(now, most_doubted(now, labels, rows))[:n_images].tolist()
     else:
-        chosen = best_page(now.view.top, now.view.best, rows, n_images).tolist()
+        chosen = full_page(now.view, rows, n_images)
     if not without:
         reserved.order(tab, chosen, len(chosen))
     by_label = {}
     for number in chosen:
         by_label.setdefault(labels[number], []).append(number)
     return by_label, len(labels)
+
+
+def full_page(view, rows, n_images):
+    """The best page of these rows, filled with the next best ones: the last pages would be short
+    ones.
+    """
+    chosen = []
+    while len(chosen) < n_images and len(chosen) < len(rows):
+        left = rows[~np.isin(rows, chosen)]
+        chosen += best_page(view.top, view.best, left, n_images - len(chosen)).tolist()
+    return chosen
 
 
 def _not_seen(now):

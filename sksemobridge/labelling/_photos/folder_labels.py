@@ -51,7 +51,12 @@ class FolderLabels:
         job, answers = self.job, self.annotations.answers
         labels = [answers[real].label if real in answers else None for real in job.real]
         parts = self.classifier, job.files, job.embeddings, job.problems, self.proba
-        return table_rows(*parts, alpha=job.alpha, labels=labels)
+        rows = table_rows(*parts, alpha=job.alpha, labels=labels)
+        checked, real_of = self.annotations.checked(), job.pictures.real_of
+        for row in rows if checked else ():
+            is_right = checked.get(real_of[row["path"]])
+            row["checked"] = {True: "right", False: "wrong"}.get(is_right)
+        return rows
 
     @property
     def has_random_shots(self):

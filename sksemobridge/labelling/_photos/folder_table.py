@@ -37,9 +37,9 @@ COLUMNS = {
     "p_value": "p-value (low: like none of the classes)",
     "problem": "Problem",
 }
-# In a file, also what the model says of pictures with a label by a person. Where both columns
-# differ, somebody corrected the table.
-WRITTEN = COLUMNS | {"model_label": "Label by the model"}
+# In a file, also what a check found of predictions, and what the model says of pictures with a
+# label by a person. Where both labels differ, somebody corrected the table.
+WRITTEN = COLUMNS | {"checked": "Check", "model_label": "Label by the model"}
 NUMBERS = ("probability", "runner_up_probability", "p_value")
 PROBABILITY_OF = {"label": "probability", "runner_up": "runner_up_probability"}
 

@@ -92,6 +92,7 @@ class Outputs:
             "report": options.report,
             "classifier": options.save,
             "folder": options.sort_into,
+            "sidecars": options.photos if options.sidecars else None,
         }
 
     def add(self, name, write):

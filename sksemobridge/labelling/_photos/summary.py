@@ -70,11 +70,19 @@ def _how_many_right(labels):
     return lines or ([NAMES_ALONE] if labels.is_by_names_alone and rest.any() else [])
 
 
+def _check_lines(annotations):
+    """A line on what the last check found, if there was one."""
+    if not (is_right := [*annotations.checked().values()]):
+        return []
+    which = "predictions" if annotations.check.among == "rest" else "labels that were seen"
+    return [f"In the last check, {sum(is_right)} of {len(is_right)} {which} were right."]
+
+
 def summary(labels: FolderLabels) -> list[str]:
     """Lines on how the labels came about."""
     job, shots, names = labels.job, labels.shots, labels.classifier.class_names_
     has_text, lines = names is not None, _burst_lines(labels)
-    lines += _how_many_right(labels)
+    lines += [*_how_many_right(labels), *_check_lines(labels.annotations)]
     texts = [name for name in names if name is not None] if has_text else []
     if puzzling := puzzling_names(texts, job.model_names):
         note = f"Note: Names that the model may not know ({len(puzzling)}): {listed(puzzling)}."

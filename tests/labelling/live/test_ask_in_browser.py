@@ -173,12 +173,41 @@ def test_a_check_says_of_which_pictures_it_is(ask):
     person.click("#check")
     person.press(*["Enter"] * 30)
     person.wait_for("Checked: 30 of 30 right. ", "status")
+    # Its end is said, before anything else is asked.
+    assert "The check is over: 30 of 30 right\n" in person.text("ask-nothing")
+    assert "89 to 100 % of the predictions were right" in person.text("ask-nothing")
     assert "you can stop" in person.text("status")
     paint(60)
     person.page.session.arrivals.look()
     person.wait_for("Read 20 new pictures")
     person.click("#arrived")
     person.wait_for("Checked: 30 of 30 right, of the 40 pictures that there were.", "status")
+
+
+def test_when_all_is_labelled_nothing_is_left_to_check(ask):
+    person = ask(n=12)
+    assert person.text("check") == "Check 12 at random"
+    person.click("#check")
+    assert person.all("#check") == []
+    person.press(*["Enter"] * 11, "0")
+    assert "The check is over: 11 of 12 right" in person.text("ask-nothing")
+    # All are labelled, so nothing else is left, and nothing to check.
+    assert person.all("#ask-nothing button") == ["Done: write the files"]
+    assert person.all("#check") == []
+    # What was said may still be changed.
+    person.press("Backspace")
+    assert person.text("question").startswith("Check: is this “")
+    person.press("Enter")
+    assert "The check is over: 12 of 12 right" in person.text("ask-nothing")
+
+
+def test_after_a_check_enter_looks_through_the_rest(ask):
+    person = ask(n=40)
+    person.click("#check")
+    person.press(*["Enter"] * 30)
+    assert person.all("#ask-nothing .main") == ["Go on: look through"]
+    person.press("Enter")
+    wait_until(lambda: person.view == "look")
 
 
 def test_when_nothing_is_left_enter_writes_the_files(ask):
@@ -258,12 +287,11 @@ def test_none_of_these_says_how_many_look_like_it(ask, live):
     wait_until(lambda: page.state()["learnt"] == 2)
     person = ask(page=page)
     person.press("0")
-    wait_until(
-        lambda: (
-            "look like this" in person.text("note") or ("looks like this" in person.text("note"))
-        )
-    )
+    wait_until(lambda: "like “none of these”" in person.text("note"))
+    # What was labelled is still said.
+    assert ".png: none of these. About" in person.text("note")
     person.click_text("show them", "#note button")
-    assert person.view == "look"
+    wait_until(lambda: person.view == "look")
+    person.wait()
     assert person.all("#look-tiles h3") == ["none of these"]
     assert {label for _, label in person.tiles()} == {""}

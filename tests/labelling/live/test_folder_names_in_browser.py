@@ -85,6 +85,23 @@ def test_the_screen_of_names_is_kept_when_it_is_loaded_again(begin):
     assert person.page.state()["classes"] == ["my own", "parrot"]
 
 
+def test_cards_of_one_name_are_joined(begin):
+    person = begin()
+    set_name(person, 0, "parrot")
+    for letter in " Parrot":
+        person.run("document.querySelectorAll('#suggestions input')[1].focus()")
+        person.type(letter)
+    assert person.text("start") == "Start with 1 class"
+    person.press("Tab")
+    person.run("document.activeElement.blur()")
+    assert person.text("note") == "Joined with “parrot”."
+    assert person.all("#suggestions .card input", "value")[0] == "parrot"
+    assert person.all("#suggestions .joins button") == ["with a group ×"]
+    wait_until(lambda: [how for _, how, _ in person.page.state()["cards"]] == ["kept", "joined"])
+    person.click("#suggestions .joins button")
+    assert person.all("#suggestions .card input", "value")[:2] == ["parrot", ""]
+
+
 def test_fewer_and_more_names_show_each_once(person, monkeypatch):
     names = [(f"thing {i}", 1 / 40, [i]) for i in range(40)]
     module = "sksemobridge.labelling._live.suggestions._names"

@@ -73,6 +73,15 @@ def test_what_comes_next_is_told_before_a_page_is_answered(session):
     assert {*numbers(other)} & {*numbers(coming)}
 
 
+def test_the_last_pages_are_full(session):
+    for left in (18, 6):
+        shown = numbers(next_page(session, "a", 12)[0])
+        assert len(shown) == 12
+        say(session, "a", shown)
+        assert next_page(session, "a", 12)[1] == left
+    assert len(numbers(next_page(session, "a", 12)[0])) == 6
+
+
 def test_one_label_alone(session):
     groups, left = next_page(session, "a", 12, name="bird")
     assert [*groups] == ["bird"]

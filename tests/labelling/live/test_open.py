@@ -236,7 +236,7 @@ def test_copies_and_sidecars_may_be_asked_for_at_the_end(command):
     page.act("say", number=0, label="fruit")
     told = page.act("also", name="sort_into")[1]
     assert told["further"] == {}
-    assert {file["what"] for file in told["files"]} == {"table", "folder"}
+    assert {file["what"] for file in told["files"]} == {"table", "folder", "sidecars"}
     assert Path("labels_sorted/fruit/bird.png").exists()
     # Both follow the labels from then on.
     assert "fruit" in Path("photos/bird.png.xmp").read_text()
@@ -258,4 +258,12 @@ def test_the_last_page_has_buttons_for_them(command, browser):
     person.click_text("Sort into folders", "#further button")
     wait_until(lambda: Path("labels_sorted").is_dir() and not person.all("#further button"))
     assert "labels_sorted" in person.text("files")
+    assert "labels.csv\nthe table" in person.text("files")
+    assert "the label of a.jpg in a.jpg.xmp" in person.text("files")
+    assert "sort by probability" in person.text("finish")
+    for number in range(6):
+        page.act("say", number=number, label="fruit")
+    person.click_text("Back to the pictures")
+    person.click("#done")
+    person.wait_for("every label is by you", "finish")
     assert browser.errors == []

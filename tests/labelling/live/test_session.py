@@ -22,6 +22,7 @@ from sksemobridge.labelling._photos.evidence import evidence
 from sksemobridge.labelling._photos.folder_job import FolderJob
 from sksemobridge.labelling._photos.folder_pipeline import pipeline_of
 from sksemobridge.labelling._photos.history import fold
+from sksemobridge.labelling._photos.summary import summary
 
 from ...browser import wait_until
 from .live import CLASSES, TinyText, make_job, paint
@@ -493,6 +494,23 @@ def test_a_check_among_the_seen_asks_for_their_labels_again(live):
     _, state = page.act("say", number=1, label="clock")
     assert (state["check"]["done"], state["check"]["right"]) == (2, 1)
     assert page.act("check", begin=True, among="all")[0] == 409
+
+
+def test_what_a_check_found_is_in_the_summary_and_in_the_table(live):
+    page = live()
+    page.act("check", begin=True)
+    first, second = numbers(page.state()["check"]["queue"])[:2]
+    page.act("say", number=first, label=CLASSES[first % 3])
+    page.act("say", number=second, label=CLASSES[second % 3 - 1])
+    labels = page.session.learner.learn_all(page.session.annotations)
+    assert "In the last check, 1 of 2 predictions were right." in summary(labels)
+    found = {number: row["checked"] for number, row in enumerate(labels.rows)}
+    assert (found.pop(first), found.pop(second)) == ("right", "wrong")
+    assert {*found.values()} == {None}
+    page.act("check", begin=True, among="seen")
+    page.act("say", number=first, label=CLASSES[first % 3])
+    labels = page.session.learner.learn_all(page.session.annotations)
+    assert "In the last check, 1 of 1 labels that were seen were right." in summary(labels)
 
 
 def test_the_doubt_that_is_left_falls_with_each_page(live):

@@ -163,7 +163,7 @@ def test_tables_open_in_a_spreadsheet(tmp_path, monkeypatch):
         ("-2+3;=1;＝2.png", None, nan, None, nan, nan, "the file\x07 is empty"),
     ]
     for name in ("a.csv", "a.xlsx"):
-        write_table([dict(zip(WRITTEN, (*row, row[1]))) for row in rows], name)
+        write_table([dict(zip(WRITTEN, (*row, "right", row[1]))) for row in rows], name)
     assert Path("a.csv").read_bytes().startswith("\ufeffFile,Label,Probability,".encode())
     titles, vogel, none, broken = cells_of("a.csv")
     assert vogel == [
@@ -174,10 +174,11 @@ def test_tables_open_in_a_spreadsheet(tmp_path, monkeypatch):
         "0.1000",
         "0.3333",
         "",
+        "right",
         "Vögel",
     ]
     assert none[:5] == ["'=cmd|' /C calc'!A0.png", "", "", "'@home", "0.5000"]
-    assert broken == ["'-2+3;'=1;'＝2.png", "", "", "", "", "", "the file? is empty", ""]
+    assert broken == ["'-2+3;'=1;'＝2.png", "", "", "", "", "", "the file? is empty", "right", ""]
     header, first, none, _ = openpyxl.load_workbook("a.xlsx").active.iter_rows()
     assert [cell.value for cell in header] == titles
     assert [cell.value for cell in first] == [
@@ -187,6 +188,7 @@ def test_tables_open_in_a_spreadsheet(tmp_path, monkeypatch):
         0.1,
         0.3333,
         None,
+        "right",
         "Vögel",
     ]
     assert not any(cell.data_type == "f" for cell in (*first, *none))

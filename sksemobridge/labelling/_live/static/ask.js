@@ -3,17 +3,20 @@ import { Chooser } from "./chooser.js";
 import { like_address } from "./chosen.js";
 import { button, by_id, element } from "./dom.js";
 import { enlarge } from "./enlarged.js";
+import { look } from "./look_through.js";
 import { note, note_of, offer_strangers } from "./notes.js";
 import { burst_buttons, large, thumb } from "./pictures.js";
 import { is_pressable, once_each } from "./presses.js";
 import { act, now } from "./state.js";
-import { count, label_of, quoted } from "./words.js";
+import { count, label_of, percent, quoted } from "./words.js";
 
 // Pictures that are fetched before they are shown.
 const N_AHEAD = 4;
 
 // The picture in sight. It stays, with what it offers, whatever the model learns meanwhile.
 let current = null;
+// Whether the last picture of a check was answered here: then its result is in sight.
+let is_check_over = false;
 // What this tab said, by the number of the picture.
 const mine = new Map();
 const chooser = new Chooser(by_id("ask-chooser"), say);
@@ -22,7 +25,10 @@ const waiting = () => (in_check() ? now.state.check.queue : now.state.queue);
 const in_check = () => (now.state.check?.queue.length ?? 0) > 0;
 
 export const ask = {
-  open() { draw(); },
+  open() {
+    is_check_over = false;
+    draw();
+  },
 
   // Go on if the picture was labelled elsewhere.
   take(reply) {
@@ -45,7 +51,7 @@ export const ask = {
   draw,
 
   key(event) {
-    if (!current) {
+    if (!current || is_check_over) {
       const is_on = event.key === "Enter" && !event.repeat && !is_pressable(event.target);
       if (is_on) by_id("ask-nothing").querySelector(".main")?.click();
       return is_on;
@@ -66,6 +72,7 @@ export const ask = {
 
   // After a mouse click, and else: the picture again, to say something else.
   show_again(item) {
+    is_check_over = false;
     current = { ...item, is_again: true };
     draw();
   },
@@ -80,19 +87,43 @@ function leave_again() {
 
 function draw() {
   draw_recent();
-  const { stage } = now.state, is_over = !current && stage !== "names";
+  const is_over = (!current || is_check_over) && now.state.stage !== "names";
   by_id("ask-nothing").hidden = !is_over;
   by_id("ask").classList.toggle("over", is_over);
   by_id("end-check").hidden = !in_check();
-  if (is_over) {
-    by_id("ask-nothing").replaceChildren(
-      element("h3", {}, "Nothing is left to ask"),
-      element("p", {}, "All pictures have a label by you, or cannot be shown."),
-      button("Done: write the files", () => by_id("done").click(), { class: "main" }));
-  }
-  if (!current) return;
+  if (is_over) by_id("ask-nothing").replaceChildren(...what_is_over());
+  if (!current || is_over) return;
   draw_picture();
   for (const { number } of waiting().slice(0, N_AHEAD)) new Image().src = large(number);
+}
+
+function what_is_over() {
+  const done = ["Done: write the files", () => by_id("done").click()];
+  const ways_on = is_check_over ? ways_after_check(done) : [done];
+  const about = is_check_over ? result_of(now.state.check)
+    : ["Nothing is left to ask", "All pictures have a label by you, or cannot be shown."];
+  return [element("h3", {}, about[0]), element("p", {}, about[1]),
+    element("div", { class: "beside" }, ...ways_on.map(([text, go_on], i) =>
+      button(text, go_on, i ? {} : { class: "main" })))];
+}
+
+function result_of({ right, done, among, interval: [low, high] }) {
+  const of = among === "rest" ? "of the predictions" : "of the labels that were seen";
+  return [`The check is over: ${right} of ${done} right`,
+    `When it began, ${percent(low)} to ${percent(high)} % ${of} were right. What you answered is `
+      + "labelled."];
+}
+
+// What one may do after a check, the first by Enter.
+function ways_after_check(done) {
+  const { check, total, seen, queue } = now.state;
+  return [
+    check.among === "seen" && check.right < check.done
+      && ["A second look", () => look.begin({ among: "seen" })],
+    seen < total && ["Go on: look through", () => look.begin()],
+    done,
+    queue.length && ["Ask", () => ask.open()],
+  ].filter(Boolean);
 }
 
 function draw_picture() {
@@ -144,8 +175,13 @@ function draw_recent() {
 async function say(label) {
   if (!current) return;
   const asked = current, learnt = now.state.learnt;
+  const is_last = in_check() && now.state.check.queue.every((item) => same(item, asked));
   const reply = await act_on(asked, "say", { number: asked.number, label });
   if (!reply) return;
+  if (is_last && !in_check()) {
+    is_check_over = true;
+    draw();
+  }
   const answer = reply.answer.label;
   mine.set(asked.number, answer);
   const more = reply.n_pictures > 1 ? ` and ${count(reply.n_pictures - 1)} more` : "";

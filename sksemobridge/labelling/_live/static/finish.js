@@ -132,6 +132,7 @@ const WHAT = {
   table: "the table: a row for each picture",
   report: "the report: all pictures by label, in one file for any browser",
   classifier: "the classifier, for new pictures",
+  sidecars: "the label of a.jpg in a.jpg.xmp beside it, for each picture",
   folder: "copies of the pictures, a folder for each label",
 };
 
@@ -148,6 +149,9 @@ function file_link({ what, path, name, media, content }) {
 function next_step(files) {
   const table = files.find(({ what }) => what === "table");
   if (!table) return "The files are where you asked for them.";
+  if (now.state.labelled >= now.state.total) {
+    return `Open ${quoted(table.name)} in a spreadsheet: every label is by you.`;
+  }
   return `Open ${quoted(table.name)} in a spreadsheet: sort by probability to see the least `
     + "certain labels, and by label to see how many there are of each.";
 }

@@ -1,10 +1,10 @@
 // "What is in this folder?": names for what the pictures show, to keep, change, join or drop.
 import { button, by_id, element } from "./dom.js";
 import { enlarge } from "./enlarged.js";
-import { note_of } from "./notes.js";
+import { note, note_of } from "./notes.js";
 import { thumb } from "./pictures.js";
 import { act, now, see } from "./state.js";
-import { comparable, count, plural } from "./words.js";
+import { comparable, count, plural, quoted } from "./words.js";
 
 // Suggestions that are asked for at a time.
 const N_NAMES = 30;
@@ -109,7 +109,7 @@ const key_of = ({ name, numbers }) => name || numbers[0];
 
 function card(suggestion) {
   const { name, share, numbers } = suggestion;
-  const made = { key: key_of(suggestion), share, joined: null, timer: 0, is_touched: false };
+  const made = { key: key_of(suggestion), name, share, joined: null, timer: 0, is_touched: false };
   made.kept = is_first && name !== "" && count_of(share) > 0;
   made.field = name_field(made);
   made.field.value = name;
@@ -146,6 +146,7 @@ function name_field(made) {
       made.is_touched = true;
       draw();
     },
+    change: () => join_alike(made),
     keydown: (event) => {
       if (event.key === "Enter" && !event.isComposing) next_field(made);
     },
@@ -155,12 +156,28 @@ function name_field(made) {
 // The card becomes part of another, whose name stays.
 function join(made, into) {
   if (!into) return;
+  put_into(made, into);
+  into.field.focus();
+}
+
+function put_into(made, into) {
   made.joined = into;
   into.kept = true;
   keep(into);
   keep(made);
   draw();
-  into.field.focus();
+}
+
+// Cards of one name are one class, so a card that gets the name of another joins it.
+function join_alike(made) {
+  const name = comparable(made.field.value);
+  const into = cards.find((other) => other !== made && other.kept && !other.joined
+    && comparable(other.field.value) === name);
+  if (!name || !made.kept || !into) return;
+  // Taken apart, it is what it was.
+  made.field.value = made.name;
+  put_into(made, into);
+  note(`Joined with ${quoted(into.field.value.trim())}.`);
 }
 
 function next_field(made) {

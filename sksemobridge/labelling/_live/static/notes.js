@@ -28,8 +28,10 @@ export function tell_of_strangers(reply) {
   if (strangers_after === null || reply.learning || reply.learnt <= strangers_after) return;
   strangers_after = null;
   if (!reply.strangers) return;
-  const n = reply.strangers;
-  note(`About ${count(n)} ${n === 1 ? "picture looks" : "pictures look"} like this:`,
+  const n = reply.strangers, look_alike = n === 1 ? "picture looks" : "pictures look";
+  // What was said of the page stays: by now another one may be in sight.
+  const said = by_id("note").firstChild?.textContent ?? "";
+  note(`${said} About ${count(n)} ${look_alike} like “none of these”:`,
     ["show them", () => ways.show_strangers()], ["Undo", () => ways.undo()],
     ["What else is in here?", () => { location.hash = "names"; }]);
 }

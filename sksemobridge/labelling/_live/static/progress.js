@@ -10,6 +10,8 @@ const N_AFTER = 24;
 // `doubt_left`.
 const N_PAGES = 5;
 const STEP = 15;
+// Pictures of a check, where there are as many.
+const N_CHECKED = 30;
 // Numbers of the first answers, which are at most five.
 const WORDS = ["None", "One", "Two", "Three", "Four", "Five"];
 
@@ -23,7 +25,11 @@ export function draw_progress() {
   by_id("seen-bar").title = `${count(state.labelled)} labelled and ${count(state.seen)} seen of `
     + counts(state);
   const is_names = state.stage === "names", is_open = (state.check?.queue.length ?? 0) > 0;
-  by_id("check").hidden = is_names || is_open;
+  // Nothing to check where every label is by a person, and less than usual near the end.
+  by_id("check").hidden = is_names || is_open || !state.queue.length;
+  by_id("check").textContent =
+    `Check ${count(Math.min(N_CHECKED, state.total - state.labelled))} at random`;
+  by_id("done").classList.toggle("main", state.labelled > 0);
   by_id("again").hidden = is_names || is_open || !state.seen;
   by_id("arrived").hidden = !state.arrived;
   by_id("arrived").textContent = `Read ${plural(state.arrived, "new picture")}`;
