@@ -41,6 +41,14 @@ def test_the_newest_release_of_the_changelog_and_the_citation_is_this_version():
     assert cited[1] == version
 
 
+def test_nothing_says_to_install_a_package_that_is_not_on_pypi():
+    files = [ROOT / "README.md", ROOT / "CONTRIBUTING.md"]
+    for folder in ("docs", "examples", "benchmarks", "sksemobridge", "tools"):
+        files += [path for path in (ROOT / folder).rglob("*.*") if path.suffix in (".md", ".py")]
+    by_name = re.compile(r"pip install (-\S+ )*['\"]?sksemobridge")
+    assert [path for path in files if by_name.search(path.read_text(encoding="utf-8"))] == []
+
+
 def public_functions():
     """All that the package offers to be called, by name: functions, and the methods that it adds to
     scikit-learn's.

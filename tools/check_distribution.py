@@ -1,10 +1,11 @@
 """Build source and wheel, look into both, and try the first steps with nothing but the wheel.
 
-    pip install build && python tools/check_distribution.py [--weights]
+    pip install build twine && python tools/check_distribution.py [--weights]
 
-Makes an empty virtual environment in a temporary folder and installs the wheel there with its
-dependencies, which takes some minutes. Then it runs the quickstart, and the code of docs/start.md:
-with `--weights` by its model for photographs, which is downloaded, else by the bundled model.
+`twine check` reads both as PyPI does. Then an empty virtual environment in a temporary folder gets
+the wheel with its dependencies, which takes some minutes, and runs the quickstart, and the code of
+README and docs/start.md: with `--weights` by the model for photographs, which is downloaded, else
+by the bundled model.
 """
 
 import argparse
@@ -94,7 +95,7 @@ def main():
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
     parser.add_argument(
-        "--weights", action="store_true", help="run docs/start.md with its model for photographs"
+        "--weights", action="store_true", help="run both pages with the model for photographs"
     )
     args = parser.parse_args()
     with tempfile.TemporaryDirectory() as temporary:
@@ -102,6 +103,7 @@ def main():
         run(sys.executable, "-m", "build", "--outdir", folder / "dist", ROOT, cwd=folder)
         (source,), (wheel,) = (folder / "dist").glob("*.tar.gz"), (folder / "dist").glob("*.whl")
         check_contents(source, wheel)
+        run(sys.executable, "-m", "twine", "check", "--strict", source, wheel, cwd=folder)
 
         run(sys.executable, "-m", "venv", folder / "venv", cwd=folder)
         python = folder / "venv" / ("Scripts" if sys.platform == "win32" else "bin") / "python"
@@ -119,8 +121,9 @@ def main():
             or not (here / "quickstart" / "page.html").exists()
         ):
             sys.exit("the quickstart did not print its figures or write its page")
-        start = (unpacked / "docs" / "start.md").read_text(encoding="utf-8")
-        run(python, "-c", first_steps(start, args.weights), cwd=here)
+        for name in ("README.md", "docs/start.md"):
+            page = (unpacked / name).read_text(encoding="utf-8")
+            run(python, "-c", first_steps(page, args.weights), cwd=here)
     print("Source and wheel are complete, and the first steps run from the wheel alone.")
 
 

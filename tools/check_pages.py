@@ -30,7 +30,7 @@ def installs(page):
     commands += INSTALL_IN_SENTENCE.findall(FENCED.sub("", text))
     for arguments in commands:
         if not arguments.startswith("-"):  # as for development, or without dependencies
-            parts |= {part.replace("sksemobridge[", ".[") for part in shlex.split(arguments)}
+            parts |= {*shlex.split(arguments)}
     return tuple(sorted(parts)) or installs(ROOT / "docs" / "start.md")
 
 

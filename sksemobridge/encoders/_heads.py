@@ -90,9 +90,7 @@ def open_image(file):
         file.seek(0)
         problem = "its content is not an image of a kind that is read"
         if _HEIC.match(file.read(12)):
-            problem = (
-                "it is a HEIC image, which needs pillow-heif: pip install 'sksemobridge[heic]'"
-            )
+            problem = "it is a HEIC image, which needs a package: pip install pillow-heif"
         raise ImageReadError(problem) from error
     except (_WholeFileError, ImageReadError):
         raise

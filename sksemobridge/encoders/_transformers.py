@@ -83,7 +83,7 @@ def _read(kind, source, **options):
         options["trust_remote_code"] = False
         return getattr(transformers, kind).from_pretrained(source.place, **options)
     except ImportError as error:
-        needed = "pip install 'sksemobridge[transformers]'"
+        needed = "pip install 'transformers>=5.0' sentencepiece"
         raise ModelLoadError(f"{source} needs transformers: {needed} ({error}).") from error
     except Exception as error:
         raise cannot_load(source, error) from error

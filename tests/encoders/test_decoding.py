@@ -255,7 +255,7 @@ def test_a_heic_picture_without_its_plug_in_says_so(monkeypatch):
     readable = [kind for kind in _readable_formats() if kind != "HEIF"]
     monkeypatch.setattr("sksemobridge.encoders._heads._readable_formats", lambda: readable)
     for kind in (b"heic", b"mif1"):
-        remedy = r"a HEIC image, .* pip install 'sksemobridge\[heic\]'"
+        remedy = r"a HEIC image, .* pip install pillow-heif"
         refused(b"\0\0\0\x18ftyp" + kind + b"\0\0\0\0mif1heic", remedy)
 
 

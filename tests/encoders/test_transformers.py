@@ -205,7 +205,8 @@ def test_weights_that_are_missing_are_an_error_and_code_of_a_folder_is_not_run(
     assert not (tmp_path / "ran").exists()
 
 
-def test_without_the_package_the_error_names_the_extra(monkeypatch):
+def test_without_the_package_the_error_says_what_to_install(monkeypatch, tmp_path):
+    (tmp_path / "config.json").write_text("{}")
     monkeypatch.setitem(__import__("sys").modules, "transformers", None)
-    with pytest.raises(ModelLoadError, match=r"pip install 'sksemobridge\[transformers\]'"):
-        CLIPImageEncoder("transformers:some/model").transform(PICTURES)
+    with pytest.raises(ModelLoadError, match="pip install 'transformers>=5.0' sentencepiece"):
+        CLIPImageEncoder(f"transformers:{tmp_path}").transform(PICTURES)
