@@ -75,8 +75,8 @@ class ClassMeans:
 
     @property
     def mean_count(self):
-        """Mean number of images of a class. It is at least one, also if labels are doubtful and
-        count less.
+        """Mean number of images of a class. The mean is at least one, also if labels are doubtful
+        and count less.
         """
         return max(float(self.counts.mean()), 1.0)
 
@@ -219,9 +219,11 @@ def number_of_others(codes, relative):
 
 
 def fit_slope(texts, means, weight=None):
-    """`slope = <T_c - mean T, mean_c> / ||T - mean T||^2`. It is zero if all texts are the same.
+    """`slope = <T_c - mean T, mean_c> / ||T - mean T||^2`. The slope is zero if all texts are the
+    same.
 
-    It is never negative: names may not help, but images are never like the names of other classes.
+    The slope is never negative: names may not help, but images are never like the names of other
+    classes.
     """
     weight = np.ones(len(texts)) if weight is None else weight
     centred = texts - texts.mean(axis=0)
@@ -238,8 +240,8 @@ def directions(texts):
 
 
 def _kappa(within, between, guess, counts):
-    """`var(noise) / var(deviation)` by the method of moments. It is `guess` if no class has two
-    images.
+    """`var(noise) / var(deviation)` by the method of moments. The result is `guess` if no class has
+    two images.
 
     `within` is the sum of squares of the noise, and
     `between = var(deviation) + var(noise) mean(1 / n)`.

@@ -15,7 +15,7 @@ from .typicality import Typicality
 
 @dataclass(frozen=True, eq=False)
 class LinearModel:
-    """The model of `FewShotClassifier`. That of `ZeroShotClassifier` is the same without shots."""
+    """The model of `FewShotClassifier`. `ZeroShotClassifier` has the same model without shots."""
 
     # Before unlabelled images: `"text"` (if there is text), and with shots `"shots"` and
     # `"correction"`
@@ -135,11 +135,11 @@ class LinearModel:
     def for_classes(self, indices, texts):
         """The model for other classes: those at `indices (K,)`. -1 is a class without shots.
 
-        The mean of such a class is the prediction from its name, and its correction is zero. This
-        needs `texts (K, D)`, the `T_c` of all classes.
+        The mean of such a class is the prediction from its name, and its correction is zero. A
+        class without shots needs `texts (K, D)`, the `T_c` of all classes.
         """
         terms = {name: term.for_classes(indices) for name, term in self.terms.items()}
-        # -1 takes the last row here. It is replaced below, or refused.
+        # -1 takes the last row here. That row is replaced below, or refused.
         means, new = None if self.image_means is None else self.image_means[indices], indices < 0
         if new.any():
             new_texts, zeros = texts[new].astype(np.float64), np.zeros(np.count_nonzero(new))

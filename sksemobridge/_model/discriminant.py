@@ -2,9 +2,9 @@
 held-out images.
 
 `z_c(q) = v' P mu_c - mu_c' P mu_c / 2`, with `v = nrm(q) - m` and the class means `mu_c` of
-`class_means`. It is linear in `nrm(q)`. `P` is the inverse of the covariance after shrinkage, and
-features are divided by their standard deviation as far as residuals tell them. Steps 4 and 5 of
-docs/method.md have the formulas.
+`class_means`. The discriminant is linear in `nrm(q)`. `P` is the inverse of the covariance after
+shrinkage, and features are divided by their standard deviation as far as residuals tell them. Steps
+4 and 5 of docs/method.md have the formulas.
 
 The scatter has the residuals of the images, and the gaps `r_c - m - mu_c`, which show how far
 images lie from the prediction of a name. A gap counts as far as the texts help, and wholly for a
@@ -68,7 +68,7 @@ class Gaussian:
     typical: float  # `a`
 
     def rounded(self, dtype):
-        """It with its table in another precision."""
+        """The discriminant with its table in another precision."""
         removed = self.precision.removed.astype(dtype)
         return replace(self, precision=replace(self.precision, removed=removed))
 

@@ -52,8 +52,8 @@ from .typicality import Typicality
 # because features are not independent. Chosen by
 # `python benchmarks/few_shot.py --tasks FILE.npz ...`, on the mean log loss of our rows.
 SHOTS_SCALE = 0.04
-# The same for classes of one image, where no held-out shot could correct it. It is multiplied by
-# `sqrt(log C)`: the largest of `C` errors grows so.
+# The scale for classes of one image, where no held-out shot could correct it. This scale is
+# multiplied by `sqrt(log C)`: the largest of `C` errors grows so.
 SHOTS_SCALE_OF_ONE = 0.064
 # Largest number of values of images times classes (12 MB), where evenly spaced images do: those
 # that are held out, and those whose entropy is measured.
@@ -77,7 +77,8 @@ class FitInput:
     texts_alone: TextsAlone | None
     texts: np.ndarray | None  # `T_c (C, D)`; a class without a text has the mean text
     has_text: np.ndarray  # `(C,)`
-    # Directions in which words differ `(D, r)`. They stand in for texts, and are None beside them.
+    # Directions in which words differ `(D, r)`. Words stand in for texts, and are None beside
+    # texts.
     words: np.ndarray | None
     most: float  # a class counts as so many images at most
     share_named: float  # share of the classes that have a text, also of those without shots
@@ -277,7 +278,7 @@ def linear_model(evidence, regression, back):
     given, classes, trust = evidence.given, evidence.classes, evidence.trust
     texts, gaussian = given.texts, evidence.discriminant.gaussian
     n_classes = len(given.has_text)
-    # It is more certain than step 6, which saw classes without one image.
+    # The model of all images is more certain than step 6, which saw classes without one image.
     sharper = 1 + (1 - trust) / classes.mean_count**2
     scales = {name: float(sharper * scale) for name, scale in regression.scales.items()}
     terms = {}
@@ -324,8 +325,8 @@ def typicality_of_names(model, given):
     """The `Typicality` of the held-out images of a `FitInput` if all classes had only a name."""
     images, n_classes = given.images, len(given.has_text)
     of_names = model.for_classes(np.full(n_classes, -1), given.texts).parts()
-    # Images as they are: those that are joined are shorter than one. Those of classes without a
-    # text do not tell how well names fit.
+    # Images as they are, since joined ones are shorter than one. Images of classes without a text
+    # do not tell how well names fit.
     rows = given.held_rows[given.has_text[images.codes[given.held_rows]]]
     parts = {
         name: images.u[rows] @ linear.weights.T + linear.offsets
@@ -351,8 +352,9 @@ def default_scales(counts, trust, text_scale, believed=1.0, share_named=1.0):
     # wrong, a half costs a point (`python benchmarks/robustness.py labels --rates 0.2 --tasks
     # FILE.npz ...`).
     text = max(trust, np.finfo(float).tiny) * text_scale * (1 - believed / 2)
-    # Where most classes have no name, images must say most. Where only a tenth has none, the log
-    # loss of one shot falls by 0.014 (`python benchmarks/heuristics.py --cases nameless ...`).
+    # Where most classes have no name, images must say most. Where only a tenth of the classes has
+    # none, the log loss of one shot falls by 0.014 (`python benchmarks/heuristics.py --cases
+    # nameless ...`).
     told = trust * share_named
     return {"text": text, "shots": told * with_text + (1 - told) * without_text}
 

@@ -11,11 +11,11 @@ from scipy.special import log_softmax
 from .._utils.rows import sum_rows, weight_in_class
 from .fit import FitInput, gather_evidence
 
-# Below this probability that texts help, they are no better than chance. It was so in one of 1,176
-# fits to real images with their names (11 sets, 2 to all classes, 1 to 4 shots).
+# Below this probability that texts help, they are no better than chance. This happened in one of
+# 1,176 fits to real images with their names (11 sets, 2 to all classes, 1 to 4 shots).
 LEAST_TRUST = 0.5
-# Names are exchanged if this is likelier than that they are not, by so many nats. It was never so
-# in these fits, and in 98 % if half of the names were exchanged.
+# Names are exchanged if this is likelier than that they are not, by so many nats. This never
+# happened in these fits, and in 98 % of them if half of the names were exchanged.
 LEAST_LEAD = 3.0
 
 
@@ -44,7 +44,8 @@ def judge_names(shots, class_texts):
 
 def relative_text_scale(shots, class_texts):
     """The scale of the cosines of `ClassTexts` beside the discriminant of one image of each class,
-    relative to that of their model. It is 1 if there are more images, or if all texts are the same.
+    relative to that of their model. The result is 1 if there are more images, or if all texts are
+    the same.
     """
     images = shots.image_weights()
     if np.bincount(images.codes, images.relative).max() >= 2:

@@ -72,7 +72,7 @@ def right_labels(images, evidence_if, by_texts, has_text, label_noise):
         judged, confirmed[held] = _judged_by_names(p, codes[held], relative[held], trust, e)
         right, e = judge(held, judged)
         without_shots[held] = trust * p[:, len(has_text) :].sum(axis=1, keepdims=True)
-    # Then by models without the image. They have only classes with shots.
+    # Then models without the image judge. These models have only classes with shots.
     regression = None
     for _ in range(MOST_ROUNDS):
         evidence, before = evidence_if(right), right
@@ -117,7 +117,7 @@ def _is_unusual(u, codes, relative, rows, right):
     def compare(part):
         each = rows[doubtful[part]]
         distance, is_same = 1 - u[each] @ u.T, codes[each][:, None] == codes
-        # One of almost no weight is nobody's neighbour, not even that of an equal one.
+        # An image of almost no weight is nobody's neighbour, not even of an equal image.
         distance = np.minimum(np.maximum(distance, LEAST_SHARE) / relative, MOST_DISTANCE)
         distance[np.arange(len(each)), each] = MOST_DISTANCE
         same = np.where(is_same, distance, MOST_DISTANCE).min(axis=1)
@@ -178,7 +178,7 @@ def _if_wrong(p, codes, weight, right, trust):
     """
     tiny, n_classes = np.finfo(float).tiny, p.shape[1]
     held, index = np.unique(codes, return_inverse=True)
-    # How far each class has an image that is held out. One of little weight is hardly one.
+    # How far each class has an image that is held out. An image of little weight hardly counts.
     part = np.zeros(len(held))
     np.maximum.at(part, index, weight)
     held_proba = p[:, held]

@@ -15,8 +15,8 @@ class Linear:
     offsets: np.ndarray  # (C,)
 
     def __call__(self, X):
-        """The values `(n, C)` for embeddings `X (n, D)` of any length. They have the array library
-        and the device of `X`.
+        """The values `(n, C)` for embeddings `X (n, D)` of any length. The values have the array
+        library and the device of `X`.
         """
         return apply_in_blocks(self, X, lambda values: values)
 

@@ -2,9 +2,10 @@
 docs/method.md).
 
 The decision is `sum_k s_k z_k,c + b_c + A_c . v` with `v = nrm(x) - m`. The scales `s_k > 0`, the
-offsets `b (C,)` and the corrections `A (C, D)` are a posterior mode. They minimise the log loss of
-images whose terms `z_k` come from a model without the image, and penalties. The loss sees the log
-shares of the classes too. They do not tell how frequent the classes are.
+offsets `b (C,)` and the corrections `A (C, D)` are a posterior mode. The mode minimises the log
+loss of images whose terms `z_k` come from a model without the image, and penalties. The loss sees
+the log shares of the classes too, so that scales, offsets and corrections do not tell how frequent
+the classes are.
 """
 
 from dataclasses import dataclass, replace
@@ -38,7 +39,7 @@ class Problem:
     # Standard deviation of the prior of `log s`. With one, a scale may be far off, as that of CLIP
     # is for some other models.
     width: float = 1.0
-    wrong: float = 0.0  # expected share of wrong labels. Those are any class, by its share
+    wrong: float = 0.0  # expected share of wrong labels; a wrong label is any class, by its share
 
     def at(self, rows):
         """The problem of some of the images."""
@@ -180,6 +181,6 @@ def features_of(v, weight, span=None, extra=0.0):
 
 
 def _mean_square(rows, weight):
-    """Weighted mean square length of rows. It is above zero."""
+    """Weighted mean square length of rows, which is above zero."""
     rows = np.sqrt(weight)[:, None] * rows
     return max(float(np.vdot(rows, rows)), ROUNDING**2) / max(weight.sum(), ROUNDING)

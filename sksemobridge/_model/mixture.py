@@ -98,7 +98,7 @@ class Mixture:
         return weights, -0.5 * np.einsum("cd,cd->c", weights, self.means)
 
     def _labels(self, logits):
-        """Soft labels `(N, C)`. Those of an image sum to its weight."""
+        """Soft labels `(N, C)`. The labels of an image sum to its weight."""
         labels = softmax(logits)
         labels *= self.weight_column
         return labels

@@ -12,7 +12,7 @@ For a unit embedding `u`, with `z = u - m` around the mean `m` of the images, th
 
 where `p = expit(f)`, and yes and no are weights of answers. An image that nobody looked at for the
 tag has neither. `a` (nats for a cosine of one) and `C` (the variance of a weight, in nats^2) are
-the same for all tags. They minimise the log loss of the images by the model without them.
+the same for all tags. `a` and `C` minimise the log loss of each image by the model without it.
 """
 
 from dataclasses import dataclass
@@ -62,8 +62,8 @@ class TaggedImages:
         return TaggedImages(shots.X, shots.weight, *parts)
 
     def joined(self, other):
-        """These images and others with the same tags. Images without any answer count only where
-        nobody looked at any.
+        """Join these images and others with the same tags. Images without any answer count only
+        where nobody looked at any.
         """
         parts = [part for part in (self, other) if part.looked_at.any()] or [self, other]
         return TaggedImages(
@@ -160,8 +160,8 @@ def fit_tags(images, texts, logit_scale):
 
 
 def text_directions(texts):
-    """`d_k (K, D)`: what the text of each tag has and those of the others have not. It is zero for
-    a tag without a text, whose row is zero.
+    """`d_k (K, D)`: what the text of each tag has and those of the others have not. The direction
+    is zero for a tag without a text, whose row is zero.
 
     What all have in common is their mean, and that of a further text of zeros: the fewer tags, the
     less is known of it.
@@ -274,7 +274,7 @@ def held_out_logits(problem, C, logits):
         if not len(rows):
             continue
         own = curvature[rows, k]
-        # They stand for all.
+        # These images stand for all.
         root = np.sqrt(own * (curvature[:, k].sum() / own.sum()))
         matrix = columns[rows] * root[:, None]
         matrix = matrix @ matrix.T
@@ -282,7 +282,7 @@ def held_out_logits(problem, C, logits):
         matrix = linalg.cholesky(matrix, lower=True, overwrite_a=True, check_finite=False)
         inverse_root, _ = linalg.lapack.dtrtri(matrix, lower=1)
         variance = (1 - np.einsum("ij,ij->j", inverse_root, inverse_root)) / root**2
-        # That of the logit without the image.
+        # The variance of the logit without the image.
         variance /= np.maximum(1 - own * variance, ROUNDING)
         result[rows, k] -= variance * pull[rows, k]
     return result

@@ -38,7 +38,7 @@ def near_copies(u, codes):
     eps = np.finfo(np.float32).eps
 
     def cosines(rows):
-        """Those of all pairs of some rows."""
+        """The cosines of all pairs of some rows."""
         # Single precision takes half of the time. A product of an array with its own transpose also
         # takes half, as BLAS computes only one half of the symmetric result.
         some = u[rows].astype(np.float32, copy=False)
@@ -62,9 +62,9 @@ def near_copies(u, codes):
     room = np.maximum(room * (1 - 1 / max(len(np.unique(codes)), 2)), eps)
 
     def links(rows):
-        """The pairs of the rows of a class in a minimum spanning forest, and their closeness. It
-        has the nearest image of each, and the same chains within any limit as all pairs, which
-        would take much memory.
+        """The pairs of the rows of a class in a minimum spanning forest, and their closeness. The
+        forest has the nearest image of each, and the same chains within any limit as all pairs,
+        which would take much memory.
         """
         cosine = cosines(rows)
         np.fill_diagonal(cosine, -1.0)  # the nearest image is another one

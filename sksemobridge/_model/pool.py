@@ -23,7 +23,7 @@ class Pool(NamedTuple):
     group: np.ndarray  # a group that it is in `(m,)`
 
     def take(self, is_kept):
-        """Some of the images."""
+        """The images for which `is_kept (n,)` is true."""
         number = np.cumsum(is_kept) - 1
         rows = is_kept[self.image]
         return Pool(self.X[is_kept], number[self.image[rows]], self.group[rows])

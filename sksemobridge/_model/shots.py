@@ -28,7 +28,7 @@ class Rows:
     labels: np.ndarray  # `(n,)`
     weight: np.ndarray  # `(n,)`, positive
     groups: np.ndarray | None  # `(n,)`; None for a row that is an image by itself
-    has_weight: np.ndarray | None = None  # for each row of the user, whether it is one of these
+    has_weight: np.ndarray | None = None  # whether each row of the user is one of these
 
     def with_weight(self):
         """The rows with a weight above zero."""
@@ -58,12 +58,12 @@ class Shots:
     X: np.ndarray  # embeddings `(n, D)`
     codes: np.ndarray  # index of each shot's class `(n,)`
     weight: np.ndarray  # summed sample weights `(n,)`, positive, float64
-    # `(n,)`. Shots with the same value are copies of one image. They are held out together, and
+    # `(n,)`. Shots with the same value are copies of one image. Copies are held out together, and
     # count as one image.
     group: np.ndarray
 
     def take(self, rows):
-        """Some of the shots."""
+        """The shots at `rows (k,)`."""
         return Shots(self.X[rows], self.codes[rows], self.weight[rows], self.group[rows])
 
     def image_weights(self, part=None):
@@ -74,8 +74,8 @@ class Shots:
         weight = self.weight[rows] if part is None else self.weight[rows] * part[rows]
         of_shots, pairs = self.codes[rows], np.stack([self.codes[rows], self.group[rows]])
         (codes, group), index = np.unique(pairs, axis=1, return_inverse=True)
-        # Relative to shots and not to images, as some copies may not be found. These would hardly
-        # count beside an image of many copies.
+        # Relative to shots and not to images, as some copies may not be found. Such a copy would
+        # hardly count beside an image of many copies.
         relative = np.bincount(index, weights=relative_weight(of_shots, weight))
         weight = np.bincount(index, weights=weight)
         return Images(None, codes, weight, group, index, np.minimum(relative, 1))
@@ -216,7 +216,7 @@ class ShotMemory:
         return ShotMemory(kept, group_of_value, has_groups, near_copy_group, shot_of_row, judged)
 
     def for_rows(self, values):
-        """Values of pooled shots, repeated for the rows of all calls. They are NaN for rows of
+        """Values of pooled shots, repeated for the rows of all calls. Values are NaN for rows of
         weight zero.
         """
         result = values[self.shot_of_row]

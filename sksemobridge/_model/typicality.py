@@ -6,8 +6,8 @@ held-out images. Parts are
 
 - the decision without the correction, which was fitted to the labelled images, so that they would
   look more typical,
-- the cosine to the class mean. It is low for images of other data sets, while the decision is
-  relative to the mean of all classes, and may be high for an image that is far from all of them.
+- the cosine to the class mean. This cosine is low for images of other data sets, while the decision
+  is relative to the mean of all classes, and may be high for an image that is far from all of them.
 - with text, the cosine to the class text. The scales of the decision were fitted to tell classes
   apart, so it adds information. The cosine to the class mean then counts half, because it is high
   for similar classes that are not known.
@@ -58,14 +58,14 @@ class Typicality:
         return cls(units, scores, images.codes[rows], images.weight[rows])
 
     def rounded(self, dtype):
-        """The same in another precision. What all scores have in common would hide where they
+        """The typicality in another precision. What all scores have in common would hide where they
         differ.
         """
         level = float(self.held_out.mean()) if self.held_out.size else 0.0
         return replace(self, held_out=(self.held_out - level).astype(dtype), level=level)
 
     def for_classes(self, indices):
-        """The same for the classes at `indices`. -1 is a class that has no held-out images."""
+        """The typicality for the classes at `indices`. -1 is a class without held-out images."""
         codes = renumbered(self.codes, indices)
         keep = codes >= 0
         held_out = np.where(indices < 0, -np.inf, self.held_out[keep][:, indices])
@@ -76,7 +76,7 @@ class Typicality:
         return total(1 / self.units[name] * part for name, part in parts.items())
 
     def p_values(self, scores):
-        """The p-values of scores `(n,)`. They are one if no image could be held out."""
+        """The p-values of scores `(n,)`. The p-values are one if no image could be held out."""
         if not len(self.codes):
             return np.ones(len(scores))
         held_out = self.held_out.max(axis=1)

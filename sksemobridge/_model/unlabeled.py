@@ -13,8 +13,8 @@ in `u`.
   of `f`. If images form other groups than the classes, it is low, and so is `s`.
 - Classes that are predicted too often are either frequent, or the model prefers them. If the
   predicted shares are uneven, they are believed. Otherwise offsets `o` make predictions more even.
-- Images of none of the classes would teach the nearest class. They are left out: with shots by
-  their p-values, with names alone by `typical_of_names`. Near copies count as one image, and
+- Images of none of the classes would teach the nearest class. Such images are left out: with shots
+  by their p-values, with names alone by `typical_of_names`. Near copies count as one image, and
   each image of a group (a burst) as `1 / size` of it.
 - Unlabelled images do not show how certain predictions should be. So one factor keeps the mean
   entropy, nearly.
@@ -56,14 +56,14 @@ LEAST_P_VALUE = 0.1
 # With names alone, the largest share of images that may be left out.
 MOST_STRANGERS = 0.75
 # Least number of images for which the offsets and `s` are halved, however few classes there are.
-# One to five images of two or five classes would cost 0.3 points in the mean, and up to 22. 20 is
-# as good for them but costs more with 20 and 30 images, 64 gains less with 30 and 50.
+# One to five images of two or five classes would otherwise cost 0.3 points in the mean, and up to
+# 22. 20 is as good for them but costs more with 20 and 30 images, 64 gains less with 30 and 50.
 FEW_IMAGES = 40
 
 
 def with_unlabeled(model, X, groups, labelled, is_even):
-    """A `LinearModel` after learning from images that are no shots. They replace earlier ones.
-    `is_even` is false if a class is "everything else", and with `priors`.
+    """A `LinearModel` after learning from images that are no shots. These images replace earlier
+    ones. `is_even` is false if a class is "everything else", and with `priors`.
     """
     model = without_unlabeled(model)
     pool = sorted_sample(X, len(labelled.has_text), groups)
@@ -199,7 +199,7 @@ def class_offsets(logits, weight):
 
 def match_entropy(changed, logits, weight, n_images):
     """The factor of the `changed` logits `(n, C)` that gives them the mean entropy of `logits`, of
-    images that count as `weight (n,)`. They are some of `n_images`.
+    images that count as `weight (n,)`. These are some of `n_images` images.
     """
 
     def entropy(values):

@@ -81,10 +81,10 @@ def _flat(prompts):
 
 
 def _class_directions(rows, prompts):
-    """The unit mean of the directions of each class `(C, k)`. `rows` are those of all texts.
+    """The unit mean of the directions of each class `(C, k)`. `rows` are the rows of all texts.
 
-    A class without text has the mean of the other classes. It prefers no class, and is zero after
-    centring.
+    A class without text has the mean of the other classes. This mean prefers no class, and is zero
+    after centring.
     """
     has_text = np.array([texts is not None for texts in prompts])
     result = np.empty((len(prompts), rows.shape[1]))

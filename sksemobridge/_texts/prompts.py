@@ -73,8 +73,8 @@ def describe_classes(classes, text_encoder, prompts, class_names, known_names):
     """`ClassPrompts` of sorted labels. `prompts` and `class_names` are those of
     `FewShotClassifier`.
 
-    `known_names` are those of earlier calls, by label. It warns if two classes have the same
-    prompts.
+    `known_names` are the names of earlier calls, by label. A warning says if two classes have the
+    same prompts.
     """
     class_names = _without_pandas(class_names)
     labels = classes.tolist()
@@ -132,7 +132,7 @@ def _warn_of_fewer(labels, names, n_names):
 
 
 def name_classes(labels, class_names=None, known_names=()):
-    """The name of each of the sorted labels. It is None if a mapping says so.
+    """The name of each of the sorted labels, or None if a mapping says so.
 
     The `known_names` of earlier calls stay if a list no longer fits the classes.
     """

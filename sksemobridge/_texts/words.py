@@ -51,7 +51,7 @@ def word_span(text_encoder, vocabulary):
 @cache
 def bundled_words():
     """The bundled names, each with its article."""
-    # It imports all that reads pictures, which predictions do not need.
+    # The module imports all that reads pictures, which predictions do not need.
     from ..datasets import load_vocabulary
 
     return tuple(f"{'an' if name[0] in 'aeiou' else 'a'} {name}" for name in load_vocabulary())

@@ -76,8 +76,8 @@ def constants_like(x, part):
 
 
 def in_blocks(function, X):
-    """`function(X)` in blocks of rows, so that memory does not grow with them. It must treat each
-    row by itself.
+    """`function(X)` in blocks of rows, so that memory does not grow with them. The function must
+    treat each row by itself.
     """
     step, n = (
         max(1, (HOST_BLOCK if isinstance(X, np.ndarray) else DEVICE_BLOCK) // X.shape[1]),
@@ -110,8 +110,8 @@ def apply_in_blocks(model, X, finish):
 
 
 def softmax(scores):
-    """Softmax of each row, shape (n, C). It has the precision of the scores, and so do the sums of
-    its rows.
+    """Softmax of each row, shape (n, C), in the precision of the scores. The sums of its rows are 1
+    to this precision.
     """
     xp = namespace(scores)
     # One exponential, whose array is used again: with 1,000 classes this takes most of the time of

@@ -45,8 +45,8 @@ def read_only(result: Any) -> Any:
 
 
 class LRUCache:
-    """Results that threads may share. Those that no pass has used for the longest time are dropped
-    first.
+    """Results that threads may share. Results that no pass has used for the longest time are
+    dropped first.
 
     A pass drops only what earlier passes left. So a second pass over more than there is room for
     finds the first part of it, where it would otherwise find nothing.

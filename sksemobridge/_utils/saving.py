@@ -10,14 +10,14 @@ from . import __version__
 from .sklearn import LinkedToDocs
 from .validation import warn_caller
 
-# These fitted attributes are saved. All others that end in "_" are computed from `_fitted`.
+# Fitted attributes that are saved. All others that end in "_" are computed from `_fitted`.
 KEPT = ("n_features_in_", "feature_names_in_")
 
 
 def trusted_types() -> list[str]:
     """Return the names of the classes that a file of an estimator of this package may hold.
 
-    They are the argument `trusted` of `skops.io.load`, which refuses files with other classes.
+    The names are the argument `trusted` of `skops.io.load`, which refuses files with other classes.
 
     Returns
     -------

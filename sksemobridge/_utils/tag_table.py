@@ -68,7 +68,7 @@ def _is_sets(Y):
 
 
 def as_tags(values, name):
-    """A list of tags as an array, each once. They are text, numbers, or True and False."""
+    """A list of tags as an array, each once. Tags are text, numbers, or True and False."""
     kinds = {}
     for value in values:
         if not isinstance(value, (str, Real, np.bool_)):

@@ -89,7 +89,8 @@ def in_parallel(function, parts):
     """`[function(part) for part in parts]`. Within `one_thread`, several parts are computed at
     once.
 
-    Threads of BLAS wait for each other, busily, in each product. These wait only at the end.
+    Threads of BLAS wait for each other, busily, in each product. These threads wait only at the
+    end.
     """
     n_threads = min(_one_blas_thread.n_before, len(parts))
     if n_threads < 2:

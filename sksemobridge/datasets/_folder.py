@@ -13,19 +13,19 @@ from .._utils.validation import listed, warn_caller
 from ..encoders._heads import begins_as_image
 
 _SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff"}
-# Pillow reads these with a plug-in, or only in newer versions.
+# Pillow reads these kinds with a plug-in, or only in newer versions.
 _SUFFIXES |= {".avif", ".heic", ".heif", ".jxl"}
-# A folder with this file holds copies that `--sort-into` made. It is left out, unless the user
-# names this folder.
+# A folder with this file holds copies that `--sort-into` made. Such a folder is left out, unless
+# the user names it.
 COPIES_MARK = ".sksemobridge-copies"
 
 
 def load_image_folder(root: str | os.PathLike[str]) -> Bunch:
     """List the images in a folder that has one sub-folder for each class.
 
-    Images are found by the ending of the name, or by the content. They may lie in folders below
-    that of the class. Hidden files and folders (with a leading dot) are left out, and so are the
-    copies of `sksemobridge label --sort-into`, and sidecars (`a.jpg.xmp` beside `a.jpg`).
+    Images are found by the ending of the name, or by the content. Images may lie in folders below
+    the folder of the class. Hidden files and folders (with a leading dot) are left out, and so are
+    the copies of `sksemobridge label --sort-into`, and sidecars (`a.jpg.xmp` beside `a.jpg`).
 
     Parameters
     ----------
@@ -90,8 +90,8 @@ def load_image_folder(root: str | os.PathLike[str]) -> Bunch:
 
 
 def list_files(folder):
-    """Sorted paths (str) of all files in a folder, as `files_below` finds them. It is an error if
-    there are none.
+    """Sorted paths (str) of all files in a folder, as `files_below` finds them. A folder without
+    files is an error.
     """
     files, locked = files_below(existing_folder(folder))
     warn_passed_over(folder, "folders that may not be read", locked)
@@ -117,7 +117,7 @@ def warn_passed_over(folder, kind, found):
 
 
 def existing_folder(name):
-    """A folder as a path. It is an error if there is no such folder, or if it may not be read."""
+    """A folder as a path. A folder that is missing, or that may not be read, is an error."""
     try:
         # By the name itself: as a path, an empty name would be the working folder.
         os.scandir(os.fspath(name)).close()

@@ -1,6 +1,6 @@
 """Large jobs on Ray: embeddings and predictions on several machines.
 
-This needs the extra `ray`. Nothing else in the package imports it.
+This subpackage needs the extra `ray`. Nothing else in the package imports Ray.
 """
 
 from ._job import run_job

@@ -1,4 +1,4 @@
-"""A job from images or embeddings to files. It can be continued, and gives each key once."""
+"""A job from images or embeddings to files. The job can be continued, and gives each key once."""
 
 import os
 import warnings

@@ -20,7 +20,7 @@ VERSION = "file_version"
 class OutputFolder:
     """A folder of Parquet files, which readers of Parquet take as one table.
 
-    A file is written under a hidden name, and renamed when it is complete. So the files say which
+    A file is written under a hidden name, and renamed when it is complete. So the files tell which
     rows are done. Ray's own checkpoints do not see that a file is lost or changed.
     """
 
@@ -29,7 +29,9 @@ class OutputFolder:
         self._columns = columns  # the key, and `VERSION` if the rows have it
 
     def locked(self):
-        """A context that keeps other jobs out. They would remove unfinished files of this one."""
+        """A context that keeps other jobs out. Other jobs would remove unfinished files of this
+        one.
+        """
         self.path.mkdir(parents=True, exist_ok=True)
         try:
             return FileLock(self.path / "_lock").acquire(timeout=0)
@@ -102,8 +104,8 @@ def versions_by_key(table):
 
 
 def hash_keys(column):
-    """A number of 64 bits for each key of a column. It depends on the values, not on their Arrow
-    type.
+    """A number of 64 bits for each key of a column. The number depends on the value, not on its
+    Arrow type.
     """
     return pd.util.hash_array(
         column.cast(pa.string()).to_numpy(zero_copy_only=False).astype(object)

@@ -54,7 +54,9 @@ IN_MEMORY = store_in_memory()
 
 
 def open_cache(cache: str | os.PathLike[str] | None) -> AbstractContextManager[CacheSession]:
-    """A session of what the parameter `cache` of an encoder names. That of None keeps nothing."""
+    """A session of what the parameter `cache` of an encoder names. The session of None keeps
+    nothing.
+    """
     if is_on_disk(cache):
         return closing(FolderSession(cache))
     return nullcontext((IN_MEMORY if cache == "memory" else LRUCache(0)).begin())
@@ -91,7 +93,7 @@ def _is_of_a_broken_file(error):
 
 
 def _checksum(key, embedding):
-    # So that a damaged embedding, or one under another key, is noticed.
+    # The checksum reveals a damaged embedding, and one under another key.
     return zlib.crc32(embedding, zlib.crc32(key)).to_bytes(4, "big")
 
 
@@ -99,8 +101,8 @@ class FolderSession:
     """The `CacheSession` of a folder.
 
     After a failure (a full disk, a directory that cannot be written) the call goes on without the
-    cache. It begins a new file in place of a broken one. A warning says either, and what is waited
-    for. A damaged embedding counts as missing.
+    cache. It begins a new file in place of a broken one. A warning says which, and what the call
+    waits for. A damaged embedding counts as missing.
     """
 
     def __init__(self, directory):
@@ -187,7 +189,7 @@ class FolderSession:
         }
 
     def keep(self, contents):
-        """All of them, or none after a failure."""
+        """Keep all of the contents, or none after a failure."""
         rows = [(key, _checksum(key, content) + content) for key, content in contents.items()]
         self._write("INSERT OR REPLACE INTO embeddings VALUES (?, ?)", rows)
 

@@ -81,8 +81,8 @@ def embed(encoding, items, *, cache, batch_size, bar_options, n_threads=1, ends_
                     files.note(encoding.path(items[row]), seen, source.digest)
                 key = _key(prefix, source.digest)
                 kept = store.find([key]).get(key)
-                # Threads see `rows_by_key` late, so a content may be loaded twice. It is never
-                # missing: the row that registers a key saw it unregistered.
+                # Threads see `rows_by_key` late, so a content may be loaded twice. A content is
+                # never missing: the row that registers a key saw it unregistered.
                 is_needed = kept is None and key not in rows_by_key
                 return key, kept, source.load() if is_needed else None
             except encoding.refusals as error:

@@ -10,7 +10,7 @@ from typing import NamedTuple
 from .._utils.files import file_state, has_settled
 from ._cache import CacheSession, FolderSession
 
-# So many are written at once.
+# Number of entries that are written at once.
 _BATCH = 1000
 
 
@@ -31,7 +31,7 @@ class FileIndex:
         self._lock = threading.Lock()
 
     def look_up(self, paths: Sequence[str | os.PathLike[str] | None]) -> list[SeenFile | None]:
-        """Files as they are now. None for what is no file."""
+        """Files as they are now, with None for what is no file."""
         seen = [None if path is None else _seen(path) for path in paths]
         keys = [file.key for file in seen if file is not None]
         found = self._session.find(keys) if keys else {}
@@ -86,6 +86,6 @@ def _state(status):
 def _stat(path):
     try:
         return os.stat(path)
-    # There is none, or its name has a null byte or no bytes.
+    # No file has this path, or the path has a null byte or no bytes.
     except (OSError, ValueError):
         return None

@@ -24,10 +24,10 @@ _PIXEL_BYTES = 8
 # Beside its pixels, a file may hold so much else, such as the short film of a phone's "live photo".
 _OTHER_BYTES = 2**26
 
-# A head is no longer than this. Those of real images have some kilobytes. Some megabytes are
+# A head is no longer than this. Heads of real images have some kilobytes. Some megabytes are
 # profiles of colours, or the depth of each pixel in portraits by phones.
 _HEAD_BYTES = 2**25
-# It is read in no more parts than this, which takes 0.02 seconds. Those of real images take
+# A head is read in no more parts than this, which takes 0.02 seconds. Heads of real images take
 # hundreds, or some thousands with long notes. A JPEG that goes on with zeros would be read byte by
 # byte to its end.
 _HEAD_READS = 20_000
@@ -147,7 +147,7 @@ def read_exif(path):
         # Pillow would look for it behind the pixels, and decode them.
         is_png = image.format == "PNG" and "exif" not in image.info
         exif = Image.Exif() if is_png else image.getexif()
-        # It is read when it is asked for first, and kept.
+        # This part is read when it is asked for first, and kept.
         exif.get_ifd(ExifTags.IFD.Exif)
         return exif
 

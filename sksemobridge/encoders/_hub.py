@@ -9,7 +9,8 @@ from pathlib import Path
 from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
 
-# Seconds to wait for a connection. It takes a tenth of them; behind a firewall, no answer comes.
+# Seconds to wait for a connection. A connection takes a tenth of this; behind a firewall, no answer
+# comes.
 PATIENCE = 3
 # Ports of addresses and proxies that name none. Others have 80.
 PORTS = {"https": 443, "socks4": 1080, "socks4a": 1080, "socks5": 1080, "socks5h": 1080}

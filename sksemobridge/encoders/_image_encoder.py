@@ -36,7 +36,7 @@ READING_VERSION = 4
 class CLIPImageEncoder(CLIPEncoder, ImageEncoder):
     """Embed images with the image encoder of a CLIP model.
 
-    All encoders of one model share it. It is loaded on first use.
+    All encoders of one model share it. The model is loaded on first use.
 
     Parameters
     ----------
@@ -124,7 +124,7 @@ class CLIPImageEncoder(CLIPEncoder, ImageEncoder):
 
 
 class _ImageEncoding:
-    """How `embed` reads and embeds images. Those of 16 bits that do not say their depth have
+    """How `embed` reads and embeds images. Images of 16 bits that do not say their depth have
     `bits`, or are refused.
     """
 

@@ -34,8 +34,8 @@ _PROBE = "Two cats' photos, 3.5 m: É, 猫, naïve ☂."
 
 
 class LoadedModel:
-    """A model that encoders share, in float32 and evaluation mode, without gradients. It never
-    changes.
+    """A model that encoders share, in float32 and evaluation mode, without gradients. The model
+    never changes.
     """
 
     def __init__(self, source, device):
@@ -52,8 +52,8 @@ class LoadedModel:
         # The model's own preprocessing in two parts: `crop` for one image, `as_input` for a batch
         # on the device.
         self._geometry = Compose(parts.geometry)
-        # To which images are resized. None for models that resize in another way: do not shrink
-        # JPEGs.
+        # The size to which images are resized. None for models that resize in another way: do not
+        # shrink JPEGs.
         self.shortest_side = None
         if isinstance(self._resize, Resize):
             size = self._resize.size

@@ -55,7 +55,7 @@ def load(source):
 def _files(source):
     if source.scheme == HUB:
         return weight_files(source, source.place, _WEIGHTS)
-    # It ends with a file, or with a slash where the file has a usual name.
+    # The tag ends with a file, or with a slash where the file has a usual name.
     repository, _, file = source.tag.get("hf_hub", "").rpartition("/")
     names = [f"{os.path.splitext(file)[0]}.safetensors", file] if file else _WEIGHTS
     return weight_files(source, repository, names)

@@ -61,7 +61,7 @@ def without_projection(model):
 
 
 def copy_of_modules(model):
-    """A copy of a model that may be changed. It shares all weights with `model`."""
+    """A copy of a model that may be changed. The copy shares all weights with `model`."""
     return copy.deepcopy(
         model, {id(weights): weights for weights in [*model.parameters(), *model.buffers()]}
     )

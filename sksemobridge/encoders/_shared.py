@@ -34,7 +34,7 @@ _lock = threading.Lock()
 
 @lru_cache(4)
 def _load(source, device):
-    # This imports torch.
+    # The import of the module takes seconds, since it imports torch.
     from ._loaded_model import LoadedModel
 
     return LoadedModel(source, device)
@@ -63,7 +63,7 @@ class StatelessEncoder(
 
     @checks_parameters
     def fit(self, X: Any = None, y: Any = None) -> Self:
-        """Check the parameters. There is nothing to learn.
+        """Check the parameters. An encoder learns nothing.
 
         Parameters
         ----------
@@ -95,8 +95,8 @@ class ImageEncoder(StatelessEncoder):
     """From images to embeddings, by one model or by several.
 
     A subclass has `on_error`, and `_embed_rows(images, ends_at_problem=False)` for a list of
-    images. This gives embeddings `(n, D)` and a dict from each row without one, which is NaN, to
-    the reason. On request it ends at the first such row.
+    images. The method gives embeddings `(n, D)` and a dict from each row without one, which is NaN,
+    to the reason. On request the method ends at the first such row.
     """
 
     on_error: Literal["raise", "nan"]
@@ -147,7 +147,7 @@ class ImageEncoder(StatelessEncoder):
 def embed_rows(encoder: Any, images: list) -> tuple[Any, dict[int, str]]:
     """Embeddings `(n, D)` by any transformer, and a dict from rows without one to the reasons.
 
-    They are in the container that `transform` gives.
+    The embeddings are in the container that `transform` gives.
     """
     is_ours = isinstance(encoder, ImageEncoder)
     if is_ours and type(encoder).transform is ImageEncoder.transform:

@@ -113,7 +113,7 @@ class ModelSource:
         return self.module().load(self)
 
     def module(self):
-        """That of the loader. Its import takes seconds."""
+        """The module of the loader. Its import takes seconds."""
         return import_module(f".{self.loader.module}", __package__)
 
     def __str__(self):

@@ -48,7 +48,7 @@ class CLIPTextEncoder(TextEncoder, CLIPEncoder):
     (2, 128)
     """
 
-    # It can embed any text, so also the words of a vocabulary.
+    # The encoder can embed any text, so also the words of a vocabulary.
     open_vocabulary = True
 
     batch_size: int = 256
@@ -80,7 +80,7 @@ class CLIPTextEncoder(TextEncoder, CLIPEncoder):
         return with_model(self, False, partial(self._embed_with, texts, project))
 
     def _embed_with(self, texts, project, model):
-        # There are few prompts, and the classifier needs exact embeddings of them.
+        # Prompts are few, and the classifier needs exact embeddings of them.
         precision = "fp32" if self.precision == "auto" else self.precision
         encoding = _TextEncoding(model, precision, project)
         rows = self._compute_new(encoding, texts)
