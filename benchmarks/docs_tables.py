@@ -8,6 +8,7 @@ rows a table is made of. The program that measures them prints the same tables.
 """
 
 import re
+from collections import Counter
 from dataclasses import dataclass
 from functools import cache, partial
 from pathlib import Path
@@ -43,6 +44,7 @@ FOLDERS = ("caltech101", "cifar10_vit_b32", "fashion", "whurs19_remoteclip_vit-l
 WITHOUT_TEXTS = ("dtd", "oxford_flowers")
 FIVE = PHOTOGRAPHS + IMAGENET
 IMAGES = ("among", "images")
+OUR_ROWS = ("method", OUR_CLICKS)
 # How a table calls the tasks whose files have long names.
 TITLES = {
     "cifar10_vit_b32": "cifar10",
@@ -129,13 +131,19 @@ def calibration(frame):
     return table(["mean (worst) calibration error", *map(shots_in_words, shots)], rows)
 
 
+def in_readme(frame):
+    return clicks.ratios_table(frame, IN_README, levels=(95, 99))
+
+
 def clicks_by_task(frame):
-    """What is right without a label, and the labels a class that others needed."""
-    rows = []
-    for task, kind in CLICKED.items():
-        curve = frame[(frame.task == task) & (frame.method == OUR_CLICKS)].sort_values("labels")
-        until = [clicks.labels_until(curve, level)[0] / curve.classes.iloc[0] for level in (95, 99)]
-        rows.append([kind, f"{curve.right.iloc[0]:.0f} %", *(f"{labels:.1f}" for labels in until)])
+    """What is right without a label, and the labels a class until more is, means over the draws."""
+    start = frame[frame.labels == 0].groupby("task").right.mean()
+    until = clicks.labels_until(frame.assign(task_of_file=frame.task))
+    until = until.groupby(["task", "level"]).a_class.mean()
+    rows = [
+        [kind, f"{start[task]:.0f} %", *(f"{until[task, level]:.1f}" for level in (95, 99))]
+        for task, kind in CLICKED.items()
+    ]
     header = [
         "kind of images",
         "right without a label",
@@ -250,20 +258,33 @@ def rows_of(results):
 
 def source(frame, results):
     """One line: the file of some rows, the number of draws of a task, and the commits."""
-    draws = ""
-    if "seed" in frame:
-        numbers = frame.groupby("task").seed.nunique()
-        least, most = numbers.min(), numbers.max()
-        draws = f"{most} draw{'s' if most > 1 else ''}"
-        draws = f": {least} to {draws}" if least < most else f": {draws}"
+    draws = f": {counted_draws(frame)}" if "seed" in frame else ""
     commits = ", ".join(sorted(frame.commit.unique()))
     plural = "s" if frame.commit.nunique() > 1 else ""
     return f"*From `benchmarks/results/{results}.csv`{draws}; commit{plural} {commits}.*"
 
 
+def counted_draws(frame):
+    """The number of draws of a task; where methods differ, that of each."""
+    by = ["method", "task"] if "method" in frame else ["task"]
+    numbers = frame.groupby(by, sort=False).seed.nunique()
+    if "method" not in frame:
+        return in_draws(numbers)
+    of_method = {name: in_draws(of) for name, of in numbers.groupby("method", sort=False)}
+    most_common, _ = Counter(of_method.values()).most_common(1)[0]
+    others = [f"{name}: {words}" for name, words in of_method.items() if words != most_common]
+    return most_common + (f" ({'; '.join(others)})" if others else "")
+
+
+def in_draws(numbers):
+    least, most = numbers.min(), numbers.max()
+    words = f"{most} draw{'s' if most > 1 else ''}"
+    return f"{least} to {words}" if least < most else words
+
+
 PAGE = "docs/benchmarks.md"
 TABLES = (
-    Table("README.md", "clicks", "clicks", partial(clicks.means_table, titles=IN_README), FOLDERS),
+    Table("README.md", "clicks", "clicks", in_readme, FOLDERS),
     Table("README.md", "shots", "few_shot", partial(means, best_only=True), PHOTOGRAPHS),
     Table(PAGE, "settings", "peer_settings", peer_settings.choices),
     Table(PAGE, "clicks by task", "clicks", clicks.labels_table, FOLDERS, titled=True),
@@ -281,7 +302,7 @@ TABLES = (
     Table(PAGE, "without texts", "few_shot", means, WITHOUT_TEXTS),
     Table(PAGE, "time", "speed", speed.of_sizes),
     Table(PAGE, "time of folders", "speed", speed.of_folders),
-    Table("docs/models.md", "clicks by kind", "clicks", clicks_by_task, (*CLICKED,)),
+    Table("docs/models.md", "clicks by kind", "clicks", clicks_by_task, (*CLICKED,), OUR_ROWS),
     Table("docs/models.md", "shots by kind", "few_shot", shots_by_task, (*SHOT,)),
     Table("docs/evaluate.md", "calibration", "few_shot", calibration),
     Table("docs/evaluate.md", "estimates", "estimates", estimates),

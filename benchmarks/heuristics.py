@@ -28,7 +28,7 @@ import folder
 import numpy as np
 import robustness
 import tasks
-from click_methods import Ours
+from click_methods import Folder, Ours
 from results import Results
 
 from sksemobridge._model import (
@@ -256,18 +256,19 @@ def of_clicks(task, seed):
     rng = np.random.default_rng(seed)
     rows = rng.permutation(len(task.y))[: min(MOST_CLICKED, len(task.y) * 4 // 5)]
     task = replace(task, X=task.X[rows], y=task.y[rows])
-    ours = Ours(task, "" if task.text_encoder is not None else "no names", rng)
-    labelled, rows = np.zeros(len(task.y), dtype=bool), []
+    names = np.unique(task.y)
+    kind = "" if task.text_encoder is not None else "no names"
+    ours = Ours(Folder.of(task, names), rng, kind)
+    asked, rows = np.array([], dtype=int), []
     for number in range(N_BATCHES + 1):
-        right = labelled.copy()
-        right[~labelled] = ours.learn(labelled) == task.y[~labelled]
-        loss = np.nan
+        predicted, _ = ours.learn(asked, task.y[asked])
+        rest = np.setdiff1d(np.arange(len(task.y)), asked)
+        n_wrong, loss = np.count_nonzero(predicted[rest] != task.y[rest]), np.nan
         if ours.kind == "":
-            code = np.searchsorted(ours.classes, task.y[~labelled])
-            loss = -np.log(np.maximum(ours.p[~labelled][np.arange(len(code)), code], 1e-12)).mean()
-        rows.append((str(number), 100 * right.mean(), loss))
-        n = min(max(len(ours.classes) // 2, 1), np.count_nonzero(~labelled))
-        labelled[ours.choose(labelled, n)] = True
+            code = np.searchsorted(names, task.y[rest])
+            loss = -np.log(np.maximum(ours.p[rest, code], 1e-12)).mean()
+        rows.append((str(number), 100 * (1 - n_wrong / len(task.y)), loss))
+        asked = np.append(asked, ours.choose(min(max(len(names) // 2, 1), len(rest))))
     return rows
 
 

@@ -23,9 +23,10 @@ class _WithTexts(ClassifierMixin, BaseEstimator):
     def predict_proba(self, X):
         return softmax(self.decision_function(X), axis=1)
 
-    def _one_hot(self, y):
-        self.classes_, codes = np.unique(y, return_inverse=True)
-        return np.eye(len(self.classes_))[codes]
+    def _one_hot(self, y, classes=None):
+        """Labels `(N, C)`. Some `classes`, sorted, may have no shots."""
+        self.classes_ = np.unique(y if classes is None else classes)
+        return np.eye(len(self.classes_))[np.searchsorted(self.classes_, y)]
 
     def _trust(self, X, labels):
         """Mean zero-shot probability `(C,)` that the shots of a class give it, at least 0.01."""
@@ -126,8 +127,8 @@ class CLAPProbe(_WithTexts):
         self.scale = scale
         self.C = C
 
-    def fit(self, X, y):
-        X, labels = normalize(X), self._one_hot(y)
+    def fit(self, X, y, classes=None):
+        X, labels = normalize(X), self._one_hot(y, classes)
         start = self.scale * self.texts
         pull = self._trust(X, labels)[:, None] / self.C
 
@@ -147,6 +148,18 @@ class CLAPProbe(_WithTexts):
 
     def decision_function(self, X):
         return normalize(X) @ self.coef_.T
+
+
+class AnchoredProbe(CLAPProbe):
+    """Logistic regression whose weights are drawn to the class texts, all alike: the CLAP-style
+    probe with `r_c = 1`. Some classes may have no shots.
+    """
+
+    def __init__(self, texts, scale=100.0, C=100.0):
+        super().__init__(texts, scale, C)
+
+    def _trust(self, X, labels):
+        return np.ones(labels.shape[1])
 
 
 class LPPlusPlus(_WithTexts):
@@ -199,8 +212,8 @@ class TextCoord(_WithTexts):
         self.texts = texts
         self.scale = scale
 
-    def fit(self, X, y):
-        X, labels = normalize(X), self._one_hot(y)
+    def fit(self, X, y, classes=None):
+        X, labels = normalize(X), self._one_hot(y, classes)
         centred = self.texts - self.texts.mean(axis=0)
         _, values, right = np.linalg.svd(centred, full_matrices=False)
         self.basis_ = right[values > 1e-6 * values[0]].T

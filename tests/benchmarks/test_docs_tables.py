@@ -50,3 +50,11 @@ def test_files_of_tasks_are_those_that_were_measured():
     here = listed[listed.file.isin(files)]
     assert len(here) > 0
     assert [sha256(files[name].read_bytes()).hexdigest() for name in here.file] == [*here.sha256]
+
+
+def test_draws_are_counted_for_each_method():
+    rows = [("a", method, seed) for method in "xy" for seed in range(3)] + [("a", "z", 0)]
+    frame = pd.DataFrame(rows, columns=["task", "method", "seed"])
+    assert docs_tables.counted_draws(frame) == "3 draws (z: 1 draw)"
+    assert docs_tables.counted_draws(frame.drop(columns="method")) == "3 draws"
+    assert docs_tables.counted_draws(frame[frame.method == "z"]) == "1 draw"

@@ -1,7 +1,16 @@
 """The peers of the benchmarks on cases that can be worked out by hand."""
 
 import numpy as np
-from peers import GDA, CLAPProbe, LPPlusPlus, NearestClassMean, TextCoord, TipAdapter, ZeroShot
+from peers import (
+    GDA,
+    AnchoredProbe,
+    CLAPProbe,
+    LPPlusPlus,
+    NearestClassMean,
+    TextCoord,
+    TipAdapter,
+    ZeroShot,
+)
 from scipy.special import softmax
 from sklearn.metrics import log_loss
 from sklearn.preprocessing import normalize
@@ -54,6 +63,14 @@ def test_the_clap_style_probe_balances_the_shots_against_the_pull_of_the_texts()
     np.testing.assert_allclose(residual.T @ SHOTS + pull, 0, atol=1e-4)
     rigid = CLAPProbe(TEXTS, scale=2.0, C=1e-9).fit(SHOTS, LABELS)
     np.testing.assert_allclose(rigid.coef_, 2 * TEXTS, atol=1e-6)
+
+
+def test_the_anchored_probe_pulls_all_classes_alike_also_those_without_shots():
+    texts = np.vstack([TEXTS, [0.6, 0.8]])
+    fitted = AnchoredProbe(texts, scale=2.0, C=4.0).fit(SHOTS, LABELS, ["a", "b", "c"])
+    residual = softmax(SHOTS @ fitted.coef_.T, axis=1) - np.eye(2, 3)
+    pull = (fitted.coef_ - 2 * texts) / 4
+    np.testing.assert_allclose(residual.T @ SHOTS + pull, 0, atol=1e-4)
 
 
 def test_lp_plus_plus_starts_from_sums_of_shots_and_texts():
