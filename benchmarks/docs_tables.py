@@ -21,6 +21,7 @@ import heuristics
 import pages
 import pandas as pd
 import peer_settings
+import projection
 import robustness
 import search
 import several_labels
@@ -308,6 +309,7 @@ TABLES = (
     Table("docs/evaluate.md", "estimates", "estimates", estimates),
     Table("docs/method.md", "terms", "robustness", robustness.report, FIVE, ("case", "terms")),
     Table("docs/method.md", "heuristics", "heuristics", heuristics.report, titled=True),
+    Table("docs/paper.md", "projection", "projection", projection.report),
     Table("docs/paper.md", "validation", "validation_images", validation_images.report),
     Table("docs/several_labels.md", "several labels", "several_labels", several_labels.report),
     Table("docs/several_labels.md", "F1", "several_labels", several_labels.report_f1),
