@@ -320,6 +320,39 @@ TABLES = (
 )
 
 
+# The code that each file of results measures, as paths below the root. The program that measures
+# and prints is none: a new table needs no new rows.
+LINEAR = (
+    "sksemobridge/_base.py",
+    "sksemobridge/_few_shot_classifier.py",
+    "sksemobridge/_model",
+    "sksemobridge/_shot_classifier.py",
+    "sksemobridge/_texts",
+    "sksemobridge/_zero_shot.py",
+)
+BRIDGE = ("sksemobridge/_semobridge", "sksemobridge/_semobridge_classifier.py")
+PEER = ("benchmarks/few_shot_methods.py", "benchmarks/peers.py", "benchmarks/settings.py")
+ASKED = ("benchmarks/click_methods.py", "sksemobridge/labelling/_label_next.py")
+SHARE_RIGHT = "sksemobridge/labelling/_share_right.py"
+STRANGERS = "sksemobridge/labelling/_strangers.py"
+MEASURED = {
+    "classes_found": ("sksemobridge/_texts", "sksemobridge/labelling/_suggest_names.py"),
+    "clicks": (*LINEAR, *BRIDGE, *PEER, *ASKED, SHARE_RIGHT),
+    "estimates": (*LINEAR, *ASKED, SHARE_RIGHT),
+    "few_shot": (*LINEAR, *BRIDGE, *PEER),
+    "folder": LINEAR,
+    "heuristics": (*LINEAR, *ASKED),
+    "pages": (*LINEAR, *ASKED, "sksemobridge/labelling/_review_next.py"),
+    "peer_settings": PEER[:2],
+    "robustness": (*LINEAR, ASKED[1]),
+    "search": ("sksemobridge/_search",),
+    "several_labels": ("sksemobridge/_model", "sksemobridge/_multilabel_classifier.py"),
+    "speed": (*LINEAR, *BRIDGE, ASKED[1]),
+    "strangers": (*LINEAR, *PEER, *ASKED, STRANGERS),
+    "validation_images": BRIDGE,
+}
+
+
 def with_table(text, mark, table):
     """The text of a page with the table between the comments of a mark in place of its own."""
     pattern = rf"(<!-- {mark} -->\n(?:(?!<!--|\|).*\n)*)(?:\|.*\n)+(?:\n\*From .*\*\n)?"
