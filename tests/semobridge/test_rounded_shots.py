@@ -41,6 +41,22 @@ def test_other_scales_precisions_and_weights_are_the_same_shots(dtype):
     assert other_length == pytest.approx(100 * length, rel=1e-6)
 
 
+def test_shots_that_round_alike_are_sorted_by_their_weights():
+    shots = some_shots()
+    twins = shots.X.copy()
+    twins[1] = (1 + 1e-9) * twins[0]
+    weight = np.ones(len(twins))
+    weight[:2] = 3.0, 1.0
+    other = weight.copy()
+    other[:2] = 1.0, 3.0
+    expected, found = (
+        rounded_shots(training_of(replace(shots, X=twins, weight=of_shots)))[0]
+        for of_shots in (weight, other)
+    )
+    for name in ("X", "share"):
+        np.testing.assert_array_equal(getattr(found, name), getattr(expected, name))
+
+
 def test_relative_lengths_and_directions_stay():
     shots = some_shots()
     longer = replace(shots, X=shots.X * np.linspace(1, 3, len(shots.codes))[:, None])
