@@ -12,8 +12,10 @@ it are right. What a person does is counted in seconds, which are assumptions (`
   and the classifier learns from all answers.
 - both: questions for half a label a class, then pages.
 - pages, nothing learnt: the pages of the first classifier.
+- LogisticRegression around the texts, TextCoord and SeMoBridge, margin: as many questions as the
+  first, those that `clicks.py` describes.
 
-The classifier starts from the names, and is taught by the images that nobody has seen
+Our classifier starts from the names, and is taught by the images that nobody has seen
 (`with_unlabeled`). Rows are added to `--results`, so that an interrupted run goes on.
 """
 
@@ -23,6 +25,7 @@ from typing import NamedTuple
 
 import numpy as np
 import tasks
+from click_methods import RIVAL, Folder, method_of
 from clicks import folder
 from results import Results, in_words
 
@@ -36,7 +39,8 @@ QUESTIONS = "questions"
 PAGES = "pages"
 BOTH = "both"
 REVIEW = "pages, nothing learnt"
-METHODS = (QUESTIONS, PAGES, BOTH, REVIEW)
+RIVALS = (RIVAL, "TextCoord, margin", "SeMoBridge, margin")
+METHODS = (QUESTIONS, PAGES, BOTH, REVIEW, *RIVALS)
 
 
 class Costs(NamedTuple):
@@ -76,8 +80,8 @@ class Person:
 
     def _ask(self):
         rest = np.flatnonzero(~self.seen)
-        n = max(len(self.classes) // 4, 5)
         taught_by = np.arange(len(rest))
+        n = n_questions(self.classes)
         rows = rest[images_to_label(self.model, self.task.X[rest], n, taught_by)]
         # Equal images are asked once.
         rows = rows if len(rows) else rest
@@ -106,10 +110,36 @@ class Person:
         return model if self.seen.all() else model.with_unlabeled(self.task.X[~self.seen])
 
 
+def n_questions(classes):
+    """Questions before the classifier learns again."""
+    return max(len(classes) // 4, 5)
+
+
+class Answerer:
+    """Somebody who answers the questions of a method of others."""
+
+    def __init__(self, task, method, costs):
+        self.task, self.costs, self.seconds = task, costs, 0.0
+        self.classes, self.asked = np.unique(task.y), np.array([], dtype=int)
+        self.method = method_of(method)(Folder.of(task, self.classes), np.random.default_rng(0))
+
+    def right(self):
+        """Share of the folder that is right."""
+        predicted = np.array(self.method.learn(self.asked, self.task.y[self.asked])[0])
+        predicted[self.asked] = self.task.y[self.asked]
+        return np.mean(predicted == self.task.y)
+
+    def step(self):
+        """The questions before the classifier learns again."""
+        rows = self.method.choose(n_questions(self.classes))
+        self.asked = np.append(self.asked, rows)
+        self.seconds += self.costs.question * len(rows)
+
+
 def seconds_of(task, method, costs):
     """Rows of seconds and the share of the folder that is right, in percent."""
     warnings.simplefilter("ignore")
-    person, rows = Person(task, method, costs), []
+    person, rows = (Answerer if method in RIVALS else Person)(task, method, costs), []
     while True:
         right = person.right()
         rows.append(

@@ -1,5 +1,8 @@
 """Clicks: the labels that make a folder right."""
 
+import re
+from pathlib import Path
+
 import click_methods
 import clicks
 import numpy as np
@@ -146,6 +149,14 @@ def test_a_class_of_somebody_else_is_measured_beside_ours(measure, tmp_path):
 def test_a_class_that_breaks_the_protocol_is_refused(measure, name, message):
     with pytest.raises(SystemExit, match=message):
         measure(name)
+
+
+def test_the_class_of_the_page_is_measured(measure, tmp_path):
+    page = (Path(__file__).parents[2] / "docs" / "your_method.md").read_text(encoding="utf-8")
+    code = re.search(r"```python\n(.*?)```", page, re.DOTALL)[1]
+    (tmp_path / "my_method.py").write_text(code)
+    assert "--method my_method:MyMethod" in page
+    assert "| task, 6 classes | my_method:MyMethod |" in measure("my_method:MyMethod")
 
 
 def test_samples_differ_and_are_the_same_for_each_method(tmp_path):
