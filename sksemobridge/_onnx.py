@@ -77,8 +77,8 @@ def to_onnx(estimator: Any, path: str | os.PathLike[str]) -> None:
     if not is_ours or [type(encoder) for encoder in encoders] not in ([], [CLIPImageEncoder]):
         names = ", ".join(type(step).__name__ for step in steps)
         raise TypeError(
-            "to_onnx takes our classifiers, alone or after CLIPImageEncoder and"
-            f' Normalizer(norm="l2"), not {names}.'
+            "to_onnx takes our classifiers, also the best of a fitted search (refit=True), alone or"
+            f' after CLIPImageEncoder and Normalizer(norm="l2"), not {names}.'
         )
     check_is_fitted(classifier)
     is_unit = is_unit or bool(encoders) and encoders[0].normalize

@@ -166,8 +166,12 @@ def test_every_kind_of_image_encoder(architecture, tmp_path):
             "not CLIPImageEncoder, LogisticR",
         ),
         (FewShotClassifier(), "not fitted"),
+        (
+            GridSearchCV(FewShotClassifier(), {"priors": [None]}),
+            r"a fitted search \(refit=True\), .* not GridSearchCV",
+        ),
     ],
-    ids=["foreign", "steps", "other length", "foreign step", "not fitted"],
+    ids=["foreign", "steps", "other length", "foreign step", "not fitted", "search not fitted"],
 )
 def test_what_cannot_be_written_is_an_error(estimator, message, tmp_path):
     with pytest.raises((TypeError, ValueError), match=message):

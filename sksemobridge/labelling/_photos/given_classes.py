@@ -33,7 +33,10 @@ def read_names(path, classes):
         else:
             header = folder
     if not lines:
-        raise UsageError(f"--names: {path!r} names no class")
+        raise UsageError(
+            f"--names: {path!r} names no class; write a table with a line for each folder, such as"
+            " 'clock,alarm clock'"
+        )
     if header is not None and header.lower() != "folder":
         warn_caller(
             f"--names: {header!r}, in the first line of {path!r}, is no class; read as a header."
@@ -70,6 +73,11 @@ def read_classes(text):
     """Labels from a text with commas, from a text file with one a line, or from a tuple."""
     if not isinstance(text, str):
         found = text
+    elif Path(text).suffix.lower() == ".json":
+        raise UsageError(
+            f"--classes: {text!r} is JSON; write a text file with a class a line, and names of"
+            " folders in a table (--names)"
+        )
     elif Path(text).suffix.lower() == ".txt" or os.path.isfile(text):
         try:
             with naming("--classes"):

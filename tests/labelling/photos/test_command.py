@@ -294,6 +294,7 @@ WRONG = {
     "photos --embeddings nowhere.npz --out a.csv": "--embeddings: There is no file 'nowhere.npz'; ",
     "photos --classes nowhere.txt --out a.csv": "--classes: There is no file 'nowhere.txt'; check",
     "photos --classes latin.txt --out a.csv": "--classes: 'latin.txt' is no text in UTF-8: ",
+    "photos --classes names.json --out a.csv": "--classes: 'names.json' is JSON; write a text file",
     "photos --classes a,b --bursts nowhere.csv --out a.csv": "--bursts: There is no file 'nowhere",
     "photos --classes a,b --corrections more.csv --out a.csv": (
         "--corrections: 'more.csv' is no file; give a file."

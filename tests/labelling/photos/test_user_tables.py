@@ -148,7 +148,8 @@ def test_names_are_the_words_of_a_table(separator, header):
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (b"folder,name\n", "names no class"),
+        (b"folder,name\n", "names no class; write a table"),
+        (b'{"0": "bird", "1": "clock"}', "names no class; write a table"),
         (b"folder,name\nbrid,bird", r"names 'brid', which is no class \(bird, clock\)"),
         (b"bird,animal\nclock,watch\nbird,sparrow", "names 'bird' twice"),
         (b"bird,animal,a drawing of {}", "has the prompt 'a drawing of {}'; write the name"),
