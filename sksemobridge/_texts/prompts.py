@@ -158,9 +158,10 @@ def name_classes(labels, class_names=None, known_names=()):
             " list."
         )
     # Numbers are places in the list, so they are not compared with the names.
-    names = [as_words(_check_name(name)) for name in class_names]
+    given = [_check_name(name) for name in class_names]
+    names = [*map(as_words, given)]
     if all(is_whole(label) and 0 <= label < len(names) for label in [*labels, *known_names]):
-        if not known_names and names == sorted(names):  # as labels are
+        if not known_names and (given == sorted(given) or names == sorted(names)):  # as labels are
             _warn_of_fewer(labels, "sorted names in class_names", len(names))
         return [names[int(label)] for label in labels]
     if len(names) == len(labels) and set(known_names) <= set(labels):

@@ -67,12 +67,13 @@ def _refuse_two_readings(labels, at_place, keys, name):
     """Refuse numbers `labels` if they are `keys` as text, as in a JSON file, but other ones than
     the key `at_place`, in the order of sorted keys, or None.
     """
-    found = [re.fullmatch(r"(-?\d+)(\.0+)?", key) for key in keys]
+    found = [re.fullmatch(r"\s*([+-]?\d+)(\.0+)?\s*", key) for key in keys]
     of_number = {int(match[1]): match[0] for match in found if match}
     if not all(label in of_number for label in labels):
         return
     differ = [
-        f"{int(label)} may be {of_number[label]!r}, or {'nothing' if key is None else repr(key)}"
+        f"{int(label)} may be {of_number[label]!r}, or"
+        f" {'nothing' if key is None else repr(str(key))}"
         for label, key in zip(labels, at_place)
         if key != of_number[label]
     ]

@@ -8,7 +8,13 @@ from sklearn.base import clone
 from sklearn.ensemble import VotingClassifier
 from sklearn.linear_model import LogisticRegression
 
-from sksemobridge import CLIPTextEncoder, FewShotClassifier, MultilabelFewShotClassifier
+from sksemobridge import (
+    CLIPTextEncoder,
+    FewShotClassifier,
+    MultilabelFewShotClassifier,
+    PrecomputedTextEncoder,
+    ZeroShotClassifier,
+)
 from sksemobridge._texts.prompts import build_prompts, name_classes
 
 from ..made_up import TEMPLATE, World, every_model
@@ -188,6 +194,14 @@ def test_more_labels_than_a_tool_saw_are_warned_of(world, make, names):
     make(world, class_names=[*NAMES[:3], *NAMES[:2:-1]]).fit(X[codes < 3], codes[codes < 3])
 
 
+def test_names_sorted_as_labels_with_underscores_are_in_their_order(world):
+    names = ["car2", "car_blue", "cat", "dog"]  # but "car blue" comes before "car2"
+    texts = ["car2", "car blue", "cat", "dog"]
+    encoder = PrecomputedTextEncoder.from_joint(dict(zip(texts, np.eye(4))))
+    with pytest.warns(UserWarning, match="0 to 2 are read as the first 3 of the 4 sorted names"):
+        ZeroShotClassifier(encoder, class_names=names).fit(None, [0, 1, 2])
+
+
 @pytest.mark.parametrize("labels", [range(5), np.arange(5.0), [3, 7, 11, 13, 15], [False, True]])
 def test_labels_that_are_no_text_have_no_texts_without_names(world, kind, labels):
     X, y = world.draw(3)
@@ -230,6 +244,8 @@ TWELVE = [*NAMES, "cow", "horse", "owl", "pig", "rat", "sheep", "wolf"]
         ([*map(str, range(12))], range(12), "2 may be '2', or '10', 3 may be '3', or '11'"),
         ([*map(str, range(12))], [2, 5], "2 may be '2', or '10', 5 may be '5', or '3'"),
         ([f"{k}.0" for k in range(12)], np.arange(12.0), "2 may be '2.0', or '10.0'"),
+        ([f" {k}" for k in range(12)], range(12), "2 may be ' 2', or ' 10'"),
+        ([np.str_(k) for k in range(12)], range(12), "2 may be '2', or '10'"),
         (["1", "2", "3"], [1, 2, 3], "1 may be '1', or '2', 2 may be '2', or '3'"),
         (["-1", "1"], [-1, 1], "-1 may be '-1', or nothing"),
         ([*map(str, range(11)), "rest"], range(11), "2 may be '2', or '10'"),
