@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from numbers import Real
 from typing import Any
@@ -193,6 +193,11 @@ def _classes(classes):
         return _path("classes", classes)
     if not isinstance(classes, Iterable) or isinstance(classes, bytes):
         raise ValueError(f"classes is {classes!r}, and must be text; give a list of names.")
+    if isinstance(classes, Mapping):
+        raise ValueError(
+            "classes is a mapping, of which only the keys would be read; give a list of classes,"
+            " and their names in a file as names."
+        )
     names = tuple(classes)
     if no_text := [name for name in names if not isinstance(name, str)]:
         raise ValueError(f"classes has {no_text[0]!r}, which is no text; give names as text.")

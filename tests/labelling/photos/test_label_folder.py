@@ -107,6 +107,7 @@ def test_what_does_not_fit_is_refused(place):
     [
         ({"classes": ["a", None]}, "classes has None, which is no text; give names as text"),
         ({"classes": 5}, "classes is 5, and must be text; give a list of names"),
+        ({"classes": {"0": "bird"}}, "classes is a mapping, of which only the keys would be read"),
         ({"classes": Path("nowhere.txt")}, "There is no file 'nowhere.txt'; check the path"),
         ({"shots": 5}, "shots is 5, and must be a path; give text or a pathlib.Path"),
         ({"photos": None, "shots": "shots"}, "photos is None; give the path of a folder"),
