@@ -23,8 +23,8 @@ from few_shot_methods import chosen
 from sklearn.preprocessing import normalize
 
 from sksemobridge import FewShotClassifier, SeMoBridgeClassifier
-from sksemobridge.labelling import label_next, stranger_proba
-from sksemobridge.labelling._label_next import least_certain
+from sksemobridge.labelling import stranger_proba
+from sksemobridge.labelling._label_next import images_to_label, least_certain
 from sksemobridge.labelling._share_right import Answered, share_right, weights_of_answers
 
 NONE = ""  # the label of images of none of the classes
@@ -95,9 +95,9 @@ class Ours:
         if not own.all():
             p_none = stranger_proba(self.model, X, X[rows[~own]])
         pool = self._unanswered() & (p_none < 0.5)
-        taught = self.model.with_unlabeled(X[pool]) if pool.any() else self.model
-        self.p = np.column_stack([taught.predict_proba(X) * (1 - p_none)[:, None], p_none])
-        predicted = np.append(taught.classes_, NONE)[self.p.argmax(axis=1)]
+        self.taught = self.model.with_unlabeled(X[pool]) if pool.any() else self.model
+        self.p = np.column_stack([self.taught.predict_proba(X) * (1 - p_none)[:, None], p_none])
+        predicted = np.append(self.taught.classes_, NONE)[self.p.argmax(axis=1)]
         return predicted, self._said(self._unanswered() & (predicted != NONE))
 
     def choose(self, n):
@@ -106,9 +106,9 @@ class Ours:
             return self.rng.permutation(rest)[:n]
         if self.folder.has_strangers:
             return rest[least_certain(self.p[rest])[:n]]
-        # Equal images are asked once.
-        chosen = label_next(self.model, self.folder.X, n)
-        return chosen if len(chosen) else rest[:n]
+        # `label_next` of what the rest has taught already. Equal images are asked once.
+        chosen = images_to_label(self.taught, self.folder.X[rest], n, np.arange(len(rest)))
+        return rest[chosen] if len(chosen) else rest[:n]
 
     def _unanswered(self):
         return ~np.isin(np.arange(len(self.folder.X)), self.rows)
