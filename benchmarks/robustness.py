@@ -28,6 +28,10 @@ Cases:
   accuracy of all, and on images of these classes ("nameless"), and the same with all names.
 - few-classes: 2, 3, 5, 10 and all classes without text, beside LogisticRegression with its setting
   of `settings.py`.
+- occasions: the shots of each class are random, or those nearest to one image, as if they were of
+  one session, without and with `groups` that say so. "warned" is the share of fits of which
+  `with_unlabeled` warns, with all other images of the classes and `--shares` of images of other
+  tasks.
 - strangers: half of the classes are known. Near strangers are images of the others, far strangers
   those of other tasks. Printed are areas under the ROC curve in percent, known images against
   strangers, and the share of known images with small `p_values`.
@@ -375,6 +379,41 @@ def few_classes(task, k, seed, args):
 # Images of no class
 
 
+def of_one_occasion(task, shots, k, rng):
+    """Rows of the `k` images of each class that are nearest to a random one."""
+    unit, rows = normalize(task.X), []
+    for name in np.unique(task.y[shots]):
+        of_class = np.flatnonzero(task.y == name)
+        similarity = unit[of_class] @ unit[rng.choice(of_class)]
+        rows.append(of_class[np.argsort(-similarity, kind="stable")[:k]])
+    return np.concatenate(rows)
+
+
+def occasions(task, k, seed, args):
+    drawn = task.draw(k, seed)
+    if drawn is None:
+        return
+    shots, rng = drawn[0], np.random.default_rng(seed)
+    alike, strangers = of_one_occasion(task, shots, k, rng), args.strangers[task.name]
+    known = np.flatnonzero(np.isin(task.y, np.unique(task.y[shots])))
+    for kind, rows, groups in (
+        ("random shots", shots, None),
+        ("of one occasion", alike, None),
+        ("the same, grouped", alike, task.y[alike]),
+    ):
+        model = classifier(task).fit(task.X[rows], task.y[rows], groups=groups)
+        images = task.X[np.setdiff1d(known, rows)]
+        for share in args.shares:
+            n_strangers = int(share / (1 - share) * len(images))
+            if n_strangers > len(strangers):
+                continue
+            folder = np.concatenate([images, rng.permutation(strangers)[:n_strangers]])
+            with warnings.catch_warnings(record=True, action="always") as caught:
+                model.with_unlabeled(folder)
+            words = f"{kind}, {100 * share:.0f} % strangers"
+            yield words, {tasks.shots_in_words(k): 100.0 * any("median" in str(w) for w in caught)}
+
+
 def strangers(task, k, seed, args):
     drawn = task.draw(k, seed)
     if drawn is None:
@@ -451,6 +490,7 @@ CASES = {
     "answered": answered,
     "nameless": nameless,
     "few-classes": few_classes,
+    "occasions": occasions,
     "strangers": strangers,
     "p-values": p_values,
     "terms": terms,
@@ -492,6 +532,9 @@ def main(arguments=None):
     parser.add_argument("--without-text", action="store_true")
     parser.add_argument(
         "--rates", type=float, nargs="+", default=[0.1, 0.2, 0.4], help="of wrong labels"
+    )
+    parser.add_argument(
+        "--shares", type=float, nargs="+", default=[0, 0.05, 0.1], help="of strangers"
     )
     parser.add_argument("--cosines", type=float, nargs="+", default=[0.98, 0.95])
     args = parser.parse_args(arguments)

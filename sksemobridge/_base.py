@@ -237,6 +237,26 @@ class LinearClassifier(EmbeddingClassifier):
         -------
         estimator
             A new classifier. This one does not change.
+
+        Warns
+        -----
+        UserWarning
+            If far more of the images than expected are less typical of the classes than the median
+            shot.
+        """
+        taught, untypical = self._taught_by(X, groups)
+        if untypical:
+            warn_caller(
+                f"{untypical:.0%} of the images are less typical of the classes than the median"
+                " shot, where about half are expected: perhaps shots of a class are of one session"
+                " (give these the same groups in fit, and add shots from elsewhere), or many images"
+                " are of no class."
+            )
+        return taught
+
+    def _taught_by(self, X: ArrayLike, groups: ArrayLike | None = None) -> tuple[Self, float]:
+        """`with_unlabeled`, and the share of the images that are less typical than the median shot,
+        or zero if this is not far more than half.
         """
         check_is_fitted(self)
         embeddings = validate_training_embeddings(self, X, reset=False)
@@ -246,10 +266,10 @@ class LinearClassifier(EmbeddingClassifier):
         with threads_for(embeddings.size * len(self.classes_)):
             # A shot is known, whether it is here or not.
             is_new = ~are_among(l2_normalize(embeddings), l2_normalize(fitted.memory.shots.X))
-            model = with_unlabeled(
+            model, untypical = with_unlabeled(
                 fitted.model, embeddings[is_new], codes[is_new], self._labelled(), is_even
             )
-            return self._clone_with(replace(fitted, model=model))
+            return self._clone_with(replace(fitted, model=model)), untypical
 
     def _labelled(self):
         """What texts and shots say of the class means."""

@@ -130,7 +130,8 @@ def images_to_label(estimator, X, n_images=20, taught_by=(), groups=None, proba=
     elif len(order) < n_images:
         # What the images teach may confirm an error. So each third image is uncertain without it.
         is_taught = len(taught_by) > 0 and np.isin(rows, taught_by).all()
-        taught = classifier if is_taught else classifier.with_unlabeled(images, codes[rows])
+        # Answers are no random shots, so that a warning would say nothing.
+        taught = classifier if is_taught else classifier._taught_by(images, codes[rows])[0]
         untaught = classifier._without_unlabeled()
         first, third = order_by(taught), order_by(untaught)
         positions = np.minimum(2 * np.arange(1, len(first) + 1), len(first))

@@ -58,6 +58,7 @@ def test_wrong_labels_are_planted_at_each_rate(rows, options):
         ("slip", "3 answers", {"names alone", "without it", "all right", "one wrong"}),
         ("page", "first page", {"names alone", "answered"}),
         ("uneven", "1 and 16", {"shots", "names alone"}),
+        ("occasions", "of one occasion, 10 % strangers", {"2 shots"}),
         ("answered", "4 answered", {"names alone", "1 a class", "all answers"}),
         (
             "nameless",

@@ -10,7 +10,12 @@ from sklearn.metrics import log_loss
 
 from sksemobridge import FewShotClassifier, PrecomputedTextEncoder, ZeroShotClassifier
 from sksemobridge._model.mixture import Labelled, Mixture
-from sksemobridge._model.unlabeled import learn_unlabeled, match_entropy, typical_of_names
+from sksemobridge._model.unlabeled import (
+    learn_unlabeled,
+    match_entropy,
+    typical_of_names,
+    untypical_share,
+)
 
 from ..made_up import World
 from .test_near_copies import images as embeddings_of_images
@@ -110,6 +115,7 @@ def test_what_it_cannot_learn_from_does_no_harm(make_world, kind, case):
     assert np.mean(harms) < 0.01
 
 
+@pytest.mark.filterwarnings("ignore:.* are less typical")
 def test_thousands_of_images_between_two_classes_do_no_harm():
     u, codes = embeddings_of_images(2, 100)
     shots = np.isin(np.arange(200) % 100, range(4))
@@ -348,3 +354,36 @@ def test_many_right_answers_to_one_class_do_not_harm_the_others():
             right.append([each.score(X[rest], names[y[rest]]) for each in kinds])
         lost.append(np.subtract(*right))
     assert np.all(np.mean(lost, axis=0) < [0, 0.1])
+
+
+def alike_and_others(world, per_class):
+    """Shots that are near to one image of each class, and random other images."""
+    X, y = world.draw(per_class=100, noise=2.0)
+    centres = {name: X[y == name][0] for name in world.names}
+    distance = np.linalg.norm(X - np.array([centres[name] for name in y]), axis=1)
+    rows = [np.flatnonzero(y == name) for name in world.names]
+    shots = np.concatenate([of[np.argsort(distance[of])[:per_class]] for of in rows])
+    others = np.setdiff1d(np.arange(len(y)), shots)
+    return X[shots], y[shots], X[others]
+
+
+def test_shots_of_one_occasion_are_warned_of_unless_they_are_one_group(world):
+    shots, y, images = alike_and_others(world, 8)
+    classifier = FewShotClassifier(class_names="ignore").fit(shots, y)
+    with pytest.warns(UserWarning, match=r"\d\d% of the images are less typical .* one session"):
+        classifier.with_unlabeled(images)
+    # Without a warning:
+    FewShotClassifier(class_names="ignore").fit(shots, y, groups=y).with_unlabeled(images)
+    shots, y = world.draw(8, noise=2.0)
+    FewShotClassifier(class_names="ignore").fit(shots, y).with_unlabeled(images)
+
+
+@pytest.mark.parametrize(
+    ("n_images", "n_held_out", "is_far_more"),
+    [(400, 400, True), (20, 400, False), (400, 20, False), (0, 400, False), (400, 0, False)],
+)
+def test_few_images_or_shots_do_not_show_that_images_are_untypical(
+    n_images, n_held_out, is_far_more
+):
+    p_values = np.where(np.arange(n_images) % 4 < 3, 0.4, 0.9)
+    assert untypical_share(p_values, n_held_out) == (0.75 if is_far_more else 0.0)

@@ -161,7 +161,8 @@ class FolderJob:
         if len(pool) < LEAST_POOL:
             return labels
         groups = None if self.groups is None else self.groups[pool]
-        taught = classifier.with_unlabeled(take_rows(self.embeddings, pool), groups)
+        # Answers are no random shots, so that a warning would say nothing.
+        taught, _ = classifier._taught_by(take_rows(self.embeddings, pool), groups)
         return replace(labels, pipeline=with_classifier(labels.pipeline, taught), taught_by=pool)
 
     def examples_of_none(self, annotations):
