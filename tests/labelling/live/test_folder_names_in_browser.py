@@ -100,6 +100,8 @@ def test_cards_of_one_name_are_joined(begin):
     wait_until(lambda: [how for _, how, _ in person.page.state()["cards"]] == ["kept", "joined"])
     person.click("#suggestions .joins button")
     assert person.all("#suggestions .card input", "value")[:2] == ["parrot", ""]
+    wait_until(lambda: "joined" not in [how for _, how, _ in person.page.state()["cards"]])
+    assert person.all("#suggestions .joins button") == []
 
 
 def test_fewer_and_more_names_show_each_once(person, monkeypatch):

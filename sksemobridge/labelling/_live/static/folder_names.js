@@ -224,13 +224,13 @@ function draw() {
 const count_of = (share) => Math.round(share * now.state.pictures);
 
 function draw_card(made) {
-  const { field, kept, keep, place } = made, name = field.value.trim() || "this group";
+  const { field, kept, place } = made, name = field.value.trim() || "this group";
   place.hidden = made.joined !== null;
   place.classList.toggle("dropped", !kept && is_first);
   place.classList.toggle("kept", kept && !is_first);
-  keep.textContent = kept ? "Drop" : "Keep";
-  keep.setAttribute("aria-label", `${keep.textContent} ${name}`);
-  keep.hidden = !field.value.trim();
+  made.keep.textContent = kept ? "Drop" : "Keep";
+  made.keep.setAttribute("aria-label", `${made.keep.textContent} ${name}`);
+  made.keep.hidden = !field.value.trim();
   const others = cards.filter((other) => other !== made && !other.joined
     && other.field.value.trim());
   made.join.replaceChildren(element("option", { value: "" }, "Join …"),
