@@ -3,6 +3,7 @@
 import io
 import json
 import os
+import re
 import socket
 import sys
 from pathlib import Path
@@ -11,6 +12,7 @@ from unittest.mock import Mock
 import pytest
 from PIL import Image
 
+from sksemobridge import labelling
 from sksemobridge.labelling._live.shown_bursts import ShownBursts
 from sksemobridge.labelling._photos.messages import UsageError
 
@@ -41,6 +43,13 @@ def test_a_secret_in_the_address_becomes_a_cookie(live):
     status, headers, content = page.ask("/")
     assert status == 200
     assert page.secret.encode() not in content
+
+
+def test_the_program_says_what_the_page_knows_by_its_types(unchanged):
+    source = Path(labelling.__file__).parent / "_live" / "static" / "state.js"
+    types = source.read_text("utf-8").partition("@typedef {object} State")[2]
+    known = re.findall(r"@property \{.*\} (\w+)$", types.partition(" *\n")[0], re.MULTILINE)
+    assert sorted(known) == sorted(unchanged.state())
 
 
 @pytest.mark.parametrize(

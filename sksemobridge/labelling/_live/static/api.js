@@ -1,3 +1,4 @@
+// @ts-check
 // Requests to the program that serves this page.
 
 // Milliseconds after which a reply is no longer waited for, unless it takes long by itself.
@@ -23,6 +24,7 @@ export const who = {
 
 // Why a request was not done. `is_lost` if nobody replied.
 export class Failed extends Error {
+  /** @param {string} text @param {boolean} is_lost */
   constructor(text, is_lost = false) {
     super(text);
     this.is_lost = is_lost;
@@ -31,6 +33,12 @@ export class Failed extends Error {
 
 // Ask the program. Failed if it said no, or nothing.
 // `known` is what the page knows: `since` so many changes, and the `generation` of the numbers.
+/**
+ * @param {string} action
+ * @param {object} values
+ * @param {{ since: number | null, generation: number | null }} known
+ * @returns {Promise<import("./state.js").Reply>}
+ */
 export async function request(action, values, known) {
   const body = JSON.stringify({ tab, who: who.name, ...known, ...values });
   const options = { method: "POST", headers: { "Content-Type": "application/json" }, body };
@@ -47,6 +55,7 @@ export async function request(action, values, known) {
   }
 }
 
+/** @param {Response} response */
 async function read(response) {
   // Of an earlier run: another program is at this port.
   if (response.status === 403) throw new Failed("This page is of an earlier run.", true);

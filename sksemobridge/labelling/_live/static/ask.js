@@ -1,7 +1,8 @@
+// @ts-check
 // "Ask": one picture, and what it is. A check asks in the same way for what was predicted.
 import { Chooser } from "./chooser.js";
 import { like_address } from "./chosen.js";
-import { button, by_id, element } from "./dom.js";
+import { button, by_id, element, element_of, main_of } from "./dom.js";
 import { enlarge } from "./enlarged.js";
 import { look } from "./look_through.js";
 import { note, note_of, offer_strangers } from "./notes.js";
@@ -14,10 +15,12 @@ import { count, label_of, percent, quoted } from "./words.js";
 const N_AHEAD = 4;
 
 // The picture in sight. It stays, with what it offers, whatever the model learns meanwhile.
+/** @type {(import("./state.js").Item & { is_again?: boolean }) | null} */
 let current = null;
 // Whether the last picture of a check was answered here: then its result is in sight.
 let is_check_over = false;
 // What this tab said, by the number of the picture.
+/** @type {Map<number, string | null>} */
 const mine = new Map();
 const chooser = new Chooser(by_id("ask-chooser"), say);
 
@@ -31,6 +34,7 @@ export const ask = {
   },
 
   // Go on if the picture was labelled elsewhere.
+  /** @param {import("./state.js").Reply} reply */
   take(reply) {
     for (const item of reply.news ?? []) {
       const { number, name, label, who } = item, before = mine.get(number);
@@ -50,10 +54,11 @@ export const ask = {
 
   draw,
 
+  /** @param {KeyboardEvent} event */
   key(event) {
     if (!current || is_check_over) {
-      const is_on = event.key === "Enter" && !event.repeat && !is_pressable(event.target);
-      if (is_on) by_id("ask-nothing").querySelector(".main")?.click();
+      const is_on = event.key === "Enter" && !event.repeat && !is_pressable(element_of(event));
+      if (is_on) main_of("ask-nothing")?.click();
       return is_on;
     }
     if (event.key === "Escape" && current.is_again) {
@@ -62,7 +67,7 @@ export const ask = {
       if (!event.repeat) later();
     } else if (event.key === ".") {
       enlarge(current);
-    } else if (event.key === "Enter" && !is_pressable(event.target)) {
+    } else if (event.key === "Enter" && !is_pressable(element_of(event))) {
       if (!event.repeat && chooser.first !== undefined) say(chooser.first);
     } else {
       return chooser.key(event);
@@ -71,12 +76,14 @@ export const ask = {
   },
 
   // After a mouse click, and else: the picture again, to say something else.
+  /** @param {import("./state.js").Item} item */
   show_again(item) {
     is_check_over = false;
     current = { ...item, is_again: true };
     draw();
   },
 
+  /** @param {number[]} numbers */
   forget(numbers) { numbers.forEach((number) => mine.delete(number)); },
 };
 
@@ -98,6 +105,7 @@ function draw() {
 }
 
 function what_is_over() {
+  /** @type {import("./notes.js").Offer} */
   const done = ["Done: write the files", () => by_id("done").click()];
   const ways_on = is_check_over ? ways_after_check(done) : [done];
   const about = is_check_over ? result_of(now.state.check)
@@ -107,6 +115,7 @@ function what_is_over() {
       button(text, go_on, i ? {} : { class: "main" })))];
 }
 
+/** @param {import("./state.js").Check} check */
 function result_of({ right, done, among, interval: [low, high] }) {
   const of = among === "rest" ? "of the predictions" : "of the labels that were seen";
   return [`The check is over: ${right} of ${done} right`,
@@ -115,15 +124,18 @@ function result_of({ right, done, among, interval: [low, high] }) {
 }
 
 // What one may do after a check, the first by Enter.
+/** @param {import("./notes.js").Offer} done */
 function ways_after_check(done) {
   const { check, total, seen, queue } = now.state;
-  return [
+  /** @type {import("./notes.js").Offer[]} */
+  const ways_on = [
     check.among === "seen" && check.right < check.done
       && ["A second look", () => look.begin({ among: "seen" })],
     seen < total && ["Go on: look through", () => look.begin()],
     done,
     queue.length && ["Ask", () => ask.open()],
-  ].filter(Boolean);
+  ];
+  return ways_on.filter(Boolean);
 }
 
 function draw_picture() {
@@ -141,7 +153,7 @@ function draw_picture() {
     picture.alt = current.name;
     chooser.clear();
   }
-  view.dataset.number = current.number;
+  view.dataset.number = `${current.number}`;
   chooser.show({
     likely: current.likely,
     label: is_checked ? null : current.label,
@@ -154,7 +166,7 @@ function draw_burst() {
   const { burst } = current, place = by_id("burst");
   place.hidden = burst.length < 2;
   if (place.dataset.numbers === `${burst}`) return;
-  place.dataset.numbers = burst;
+  place.dataset.numbers = `${burst}`;
   place.replaceChildren(...burst_buttons(burst, current.number, (number) => {
     by_id("picture").src = large(number);
   }));
@@ -172,6 +184,7 @@ function draw_recent() {
   }));
 }
 
+/** @param {string} label */
 async function say(label) {
   if (!current) return;
   const asked = current, learnt = now.state.learnt;
@@ -194,6 +207,7 @@ async function later() {
 }
 
 // Do something about a picture, and go on to the next.
+/** @param {import("./state.js").Item} asked @param {string} action @param {object} values */
 async function act_on(asked, action, values) {
   const reply = await act(action, values);
   if (reply && current && same(asked, current)) {
@@ -203,8 +217,10 @@ async function act_on(asked, action, values) {
   return reply;
 }
 
+/** @type {(one: import("./state.js").Item, other: import("./state.js").Item) => boolean} */
 const same = (one, other) => one.number === other.number;
 
+/** @param {string} id @param {string} text */
 function set_text(id, text) {
   if (by_id(id).textContent !== text) by_id(id).textContent = text;
 }

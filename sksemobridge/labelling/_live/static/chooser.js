@@ -1,3 +1,4 @@
+// @ts-check
 // The choice of a class: by its key, by letters, or from the list of all.
 import { element } from "./dom.js";
 import { class_keys, is_letter } from "./keys.js";
@@ -10,13 +11,28 @@ const N_LIKELY = 5;
 const LEAST_SHARE = 0.005;
 let n_made = 0;
 
+/** @typedef {{ value: string, text: string }} Choice */
+
 export class Chooser {
+  /** @type {Map<string, string>} */
+  digits = new Map();
+  /** @type {string | null} */
+  label = null;
+  /** @type {string | undefined} */
+  first;
+  /** @type {Choice[]} */
+  options = [];
+  active = -1;
+
   // `choose(label)` is called with the class that was chosen, `leave()` after Escape.
+  /**
+   * @param {HTMLElement} place
+   * @param {(label: string) => void} choose
+   * @param {() => void} leave
+   */
   constructor(place, choose, leave = () => {}) {
     this.choose = choose;
     this.leave = leave;
-    this.digits = new Map();
-    this.label = null;
     this.prefix = `choice-${++n_made}`;
     const { prefix } = this;
     this.field = element("input", {
@@ -40,6 +56,9 @@ export class Chooser {
   }
 
   // Offer the `likely` classes of a picture. `label` is the one that it has, `first` is likeliest.
+  /**
+   * @param {{ likely: import("./state.js").Likely, label?: string | null, first?: string }} item
+   */
   show({ likely, label = null, first = likely[0]?.[0] }) {
     this.label = label;
     this.first = first;
@@ -56,22 +75,23 @@ export class Chooser {
       const pick = once_each(() => this.#pick([...this.digits.values()][i]));
       this.likely.append(element("button", { type: "button", class: "choice", click: pick }));
     }
-    [...this.likely.children].forEach((button, i) => {
+    [.../** @type {Iterable<HTMLElement>} */ (this.likely.children)].forEach((button, i) => {
       button.hidden = i >= rows.length;
       if (button.hidden) return;
       const [digit, name] = rows[i], share = shares.get(name);
       const text = share === null ? "new" : `${Math.round(100 * share)} %`;
       button.replaceChildren(element("kbd", {}, digit), element("span", { class: "what" }, name),
         element("span", { class: "share" }, text));
-      button.style.setProperty("--share", share ?? 0);
+      button.style.setProperty("--share", `${share ?? 0}`);
       button.classList.toggle("first", name === first);
-      button.setAttribute("aria-pressed", label === name);
+      button.setAttribute("aria-pressed", `${label === name}`);
     });
-    this.none.setAttribute("aria-pressed", label === NONE);
+    this.none.setAttribute("aria-pressed", `${label === NONE}`);
     if (!this.found.hidden) this.#search(this.active);
   }
 
   // Whether a key chooses a class here.
+  /** @param {KeyboardEvent} event */
   key(event) {
     if (event.key === "0" || this.digits.has(event.key)) {
       if (!event.repeat) this.#pick(event.key === "0" ? NONE : this.digits.get(event.key));
@@ -92,11 +112,13 @@ export class Chooser {
     this.#close();
   }
 
+  /** @param {string} label */
   #pick(label) {
     this.clear();
     this.choose(label);
   }
 
+  /** @param {KeyboardEvent} event */
   #key_in_field(event) {
     if (event.isComposing) return;
     const step = { ArrowDown: 1, ArrowUp: -1 }[event.key], n = this.options.length;
@@ -114,6 +136,7 @@ export class Chooser {
   }
 
   // Show classes whose name holds what was typed, then the way to add one; all if nothing is typed.
+  /** @param {number} active */
   #search(active) {
     this.options = matches(this.field.value, [...this.digits.values()]);
     // With nothing typed, Enter chooses only what one went to.
@@ -139,6 +162,7 @@ export class Chooser {
   }
 }
 
+/** @param {string} typed @param {string[]} likely @returns {Choice[]} */
 function matches(typed, likely) {
   const wanted = comparable(typed), names = now.state.classes;
   if (!wanted) {
@@ -149,12 +173,12 @@ function matches(typed, likely) {
     .map((option) => ({ ...option, at: ` ${comparable(option.text)}`.indexOf(wanted) }))
     .filter(({ at }) => at >= 0)
     .sort((a, b) => rank(a, wanted) - rank(b, wanted));
-  const is_known = found.some(({ text }) => comparable(text) === wanted);
-  if (!is_known) found.push({ value: typed.trim(), text: `Add “${typed.trim()}” as a class` });
-  return found;
+  if (found.some(({ text }) => comparable(text) === wanted)) return found;
+  return [...found, { value: typed.trim(), text: `Add “${typed.trim()}” as a class` }];
 }
 
 // The whole name, then names that begin so, then words that do, then the rest.
+/** @param {Choice & { at: number }} option @param {string} wanted */
 function rank({ text, at }, wanted) {
   const name = comparable(text);
   return name === wanted ? 0 : at === 1 ? 1 : ` ${name}`.includes(` ${wanted}`) ? 2 : 3;

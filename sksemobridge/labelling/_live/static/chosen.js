@@ -1,3 +1,4 @@
+// @ts-check
 // The panel that asks what the chosen tiles are.
 import { Chooser } from "./chooser.js";
 import { button, by_id, element } from "./dom.js";
@@ -5,11 +6,18 @@ import { small } from "./pictures.js";
 import { count } from "./words.js";
 
 // Where pictures like these are found.
+/** @type {(numbers: number[]) => string} */
 export const like_address = (numbers) => `#find/${numbers}`;
 
 export class ChosenPanel {
   // In the view of this name. `choose` and `leave` are those of a `Chooser`, and of a button with
   // the text `leave_text`, if there is one.
+  /**
+   * @param {string} name
+   * @param {(label: string) => void} choose
+   * @param {() => void} leave
+   * @param {string | null} leave_text
+   */
   constructor(name, choose, leave, leave_text = null) {
     this.place = by_id(`${name}-chosen`);
     this.question = element("h3", { id: `${name}-question` });
@@ -22,6 +30,7 @@ export class ChosenPanel {
   }
 
   // Ask for the class of these tiles.
+  /** @param {Set<import("./tiles.js").Tile>} tiles */
   show(tiles) {
     const [first] = tiles, n = tiles.size, noun = first.is_burst ? "burst" : "picture";
     this.question.textContent = n === 1 ? `What is this ${noun}?`
@@ -37,6 +46,7 @@ export class ChosenPanel {
   }
 
   // Ask for a class though no tile is chosen.
+  /** @param {string} question */
   show_without(question) {
     this.question.textContent = question;
     this.picture.removeAttribute("src");

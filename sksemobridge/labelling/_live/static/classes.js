@@ -1,3 +1,4 @@
+// @ts-check
 // "Classes": how many and how good each is, its pictures, and what one can do with it.
 import { ChosenPanel } from "./chosen.js";
 import { by_id, element } from "./dom.js";
@@ -18,9 +19,19 @@ const SOON = 1000;
 const tiles = new Tiles(by_id("gallery-tiles"), { click: choose_tile });
 const panel = new ChosenPanel("gallery", say, put_down, "Leave as it is");
 // The class whose pictures are shown (null: none), and what is known of each.
-let name = null, rows = [], total = 0, shown_of = null;
+/** @type {string | null} */
+let name = null;
+/** @type {import("./state.js").Figures[]} */
+let rows = [];
+let total = 0;
+/** @type {string | null} */
+let shown_of = null;
 // What was drawn last, whether more happened since, and what the form is for.
-let drawn = {}, is_stale = false, work = null;
+/** @type {{ changes?: number, learnt?: number }} */
+let drawn = {};
+let is_stale = false;
+/** @type {"rename" | "join" | null} */
+let work = null;
 
 export const classes = {
   async open() {
@@ -39,6 +50,7 @@ export const classes = {
     }
   },
 
+  /** @param {KeyboardEvent} event */
   key(event) {
     if (event.key === "Escape" && tiles.chosen.size) put_down();
     else if (event.key.startsWith("Arrow") && !tiles.at) tiles.focus();
@@ -92,6 +104,7 @@ function draw_list() {
   by_id("class-rows").replaceChildren(...found.map(draw_row));
 }
 
+/** @param {import("./state.js").Figures} row */
 function draw_row(row) {
   const picture = row.example === null ? element("span", { class: "no-picture" })
     : thumb(row.example, { loading: "lazy" });
@@ -107,23 +120,28 @@ function draw_row(row) {
 
 // How good: in a check where there was one, else of labelled pictures, each judged as if it had no
 // label.
+/** @param {import("./state.js").Figures} row */
 function goodness({ accuracy, checked: [n_right, n] }) {
   const is_checked = n > 0, share = is_checked ? n_right / n : accuracy;
   if (share === null) return element("span", { class: "good soft" }, "");
   const text = is_checked ? `${n_right} of ${n} in checks` : `${percent(share)} % recognised`;
   const made = element("span", { class: "good" }, text);
-  made.style.setProperty("--share", share);
+  made.style.setProperty("--share", `${share}`);
   return made;
 }
 
 // Classes in these orders. Of none of them is last by name.
+/** @typedef {import("./state.js").Figures} Figures */
+/** @type {Record<string, (a: Figures, b: Figures) => number>} */
 const ORDERS = {
   name: () => 0,
   size: (a, b) => size_of(b) - size_of(a),
   doubt: (a, b) => b.doubt - a.doubt,
 };
+/** @type {(row: import("./state.js").Figures) => number} */
 const size_of = ({ labelled, shots, predicted }) => labelled + shots + predicted;
 
+/** @type {(class_name: string) => string} */
 const address_of = (class_name) => `#classes/${encodeURIComponent(class_name)}`;
 
 async function show_gallery() {
@@ -146,8 +164,11 @@ async function show_gallery() {
 
 // The pictures of the class from one place to another: the program sends some at a time. Null if it
 // says no, or if another class is looked at by now.
+/** @param {number} start @param {number} stop */
 async function get_pictures(start, stop) {
-  const pictures = [], wanted = name;
+  const wanted = name;
+  /** @type {import("./state.js").Item[]} */
+  const pictures = [];
   let is_all = false;
   while (!is_all) {
     const at = start + pictures.length;
@@ -162,7 +183,9 @@ async function get_pictures(start, stop) {
 }
 
 // Those that a person labelled come first, and those that were given before are next.
+/** @param {import("./state.js").Item[]} pictures */
 function by_kind(pictures) {
+  /** @type {Map<string, import("./state.js").Item[]>} */
   const groups = new Map();
   for (const picture of pictures) {
     const kind = picture.label !== null ? "Labelled by a person"
@@ -174,6 +197,7 @@ function by_kind(pictures) {
 }
 
 // After these `pictures` came.
+/** @param {import("./state.js").Item[]} pictures */
 function draw_gallery(pictures) {
   for (const tile of tiles.tiles) tile.label = tile.shown = tile.item.label ?? tile.item.predicted;
   tiles.draw_all();
@@ -196,6 +220,7 @@ async function show_more() {
   draw_gallery(pictures);
 }
 
+/** @param {import("./tiles.js").Tile} tile @param {boolean} adds */
 function choose_tile(tile, adds) {
   const { chosen } = tiles, was_chosen = chosen.has(tile);
   if (!adds) chosen.clear();
@@ -220,6 +245,7 @@ function draw_choice() {
   else panel.hide();
 }
 
+/** @param {string} label */
 async function say(label) {
   const numbers = [...tiles.chosen].map(({ number }) => number);
   const reply = await act("say_same", { numbers, label, alone: true });
@@ -230,6 +256,12 @@ async function say(label) {
 }
 
 // Do something with classes. All can be undone, so nothing is asked before.
+/**
+ * @param {string} action
+ * @param {object} values
+ * @param {string} text
+ * @param {string | null} [next] The class to show then.
+ */
 async function change(action, values, text, next) {
   const reply = await act(action, values);
   if (!reply) return;
@@ -240,6 +272,7 @@ async function change(action, values, text, next) {
   await refresh();
 }
 
+/** @param {"rename" | "join"} kind */
 function open_form(kind) {
   work = kind;
   const asks = { rename: `New name for ${quoted(name)}`, join: `Join ${quoted(name)} into` };

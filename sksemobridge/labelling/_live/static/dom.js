@@ -1,9 +1,33 @@
+// @ts-check
 // Small helpers of both pages. Texts go into the page by textContent alone: no name of a file or
 // class becomes markup.
 
-export const by_id = (id) => document.getElementById(id);
+/**
+ * An element by its id. A page says of which kind it is, so that it may have what any kind has.
+ * @typedef {HTMLElement
+ *   & Pick<HTMLInputElement, "checked" | "disabled" | "select" | "value">
+ *   & Pick<HTMLDialogElement, "close" | "open" | "showModal">
+ *   & Pick<HTMLImageElement, "alt" | "src">} Place
+ */
+/** @type {(id: string) => Place} */
+export const by_id = (id) => /** @type {any} */ (document.getElementById(id));
+
+// The element that an event is for.
+/** @type {(event: Event) => HTMLElement} */
+export const element_of = (event) => /** @type {HTMLElement} */ (event.target);
+
+// The main button of a place, if it has one.
+/** @type {(id: string) => HTMLElement | null} */
+export const main_of = (id) => by_id(id).querySelector(".main");
 
 // An element with attributes (functions listen to the event of their name) and children.
+/**
+ * @template {keyof HTMLElementTagNameMap} K
+ * @param {K} name
+ * @param {Record<string, any>} attributes
+ * @param {(Node | string | null)[]} children
+ * @returns {HTMLElementTagNameMap[K]}
+ */
 export function element(name, attributes = {}, ...children) {
   const made = document.createElement(name);
   for (const [key, value] of Object.entries(attributes)) {
@@ -14,6 +38,11 @@ export function element(name, attributes = {}, ...children) {
   return made;
 }
 
+/**
+ * @param {string} text
+ * @param {(event: MouseEvent) => void} click
+ * @param {Record<string, any>} attributes
+ */
 export function button(text, click, attributes = {}) {
   return element("button", { type: "button", click, ...attributes }, text);
 }

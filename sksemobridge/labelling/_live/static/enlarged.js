@@ -1,3 +1,4 @@
+// @ts-check
 // A picture as large as it fits.
 import { like_address } from "./chosen.js";
 import { by_id } from "./dom.js";
@@ -5,6 +6,7 @@ import { burst_buttons, large } from "./pictures.js";
 import { now } from "./state.js";
 
 // Show a picture as large as it fits, with those of its burst. A click or Escape closes it.
+/** @param {{ number: number, name: string, burst?: number[] }} item */
 export function enlarge(item) {
   const { burst = [] } = item;
   const show = (number) => { by_id("large-picture").src = large(number); };
@@ -22,7 +24,7 @@ by_id("large").addEventListener("click", () => by_id("large").close());
 by_id("large").addEventListener("keydown", (event) => {
   const step = { ArrowRight: 1, ArrowLeft: -1 }[event.key];
   if (step) {
-    const all = [...by_id("large-burst").children];
+    const all = /** @type {HTMLElement[]} */ ([...by_id("large-burst").children]);
     const next = all[all.findIndex((one) => one.matches("[aria-pressed=true]")) + step];
     next?.click();
     next?.focus();

@@ -1,3 +1,4 @@
+// @ts-check
 // "Find": pictures in the order of a text, or of their likeness to some, to label many at once.
 import { ChosenPanel, like_address } from "./chosen.js";
 import { by_id } from "./dom.js";
@@ -15,9 +16,16 @@ const tiles = new Tiles(by_id("find-tiles"),
   { click: choose_tile, shows_bursts: true, has_captions: true });
 const panel = new ChosenPanel("find", say, put_down, "Select none");
 // What is looked for (`text`, or pictures in `like`), how many there are, and of which search.
-let query = null, total = 0, n_asked = 0;
+/** @type {{ text?: string, like?: number[] } | null} */
+let query = null;
+let total = 0, n_asked = 0;
 // The changes that are shown, and the tile from which Shift selects.
-let drawn = null, is_fetching = false, from = null;
+/** @type {number | null} */
+let drawn = null;
+let is_fetching = false;
+/** @type {import("./tiles.js").Tile | null} */
+let from = null;
+/** @type {boolean | null} */
 let has_words = null;
 
 export const find = {
@@ -37,6 +45,7 @@ export const find = {
     if (is_stale && !tiles.chosen.size) fetch(Math.max(tiles.tiles.length, N_IMAGES));
   },
 
+  /** @param {KeyboardEvent} event */
   key(event) {
     const chosen = tiles.chosen.size > 0;
     if (event.key === "Escape" && chosen) put_down();
@@ -64,6 +73,7 @@ async function get_words() {
   draw();
 }
 
+/** @param {{ text?: string, like?: number[] }} wanted */
 function search(wanted) {
   query = wanted;
   if (wanted.like) by_id("find-text").value = "";
@@ -72,8 +82,11 @@ function search(wanted) {
 }
 
 // Get the first pictures of the search. A later search overtakes an earlier one.
+/** @param {number} n */
 async function fetch(n) {
-  const asked = ++n_asked, pictures = [], is_open = by_id("find-open").checked;
+  const asked = ++n_asked, is_open = by_id("find-open").checked;
+  /** @type {import("./state.js").Item[]} */
+  const pictures = [];
   by_id("find").setAttribute("aria-busy", "true");
   is_fetching = true;
   let left = n;
@@ -92,6 +105,7 @@ async function fetch(n) {
   draw();
 }
 
+/** @param {import("./state.js").Item[]} pictures */
 function show(pictures) {
   const is_same = pictures.length === tiles.tiles.length
     && pictures.every(({ number }, i) => number === tiles.tiles[i].number);
@@ -110,6 +124,7 @@ const title = () => (query.like ? `Like ${plural(query.like.length, "picture")},
   : `${quoted(query.text)}, the likeliest first`);
 
 // A click selects one more, and with Shift all up to this one.
+/** @param {import("./tiles.js").Tile} tile @param {boolean} adds */
 function choose_tile(tile, adds) {
   const { chosen } = tiles, all = tiles.tiles, [a, b] = [all.indexOf(from), all.indexOf(tile)];
   if (adds && a >= 0) {
@@ -146,6 +161,7 @@ function draw() {
   else panel.hide();
 }
 
+/** @param {string} label */
 async function say(label) {
   const numbers = [...tiles.chosen].filter(({ is_loaded }) => is_loaded).map(({ number }) => number);
   if (!numbers.length) return;

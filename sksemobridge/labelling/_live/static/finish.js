@@ -1,3 +1,4 @@
+// @ts-check
 // Done: what people disagree about, the files, and what to do next; and the end of the program.
 import { Chooser } from "./chooser.js";
 import { button, by_id, element } from "./dom.js";
@@ -9,6 +10,9 @@ import { count, label_of, plural, quoted } from "./words.js";
 // Where to go back to.
 let from = "ask";
 
+/** @typedef {Pick<import("./state.js").Said, "files" | "further" | "written">} Shown */
+
+/** @param {string} view */
 export async function finish(view) {
   from = view;
   const reply = await see("disputed");
@@ -19,18 +23,19 @@ export async function finish(view) {
 
 const back = () => button("Back to the pictures", () => { location.hash = from; });
 
+/** @param {string} title @param {HTMLElement[]} body @param {HTMLElement[]} work */
 function show(title, body, work) {
   by_id("finish-title").textContent = title;
   by_id("finish-body").replaceChildren(...body);
   by_id("finish-work").replaceChildren(...work);
   if (now.ended) document.body.classList.add("ended");
   document.body.dataset.view = location.hash = "finish";
-  for (const section of document.querySelectorAll(".view")) {
-    section.hidden = section.id !== "finish";
-  }
+  const views = /** @type {NodeListOf<HTMLElement>} */ (document.querySelectorAll(".view"));
+  for (const section of views) section.hidden = section.id !== "finish";
   by_id("finish-title").focus();
 }
 
+/** @param {import("./state.js").Disputed[]} items */
 function show_disputed(items) {
   const about = element("p", {}, "The last answer counts. Say what is right, or write the files.");
   show(`${plural(items.length, "picture")} with different answers`,
@@ -38,9 +43,10 @@ function show_disputed(items) {
     [button("Write the files", write, { class: "main" }), back()]);
 }
 
+/** @param {import("./state.js").Disputed} item */
 function disputed(item) {
   const place = element("li", { class: "card" });
-  const draw = (label) => {
+  const draw = (/** @type {string} */ label) => {
     const names = [...new Set(item.opinions.map(([, label]) => label))];
     const text = item.opinions.map(([who, opinion]) => `${who || "somebody"}: ${label_of(opinion)}`)
       .join(", ");
@@ -51,7 +57,7 @@ function disputed(item) {
         button(label_of(name), () => say(name), { "aria-pressed": name === label }))), other));
     new Chooser(other, say);
   };
-  const say = async (label) => {
+  const say = async (/** @type {string} */ label) => {
     const reply = await act("say", { number: item.number, label });
     if (reply) draw(reply.answer.label);
   };
@@ -74,6 +80,7 @@ async function write() {
 }
 
 // What one may ask for at the end.
+/** @type {Record<string, (value: string) => [text: string, about: string]>} */
 const FURTHER = {
   sort_into: (folder) => ["Sort into folders",
     `Copies of the pictures in ${quoted(folder)}, a folder for each label.`],
@@ -81,12 +88,14 @@ const FURTHER = {
     + "darktable and Immich. No picture is changed."],
 };
 
+/** @param {string} name @param {Shown} shown */
 async function also(name, shown) {
   show("Writing the files …", [], []);
   // Why not stands above.
   show_files(await act("also", { name }) ?? shown);
 }
 
+/** @param {Shown} shown */
 function further_files(shown) {
   return Object.entries(shown.further).map(([name, value]) => {
     const [text, about] = FURTHER[name](value);
@@ -95,6 +104,7 @@ function further_files(shown) {
   });
 }
 
+/** @param {Shown} shown */
 function show_files(shown) {
   const { written, files } = shown;
   const links = files.map(file_link);
@@ -122,12 +132,14 @@ async function end_program() {
 }
 
 // The end, also after Ctrl-C, or by another page.
+/** @param {Shown} reply */
 export function show_end(reply) {
   if (now.ended) return;
   end();
   show_files(reply);
 }
 
+/** @type {Record<string, string>} */
 const WHAT = {
   table: "the table: a row for each picture",
   report: "the report: all pictures by label, in one file for any browser",
@@ -137,6 +149,7 @@ const WHAT = {
 };
 
 // The program may have ended, so the page itself holds what it links.
+/** @param {import("./state.js").WrittenFile} file */
 function file_link({ what, path, name, media, content }) {
   const about = element("span", { class: "soft" }, WHAT[what]);
   const where = element("span", { class: "path" }, path);
@@ -146,6 +159,7 @@ function file_link({ what, path, name, media, content }) {
   return element("li", {}, element("a", { href, download: name }, name), about, where);
 }
 
+/** @param {import("./state.js").WrittenFile[]} files */
 function next_step(files) {
   const table = files.find(({ what }) => what === "table");
   if (!table) return "The files are where you asked for them.";

@@ -1,3 +1,4 @@
+// @ts-check
 // How large tiles are, so that all of a page fit without scrolling.
 
 // Pixels between tiles, and of a heading, as in the style sheet.
@@ -31,12 +32,14 @@ export const usual_side = () =>
   Number(localStorage.side) || (innerWidth < PHONE ? USUAL_ON_PHONE : USUAL);
 
 // Have tiles of another size, now and later. All that depends on it listens to "resize".
+/** @param {number} side */
 export function choose_side(side) {
   localStorage.side = Math.min(Math.max(side, SIDES.min), SIDES.max);
   dispatchEvent(new Event("resize"));
 }
 
 // How many tiles a page has here.
+/** @param {HTMLElement} place */
 export function how_many_fit(place) {
   const { width, height } = room(place), side = usual_side();
   const columns = Math.floor((width + GAP) / (side + GAP));
@@ -46,6 +49,7 @@ export function how_many_fit(place) {
 }
 
 // Lay out groups with these numbers of tiles: as large as they fit.
+/** @param {HTMLElement} place @param {number[]} sizes */
 export function fit(place, sizes) {
   const { width, height } = room(place);
   const columns_of = (side) => Math.max(1, Math.floor((width + GAP) / (side + GAP)));
@@ -60,8 +64,9 @@ export function fit(place, sizes) {
   // Where one has to scroll, as little as possible.
   best ??= in_rows(smallest).reduce((a, b) => (b.height < a.height ? b : a));
   place.style.setProperty("--side", `${best.side}px`);
-  [...place.children].forEach((group, i) => {
-    group.style.setProperty("--columns", width_of(sizes[i], columns_of(best.side), best.rows));
+  [.../** @type {Iterable<HTMLElement>} */ (place.children)].forEach((group, i) => {
+    const columns = width_of(sizes[i], columns_of(best.side), best.rows);
+    group.style.setProperty("--columns", `${columns}`);
   });
   return best.side;
 }

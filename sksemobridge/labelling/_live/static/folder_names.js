@@ -1,3 +1,4 @@
+// @ts-check
 // "What is in this folder?": names for what the pictures show, to keep, change, join or drop.
 import { button, by_id, element } from "./dom.js";
 import { enlarge } from "./enlarged.js";
@@ -13,8 +14,30 @@ const PAUSE = 400;
 // Pictures of a suggestion.
 const N_PICTURES = 8;
 
-// Of each suggestion: its field, its card, whether it is kept, and what it was joined with.
-let cards = [], own = [], n_asked = 0, is_first = true, is_waiting = false;
+/**
+ * A suggestion: its field, its place, whether it is kept, and what it was joined with.
+ * @typedef {object} Card
+ * @property {string | number} key
+ * @property {string} name
+ * @property {number} share
+ * @property {Card | null} joined
+ * @property {number} timer
+ * @property {boolean} is_touched
+ * @property {boolean} [kept]
+ * @property {HTMLInputElement} [field]
+ * @property {HTMLButtonElement} [keep]
+ * @property {HTMLSelectElement} [join]
+ * @property {HTMLElement} [joins]
+ * @property {HTMLElement} [about]
+ * @property {HTMLElement} [place]
+ */
+
+/** @type {Card[]} */
+let cards = [];
+// Names that were typed.
+/** @type {string[]} */
+let own = [];
+let n_asked = 0, is_first = true, is_waiting = false;
 
 export const folder_names = {
   open() {
@@ -26,6 +49,7 @@ export const folder_names = {
   draw,
 };
 
+/** @param {boolean} is_start */
 function begin(is_start) {
   is_first = is_start;
   cards = [];
@@ -55,6 +79,7 @@ async function suggest() {
 }
 
 // What was done with these cards before, in another tab or run, and the names that were typed.
+/** @param {Card[]} more */
 function recall(more) {
   const { cards: known } = now.state;
   for (const [key, how, name] of known) {
@@ -73,13 +98,16 @@ function recall(more) {
   const of_cards = new Set(cards.map(({ key }) => key));
   const kept = known.filter(([key, how]) => how === "kept" && !of_cards.has(key));
   own = [...new Set([...own, ...kept.map(([key, , name]) => name || key)])]
-    .filter((name) => typeof name === "string" && !is_on_a_card(name));
+    .filter((name) => typeof name === "string")
+    .filter((name) => !is_on_a_card(name));
 }
 
+/** @type {(name: string) => boolean} */
 const is_on_a_card = (name) =>
   cards.some(({ field, kept }) => kept && comparable(field.value) === comparable(name));
 
 // Keep what was done with a card, in the program. Nothing waits for it.
+/** @param {Card} made */
 function keep(made) {
   const { key, kept, field, joined } = made;
   clearTimeout(made.timer);
@@ -92,6 +120,7 @@ function keep(made) {
 }
 
 // A name that was typed beside the cards.
+/** @type {(name: string, how: "kept" | "dropped") => Promise<unknown>} */
 const keep_own = (name, how) => see("card", { name, how, into: name });
 
 // Those that were shown last go, but for what a person has done something with.
@@ -105,10 +134,13 @@ function fewer() {
 }
 
 // Without a name, a suggestion is known by its first picture.
+/** @type {(suggestion: import("./state.js").Suggestion) => string | number} */
 const key_of = ({ name, numbers }) => name || numbers[0];
 
+/** @param {import("./state.js").Suggestion} suggestion */
 function card(suggestion) {
   const { name, share, numbers } = suggestion;
+  /** @type {Card} */
   const made = { key: key_of(suggestion), name, share, joined: null, timer: 0, is_touched: false };
   made.kept = is_first && name !== "" && count_of(share) > 0;
   made.field = name_field(made);
@@ -136,6 +168,7 @@ function card(suggestion) {
   return made;
 }
 
+/** @param {Card} made */
 function name_field(made) {
   return element("input", {
     "aria-label": "Name of the class", maxlength: 100, autocomplete: "off", placeholder: "Name it",
@@ -154,12 +187,14 @@ function name_field(made) {
 }
 
 // The card becomes part of another, whose name stays.
+/** @param {Card} made @param {Card | undefined} into */
 function join(made, into) {
   if (!into) return;
   put_into(made, into);
   into.field.focus();
 }
 
+/** @param {Card} made @param {Card} into */
 function put_into(made, into) {
   made.joined = into;
   into.kept = true;
@@ -169,6 +204,7 @@ function put_into(made, into) {
 }
 
 // Cards of one name are one class, so a card that gets the name of another joins it.
+/** @param {Card} made */
 function join_alike(made) {
   const name = comparable(made.field.value);
   const into = cards.find((other) => other !== made && other.kept && !other.joined
@@ -180,6 +216,7 @@ function join_alike(made) {
   note(`Joined with ${quoted(into.field.value.trim())}.`);
 }
 
+/** @param {Card} made */
 function next_field(made) {
   const rest = cards.slice(cards.indexOf(made) + 1);
   (rest.find(({ place }) => !place.hidden)?.field ?? by_id("own-name")).focus();
@@ -204,7 +241,7 @@ function draw() {
       + "not fit. These names become the classes."
     : "What the classes do not explain so far. Keep what you want as a class.";
   by_id("names-wait").textContent = is_waiting ? "Looking at the pictures …" : "";
-  by_id("names").setAttribute("aria-busy", is_waiting);
+  by_id("names").setAttribute("aria-busy", `${is_waiting}`);
   by_id("more-names").disabled = is_waiting;
   by_id("fewer-names").hidden = cards.length <= N_NAMES;
   cards.forEach(draw_card);
@@ -221,8 +258,10 @@ function draw() {
     }, { "aria-label": `Drop ${name}`, class: "quiet" }))));
 }
 
+/** @type {(share: number) => number} */
 const count_of = (share) => Math.round(share * now.state.pictures);
 
+/** @param {Card} made */
 function draw_card(made) {
   const { field, kept, place } = made, name = field.value.trim() || "this group";
   place.hidden = made.joined !== null;
@@ -239,7 +278,7 @@ function draw_card(made) {
   const parts = cards.filter(({ joined }) => joined === made);
   const share = [made, ...parts].reduce((sum, one) => sum + one.share, 0);
   made.about.textContent = `≈ ${plural(count_of(share), "picture")}`;
-  const name_of = (part) => part.field.value || "a group";
+  const name_of = (/** @type {Card} */ part) => part.field.value || "a group";
   made.joins.replaceChildren(...parts.map((part) => button(`with ${name_of(part)} ×`,
     () => {
       part.joined = null;

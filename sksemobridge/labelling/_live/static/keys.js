@@ -1,5 +1,6 @@
+// @ts-check
 // Keys: digits that stay with their class, and which view a key is for.
-import { by_id } from "./dom.js";
+import { by_id, element_of } from "./dom.js";
 import { SIDES, choose_side, usual_side } from "./fit.js";
 
 const DIGITS = "123456789";
@@ -9,6 +10,7 @@ class ClassKeys {
   #home = new Map();
 
   // Digits of at most nine classes, the likeliest first: a Map from digit to class.
+  /** @param {string[]} names @returns {Map<string, string>} */
   assign(names) {
     const given = new Map(), without = [];
     for (const name of names) {
@@ -18,7 +20,7 @@ class ClassKeys {
     }
     const is_home = new Set(this.#home.values());
     const free = [...DIGITS].filter((digit) => !given.has(digit))
-      .sort((a, b) => is_home.has(a) - is_home.has(b));
+      .sort((a, b) => Number(is_home.has(a)) - Number(is_home.has(b)));
     without.forEach((name, i) => {
       given.set(free[i], name);
       if (!this.#home.has(name)) this.#home.set(name, free[i]);
@@ -30,10 +32,14 @@ class ClassKeys {
 export const class_keys = new ClassKeys();
 
 // Keys go to the view in sight: `view.key(event)` says whether it took the key.
+/**
+ * @param {() => { key?: (event: KeyboardEvent) => boolean } | undefined} view_in_sight
+ * @param {() => void} undo
+ */
 export function listen(view_in_sight, undo) {
   document.addEventListener("keydown", (event) => {
     // In a box that was ticked nobody types.
-    const is_field = event.target.matches("input:not([type=checkbox]), select, textarea");
+    const is_field = element_of(event).matches("input:not([type=checkbox]), select, textarea");
     if (event.isComposing || event.defaultPrevented || event.altKey || is_field) return;
     if (document.querySelector("dialog[open]")) return;
     const is_command = event.ctrlKey || event.metaKey;
@@ -55,9 +61,11 @@ export function listen(view_in_sight, undo) {
 }
 
 // A letter begins the name of a class.
+/** @type {(key: string) => boolean} */
 export const is_letter = (key) => /^\p{L}$/u.test(key);
 
 // Whether a key is for the choice of a class.
+/** @type {(key: string) => boolean} */
 export const is_choice = (key) => /^[0-9/]$/.test(key) || is_letter(key);
 
 export const HELP = [

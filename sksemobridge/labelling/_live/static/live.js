@@ -1,3 +1,4 @@
+// @ts-check
 // The live page: which view is in sight, and what all views share.
 import { who } from "./api.js";
 import { ask } from "./ask.js";
@@ -14,6 +15,10 @@ import { keep_focus, once_each } from "./presses.js";
 import { draw_progress } from "./progress.js";
 import { act, now, on_reply, see } from "./state.js";
 
+/**
+ * @type {Record<string, {
+ *   open?: () => void, draw?: () => void, key?: (event: KeyboardEvent) => boolean }>}
+ */
 const VIEWS = { names: folder_names, ask, look, find, classes, finish: {} };
 const in_sight = () => document.body.dataset.view;
 
@@ -90,7 +95,8 @@ by_id("arrived").addEventListener("click", once_each(() => {
 by_id("check").addEventListener("click", () => begin_check("rest"));
 by_id("who").addEventListener("click", open_who);
 by_id("who-dialog").addEventListener("submit", (event) => {
-  if (event.submitter.value === "ok") who.name = by_id("who-name").value;
+  const pressed = /** @type {HTMLButtonElement} */ (event.submitter);
+  if (pressed.value === "ok") who.name = by_id("who-name").value;
   draw_who();
 });
 by_id("help").addEventListener("click", () => by_id("help-dialog").showModal());

@@ -1,6 +1,7 @@
+// @ts-check
 // "Look through": a page of pictures under the labels that the model gives them.
 import { ChosenPanel } from "./chosen.js";
-import { button, by_id, element } from "./dom.js";
+import { button, by_id, element, element_of, main_of } from "./dom.js";
 import { how_many_fit } from "./fit.js";
 import { is_choice, is_letter } from "./keys.js";
 import { note, note_of, offer_strangers, sure } from "./notes.js";
@@ -18,17 +19,22 @@ const tiles = new Tiles(by_id("look-tiles"), { click: mark, must_fit: true, show
 const panel = new ChosenPanel("look", choose, leave);
 const on_screen = new OnScreen(() => !by_id("look").hidden, draw_confirm);
 // Which pictures: of one class (`name`), or those that were seen (a second look).
-let which = {}, left = 0, is_fetching = false, is_wanted = true;
+/** @type {{ name?: string, among?: "seen", of?: number[] }} */
+let which = {};
+let left = 0, is_fetching = false, is_wanted = true;
 // How many events the page knew when it was shown, and whether it is being sent.
 let knew = 0, is_sending = false;
 // Whether the name of a class is typed though no picture is selected.
 let is_naming = false;
 // The page that was sent last, to show it again after an undo.
+/** @type {Pick<import("./tiles.js").Tile, "item" | "shown" | "label">[] | null} */
 let last = null;
 const NOTHING = { look: { groups: [], left: 0, knew: 0 } };
 // How often the model had learnt when the next page was fetched ahead.
+/** @type {number | null} */
 let ahead_of = null;
 // Pictures that the second look has shown.
+/** @type {number[]} */
 let looked_again = [];
 
 export const look = {
@@ -42,6 +48,7 @@ export const look = {
   },
 
   // Show pictures of one class, or those seen (`{ among: "seen" }`), or all that is left.
+  /** @param {{ name?: string, among?: "seen", of?: number[] }} wanted */
   begin(wanted = {}) {
     which = wanted;
     looked_again = [];
@@ -52,6 +59,7 @@ export const look = {
   },
 
   // What was said elsewhere of a picture of this page counts.
+  /** @param {import("./state.js").Reply} reply */
   take(reply) {
     if (reply.learnt !== ahead_of && !by_id("look").hidden && !is_fetching) fetch_ahead();
     for (const item of reply.news ?? []) {
@@ -63,11 +71,12 @@ export const look = {
 
   draw,
 
+  /** @param {KeyboardEvent} event */
   key(event) {
     const chosen = tiles.chosen.size > 0;
     const is_over = !tiles.tiles.length && !is_fetching;
-    if (event.key === "Enter" && (tiles.at || !is_pressable(event.target))) {
-      if (!event.repeat && is_over) by_id("look-nothing").querySelector(".main")?.click();
+    if (event.key === "Enter" && (tiles.at || !is_pressable(element_of(event)))) {
+      if (!event.repeat && is_over) main_of("look-nothing")?.click();
       else if (!event.repeat) the_rest_is_right();
     } else if (event.key === "Escape" && chosen) {
       leave();
@@ -92,6 +101,7 @@ export const look = {
   },
 
   // Show the page again that was taken back, as it was when it was sent.
+  /** @param {import("./state.js").Item[]} items */
   show_again(items) {
     const was = new Map(last?.map(({ item, shown, label }) => [item.number, { shown, label }]));
     const groups = new Map();
@@ -109,11 +119,13 @@ export const look = {
   get is_of_seen() { return which.among === "seen"; },
 };
 
+/** @type {(key: string) => boolean} */
 const is_digit = (key) => !is_letter(key) && key !== "/";
 
 const begin_to_look = () => on_screen.begin(tiles.tiles.map(({ image }) => image));
 
 // A picture was answered elsewhere (null: that was taken back).
+/** @param {number} number @param {string | null} label @param {string} who */
 function hear(number, label, who) {
   const tile = tiles.tiles.find((one) => one.number === number);
   if (!tile) return;
@@ -149,6 +161,7 @@ async function fetch_page() {
   draw();
 }
 
+/** @param {import("./tiles.js").Group[]} groups */
 function show(groups) {
   tiles.show(groups);
   panel.chooser.clear();
@@ -169,6 +182,7 @@ async function fetch_ahead() {
 }
 
 // A click marks a wrong tile, which gets the likeliest other class; another takes that back.
+/** @param {import("./tiles.js").Tile} tile @param {boolean} adds @param {number} clicks */
 function mark(tile, adds, clicks = 1) {
   if (tile.elsewhere || !tile.is_loaded || clicks > 1) return;
   const { chosen } = tiles, is_alone = chosen.size === 1 && chosen.has(tile);
@@ -187,6 +201,7 @@ function mark(tile, adds, clicks = 1) {
 }
 
 // Several tiles get one class: that of the first.
+/** @param {import("./tiles.js").Tile} tile */
 function add(tile) {
   const { chosen } = tiles;
   if (chosen.delete(tile)) {
@@ -200,6 +215,7 @@ function add(tile) {
 
 const is_many = () => by_id("many").getAttribute("aria-pressed") === "true";
 
+/** @param {string} label */
 function choose(label) {
   if (!tiles.chosen.size) {
     put_down();
@@ -211,6 +227,7 @@ function choose(label) {
 }
 
 // The name of a class without a picture: it is found, or added.
+/** @param {string} label */
 async function name_alone(label) {
   const known = now.state.classes.find((one) => comparable(one) === comparable(label));
   if (known === undefined && label !== NONE) {
@@ -259,6 +276,7 @@ async function the_rest_is_right() {
   } else await fetch_page();
 }
 
+/** @param {import("./tiles.js").Tile[]} sent */
 async function send(sent) {
   const pictures = sent.map(({ number, shown, label, item }) =>
     ({ number, shown, label, planted: item.planted }));
@@ -276,6 +294,11 @@ async function send(sent) {
   return reply;
 }
 
+/**
+ * @param {import("./state.js").Reply} reply
+ * @param {import("./tiles.js").Tile[]} real
+ * @param {number} n_missing
+ */
 function tell_of_page(reply, real, n_missing) {
   const n_changed = real.filter((tile) => tile.is_changed).length;
   const labels = has_bursts() ? bursts_of(reply.n_answered, reply.n_pictures)
@@ -287,6 +310,7 @@ function tell_of_page(reply, real, n_missing) {
   note_of(reply, `${labels} labelled, ${count(n_changed)} of them changed.${missing}${found}`);
 }
 
+/** @param {import("./state.js").Reply} reply @param {import("./tiles.js").Tile[]} sent */
 function look_at_them_again({ n_missed, again }, sent) {
   const missed = sent.filter((tile) => tile.item.planted && !tile.is_changed);
   const were = n_missed === 1 ? "picture was" : "pictures were", n = again.length;
@@ -297,6 +321,7 @@ function look_at_them_again({ n_missed, again }, sent) {
 }
 
 // A planted picture that was passed over, and a button for who was right after all.
+/** @param {import("./tiles.js").Tile} tile */
 function missed_picture({ number, shown, item }) {
   const about = element("p", {}, `stood under ${quoted(shown)}, and is `,
     element("b", {}, label_of(item.label)));
@@ -326,6 +351,7 @@ function draw() {
   else panel.place.hidden = true;
 }
 
+/** @param {import("./tiles.js").Tile[]} all */
 function what_is_shown(all) {
   const n = plural(all.length, tile_noun());
   const n_changed = all.filter((tile) => tile.is_changed).length;
@@ -368,15 +394,17 @@ function draw_nothing() {
 
 const n_unseen = () => now.state.total - now.state.seen;
 
+/** @type {(name: string) => string} */
 const class_of = (name) => (name === NONE ? "no class" : quoted(name));
 
+/** @param {"rest" | "seen"} among */
 export async function begin_check(among) {
   if (await act("check", { begin: true, among })) location.hash = "ask";
 }
 
 by_id("rest-right").addEventListener("click", once_each(the_rest_is_right, 600));
 by_id("many").addEventListener("click", () => {
-  by_id("many").setAttribute("aria-pressed", !is_many());
+  by_id("many").setAttribute("aria-pressed", `${!is_many()}`);
 });
 by_id("leave-look").addEventListener("click", () => look.begin());
 by_id("again").addEventListener("click", () => look.begin({ among: "seen" }));
@@ -389,5 +417,5 @@ panel.chooser.field.addEventListener("blur", () => {
 });
 by_id("look-tiles").parentElement.addEventListener("click", (event) => {
   // Beside the tiles: what was chosen stays as it is.
-  if (!event.target.closest("button") && tiles.chosen.size) put_down();
+  if (!element_of(event).closest("button") && tiles.chosen.size) put_down();
 });

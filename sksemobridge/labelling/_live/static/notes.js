@@ -1,16 +1,21 @@
+// @ts-check
 // What the page says: the line at the foot, with what one may do about it, and questions.
 import { button, by_id } from "./dom.js";
 import { count } from "./words.js";
 
 let strangers_after = null;
 
+/** @typedef {[text: string, action: () => void]} Offer */
+
 // Say something, with buttons `[text, action]` beside it.
+/** @param {string} text @param {Offer[]} buttons */
 export function note(text, ...buttons) {
   by_id("note").replaceChildren(text,
     ...buttons.map(([name, action]) => button(name, action, { class: "quiet" })));
 }
 
 // Say what was done, and what the program notes of it.
+/** @param {import("./state.js").Reply} reply @param {string} text @param {Offer[]} buttons */
 export function note_of(reply, text, ...buttons) {
   note([text, ...(reply.notes ?? [])].join(" "), ...buttons);
 }
@@ -20,10 +25,12 @@ export const ways = { show_strangers() {}, undo() {} };
 
 // When the model has learnt from "none of these" (after `learnt` times), say how many pictures look
 // like it.
+/** @param {number} learnt */
 export function offer_strangers(learnt) {
   strangers_after = learnt;
 }
 
+/** @param {import("./state.js").Reply} reply */
 export function tell_of_strangers(reply) {
   if (strangers_after === null || reply.learning || reply.learnt <= strangers_after) return;
   strangers_after = null;
@@ -37,9 +44,17 @@ export function tell_of_strangers(reply) {
 }
 
 // Hears whether the button `yes` was pressed under the question that is open.
+/** @type {(is_pressed: boolean) => void} */
 let hear = () => {};
 
 // Ask, with elements `about` it, and say whether the button `yes` was pressed.
+/**
+ * @param {string} question
+ * @param {string} yes
+ * @param {string} no
+ * @param {HTMLElement[]} about
+ * @returns {Promise<boolean>}
+ */
 export function sure(question, yes, no = "Cancel", ...about) {
   hear(false);
   by_id("sure-question").textContent = question;

@@ -1,3 +1,4 @@
+// @ts-check
 // Whether a page was on the screen long enough to be looked at.
 
 // Milliseconds that a page is on the screen before it can be confirmed.
@@ -6,18 +7,22 @@ const LOOK_FOR = 1500;
 export class OnScreen {
   is_long_enough = false;
   // When all of the page was painted.
+  /** @type {number | null} */
   #since = null;
   #n_begun = 0;
 
   // `is_in_sight()` says whether the page is there. `changed()` is called when one may confirm, and
   // when no more.
+  /** @param {() => boolean} is_in_sight @param {() => void} changed */
   constructor(is_in_sight, changed) {
-    Object.assign(this, { is_in_sight, changed });
+    this.is_in_sight = is_in_sight;
+    this.changed = changed;
   }
 
   get seconds() { return (performance.now() - this.#since) / 1000; }
 
   // A page with these images comes on the screen, or comes back.
+  /** @param {HTMLImageElement[]} images */
   async begin(images) {
     const n_begun = ++this.#n_begun, is_gone = () => n_begun !== this.#n_begun || document.hidden;
     this.#since = null;

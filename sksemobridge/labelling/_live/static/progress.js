@@ -1,3 +1,4 @@
+// @ts-check
 // The line at the top: how good the labels are, and when to stop.
 import { by_id } from "./dom.js";
 import { how_many_fit } from "./fit.js";
@@ -20,8 +21,8 @@ export function draw_progress() {
   const text = state.learning ? `${sentence(state)} Learning …` : sentence(state);
   if (by_id("status").textContent !== text) by_id("status").textContent = text;
   const { style } = by_id("seen-bar");
-  style.setProperty("--seen", state.seen / state.total);
-  style.setProperty("--labelled", state.labelled / state.total);
+  style.setProperty("--seen", `${state.seen / state.total}`);
+  style.setProperty("--labelled", `${state.labelled / state.total}`);
   by_id("seen-bar").title = `${count(state.labelled)} labelled and ${count(state.seen)} seen of `
     + counts(state);
   const is_names = state.stage === "names", is_open = (state.check?.queue.length ?? 0) > 0;
@@ -38,6 +39,7 @@ export function draw_progress() {
   by_id("kept").textContent = `Each answer is kept in ${state.answers}`;
 }
 
+/** @param {import("./state.js").State} state */
 function sentence(state) {
   const { seen, total, check } = state;
   if (state.stage === "names") return `${counts(state)}.`;
@@ -46,9 +48,11 @@ function sentence(state) {
   return `${of_the_first(state)}${how_good(state)} ${what_is_left(seen, total)}${of}`;
 }
 
+/** @type {(state: import("./state.js").State) => string} */
 const counts = ({ total, pictures }) =>
   (has_bursts() ? bursts_of(total, pictures) : plural(total, "picture"));
 
+/** @param {import("./state.js").State} state */
 function how_good(state) {
   const { check, why_unsure } = state;
   // Without an estimate, nothing else says how good the labels are.
@@ -58,6 +62,7 @@ function how_good(state) {
 }
 
 // The estimate knows of the check. One may stop by its interval alone.
+/** @param {import("./state.js").State} state */
 function estimated({ right, labelled, total, may_stop, doubt_left }) {
   if (!right) return `${count(labelled)} of ${count(total)} labelled.`;
   const [share, low, high] = right;
@@ -77,24 +82,28 @@ function how_many_wrong(n_wrong, total, doubt_left) {
 }
 
 // How many of the first pictures, which were drawn at random, their names alone had right.
+/** @param {import("./state.js").State} state */
 function of_the_first({ first, labelled }) {
   if (!first || labelled >= first[1] + N_AFTER) return "";
   const [n_right, n] = first, which = n === 1 ? "first" : `first ${WORDS[n].toLowerCase()}`;
   return `${WORDS[n_right]} of the ${which} ${n_right === 1 ? "was" : "were"} right. `;
 }
 
+/** @param {import("./state.js").Check} check */
 function during({ drawn, done, right, interval: [low, high] }) {
   const found = done ? `, ${right} right: ${percent(low)} to ${percent(high)} %` : "";
   return `Check: ${done} of ${drawn} seen${found}.`;
 }
 
 // A check is of the pictures from which it was drawn.
+/** @param {import("./state.js").Check} check */
 function after({ right, done, of, among }) {
   const which = of ? `, of the ${plural(of, "picture")} that there were`
     : among === "seen" ? ", of what was seen" : "";
   return `Checked: ${right} of ${done} right${which}`;
 }
 
+/** @type {(check: import("./state.js").Check) => string} */
 const of_it = ({ interval: [low, high] }) => ` (${percent(low)} to ${percent(high)} %)`;
 
 function what_is_left(seen, total) {

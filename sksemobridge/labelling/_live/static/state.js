@@ -1,3 +1,4 @@
+// @ts-check
 // What the program said last, and the one way to change it.
 import { Failed, request } from "./api.js";
 import { by_id } from "./dom.js";
@@ -9,25 +10,130 @@ const SOON = 400;
 // Milliseconds between questions for news else.
 const NOW_AND_THEN = 3000;
 
+/**
+ * What the program says with each reply: as in `page_state.py`.
+ * @typedef {object} State
+ * @property {number} changes
+ * @property {number} generation
+ * @property {number} arrived
+ * @property {number} learnt
+ * @property {boolean} learning
+ * @property {string} problem
+ * @property {"label" | "names"} stage
+ * @property {number} labelled
+ * @property {number} seen
+ * @property {number} total
+ * @property {number} pictures
+ * @property {[share: number, low: number, high: number] | null} right
+ * @property {number[]} doubt_left
+ * @property {boolean} may_stop
+ * @property {string} why_unsure
+ * @property {boolean} plants
+ * @property {[n_right: number, n: number] | null} first
+ * @property {number} strangers
+ * @property {string[]} classes
+ * @property {[key: string | number, how: string, name: string][]} cards
+ * @property {Item[]} queue
+ * @property {Item[]} recent
+ * @property {Check | null} check
+ * @property {Item[]} news
+ * @property {[number: number, label: string | null][]} own
+ * @property {{ kind: string, what: string } | null} undoable
+ * @property {string[]} notes
+ * @property {string} title
+ * @property {string} answers
+ * @property {number} others
+ *
+ * @typedef {object} Item A picture.
+ * @property {number} number
+ * @property {string} name
+ * @property {Likely} likely
+ * @property {string} predicted
+ * @property {string | null} label
+ * @property {string} who
+ * @property {number[]} burst
+ * @property {boolean} [planted] On a page to look through.
+ *
+ * @typedef {[label: string, share: number | null][]} Likely The likeliest first, new ones last.
+ *
+ * @typedef {object} Check As in `random_check.py`.
+ * @property {"rest" | "seen"} among
+ * @property {number} drawn
+ * @property {number} done
+ * @property {number} right
+ * @property {[low: number, high: number]} interval
+ * @property {number | null} of
+ * @property {number} later
+ * @property {Item[]} queue
+ *
+ * @typedef {object} Said What the program says to one action.
+ * @property {number[]} again
+ * @property {{ number: number, label: string }} answer
+ * @property {Disputed[]} disputed
+ * @property {Pick<Said, "files" | "further" | "written">} ended What "end" said.
+ * @property {WrittenFile[]} files
+ * @property {{ total: number, pictures: Item[] }} found
+ * @property {Record<string, string>} further
+ * @property {{ name: string, total: number, pictures: Item[] }} gallery
+ * @property {{ groups: { label: string, pictures: Item[] }[], left: number, knew: number }} look
+ * @property {boolean} measuring
+ * @property {number} n_answered
+ * @property {number} n_missed
+ * @property {number} n_pictures
+ * @property {number} n_planted
+ * @property {Figures[]} overview
+ * @property {Suggestion[]} suggestions
+ * @property {{ kind: string, what: string, numbers: number[], items: Item[] }} undone
+ * @property {string[]} words
+ * @property {string[]} written
+ *
+ * @typedef {Item & { opinions: [who: string, label: string][] }} Disputed
+ * @typedef {{ name: string, share: number, numbers: number[] }} Suggestion
+ *
+ * @typedef {object} Figures Of a class, as in `gallery.py`.
+ * @property {string} name
+ * @property {number} labelled
+ * @property {number} shots
+ * @property {number} predicted
+ * @property {number} doubt
+ * @property {number | null} example
+ * @property {number | null} accuracy
+ * @property {[n_right: number, n: number]} checked
+ *
+ * @typedef {object} WrittenFile As in `written.py`.
+ * @property {string} what
+ * @property {string} path
+ * @property {string} name
+ * @property {string} media
+ * @property {string | null} content
+ *
+ * @typedef {State & Said} Reply
+ */
+
 // `state` is what the program said last. While an action is under way (`busy`), no other begins.
+/** @type {{ state: State | null, busy: boolean, ended: boolean }} */
 export const now = { state: null, busy: false, ended: false };
 
 // Whether pictures are shown in bursts, and what a tile is then.
 export const has_bursts = () => now.state.total !== now.state.pictures;
 export const tile_noun = () => (has_bursts() ? "burst" : "picture");
+/** @type {(n: number, n_pictures: number) => string} */
 export const bursts_of = (n, n_pictures) =>
   `${plural(n, "burst")}, ${plural(n_pictures, "picture")}`;
 
+/** @type {((reply: Reply) => void)[]} */
 const listeners = [];
 // Why nobody replies, and why the last action was refused.
 let lost = "", refused = "", timer = 0;
 
 // Call `listener(reply)` with each reply of the program.
+/** @param {(reply: Reply) => void} listener */
 export function on_reply(listener) {
   listeners.push(listener);
 }
 
 // Do something, and give the reply: null if it was refused, or if something else is under way.
+/** @param {string} action @param {object} values @returns {Promise<Reply | null>} */
 export async function act(action, values = {}) {
   if (now.busy || now.ended) return null;
   now.busy = true;
@@ -43,6 +149,7 @@ export async function act(action, values = {}) {
 // Ask without waiting for other requests.
 export const see = ask;
 
+/** @param {string} action @param {object} values @returns {Promise<Reply | null>} */
 async function ask(action, values = {}) {
   try {
     const { changes = null, generation = null } = now.state ?? {};
@@ -67,6 +174,7 @@ async function ask(action, values = {}) {
   }
 }
 
+/** @param {Reply} reply */
 function take(reply) {
   // Answers may overtake each other.
   if (!now.state || reply.changes >= now.state.changes) now.state = reply;
@@ -75,6 +183,7 @@ function take(reply) {
   poll_in(reply.learning ? SOON : NOW_AND_THEN);
 }
 
+/** @param {number} wait */
 function poll_in(wait) {
   clearTimeout(timer);
   timer = setTimeout(async () => {

@@ -1,3 +1,4 @@
+// @ts-check
 // A grid of pictures under headings: one tab stop with arrows inside, marks, and a choice of tiles.
 import { by_id, element } from "./dom.js";
 import { enlarge } from "./enlarged.js";
@@ -10,11 +11,26 @@ const HOLD = 350;
 // Other pictures of a burst that a tile shows.
 const N_OTHERS = 3;
 
+/** @typedef {{ label: string, pictures: import("./state.js").Item[] }} Group */
+
 // A picture as it is shown: `shown` is the label that stands over it, `label` the one it gets, and
 // `elsewhere` who gave it a label meanwhile.
-class Tile {
+export class Tile {
+  is_burst = false;
+  /** @type {HTMLImageElement} */
+  image;
+  /** @type {HTMLElement} */
+  mark;
+  /** @type {HTMLButtonElement} */
+  button;
+  /** @type {string | null} */
+  elsewhere = null;
+
+  /** @param {import("./state.js").Item} item @param {string} shown */
   constructor(item, shown) {
-    Object.assign(this, { item, shown, label: shown, number: item.number, elsewhere: null });
+    this.item = item;
+    this.number = item.number;
+    this.shown = this.label = shown;
   }
 
   get is_changed() { return this.label !== this.shown; }
@@ -29,12 +45,28 @@ class Tile {
 }
 
 export class Tiles {
+  /** @type {Tile[]} */
+  tiles = [];
+  /** @type {Set<Tile>} */
+  chosen = new Set();
+  /** @type {number[]} */
+  sizes = [];
+
   // `click(tile, adds)` is called for a click or Space on a tile: `adds` with Shift.
   // With `shows_bursts` a tile shows the pictures of a burst, which get one label.
   // With `has_captions` it says the label that its picture has by now, and whose that is.
+  /**
+   * @param {HTMLElement} place
+   * @param {{
+   *   click: (tile: Tile, adds: boolean, clicks: number) => void,
+   *   must_fit?: boolean, shows_bursts?: boolean, has_captions?: boolean }} options
+   */
   constructor(place, { click, must_fit = false, shows_bursts = false, has_captions = false }) {
-    Object.assign(this, { place, click, must_fit, shows_bursts, has_captions });
-    Object.assign(this, { tiles: [], chosen: new Set() });
+    this.place = place;
+    this.click = click;
+    this.must_fit = must_fit;
+    this.shows_bursts = shows_bursts;
+    this.has_captions = has_captions;
     place.classList.toggle("captions", has_captions);
     place.addEventListener("keydown", (event) => this.#move(event));
     place.addEventListener("keyup", (event) => { if (event.key === " ") event.preventDefault(); });
@@ -44,6 +76,7 @@ export class Tiles {
   }
 
   // Show groups of `{ label, pictures }`.
+  /** @param {Group[]} groups */
   show(groups) {
     this.chosen.clear();
     this.tiles = [];
@@ -55,6 +88,7 @@ export class Tiles {
   }
 
   // Show more groups. What has the label of the last group goes into that one.
+  /** @param {Group[]} groups */
   add(groups) {
     for (const { label, pictures } of groups) {
       const last = this.place.lastElementChild, group = this.#group(label, pictures);
@@ -64,6 +98,7 @@ export class Tiles {
     }
   }
 
+  /** @param {string} label @param {import("./state.js").Item[]} pictures */
   #group(label, pictures) {
     const tiles = pictures.map((item) => this.#tile(item, label)), text = label_of(label);
     const title = element("h3", { title: text }, element("span", {}, text));
@@ -71,6 +106,7 @@ export class Tiles {
     return element("div", { class: "group", role: "group", "aria-label": text }, title, place);
   }
 
+  /** @param {import("./state.js").Item} item @param {string} shown */
   #tile(item, shown) {
     const tile = new Tile(item, shown);
     tile.is_burst = this.shows_bursts && item.burst.length > 1;
@@ -88,12 +124,14 @@ export class Tiles {
   }
 
   // The other pictures of a burst, in a row below the first, and how many there are.
+  /** @param {import("./state.js").Item} item */
   #others({ number, burst }) {
     const others = burst.filter((other) => other !== number).slice(0, N_OTHERS);
     return [element("span", { class: "others" }, ...others.map((other) => thumb(other))),
       element("span", { class: "size" }, count(burst.length))];
   }
 
+  /** @param {Tile} tile */
   #listen(tile) {
     const { button } = tile;
     let hold = 0, was_held = false;
@@ -122,6 +160,7 @@ export class Tiles {
     });
   }
 
+  /** @param {Tile} tile */
   draw(tile) {
     const { button, item, mark } = tile, is_broken = tile.image.complete && !tile.is_loaded;
     button.classList.toggle("changed", tile.is_changed);
@@ -132,14 +171,14 @@ export class Tiles {
     const text = is_broken ? "cannot be shown"
       : tile.is_changed || tile.elsewhere || this.has_captions ? label_of(tile.label) : "";
     mark.textContent = text;
-    button.setAttribute("aria-pressed", tile.is_changed);
+    button.setAttribute("aria-pressed", `${tile.is_changed}`);
     const change = tile.elsewhere ? `, ${tile.elsewhere} answered ${label_of(tile.label)}`
       : tile.is_changed ? `, changed to ${label_of(tile.label)}` : "";
     const state = this.chosen.has(tile) ? ", chosen" : "";
     const shown = is_broken ? "cannot be shown" : label_of(tile.shown);
     const burst = tile.is_burst ? ` and ${count(item.burst.length - 1)} more of its burst` : "";
     button.setAttribute("aria-label", `${item.name}${burst}: ${shown}${change}${state}`);
-    button.dataset.number = item.number;
+    button.dataset.number = `${item.number}`;
     button.dataset.label = tile.label;
   }
 
@@ -154,12 +193,14 @@ export class Tiles {
   // The tile that keys are for.
   get at() { return this.tiles.find(({ button }) => button === document.activeElement) ?? null; }
 
+  /** @param {Tile | undefined} tile */
   #set_stop(tile) {
     for (const { button } of this.tiles) button.tabIndex = button === tile?.button ? 0 : -1;
   }
 
   focus() { this.tiles.find(({ button }) => button.tabIndex === 0)?.button.focus(); }
 
+  /** @param {KeyboardEvent} event */
   #move(event) {
     const tile = this.at;
     if (!tile || event.ctrlKey || event.metaKey || event.altKey) return;
@@ -177,26 +218,30 @@ export class Tiles {
   }
 
   // The tile that is closest in the direction of an arrow.
+  /** @param {Tile} tile @param {string} key */
   #towards(tile, key) {
     const i = this.tiles.indexOf(tile), last = this.tiles.length - 1;
     const there = { ArrowRight: i + 1, ArrowLeft: i - 1, Home: 0, End: last }[key];
     if (there !== undefined) return this.tiles[Math.min(Math.max(there, 0), last)];
     const side = { ArrowDown: 1, ArrowUp: -1 }[key];
     if (!side) return null;
+    /** @type {(tile: Tile) => [x: number, y: number, height: number]} */
     const middle = ({ button }) => {
       const { left, top, width, height } = button.getBoundingClientRect();
       return [left + width / 2, side * (top + height / 2), height];
     };
     const [x, y, height] = middle(tile);
-    const beyond = this.tiles.map((other) => [other, middle(other)])
-      .filter(([, [, other_y]]) => other_y > y + height / 2);
-    const far = ([, [other_x, other_y]]) => 3 * (other_y - y) + Math.abs(other_x - x);
+    const beyond = this.tiles.map((other) => ({ other, at: middle(other) }))
+      .filter(({ at: [, other_y] }) => other_y > y + height / 2);
+    /** @type {(one: { at: number[] }) => number} */
+    const far = ({ at: [other_x, other_y] }) => 3 * (other_y - y) + Math.abs(other_x - x);
     beyond.sort((a, b) => far(a) - far(b));
-    return beyond[0]?.[0] ?? tile;
+    return beyond[0]?.other ?? tile;
   }
 }
 
 // A large tile has a large picture. The small one stays until that is there.
+/** @param {Tile} tile */
 function sharpen({ image, number }) {
   if (image.getAttribute("src") === large(number)) return;
   const next = new Image();

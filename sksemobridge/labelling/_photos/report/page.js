@@ -1,5 +1,6 @@
+// @ts-check
 // The page of `--report`: what the classifier says of each picture, to tick right or wrong.
-import { button, by_id, element } from "../../_live/static/dom.js";
+import { button, by_id, element, element_of } from "../../_live/static/dom.js";
 import { NONE, comparable, percent, plural } from "../../_live/static/words.js";
 
 // Choices that are no class.
@@ -7,11 +8,43 @@ const UNSAID = "\u0000unsaid", ANOTHER = "\u0000another";
 // Cards that are drawn at a time.
 const AT_ONCE = 120;
 
+/**
+ * A picture, or a doubtful shot, which has `likely`: as in `_page.py`.
+ * @typedef {object} Item
+ * @property {string} path
+ * @property {string | null} label
+ * @property {boolean} readable
+ * @property {boolean} [given]
+ * @property {number | null} probability
+ * @property {string | null} [runner_up]
+ * @property {number | null} [runner_up_probability]
+ * @property {string} [problem]
+ * @property {string} [address]
+ * @property {string | null} [thumbnail]
+ * @property {string} [likely]
+ *
+ * @typedef {object} Parts What one can tick.
+ * @property {HTMLButtonElement} right
+ * @property {HTMLButtonElement} wrong
+ * @property {HTMLSelectElement} choice
+ * @property {HTMLInputElement} another
+ */
+
+/**
+ * @type {{
+ *   classes: string[], pictures: Item[], next: number[], doubtful: Item[],
+ *   corrections: Record<string, string> }}
+ */
 const { classes, pictures, next, doubtful, ...data } = JSON.parse(by_id("data").textContent);
+/** @type {Map<string, string>} */
 const corrections = new Map(Object.entries(data.corrections));
 // Paths of what is ticked as wrong, while nobody has said yet what it is.
+/** @type {Set<string>} */
 const unsaid = new Set();
-let saved = true, shown = [], n_drawn = 0;
+let saved = true, n_drawn = 0;
+// What is shown, with headings as texts.
+/** @type {(Item | string)[]} */
+let shown = [];
 
 const readable = pictures.filter((item) => item.readable);
 const predicted = readable.filter(({ label }) => label !== null);
@@ -19,6 +52,7 @@ const turned_away = readable.filter(({ label }) => label === null);
 const unread = pictures.filter((item) => !item.readable);
 
 // What can be shown: its name, its items, and a sentence about it.
+/** @type {Record<string, [name: string, items: () => Item[], about: string]>} */
 const VIEWS = {
   all: ["All pictures", () => [...predicted, ...turned_away], ""],
   next: ["Label next", () => next.map((i) => pictures[i]),
@@ -32,15 +66,22 @@ const VIEWS = {
   unread: ["Not read", () => unread, "Files that could not be read, with the reason."],
 };
 
+/** @type {(item: Item) => boolean} */
 const is_shot = (item) => "likely" in item;
+/** @type {(item: Item) => boolean} */
 const is_wrong = (item) => unsaid.has(item.path)
   || (corrections.has(item.path) && corrections.get(item.path) !== (item.label ?? NONE));
+/** @type {(item: Item) => boolean} */
 const is_ticked = (item) => is_wrong(item) || corrections.has(item.path);
+/** @type {(item: Item) => number} */
 const sureness = (item) => item.probability ?? item.runner_up_probability ?? 0;
+/** @type {(a: Item, b: Item) => number} */
 const by_doubt = (a, b) => sureness(a) - sureness(b);
+/** @type {(path: string) => string} */
 const name_of = (path) => path.split(/[\\/]/).pop();
 
 // What a card says of its picture, and below of what else it may be.
+/** @param {Item} item @returns {[label: string, other: string]} */
 function describe(item) {
   const { label, given, probability, runner_up } = item;
   if (is_shot(item)) {
@@ -53,6 +94,7 @@ function describe(item) {
   return [given ? `${label} (given)` : `${label} ${percent(probability)}%`, second];
 }
 
+/** @param {Item} item */
 function card(item) {
   const [label, other] = describe(item);
   const place = element("article",
@@ -64,13 +106,16 @@ function card(item) {
   return place;
 }
 
+/** @type {(item: Item) => HTMLElement} */
 const picture = ({ path, address, thumbnail }) =>
   element("a", { href: address, target: "_blank", rel: "noopener", tabindex: -1 },
     element("img", { loading: "lazy", decoding: "async", width: 160, height: 160, alt: path,
       src: thumbnail ?? address }));
 
 // What one can tick of a picture, and if it is wrong, say.
+/** @param {Item} item */
 function ticks(item) {
+  /** @type {Parts} */
   const parts = {
     right: button("✓ Right", () => press_right(item, parts), { class: "right" }),
     wrong: button("✗ Wrong", () => press_wrong(item, parts), { class: "wrong" }),
@@ -87,12 +132,14 @@ function ticks(item) {
   return [element("div", { class: "ticks" }, right, wrong), choice, another];
 }
 
+/** @param {Item} item @param {Parts} parts */
 function press_right(item, parts) {
   const own = item.label ?? NONE;
   correct(item.path, corrections.get(item.path) === own ? undefined : own);
   mark(item, parts);
 }
 
+/** @param {Item} item @param {Parts} parts */
 function press_wrong(item, parts) {
   const was_wrong = is_wrong(item);
   if (was_wrong) correct(item.path, undefined);
@@ -101,6 +148,7 @@ function press_wrong(item, parts) {
   if (!was_wrong) parts.choice.focus();
 }
 
+/** @param {Item} item @param {Parts} parts */
 function choose(item, { choice, another }) {
   another.hidden = choice.value !== ANOTHER;
   if (another.hidden) return correct(item.path, choice.value);
@@ -108,16 +156,18 @@ function choose(item, { choice, another }) {
   another.focus();
 }
 
+/** @param {Item} item @param {string} text */
 function name_another(item, text) {
   if (text) correct(item.path, class_of(text));
   else leave_open(item.path);
 }
 
 // Show what was ticked.
+/** @param {Item} item @param {Parts} parts */
 function mark(item, { right, wrong, choice, another }) {
   const must_say = is_wrong(item);
-  right.setAttribute("aria-pressed", corrections.has(item.path) && !must_say);
-  wrong.setAttribute("aria-pressed", must_say);
+  right.setAttribute("aria-pressed", `${corrections.has(item.path) && !must_say}`);
+  wrong.setAttribute("aria-pressed", `${must_say}`);
   choice.hidden = !must_say;
   another.hidden = true;
   if (!must_say) return;
@@ -127,6 +177,7 @@ function mark(item, { right, wrong, choice, another }) {
 }
 
 // What a wrong picture may be, the likeliest class first.
+/** @param {Item} item */
 function options_for(item) {
   const first = is_shot(item) ? item.likely : item.runner_up;
   const names = [first, ...classes.filter((name) => name !== item.label && name !== first)];
@@ -138,12 +189,14 @@ function options_for(item) {
 }
 
 // The class that a text names in any spelling, or a new one.
+/** @param {string} text */
 function class_of(text) {
   const known = classes.find((name) => comparable(name) === comparable(text));
   if (known === undefined) classes.push(text);
   return known ?? text;
 }
 
+/** @param {string} path @param {string | undefined} label */
 function correct(path, label) {
   unsaid.delete(path);
   if (label === undefined) corrections.delete(path);
@@ -152,6 +205,7 @@ function correct(path, label) {
   draw_count();
 }
 
+/** @param {string} path */
 function leave_open(path) {
   correct(path, undefined);
   unsaid.add(path);
@@ -168,7 +222,7 @@ function draw_count() {
 // As a spreadsheet opens it too: with quotes, and with ' before a formula (the rule of
 // without_formulas in user_tables.py).
 function table() {
-  const cell = (text) =>
+  const cell = (/** @type {string} */ text) =>
     `"${text.replace(/(?:^|(?<=[,;\t\r\n"]))(?='*[=+\-@\t＝＋－＠])/g, "'").replaceAll('"', '""')}"`;
   return ["path,label", ...[...corrections].map((row) => row.map(cell).join(",")), ""].join("\r\n");
 }
@@ -185,24 +239,27 @@ function label_views() {
 function label_classes() {
   const counts = new Map(classes.map((name) => [name, 0]));
   for (const { label } of predicted) counts.set(label, (counts.get(label) ?? 0) + 1);
-  const options = [...counts].map(([name, n], i) => new Option(`${name} (${n})`, i + 1));
-  by_id("class").replaceChildren(new Option("all", 0), ...options);
+  const options = [...counts].map(([name, n], i) => new Option(`${name} (${n})`, `${i + 1}`));
+  by_id("class").replaceChildren(new Option("all", "0"), ...options);
 }
 
 function show() {
   const view = by_id("view").value, [, items, about] = VIEWS[view];
   const chosen = Number(by_id("class").value), wanted = chosen && classes[chosen - 1];
-  shown = items().filter((item) => !chosen || item.label === wanted);
-  if (view !== "next") shown.sort(by_doubt);
-  by_id("about").textContent = shown.length ? about : "Nothing to show.";
-  if (by_id("sort").value === "class" && view === "all") shown = with_headings(shown);
+  const found = items().filter((item) => !chosen || item.label === wanted);
+  if (view !== "next") found.sort(by_doubt);
+  by_id("about").textContent = found.length ? about : "Nothing to show.";
+  const is_by_class = by_id("sort").value === "class" && view === "all";
+  shown = is_by_class ? with_headings(found) : found;
   n_drawn = 0;
   by_id("grid").replaceChildren();
   draw_more();
 }
 
 // The items by their class, under a heading each.
+/** @param {Item[]} items */
 function with_headings(items) {
+  /** @type {Map<string | null, Item[]>} */
   const groups = new Map([...classes, null].map((name) => [name, []]));
   for (const item of items) groups.get(item.label).push(item);
   return [...groups].filter(([, group]) => group.length)
@@ -223,14 +280,16 @@ const end_in_sight = new IntersectionObserver(
   { rootMargin: "1000px" },
 );
 
+/** @param {HTMLElement | null} from @param {number} step */
 function move(from, step) {
-  const cards = [...by_id("grid").querySelectorAll(".card")];
+  const cards = /** @type {HTMLElement[]} */ ([...by_id("grid").querySelectorAll(".card")]);
   const to = cards[from ? cards.indexOf(from) + step : 0];
   to?.focus();
   to?.scrollIntoView({ block: "nearest" });
 }
 
 // Whether a key did something, of the card where it was pressed.
+/** @param {string} key @param {HTMLElement | null} place */
 function take_key(key, place) {
   const step = { ArrowRight: 1, ArrowLeft: -1 }[key];
   if (step) {
@@ -238,16 +297,16 @@ function take_key(key, place) {
     return true;
   }
   const name = { r: "right", w: "wrong" }[key.toLowerCase()];
+  /** @type {HTMLElement | null} */
   const pressed = name && place?.querySelector(`.${name}`);
   pressed?.click();
   return Boolean(pressed);
 }
 
 document.addEventListener("keydown", (event) => {
-  if (event.ctrlKey || event.metaKey || event.altKey || event.target.matches("select, input")) {
-    return;
-  }
-  if (take_key(event.key, event.target.closest(".card"))) event.preventDefault();
+  const place = element_of(event);
+  if (event.ctrlKey || event.metaKey || event.altKey || place.matches("select, input")) return;
+  if (take_key(event.key, place.closest(".card"))) event.preventDefault();
 });
 by_id("filters").addEventListener("submit", (event) => event.preventDefault());
 for (const id of ["view", "class", "sort"]) by_id(id).addEventListener("change", show);
