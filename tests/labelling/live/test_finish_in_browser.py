@@ -65,6 +65,29 @@ def test_different_answers_are_listed_before_the_files_are_written(person):
     wait_until(lambda: "Done: the files are written" in opened.text("finish"))
 
 
+def test_what_the_model_doubts_is_shown_before_the_files_are_written(person):
+    opened = person("look", n=90)
+    birds = [*range(0, 90, 3)]
+    clocks = [*range(1, 90, 3)]
+    for numbers, shown in ((birds[:2], "clock"), (birds[2:], "bird"), (clocks, "clock")):
+        pictures = [{"number": i, "shown": shown, "label": shown} for i in numbers]
+        opened.page.act("page", tab="b", pictures=pictures)
+    opened.page.session.learner.wait()
+    opened.click("#done")
+    opened.wait_for("Before the files are written: 2 pictures in doubt", "look-count")
+    opened.wait()
+    assert opened.tiles() == [(number, "clock") for number in birds[:2]]
+    opened.click("#look-tiles .tile")
+    opened.press("Enter")
+    opened.wait_for("Done: the files are written", "finish")
+    assert opened.page.labels()[birds[0]] == "bird"
+    # What was looked at once is not shown again.
+    opened.click_text("Back to the pictures")
+    opened.wait_for("not yet seen", "look-count")
+    opened.click("#done")
+    opened.wait_for("Done: the files are written", "finish")
+
+
 def test_what_is_not_saved_is_said_and_asked_again(person, monkeypatch):
     opened = person("ask")
     number = opened.asked()

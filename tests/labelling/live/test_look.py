@@ -111,6 +111,20 @@ def test_the_second_look_begins_with_none_of_these_that_answers_contradict(sessi
     assert {*groups[""]} == {*birds[:4]}
 
 
+def test_what_was_confirmed_and_is_rather_wrong_is_doubted(session):
+    shown = {number: session.snapshot().shown(number) for number in range(30)}
+    birds = [number for number, label in shown.items() if label == "bird"]
+    wrong = [{"number": i, "shown": "clock", "label": "clock"} for i in birds[:2]]
+    session.say_all("a", "", wrong)
+    # A correction is no confirmation.
+    session.say_all("a", "", [{"number": birds[2], "shown": "bird", "label": "clock"}])
+    say(session, "a", [number for number in range(30) if number not in birds[:3]])
+    session.learner.tell(session.annotations)
+    session.learner.wait()
+    assert next_page(session, "a", 12, among="doubted") == ({"clock": birds[:2]}, 2)
+    assert next_page(session, "a", 12, among="doubted", without=birds[:2]) == ({}, 0)
+
+
 def test_pages_of_no_size_are_refused(session):
     for n_images in (0, "many"):
         with pytest.raises(Refused):

@@ -329,6 +329,7 @@ def test_planted_pictures_that_are_passed_over_are_said_and_the_pages_shown_agai
         stood = f"stood under “{shown[number]}”, and is {before[number]}"
         assert any(stood in text for text in about)
     assert "no label was harmed" in person.text("sure")
+    assert "the model learns nothing from them" in person.text("sure")
     # They keep their labels.
     after = person.page.labels()
     assert {number: after[number] for number in before} == before

@@ -4,7 +4,7 @@ import { ChosenPanel } from "./chosen.js";
 import { button, by_id, element, element_of, main_of } from "./dom.js";
 import { how_many_fit } from "./fit.js";
 import { is_choice, is_letter } from "./keys.js";
-import { note, note_of, offer_strangers, sure } from "./notes.js";
+import { note, note_of, offer_strangers, sure, ways } from "./notes.js";
 import { OnScreen } from "./on_screen.js";
 import { small, thumb } from "./pictures.js";
 import { is_pressable, once_each } from "./presses.js";
@@ -19,7 +19,7 @@ const tiles = new Tiles(by_id("look-tiles"), { click: mark, must_fit: true, show
 const panel = new ChosenPanel("look", choose, leave);
 const on_screen = new OnScreen(() => !by_id("look").hidden, draw_confirm);
 // Which pictures: of one class (`name`), or those that were seen (a second look).
-/** @type {{ name?: string, among?: "seen", of?: number[] }} */
+/** @type {{ name?: string, among?: "seen" | "doubted", of?: number[] }} */
 let which = {};
 let left = 0, is_fetching = false, is_wanted = true;
 // How many events the page knew when it was shown, and whether it is being sent.
@@ -33,9 +33,11 @@ const NOTHING = { look: { groups: [], left: 0, knew: 0 } };
 // How often the model had learnt when the next page was fetched ahead.
 /** @type {number | null} */
 let ahead_of = null;
-// Pictures that the second look has shown.
+// Pictures that the second look has shown, and those that were shown before the files were written.
 /** @type {number[]} */
 let looked_again = [];
+/** @type {number[]} */
+const doubted = [];
 
 export const look = {
   open() {
@@ -48,7 +50,7 @@ export const look = {
   },
 
   // Show pictures of one class, or those seen (`{ among: "seen" }`), or all that is left.
-  /** @param {{ name?: string, among?: "seen", of?: number[] }} wanted */
+  /** @param {{ name?: string, among?: "seen" | "doubted", of?: number[] }} wanted */
   begin(wanted = {}) {
     which = wanted;
     looked_again = [];
@@ -117,7 +119,21 @@ export const look = {
   },
 
   get is_of_seen() { return which.among === "seen"; },
+
+  // The last page before the files are written.
+  get is_before_done() { return which.among === "doubted"; },
 };
+
+// Show a page of labels that were confirmed and that the model doubts, each once, before the files
+// are written. Say whether there are any.
+export async function look_at_doubted() {
+  const n_images = how_many_fit(by_id("look-tiles"));
+  const reply = await see("look", { n_images, among: "doubted", without: doubted });
+  if (!reply?.look.groups.length) return false;
+  look.begin({ among: "doubted" });
+  note("Look at these before the files are written: the model doubts what was confirmed.");
+  return true;
+}
 
 /** @type {(key: string) => boolean} */
 const is_digit = (key) => !is_letter(key) && key !== "/";
@@ -143,7 +159,7 @@ async function fetch_page() {
   const n_images = how_many_fit(by_id("look-tiles"));
   const is_over = look.is_of_seen && !which.of && looked_again.length >= N_SECOND;
   const reply = is_over ? NOTHING
-    : await see("look", { n_images, ...which, without: looked_again, plant: true });
+    : await see("look", { n_images, ...which, without: shown_before(), plant: true });
   is_fetching = false;
   by_id("look").removeAttribute("aria-busy");
   if (reply && which.of && !reply.look.groups.length && n_unseen()) {
@@ -154,12 +170,14 @@ async function fetch_page() {
   if (reply) {
     ({ left, knew } = reply.look);
     show(reply.look.groups);
-    if (look.is_of_seen) looked_again.push(...tiles.tiles.map(({ number }) => number));
+    if (which.among) shown_before().push(...tiles.tiles.map(({ number }) => number));
     if (has_focus) tiles.focus();
     fetch_ahead();
   }
   draw();
 }
+
+const shown_before = () => (look.is_before_done ? doubted : looked_again);
 
 /** @param {import("./tiles.js").Group[]} groups */
 function show(groups) {
@@ -172,7 +190,7 @@ function show(groups) {
 // model has learnt.
 async function fetch_ahead() {
   const shown = tiles.tiles.map(({ number }) => number);
-  if (!shown.length || left <= shown.length || look.is_of_seen) return;
+  if (!shown.length || left <= shown.length || which.among) return;
   ahead_of = now.state.learnt;
   const n_images = how_many_fit(by_id("look-tiles"));
   const reply = await see("look", { n_images, ...which, without: shown });
@@ -271,9 +289,17 @@ async function the_rest_is_right() {
   tell_of_page(reply, real, n_missing);
   if (real.some(({ label }) => label === NONE)) offer_strangers(learnt);
   put_down();
-  if (reply.again.length && await look_at_them_again(reply, sent)) {
+  if (look.is_before_done) write_now();
+  else if (reply.again.length && await look_at_them_again(reply, sent)) {
     look.begin({ among: "seen", of: reply.again });
   } else await fetch_page();
+}
+
+// After the last page, or without it.
+function write_now() {
+  which = {};
+  is_wanted = true;
+  ways.write();
 }
 
 /** @param {import("./tiles.js").Tile[]} sent */
@@ -317,7 +343,9 @@ function look_at_them_again({ n_missed, again }, sent) {
   const pages = n === 1 ? "this page" : `the last ${n} pages`;
   return sure(`${n_missed} planted ${were} passed over: ${pages} again?`, "Look again", "Go on",
     element("ul", { id: "missed" }, ...missed.map(missed_picture)),
-    element("p", { class: "soft" }, "They were planted, and no label was harmed."));
+    element("p", { class: "soft" }, "They were planted, and no label was harmed. Until somebody "
+      + "looks at these pages again, the model learns nothing from them, and their labels count as "
+      + "predictions."));
 }
 
 // A planted picture that was passed over, and a button for who was right after all.
@@ -344,8 +372,9 @@ function draw() {
   const is_choosing = chosen.size > 0 || is_naming;
   by_id("look-about").hidden = by_id("look-count").hidden = is_choosing;
   by_id("many").hidden = is_empty || (chosen.size > 0 && !is_many());
-  by_id("leave-look").hidden = !("name" in which || look.is_of_seen) || is_empty;
-  by_id("leave-look").textContent = look.is_of_seen ? "End the second look" : "Back to all classes";
+  by_id("leave-look").hidden = !("name" in which || which.among) || is_empty;
+  by_id("leave-look").textContent = look.is_before_done ? "Write the files now"
+    : look.is_of_seen ? "End the second look" : "Back to all classes";
   if (chosen.size) panel.show(chosen);
   else if (is_naming) panel.show_without("No picture is selected. Find or add a class:");
   else panel.place.hidden = true;
@@ -356,6 +385,7 @@ function what_is_shown(all) {
   const n = plural(all.length, tile_noun());
   const n_changed = all.filter((tile) => tile.is_changed).length;
   const changed = n_changed ? `, ${count(n_changed)} changed` : "";
+  if (look.is_before_done) return `Before the files are written: ${n} in doubt${changed}`;
   if (look.is_of_seen) return `Second look at ${n}${changed}`;
   const of = which.name === undefined ? "" : ` of ${class_of(which.name)}`;
   return `${n}${of} of ${count(left)} not yet seen${changed}`;
@@ -406,7 +436,10 @@ by_id("rest-right").addEventListener("click", once_each(the_rest_is_right, 600))
 by_id("many").addEventListener("click", () => {
   by_id("many").setAttribute("aria-pressed", `${!is_many()}`);
 });
-by_id("leave-look").addEventListener("click", () => look.begin());
+by_id("leave-look").addEventListener("click", () => {
+  if (look.is_before_done) write_now();
+  else look.begin();
+});
 by_id("again").addEventListener("click", () => look.begin({ among: "seen" }));
 by_id("plant").addEventListener("change", () => act("planting", { on: by_id("plant").checked }));
 document.addEventListener("visibilitychange", () => {

@@ -20,8 +20,9 @@ export function note_of(reply, text, ...buttons) {
   note([text, ...(reply.notes ?? [])].join(" "), ...buttons);
 }
 
-// How to show pictures like those that are none of the classes, and to undo: set by the page.
-export const ways = { show_strangers() {}, undo() {} };
+// How to show pictures like those that are none of the classes, to undo, and to write the files: set
+// by the page.
+export const ways = { show_strangers() {}, undo() {}, write() {} };
 
 // When the model has learnt from "none of these" (after `learnt` times), say how many pictures look
 // like it.
