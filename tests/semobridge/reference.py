@@ -71,7 +71,7 @@ def numbers_for(given, w, n, images, reach):
     z, KL = typical(images)
     if "z1" not in z:
         return given_or(given, WITHOUT_TEXT)
-    found = given_or(given, Numbers(1.0, 0.1, 20 / reach, 1.0, 0.0, 0.0, 0.0))
+    found = given_or(given, Numbers(1.0, 0.1, 16 / reach, 1.0, 0.0, 0.0, 0.0))
     smoothness = found.beta / (n * w) * 0.7 * n / (n + 6) * np.log(2)
     found = given_or(given, found._replace(smoothness=smoothness))
     alpha, beta, gamma, lambda1 = found[:4]
@@ -82,7 +82,7 @@ def numbers_for(given, w, n, images, reach):
     if beta > 0:
         lambda2 = n * w * r / (beta * w_c * np.exp(-beta * (1 - z["z2"])))
     if gamma > 0:
-        lambda3 = 0.15 * r / (n * gamma * w_c * np.exp(-gamma * (1 - 0.9 * reach)))
+        lambda3 = r / (n * gamma * w_c * np.exp(-gamma * (1 - reach)))
     return given_or(given, found._replace(lambda2=lambda2, lambda3=lambda3))
 
 
