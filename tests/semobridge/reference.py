@@ -245,7 +245,7 @@ class Reference:
             return given_or(self.given, TRAINED)
         n = self.shots.number()
         lambda3 = sum(
-            share * 0.05 * max(1, 5 * n * ratio({}, out, self.s, single=self.single))
+            share * max(0.05, 0.25 * n * ratio({}, out, self.s, single=self.single))
             for share, out in self.ways()
         )
         return given_or(self.given, TRAINED._replace(lambda3=lambda3))
