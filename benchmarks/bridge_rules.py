@@ -143,11 +143,7 @@ RULES = {
         "uneven",
         (bridged_classes.CountFactors, "of", lambda *args: of_counts(*args[:-1], True)),
     ],
-    "powers of a trained bridge": [
-        "uneven",
-        (shot_counts, "TRAINED_POWER", 1),
-        (shot_counts, "TRAINED_POWER_WITHOUT_TEXT", 1),
-    ],
+    "powers of a trained bridge": ["uneven", (shot_counts, "TRAINED_POWER", 1)],
     "wrong labels": ["labels", ("label_noise", 0.0)],
     "names of chance are dropped": ["names", (judged_names, "LEAST_TRUST", 0.0)],
     "ratio of one shot by the names": [

@@ -173,8 +173,8 @@ def _trained_bridge(training: Training) -> TrainedBridge:
 
 def _as_trained(classes: BridgedClasses) -> BridgedClasses:
     """Classes with the factors of unequal counts for a trained bridge."""
-    factors, has_text = classes.count_factors, classes.text_embeddings is not None
-    return replace(classes, count_factors=factors and factors.of_trained(has_text))
+    factors = classes.count_factors
+    return replace(classes, count_factors=factors and factors.of_trained())
 
 
 def _train(

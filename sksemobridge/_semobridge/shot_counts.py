@@ -27,10 +27,10 @@ from typing import Any
 
 import numpy as np
 
-# Powers of the lengths for a trained bridge, with texts and without. With 1, classes of one shot
-# are 2.9 points below their names beside classes of 16, and with 3, 3.0 above. Without texts, 3
-# loses points on fine classes.
-TRAINED_POWER, TRAINED_POWER_WITHOUT_TEXT = 3, 2
+# Power of the lengths for a trained bridge. With texts, 1 and 3 are as good, but with 1 some
+# classes of one shot are 3 points below their names. Without texts, 1 loses 1.9 points, and 3 loses
+# points on fine classes.
+TRAINED_POWER = 2
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,11 +71,9 @@ class CountFactors:
             deviation = np.sqrt((between + within / reference) / (between + within / counts))
         return cls(length, np.nan_to_num(deviation, nan=1.0))
 
-    def of_trained(self, has_text: bool) -> CountFactors:
+    def of_trained(self) -> CountFactors:
         """The factors for a trained bridge."""
-        return CountFactors(
-            self.length ** (TRAINED_POWER if has_text else TRAINED_POWER_WITHOUT_TEXT)
-        )
+        return CountFactors(self.length**TRAINED_POWER)
 
     def apply(self, rows: Any) -> Any:
         """Unit `rows (C, D)` of classes as they count in the score."""

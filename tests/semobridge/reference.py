@@ -204,7 +204,7 @@ class Reference:
         w, n = part * shots.w, shots.numbers(part)
         classes = classes_of(bridge, shots.X, shots.y, w, n, self.texts)
         if bridge is not self.closed:
-            classes.f **= 2 if self.texts.T is None else 3
+            classes.f **= 2
             classes.g[:] = 1
         return classes
 
