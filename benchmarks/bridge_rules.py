@@ -21,7 +21,7 @@ to `--results`, so that an interrupted run goes on.
 import warnings
 from contextlib import ExitStack
 from functools import partial
-from itertools import product
+from itertools import chain, product
 from types import SimpleNamespace
 from typing import NamedTuple
 from unittest import mock
@@ -247,7 +247,8 @@ def gains(frame):
                 sides = some, (bridge, WHOLE), (bridge, name)
                 cells.append(f"{ahead(*sides, VALUES[0], 1)} ({ahead(*sides, VALUES[1], 3)})")
             if any(cell.strip("+-0. ±()") for cell in cells):  # it changes something
-                lines.append([name, bridge, group, *cells])
+                there = ["", ""] if group == "equal" else cells[:2]
+                lines.append([name, bridge, group, *there, *cells[2:]])
     header = ["rule", "solver", "cases", "there", "no texts", "equal", "equal, no texts"]
     return tasks.table(header, lines, n_left=3)
 
@@ -256,7 +257,10 @@ def compared(frame):
     """The table of the classifiers, on the tasks that all of them have."""
     trained = frame[frame.method == TRAINED].task.unique()
     frame, lines = frame[(frame.without == WHOLE) & frame.task.isin(trained)], []
-    for (texts, case, k), some in frame.groupby(["texts", "case", "shots"], sort=False):
+    groups = dict(list(frame.groupby(["texts", "case", "shots"])))
+    order = {case: number for number, case in enumerate(chain(*CASES.values()))}
+    for texts, case, k in sorted(groups, key=lambda key: (key[0] == "no", order[key[1]], key[2])):
+        some = groups[texts, case, k]
         found = some.groupby("method")[[*VALUES]].mean()
         cells = [
             "{:.1f} ({:.2f})".format(*found.loc[method]) if method in found.index else "-"

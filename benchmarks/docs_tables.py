@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from functools import cache, partial
 from pathlib import Path
 
+import bridge_rules
 import classes_found
 import clicks
 import few_shot
@@ -311,6 +312,8 @@ TABLES = (
     Table("docs/method.md", "heuristics", "heuristics", heuristics.report, titled=True),
     Table("docs/paper.md", "projection", "projection", projection.report),
     Table("docs/paper.md", "validation", "validation_images", validation_images.report),
+    Table("docs/paper.md", "not clean", "bridge_rules", bridge_rules.compared),
+    Table("docs/paper.md", "rules", "bridge_rules", bridge_rules.gains),
     Table("docs/several_labels.md", "several labels", "several_labels", several_labels.report),
     Table("docs/several_labels.md", "F1", "several_labels", several_labels.report_f1),
     Table("docs/wrong_labels.md", "labels", "robustness", wrong_labels, (), ("case", "labels")),
