@@ -9,6 +9,9 @@
  *   & Pick<HTMLDialogElement, "close" | "open" | "showModal">
  *   & Pick<HTMLImageElement, "alt" | "src">} Place
  */
+/**
+ * @typedef {Record<string, string | number | boolean | null | ((event: any) => void)>} Attributes
+ */
 /** @type {(id: string) => Place} */
 export const by_id = (id) => /** @type {any} */ (document.getElementById(id));
 
@@ -24,7 +27,7 @@ export const main_of = (id) => by_id(id).querySelector(".main");
 /**
  * @template {keyof HTMLElementTagNameMap} K
  * @param {K} name
- * @param {Record<string, any>} attributes
+ * @param {Attributes} attributes
  * @param {(Node | string | null)[]} children
  * @returns {HTMLElementTagNameMap[K]}
  */
@@ -32,7 +35,7 @@ export function element(name, attributes = {}, ...children) {
   const made = document.createElement(name);
   for (const [key, value] of Object.entries(attributes)) {
     if (typeof value === "function") made.addEventListener(key, value);
-    else if (value !== null && value !== undefined) made.setAttribute(key, value);
+    else if (value !== null && value !== undefined) made.setAttribute(key, `${value}`);
   }
   made.append(...children.filter((child) => child !== null));
   return made;
@@ -41,7 +44,7 @@ export function element(name, attributes = {}, ...children) {
 /**
  * @param {string} text
  * @param {(event: MouseEvent) => void} click
- * @param {Record<string, any>} attributes
+ * @param {Attributes} attributes
  */
 export function button(text, click, attributes = {}) {
   return element("button", { type: "button", click, ...attributes }, text);

@@ -9,7 +9,7 @@ import { now } from "./state.js";
 /** @param {{ number: number, name: string, burst?: number[] }} item */
 export function enlarge(item) {
   const { burst = [] } = item;
-  const show = (number) => { by_id("large-picture").src = large(number); };
+  const show = (/** @type {number} */ number) => { by_id("large-picture").src = large(number); };
   show(item.number);
   by_id("large-picture").alt = item.name;
   by_id("large").lastElementChild.textContent = item.name;

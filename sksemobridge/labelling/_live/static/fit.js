@@ -52,9 +52,10 @@ export function how_many_fit(place) {
 /** @param {HTMLElement} place @param {number[]} sizes */
 export function fit(place, sizes) {
   const { width, height } = room(place);
+  /** @type {(side: number) => number} */
   const columns_of = (side) => Math.max(1, Math.floor((width + GAP) / (side + GAP)));
   // Groups of few rows are easier to read.
-  const in_rows = (side) => [1, 2, 3, 4].map((rows) =>
+  const in_rows = (/** @type {number} */ side) => [1, 2, 3, 4].map((rows) =>
     ({ side, rows, height: height_of(sizes, width, columns_of(side), rows, side) }));
   const smallest = Math.round(SMALLEST * usual_side());
   let best = null;
@@ -71,9 +72,17 @@ export function fit(place, sizes) {
   return best.side;
 }
 
+/** @type {(size: number, columns: number, rows: number) => number} */
 const width_of = (size, columns, rows) => Math.min(columns, Math.ceil(size / rows));
 
 // Height of groups beside each other, where there is room, each with so many rows.
+/**
+ * @param {number[]} sizes
+ * @param {number} width
+ * @param {number} columns
+ * @param {number} rows
+ * @param {number} side
+ */
 function height_of(sizes, width, columns, rows, side) {
   let height = 0, used = Infinity, tallest = 0;
   for (const size of sizes) {
@@ -89,6 +98,7 @@ function height_of(sizes, width, columns, rows, side) {
 }
 
 // Width and height for tiles.
+/** @param {HTMLElement} place */
 function room(place) {
   const stage = place.parentElement, main = place.closest("main");
   // While another view is in sight: about what it will have.
@@ -98,9 +108,10 @@ function room(place) {
     return { width, height: clientHeight - (is_wide ? ABOVE : 3 * ABOVE) };
   }
   const style = getComputedStyle(stage);
-  const pad = (...sides) => sides.reduce((sum, side) => sum + parseFloat(style[side]), 0);
+  const [left, right, top, bottom] =
+    [style.paddingLeft, style.paddingRight, style.paddingTop, style.paddingBottom].map(parseFloat);
   return {
-    width: stage.clientWidth - pad("paddingLeft", "paddingRight"),
-    height: stage.clientHeight - pad("paddingTop", "paddingBottom"),
+    width: stage.clientWidth - left - right,
+    height: stage.clientHeight - top - bottom,
   };
 }

@@ -152,7 +152,7 @@ function card(suggestion) {
   }, { class: "keep" });
   made.join = element("select", {
     "aria-label": "Join with",
-    change: () => join(made, cards[made.join.value]),
+    change: () => { if (made.join.value) join(made, cards[Number(made.join.value)]); },
   });
   made.joins = element("p", { class: "joins" });
   made.about = element("span", { class: "soft" });
@@ -187,9 +187,8 @@ function name_field(made) {
 }
 
 // The card becomes part of another, whose name stays.
-/** @param {Card} made @param {Card | undefined} into */
+/** @param {Card} made @param {Card} into */
 function join(made, into) {
-  if (!into) return;
   put_into(made, into);
   into.field.focus();
 }

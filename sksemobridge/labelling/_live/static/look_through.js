@@ -29,6 +29,7 @@ let is_naming = false;
 // The page that was sent last, to show it again after an undo.
 /** @type {Pick<import("./tiles.js").Tile, "item" | "shown" | "label">[] | null} */
 let last = null;
+/** @type {Pick<import("./state.js").Reply, "look">} */
 const NOTHING = { look: { groups: [], left: 0, knew: 0 } };
 // How often the model had learnt when the next page was fetched ahead.
 /** @type {number | null} */

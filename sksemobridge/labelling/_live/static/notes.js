@@ -3,6 +3,7 @@
 import { button, by_id } from "./dom.js";
 import { count } from "./words.js";
 
+/** @type {number | null} */
 let strangers_after = null;
 
 /** @typedef {[text: string, action: () => void]} Offer */

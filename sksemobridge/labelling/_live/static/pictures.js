@@ -10,7 +10,7 @@ export const large = (number) => `/picture/${number}?g=${numbers.generation}`;
 export const small = (number) => `${large(number)}&small`;
 
 // An image that is empty, not broken, where there is none.
-/** @param {number} number @param {Record<string, any>} attributes */
+/** @param {number} number @param {import("./dom.js").Attributes} attributes */
 export function thumb(number, attributes = {}) {
   return element("img", { src: small(number), alt: "", draggable: "false", ...attributes });
 }

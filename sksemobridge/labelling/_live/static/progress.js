@@ -73,6 +73,7 @@ function estimated({ right, labelled, total, may_stop, doubt_left }) {
 }
 
 // The same as numbers of labels, and what a few more pages make of it.
+/** @param {number} n_wrong @param {number} total @param {number[]} doubt_left */
 function how_many_wrong(n_wrong, total, doubt_left) {
   const n = Math.round(n_wrong), about = `About ${count(n)} of ${count(total)} may be wrong`;
   if (!n) return "None may be wrong.";
@@ -106,6 +107,7 @@ function after({ right, done, of, among }) {
 /** @type {(check: import("./state.js").Check) => string} */
 const of_it = ({ interval: [low, high] }) => ` (${percent(low)} to ${percent(high)} %)`;
 
+/** @param {number} seen @param {number} total */
 function what_is_left(seen, total) {
   const left = total - seen;
   if (left <= 0) return "Everything has been seen.";

@@ -257,10 +257,11 @@ function show() {
 }
 
 // The items by their class, under a heading each.
-/** @param {Item[]} items */
+/** @param {Item[]} items @returns {(Item | string)[]} */
 function with_headings(items) {
   /** @type {Map<string | null, Item[]>} */
-  const groups = new Map([...classes, null].map((name) => [name, []]));
+  const groups = new Map();
+  for (const name of [...classes, null]) groups.set(name, []);
   for (const item of items) groups.get(item.label).push(item);
   return [...groups].filter(([, group]) => group.length)
     .flatMap(([name, group]) => [`${name ?? "None of these"} (${group.length})`, ...group]);
