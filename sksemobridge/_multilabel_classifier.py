@@ -441,7 +441,7 @@ def warn_of_yes_alone(tags, images, table):
     if found := tags[is_yes_alone & is_missing].tolist():
         warn_caller(
             f"All answers for the {plural(len(found), 'tag')} {listed(found)} are yes, and others"
-            " are missing, so nearly every image will get"
+            " are missing, so far too many images may get"
             f" {'it' if len(found) == 1 else 'them'}. -1 and NaN mean that nobody looked: write 0"
             " for images that have not the tag."
         )

@@ -140,6 +140,16 @@ def test_a_tag_of_no_image_has_its_name(tagged):
     assert fitted.predict_proba(test.X)[:, 2].mean() == pytest.approx(0.3, abs=0.15)
 
 
+def test_few_answers_hardly_change_how_often_a_tag_is_found(tagged):
+    Y, test = tagged.frame.astype(float), Tagged(400, seed=1)
+    few = np.flatnonzero(Y.iloc[:, 2] == 0)[:1]
+    Y.iloc[np.delete(np.arange(len(Y)), few), 2] = np.nan
+    after_one = tagged.classifier().fit(tagged.X, Y).predict_proba(test.X)[:, 2]
+    Y.iloc[:, 2] = np.nan
+    by_name = tagged.classifier().fit(tagged.X, Y).predict_proba(test.X)[:, 2]
+    assert after_one.mean() == pytest.approx(by_name.mean(), abs=0.05)
+
+
 def test_tags_that_nobody_looked_for_need_a_text(tagged):
     Y = tagged.frame.astype(float)
     Y["dog"] = -1

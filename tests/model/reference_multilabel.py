@@ -20,31 +20,25 @@ class Reference:
         known = [text for text in texts if text is not None]
         common = sum(known, np.zeros(X.shape[1])) / (len(known) + 1)
         self.d = [np.zeros(X.shape[1]) if text is None else text - common for text in texts]
-        odds = [
-            np.log((yes[:, k].sum() + 0.5) / (no[:, k].sum() + 0.5))
-            for k in range(len(texts))
-            if (yes + no)[:, k].any()
-        ]
         self.c = [
-            np.log((yes[:, k].sum() + 0.5) / (no[:, k].sum() + 0.5))
-            if (yes + no)[:, k].any()
-            else np.mean(odds or [0])
-            for k in range(len(texts))
+            np.log((yes[:, k].sum() + 0.5) / (no[:, k].sum() + 0.5)) for k in range(len(texts))
         ]
         self.a, self.C = self.search(logit_scale)
         tags = range(len(texts))
         fits = [self.fit(k, self.a, self.C) for k in tags]
-        self.b_of_others = np.mean([b for k, (b, _) in zip(tags, fits) if self.asked(k)] or [0])
-        fits = [(b if self.asked(k) else self.b_of_others, v) for k, (b, v) in zip(tags, fits)]
+        own = [self.c[k] + fits[k][0] for k in tags]
+        answers = [(yes + no)[:, k].sum() for k in tags]
+        self.offsets = list(own)
+        for k in tags if sum(answers) else []:
+            of_all = sum(n * value for n, value in zip(answers, own)) / sum(answers)
+            part = (1 - answers[k] / max(answers)) * 10 / (answers[k] + 10)
+            self.offsets[k] = (1 - part) * own[k] + part * of_all
         self.coef = np.array([self.a * self.d[k] + fits[k][1] for k in tags])
-        self.intercept = np.array([self.c[k] + fits[k][0] for k in tags]) - self.coef @ self.m
+        self.intercept = np.array(self.offsets) - self.coef @ self.m
         self.thresholds = [
-            best_f1(expit(self.held_out(k, self.a, self.C)), weight) / 2 for k in tags
+            best_f1(expit(self.held_out(k, self.a, self.C) + self.offsets[k] - own[k]), weight) / 2
+            for k in tags
         ]
-
-    def asked(self, k):
-        """Whether somebody looked for tag k."""
-        return bool((self.yes + self.no)[:, k].any())
 
     def fit(self, k, a, C):
         """`b` and `v` of tag k."""
@@ -67,8 +61,6 @@ class Reference:
     def held_out(self, k, a, C):
         """The logit of each image by one step of Newton's method without it."""
         b, v = self.fit(k, a, C)
-        if not self.asked(k):
-            return self.c[k] + a * self.z @ self.d[k] + self.b_of_others
         f = self.c[k] + a * self.z @ self.d[k] + b + self.z @ v
         rows = np.column_stack([np.ones(len(f)), self.z])
         curvature = (self.yes + self.no)[:, k] * expit(f) * (1 - expit(f))
