@@ -12,7 +12,7 @@ from .refused import Refused
 # Where the pictures are from: not yet seen, seen (a second look), or confirmed on a page though the
 # model holds the label to be rather wrong than right.
 AMONG = ("rest", "seen", "doubted")
-DOUBTFUL = 0.5
+LEAST_SURE = 0.5
 # A picture with a lower p-value is hardly of any class. With it, 24 slips and 24 pictures of other
 # sets beside one answer of each class have an area under the ROC curve of .97 to 1 on three real
 # folders, and of .6 where the others are of the same kind.
@@ -108,7 +108,7 @@ def _doubted(now):
     """What stood so on a page and was confirmed, and is rather wrong than right."""
     answers, real = now.annotations.answers, now.pictures.real
     numbers = [number for number in now.seen() if answers[real[number]].confirmed]
-    is_doubted = how_sure(now, now.labels_of(numbers), np.array(numbers, dtype=int)) < DOUBTFUL
+    is_doubted = how_sure(now, now.labels_of(numbers), np.array(numbers, dtype=int)) < LEAST_SURE
     return np.array(numbers, dtype=int)[is_doubted].tolist()
 
 
