@@ -110,7 +110,7 @@ def ratio(given, out, s, wrong=0.0, single=0.04):
     grid, losses = [-3.5 + k / 2 for k in range(17)], []
     for g in grid:
         numbers = numbers_for(given, 0.04 * np.exp(g), out.n, out, out.reach)
-        losses.append(fit_temperature(numbers, out, s, wrong=wrong)[1] + 0.5 * g**2)
+        losses.append(fit_temperature(numbers, out, s, wrong=wrong)[1] + 0.5 * (g / 1.4) ** 2)
     return 0.04 * np.exp(np.average(grid, weights=np.exp(min(losses) - np.array(losses))))
 
 
