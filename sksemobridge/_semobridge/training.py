@@ -28,6 +28,8 @@ WARM_UP_STEPS = 500
 N_DIRECTIONS = 96
 # Number of steps whose mean progress decides about convergence: single ones may be slow.
 WINDOW = 10
+# Training without the shots that are left out may end this much earlier: it is only a start.
+FIRST_TOLERANCE = 4.0
 # Embeddings have single precision. Directions below its rounding are not in their span.
 FLOAT32_ROUNDING = np.finfo(np.float32).eps
 # If the bridge can change along more than this share of all directions, shots are multiplied by the
@@ -206,7 +208,10 @@ def _lbfgs(problem: Problem, counts: list[int]) -> list[TrainedBridge]:
             dtype,
             **{name: part[kept] for name, part in of_loss.items()},
         )
-        parameters, curve, converged = _minimize(problem, loss, parameters, k, metric, bias_unit)
+        tol = options.tol * (1.0 if count == len(X) else FIRST_TOLERANCE)
+        parameters, curve, converged = _minimize(
+            problem, loss, parameters, k, metric, bias_unit, tol
+        )
         # Copies, since the next training starts at the parameters and overwrites them.
         trained = parameters[:k].cpu().numpy().copy()
         if metric is None:
@@ -217,13 +222,13 @@ def _lbfgs(problem: Problem, counts: list[int]) -> list[TrainedBridge]:
     return results
 
 
-def _minimize(problem, loss, parameters, k, basis, bias_unit):
+def _minimize(problem, loss, parameters, k, basis, bias_unit, tol):
     """The parameters of the least loss, the losses, and whether they converged. The first `k` rows
     change along a `basis`, if there is one, and the others in the unit of the class bias.
     """
     import torch
 
-    curve, tol = [], problem.options.tol
+    curve = []
 
     def precondition(vector):
         of_bridge = vector[:k] if basis is None else basis @ (basis.T @ vector[:k])

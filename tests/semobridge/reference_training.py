@@ -123,6 +123,7 @@ def lbfgs(
         return value, np.concatenate([(D.T @ by_inverse).ravel(), by_bias.ravel()])
 
     z, curve = np.zeros((k + n_biases) * d) if begin is None else begin.z, []
+    tol = tol if kept is None else 4 * tol
     value, gradient = function(z)
     curve, steps = [value], []
     for _ in range(max_iter):
