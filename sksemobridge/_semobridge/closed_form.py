@@ -20,11 +20,13 @@ from .bridge import Bridge
 from .bridged_classes import BridgedClasses, classes_of_sums, sums_of_shots
 from .held_out import HeldOut, hold_out
 
-# Bytes of all results that are kept: 128 MB. Cosines of the shots of a fold take at most 16 MB, and
-# with 100 classes of 16 shots 5 MB.
-BYTES_KEPT = 2**27
+# Bytes of all results that are kept, and of all trained bridges: 256 MB of each. A search goes
+# through all folds for each candidate, so all of them have to fit. Cosines of the shots of a fold
+# take at most 16 MB, and with 100 classes of 16 shots 5 MB. A bridge of ViT-B/16 with 100 classes
+# takes 2.5 MB.
+MOST_BYTES = 2**28
 
-_kept = LRUCache(max_size=BYTES_KEPT, size_of=n_bytes)
+_kept = LRUCache(max_size=MOST_BYTES, size_of=n_bytes)
 
 
 @dataclass(frozen=True, eq=False)

@@ -10,13 +10,10 @@ from typing import Any
 import numpy as np
 
 from .._utils.lru import LRUCache, content_key, n_bytes, read_only
+from .closed_form import MOST_BYTES
 from .solvers import Training, train_bridge
 from .training import TrainedBridge
 from .validation_images import Judge
-
-# Bytes of all bridges that are kept: 256 MB. A search goes through all folds for each candidate, so
-# all of them have to fit. One of ViT-B/16 with 100 classes takes 2.5 MB, so these are 100 folds.
-MOST_BYTES = 2**28
 
 _trained = LRUCache(max_size=MOST_BYTES, size_of=lambda trained: _bytes(trained))
 

@@ -25,7 +25,7 @@ def calls(monkeypatch):
         return hold_out(*arguments)
 
     monkeypatch.setattr(closed_form, "hold_out", counted)
-    monkeypatch.setattr(closed_form, "_kept", LRUCache(closed_form.BYTES_KEPT, n_bytes))
+    monkeypatch.setattr(closed_form, "_kept", LRUCache(closed_form.MOST_BYTES, n_bytes))
     return calls
 
 
