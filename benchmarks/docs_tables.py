@@ -317,6 +317,9 @@ TABLES = (
     Table("docs/several_labels.md", "several labels", "several_labels", several_labels.report),
     Table("docs/several_labels.md", "F1", "several_labels", several_labels.report_f1),
     Table("docs/wrong_labels.md", "labels", "robustness", wrong_labels, (), ("case", "labels")),
+    Table(
+        "docs/growing.md", "occasions", "robustness", robustness.report, where=("case", "occasions")
+    ),
     Table("docs/none_of_these.md", "uneven classes", "robustness", rejected, (), ("row", "8")),
     Table("docs/image_search.md", "search", "search", search.report, FIVE + WITHOUT_TEXTS, IMAGES),
     Table("docs/image_search.md", "search with mini", "search", search.report, ("emoji",), IMAGES),
