@@ -135,7 +135,7 @@ NAMED = [
         "is_left_out = fold == 0",
     ),
     ("_semobridge/hyperparameters.py", "2 * HALF_AN_IMAGE**2", "1"),
-    ("_semobridge/hyperparameters.py", "lead[lead > error].max()", "lead.max()"),
+    ("_semobridge/hyperparameters.py", "2 * np.sqrt(error**2", "np.sqrt(error**2"),
     ("_semobridge/training.py", "every[:, -N_DIRECTIONS:]", "every[:, :N_DIRECTIONS]"),
     (
         "_semobridge/training.py",
@@ -144,7 +144,7 @@ NAMED = [
     ),
     ("_model/multilabel.py", "(has_text.sum() + 1)", "has_text.sum()"),
     ("_model/multilabel.py", "& (none <= best)", ""),
-    ("_model/multilabel.py", "result[is_looked_at].mean()", "0.0"),
+    ("_model/multilabel.py", "np.average(own, weights=n_answers)", "own.mean()"),
 ]
 
 COMPARISONS = {
