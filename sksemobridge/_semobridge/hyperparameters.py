@@ -78,6 +78,8 @@ SINGLE_WITHOUT_TEXT = 0.3
 # Standard deviation of the prior of its log around this, and of that by validation images around
 # the temperature of one shot of each class. With more it falls, as the error of what they say.
 KNOWN_TEMPERATURE_SPREAD = 0.2
+# Standard deviation of the prior of the log of the temperature, around its default.
+TEMPERATURE_SPREAD = 0.7
 # Largest distance of the log of the temperature from its default.
 TEMPERATURE_REACH = 4.0
 # Error of this log. It is much smaller than what the shots leave open.
@@ -312,7 +314,7 @@ def fit_temperature(
     hyperparameters: Hyperparameters,
     images: LabelledCosines,
     logit_scale: float,
-    spread: float = 1.0,
+    spread: float = TEMPERATURE_SPREAD,
     wrong: float = 0.0,
 ) -> tuple[float, float]:
     """The temperature with the largest posterior density, relative to its default, and the negative

@@ -47,7 +47,7 @@ def default_temperature(numbers, images, s):
     return s * sum(height for _, height in heights) / rise
 
 
-def fit_temperature(numbers, images, s, spread=1.0, wrong=0.0):
+def fit_temperature(numbers, images, s, spread=0.7, wrong=0.0):
     """`f`, and the loss there. A share of the labels is any class."""
     scores = default_temperature(numbers, images, s) * np.log(score(images.z, images.KL, numbers))
 
