@@ -342,6 +342,7 @@ ASKED = ("benchmarks/click_methods.py", "sksemobridge/labelling/_label_next.py")
 SHARE_RIGHT = "sksemobridge/labelling/_share_right.py"
 STRANGERS = "sksemobridge/labelling/_strangers.py"
 MEASURED = {
+    "bridge_rules": (*LINEAR, *BRIDGE),
     "classes_found": ("sksemobridge/_texts", "sksemobridge/labelling/_suggest_names.py"),
     "clicks": (*LINEAR, *BRIDGE, *PEER, *ASKED, SHARE_RIGHT),
     "estimates": (*LINEAR, *ASKED, SHARE_RIGHT),
@@ -350,6 +351,7 @@ MEASURED = {
     "heuristics": (*LINEAR, *ASKED),
     "pages": (*LINEAR, *ASKED, "sksemobridge/labelling/_review_next.py"),
     "peer_settings": PEER[:2],
+    "projection": BRIDGE,
     "robustness": (*LINEAR, ASKED[1]),
     "search": ("sksemobridge/_search",),
     "several_labels": ("sksemobridge/_model", "sksemobridge/_multilabel_classifier.py"),
