@@ -508,6 +508,13 @@ def test_tiles_have_the_size_that_one_chose_also_later(look):
     person.run("localStorage.removeItem('side')")
 
 
+def test_pictures_are_as_large_as_there_is_room(look):
+    person = look()
+    person.browser.look(1280, "light", 800)
+    place = "fit(document.getElementById('look-tiles'), [18, 18])"
+    assert person.run(f"import('/static/fit.js').then(({{ fit }}) => {place})") > 100
+
+
 @pytest.mark.parametrize("size", [(390, 844), (390, 600)])
 def test_pictures_on_a_phone_are_not_tiny(look, size):
     person = look(n=200)

@@ -17,6 +17,8 @@ const PHONE = 640;
 // Tiles of a page are that much larger or smaller, so that all fit.
 const LARGEST = 1.7;
 const SMALLEST = 0.85;
+// Rows of a group that are tried: with few of them alone, tiles would be smaller than there is room.
+const ROWS = [1, 2, 3, 4, 5, 6, 7, 8];
 // Pixels of the side of a tile up to which small pictures, of 160, are sharp enough.
 export const SHARP = 176;
 // Pixels of the panel with all gaps, and of a view below which it stands under the tiles.
@@ -55,11 +57,11 @@ export function fit(place, sizes) {
   /** @type {(side: number) => number} */
   const columns_of = (side) => Math.max(1, Math.floor((width + GAP) / (side + GAP)));
   // Groups of few rows are easier to read.
-  const in_rows = (/** @type {number} */ side) => [1, 2, 3, 4].map((rows) =>
+  const in_rows = (/** @type {number} */ side) => ROWS.map((rows) =>
     ({ side, rows, height: height_of(sizes, width, columns_of(side), rows, side) }));
   const smallest = Math.round(SMALLEST * usual_side());
   let best = null;
-  for (let side = Math.round(LARGEST * usual_side()); side > smallest && !best; side -= 4) {
+  for (let side = Math.round(LARGEST * usual_side()); side > smallest && !best; side -= 1) {
     best = in_rows(side).find((one) => one.height <= height);
   }
   // Where one has to scroll, as little as possible.
