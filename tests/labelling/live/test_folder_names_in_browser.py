@@ -104,6 +104,21 @@ def test_cards_of_one_name_are_joined(begin):
     assert person.all("#suggestions .joins button") == []
 
 
+def test_a_reply_between_press_and_release_loses_no_click(begin):
+    person = begin()
+    for number in range(2):
+        set_name(person, number, "parrot")
+    person.run(
+        "document.querySelectorAll('#suggestions .card:not([hidden]) input')[1]"
+        ".dispatchEvent(new Event('change'))"
+    )
+    wait_until(lambda: person.all("#suggestions .joins button") == ["with a group ×"])
+    person.mouse("mousePressed", "#suggestions .joins button")
+    person.run("import('/static/state.js').then(({ see }) => see('state')).then(() => null)")
+    person.mouse("mouseReleased", "#suggestions .joins button")
+    wait_until(lambda: person.all("#suggestions .joins button") == [])
+
+
 def test_fewer_and_more_names_show_each_once(person, monkeypatch):
     names = [(f"thing {i}", 1 / 40, [i]) for i in range(40)]
     module = "sksemobridge.labelling._live.suggestions._names"

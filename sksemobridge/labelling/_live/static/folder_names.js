@@ -106,6 +106,13 @@ function recall(more) {
 const is_on_a_card = (name) =>
   cards.some(({ field, kept }) => kept && comparable(field.value) === comparable(name));
 
+// What is kept is sent one by one, so that no older word about a card comes after a newer one.
+/** @type {Promise<unknown>} */
+let sent = Promise.resolve();
+
+/** @type {(about: object) => Promise<unknown>} */
+const send = (about) => (sent = sent.then(() => see("card", about)));
+
 // Keep what was done with a card, in the program. Nothing waits for it.
 /** @param {Card} made */
 function keep(made) {
@@ -116,12 +123,12 @@ function keep(made) {
   const about = typeof key === "string" ? { name: key } : { number: key };
   const [how, into] = joined ? ["joined", joined.field.value.trim()]
     : [kept ? "kept" : "dropped", field.value.trim()];
-  return see("card", { ...about, how, into });
+  return send({ ...about, how, into });
 }
 
 // A name that was typed beside the cards.
 /** @type {(name: string, how: "kept" | "dropped") => Promise<unknown>} */
-const keep_own = (name, how) => see("card", { name, how, into: name });
+const keep_own = (name, how) => send({ name, how, into: name });
 
 // Those that were shown last go, but for what a person has done something with.
 function fewer() {

@@ -11,7 +11,7 @@ import { folder_names } from "./folder_names.js";
 import { HELP, listen } from "./keys.js";
 import { begin_check, look } from "./look_through.js";
 import { note, tell_of_strangers, ways } from "./notes.js";
-import { keep_focus, once_each } from "./presses.js";
+import { after_press, keep_focus, once_each } from "./presses.js";
 import { draw_progress } from "./progress.js";
 import { act, now, on_reply, see } from "./state.js";
 
@@ -54,7 +54,7 @@ on_reply((reply) => {
   }
   draw_progress();
   if (wanted() !== in_sight()) route();
-  else VIEWS[in_sight()].draw?.();
+  else after_press(() => VIEWS[in_sight()].draw?.());
 });
 
 async function undo() {

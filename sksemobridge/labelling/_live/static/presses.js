@@ -13,6 +13,29 @@ export function keep_focus() {
   });
 }
 
+// A button that is drawn anew while the mouse is down hears no click. So an action that draws waits
+// for the end of the press.
+let is_down = false;
+/** @type {(() => void) | null} */
+let waiting = null;
+
+/** @param {() => void} action */
+export function after_press(action) {
+  if (is_down) waiting = action;
+  else action();
+}
+
+function release() {
+  is_down = false;
+  const action = waiting;
+  waiting = null;
+  // A browser tells of the click after the release.
+  if (action) setTimeout(after_press, 0, action);
+}
+
+document.addEventListener("pointerdown", () => { is_down = true; }, true);
+for (const end of ["pointerup", "pointercancel"]) document.addEventListener(end, release, true);
+
 // Whether Enter presses what has the focus.
 /** @type {(place: Element) => boolean} */
 export const is_pressable = (place) => place.matches("button, a, summary");
