@@ -99,7 +99,9 @@ def real_size():
     ],
     ids=["few shots", "closed form", "trained"],
 )
-@pytest.mark.filterwarnings("ignore:The bridge did not converge")
+@pytest.mark.filterwarnings(
+    "ignore:The bridge did not converge", "ignore:100% of the images are less typical"
+)
 def test_a_file_has_at_most_three_times_the_shots_and_the_matrices_of_the_bridge(
     kind, n_matrices, params, real_size
 ):
