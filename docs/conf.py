@@ -54,7 +54,13 @@ def link_to_gallery(app, page, source):
     """Change the links of a page, whose text is the only item of `source`."""
     text = LINK_TO_EXAMPLE.sub(r"](auto_examples/\1.rst)", source[0])
     text = text.replace(LINK_TO_EXAMPLES, "](auto_examples/index.rst)")
-    source[0] = PLOT.sub(r"![\2](auto_examples/images/sphx_glr_\1_001.png)", text)
+    source[0] = PLOT.sub(_image, text)
+
+
+def _image(plot):
+    """An image with its text on one line, which Sphinx would join without a space."""
+    text = " ".join(plot[2].split())
+    return f"![{text}](auto_examples/images/sphx_glr_{plot[1]}_001.png)"
 
 
 def setup(app):

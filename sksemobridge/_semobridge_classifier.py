@@ -59,8 +59,8 @@ class SeMoBridgeClassifier(TrainedEstimator, ShotClassifier):
     `z1` compares the query with the text of class `c`, `z2` the query with the bridged shots, and
     `z3` the bridged query with the shots. `w_c = exp(smoothness * KL_c)` is larger if the text fits
     the shots less. `predict_proba` is the softmax of the logarithm of the score, times a
-    temperature. https://github.com/sksemobridge/sksemobridge/blob/main/docs/paper.md has more,
-    and the arguments with which results are those of the published code.
+    temperature. The :doc:`page of the guide </paper>` has the formulas, and the arguments with
+    which results are those of the published code.
 
     Parameters
     ----------

@@ -30,8 +30,8 @@ class SemanticBridge(ClassNamePrefixFeaturesOutMixin, TransformerMixin, SavedEst
     """Prepare image embeddings for a search by image, or text embeddings for a search by text.
 
     The bridge keeps the directions that words describe, and subtracts the mean image. Fit it on the
-    gallery, and transform the gallery **and** the queries. The guide has the formulas:
-    https://github.com/sksemobridge/sksemobridge/blob/main/docs/image_search.md
+    gallery, and transform the gallery **and** the queries. The :doc:`page of the guide
+    </image_search>` has the formulas.
 
     Parameters
     ----------

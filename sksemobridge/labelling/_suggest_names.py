@@ -12,7 +12,7 @@ A mixture model explains the images by words, in two steps.
 
 Without the means, the words that fit all images a little would explain all of them. Names that are
 known join as words that always stay.
-`python benchmarks/clicks.py` prints how many classes are found.
+`python benchmarks/classes_found.py` prints how many classes are found.
 """
 
 from __future__ import annotations
