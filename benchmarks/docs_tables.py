@@ -314,8 +314,10 @@ TABLES = (
     Table("docs/paper.md", "validation", "validation_images", validation_images.report),
     Table("docs/paper.md", "not clean", "bridge_rules", bridge_rules.compared),
     Table("docs/paper.md", "rules", "bridge_rules", bridge_rules.gains),
-    Table("docs/several_labels.md", "several labels", "several_labels", several_labels.report),
-    Table("docs/several_labels.md", "F1", "several_labels", several_labels.report_f1),
+    Table(
+        "docs/several_labels_method.md", "several labels", "several_labels", several_labels.report
+    ),
+    Table("docs/several_labels_method.md", "F1", "several_labels", several_labels.report_f1),
     Table("docs/wrong_labels.md", "labels", "robustness", wrong_labels, (), ("case", "labels")),
     Table(
         "docs/growing.md", "occasions", "robustness", robustness.report, where=("case", "occasions")

@@ -37,8 +37,7 @@ class MultilabelFewShotClassifier(BaseEmbeddingClassifier):
 
     Each tag has a logistic regression, whose weights are drawn to the text of the tag, as strongly
     as is best for images that are left out: `decision_function(X) == normalize(X) @ coef_.T +
-    intercept_`. The guide has the formulas:
-    https://github.com/sksemobridge/sksemobridge/tree/main/docs/several_labels.md
+    intercept_`. The :doc:`page of the guide </several_labels_method>` has the formulas.
 
     Parameters
     ----------

@@ -1,5 +1,5 @@
 """Several labels (tags) of an image: for each tag a logistic regression whose weights are drawn to
-the text of the tag (docs/several_labels.md, "Method, with formulas").
+the text of the tag (docs/several_labels_method.md, "Method, with formulas").
 
 For a unit embedding `u`, with `z = u - m` around the mean `m` of the images, the logit of tag k is
 

@@ -1,4 +1,4 @@
-"""Several labels by docs/several_labels.md alone: plain loops, slow on purpose."""
+"""Several labels by docs/several_labels_method.md alone: plain loops, slow on purpose."""
 
 import numpy as np
 from scipy.special import expit

@@ -1,4 +1,4 @@
-"""Several labels are learnt as docs/several_labels.md says: a reference follows the page alone."""
+"""Several labels are learnt as docs/several_labels_method.md says: a reference follows it alone."""
 
 from dataclasses import dataclass
 
