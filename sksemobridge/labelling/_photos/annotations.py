@@ -1,4 +1,4 @@
-"""What all events add up to: this knows no file, no model and no page."""
+"""The state that all events add up to. This module knows no file, no model and no page."""
 
 from dataclasses import dataclass, field, replace
 
@@ -8,53 +8,53 @@ from .class_names import ClassNames
 
 @dataclass(frozen=True)
 class Answer:
-    """What a person said of a picture."""
+    """The answer of a person for a picture."""
 
     label: str  # empty for none of the classes
-    path: str  # as a person knows it
+    path: str  # the path as a person knows it
     taught: bool = True
     who: str = ""
-    event: int = 0  # its number, 0 for a list of corrections
-    # What the model said when the picture was asked first, in this round: see `PictureEvent`.
+    event: int = 0  # number of the event, 0 for a list of corrections
+    # The prediction when the picture was first asked, and the round then: see `PictureEvent`.
     likely: tuple[tuple[str, float], ...] = ()
     n_columns: int = 0
     round: int = 0
     by_burst: bool = False
     at_random: bool = False
     person: str = ""
-    confirmed: bool = False  # it stood so on a page
-    seconds: float | None = None  # of that page, by picture
+    confirmed: bool = False  # whether a page showed this label
+    seconds: float | None = None  # time on the page, divided by its pictures
 
 
 @dataclass(frozen=True)
 class Check:
     """Pictures that are checked."""
 
-    shown: dict[str, str]  # their labels when they were drawn
+    shown: dict[str, str]  # labels when the pictures were drawn
     among: str  # "rest" or "seen"
     event: int
-    drawn_from: int | None = None  # how many pictures there were
+    drawn_from: int | None = None  # number of all pictures then
 
 
 @dataclass(eq=False)
 class Annotations:
-    """What all events say together. Pictures are real paths."""
+    """The state after all events. Pictures are real paths."""
 
     names: ClassNames = field(default_factory=ClassNames)
-    # The last of each picture, in the order in which they were given.
+    # The last answer for each picture, in the order in which answers were given.
     answers: dict[str, Answer] = field(default_factory=dict)
-    # Pictures at which somebody looked, and those to ask later, as keys.
+    # Pictures at which somebody looked, and pictures to ask later, as keys.
     seen: dict[str, bool] = field(default_factory=dict)
     skipped: dict[str, bool] = field(default_factory=dict)
-    check: Check | None = None  # the last one
-    # What each person said of a picture: by name, or else by tab.
+    check: Check | None = None  # the last check
+    # The labels of each picture by person: by the name of the person, or else by the tab.
     opinions: dict[str, dict[str, str]] = field(default_factory=dict)
-    runs: dict[str, int] = field(default_factory=dict)  # of tabs of persons without a name
-    rounds: int = 0  # complete ones
-    n_in_round: int = 0  # single answers since the last of them
+    runs: dict[str, int] = field(default_factory=dict)  # run of each tab without a name
+    rounds: int = 0  # complete rounds
+    n_in_round: int = 0  # single answers since the last complete round
     attention: Attention = field(default_factory=Attention)
-    # By suggested name, or by picture of a cluster: what became of it (see the kind `card`), and
-    # how it is called, or with which name it was joined.
+    # By suggested name, or by picture of a cluster: what became of the suggestion (see the kind
+    # `card`), and its new name, or the name with which it was joined.
     cards: dict[str, tuple[str, str]] = field(default_factory=dict)
 
     def copy(self):
@@ -71,8 +71,8 @@ class Annotations:
         )
 
     def names_for_text(self, label):
-        """Names whose text is that of a class, the best first: its own, and how it was called
-        before, also as a suggestion.
+        """Names whose text may stand for a class, the best first: its name now, then its earlier
+        names, also as a suggestion.
         """
         cards = [
             key
@@ -86,8 +86,8 @@ class Annotations:
         return "" if person in self.runs else person
 
     def now(self, label):
-        """The class that a label is now, None if it was dropped. None of the classes stays what it
-        is.
+        """The name that the class of a label has now, None if the class was dropped. The empty
+        label, for none of the classes, stays empty.
         """
         return self.names.now(label) if label else ""
 
@@ -96,7 +96,7 @@ class Annotations:
         return {real: answer.label for real, answer in self.answers.items()}
 
     def disputed(self):
-        """What each person said of the pictures on which they differ."""
+        """The labels by person of the pictures on which persons differ."""
         now = {
             real: {who: self.now(label) for who, label in opinions.items()}
             for real, opinions in self.opinions.items()
@@ -105,8 +105,8 @@ class Annotations:
         return {real: labels for real, labels in now.items() if len({*labels.values()}) > 1}
 
     def checked(self):
-        """Whether the predictions of the check are right, of the pictures that were answered
-        since.
+        """Whether each prediction of the check is right, for pictures that were answered since the
+        check was drawn.
         """
         if self.check is None:
             return {}
@@ -118,8 +118,8 @@ class Annotations:
         }
 
     def has_old_check(self, n_pictures):
-        """Whether pictures joined the `n_pictures` since the check was drawn, of which it says
-        nothing.
+        """Whether pictures were added after the check was drawn, so that the check does not stand
+        for all `n_pictures`.
         """
         return self.check is not None and (self.check.drawn_from or n_pictures) < n_pictures
 
@@ -128,9 +128,9 @@ class Annotations:
         return answer.confirmed and answer.event in self.attention.doubted
 
     def doubted(self):
-        """Pictures with such an answer."""
+        """Pictures whose answer `is_doubted`."""
         return [real for real, answer in self.answers.items() if self.is_doubted(answer)]
 
     def has_none(self):
-        """Whether a picture is of none of the classes."""
+        """Whether any answer is none of the classes."""
         return any(not answer.label for answer in self.answers.values())

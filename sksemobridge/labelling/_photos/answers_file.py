@@ -1,7 +1,7 @@
-"""The file of answers: events as lines of JSON. It is only ever appended to.
+"""The file of answers: events as lines of JSON. The program only appends to this file.
 
-Each line is on the disk before anything is shown of it. A line that is damaged, or of a kind that
-this version does not know, is passed over alone, and stays in the file.
+Each line is on the disk before the page shows its event. A damaged line, or a line of a kind that
+this version does not know, is skipped, and stays in the file.
 """
 
 import json
@@ -17,19 +17,20 @@ from ..._utils.files import digest_of, new_file
 from .events import Event, event_of, to_json
 from .messages import UsageError
 
-# What the first line says.
+# Content of the first line.
 FORMAT, FORMAT_VERSION = "sksemobridge answers", 1
 
 
 class ChangedError(OSError):
-    """Nothing can be added to a file that another program changed."""
+    """The file was changed by another program, so nothing is appended to it."""
 
 
 class Answers:
     """The file of events.
 
-    `events` are those that this version knows. `damaged` are numbers of lines, and `unknown` counts
-    kinds. Between `begin` and `end` no other program of ours writes it.
+    `events` are the events that this version knows. `damaged` holds the numbers of damaged lines,
+    and `unknown` counts lines by unknown kind. Between `begin` and `end`, no other run of this
+    package writes the file.
     """
 
     def __init__(self, path):
@@ -56,7 +57,7 @@ class Answers:
             if not line.strip():
                 continue
             try:
-                # Of bytes, json would take other encodings too.
+                # From bytes, json.loads would accept other encodings, too.
                 data = json.loads(line.decode("utf-8-sig"))
                 if number == 1 and isinstance(data, dict) and data.get("format") == FORMAT:
                     is_ours = True
@@ -71,7 +72,7 @@ class Answers:
             if isinstance(event, Event):
                 self.events.append(event)
                 self._last_id = max(self._last_id, event.id)
-                # Also where the first line, with the format, is damaged.
+                # A damaged first line, with the format, does not make the file another one.
                 is_ours = is_ours or number > 1
             else:
                 self.unknown[event] += 1
@@ -99,8 +100,8 @@ class Answers:
             yield f"Passed over lines of {name!r} of kinds that only others know: {kinds}."
 
     def begin(self):
-        """Keep other programs of ours from writing, and begin the file if there is none."""
-        # One for all links to the file.
+        """Lock the file against other runs, and create it if there is none."""
+        # One lock serves all links to the file.
         real = Path(os.path.realpath(self.path))
         lock = FileLock(real.with_name(f".{real.name}.lock"))
         try:
@@ -111,7 +112,7 @@ class Answers:
             ) from error
         self._lock = lock
         try:
-            # Another program may have written it since.
+            # Another program may have written the file since it was read.
             if not self._is_as_read():
                 self._read()
             if not self._content:
@@ -136,8 +137,8 @@ class Answers:
         self.end()
 
     def append(self, kind, **values):
-        """Append an event, and return it. It is on the disk then; with an OSError, nothing has
-        changed.
+        """Append an event, and return it. The event is on the disk then. After an OSError, the file
+        is unchanged.
         """
         event = self._next(kind, values)
         self._write(_line(to_json(event)))
@@ -146,7 +147,7 @@ class Answers:
         return event
 
     def _next(self, kind, values):
-        """The next event."""
+        """An event with the next number and the current time."""
         # Lines that are damaged, or of other kinds, have numbers too.
         last = max(self._n_lines, self._last_id)
         when = datetime.now(UTC).isoformat(timespec="milliseconds")
@@ -154,10 +155,10 @@ class Answers:
 
     def _write(self, line):
         if self._content and not self._content.endswith(b"\n"):
-            # After a line that was cut off.
+            # The last line was cut off: begin a new line.
             line = b"\n" + line
         if not self.path.exists():
-            # Somebody took the file away: all that was in it comes back.
+            # The file was moved or deleted: write its whole content again.
             with new_file(self.path, replace=True) as unfinished:
                 unfinished.write_bytes(self._content + line)
             with open(self.path, "rb") as file:
@@ -168,7 +169,7 @@ class Answers:
         self._n_lines += line.count(b"\n")
 
     def _append(self, line):
-        # Without a buffer, which would keep what does not go on the disk, and try again.
+        # No buffer: a buffer would keep bytes that the disk refused, and write them later.
         with open(self.path, "ab", buffering=0) as file:
             if _stamp(file) != self._stamp:
                 raise ChangedError(
@@ -187,8 +188,8 @@ class Answers:
                 self._stamp = _stamp(file)
 
     def append_written(self, path, content):
-        """Append that a file with this content was written. Return whether it is on the disk: if
-        another program changed the answers, only this run knows it.
+        """Append the event that a file with this content was written. Return whether the event is
+        on the disk: if another program changed the answers, only this run knows the event.
         """
         size, sha256 = digest_of(content)
         values = {"path": self._from_here(path), "size": size, "sha256": sha256}
@@ -201,23 +202,23 @@ class Answers:
 
     def owns(self, path):
         """Whether a file is as this command wrote it, now or earlier: a run may have been killed
-        before it moved the new one.
+        before it moved the new file into place.
         """
         wrote = self._wrote(path)
         return bool(wrote) and os.path.isfile(path) and digest_of(Path(path).read_bytes()) in wrote
 
     def is_changed(self, path):
-        """Whether a file was written by this command, and by somebody else since."""
+        """Whether this command wrote the file, and somebody else changed it since."""
         return os.path.isfile(path) and bool(self._wrote(path)) and not self.owns(path)
 
     def _wrote(self, path):
-        """Sizes and digests of what was written at a path."""
+        """Sizes and digests of the files that this command wrote at a path."""
         name = self._from_here(path)
         written = [event for event in self.events if event.kind == "wrote" and event.path == name]
         return [(event.size, event.sha256) for event in written]
 
     def _from_here(self, path):
-        """A path from the folder of this file, so that both can be moved."""
+        """A path relative to the folder of the answers, so that both files can move together."""
         real, here = os.path.realpath(path), os.path.realpath(self.path.absolute().parent)
         try:
             return Path(os.path.relpath(real, here)).as_posix()
@@ -226,11 +227,11 @@ class Answers:
 
 
 def _line(data):
-    # In ASCII: names of files may be no text.
+    # ASCII, since the name of a file may hold bytes that are no text.
     return json.dumps(data).encode("ascii") + b"\n"
 
 
 def _stamp(file):
-    """What says that a file was not changed since."""
+    """Values that tell whether a file was changed."""
     status = os.fstat(file.fileno())
     return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns

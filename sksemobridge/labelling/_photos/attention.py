@@ -1,28 +1,28 @@
-"""How attentively pages were confirmed, by planted pictures: ones whose label is known, shown under
-another class. Who passes over them passes over errors of the model, too.
+"""How attentively persons confirm pages, by planted pictures: pictures of a known label, shown
+under another class. A person who misses planted pictures misses errors of the model, too.
 """
 
 from dataclasses import dataclass, field, replace
 
 
 def person_of(event):
-    """Who did something: a name, or else the tab."""
+    """The person of an event: a name, or else the tab."""
     return event.who or event.tab
 
 
 @dataclass
 class Attention:
-    """What events say of it."""
+    """The state of attention after all events."""
 
-    # By tab: the last pages without a correction, since a page that had planted pictures.
+    # The last pages without a correction, since a page with planted pictures, by tab.
     in_a_row: dict[str, tuple[int, ...]] = field(default_factory=dict)
-    # By tab: its last page.
+    # The last page, by tab.
     last: dict[str, int] = field(default_factory=dict)
-    # Pages at which nobody seems to have looked, by the numbers of their events. What they left as
-    # it was shown is in doubt, until somebody looks again.
+    # Pages at which nobody seems to have looked, by the numbers of their events. A label that such
+    # a page left as shown is in doubt, until somebody looks again.
     doubted: frozenset[int] = frozenset()
     n_pages: int = 0
-    is_on: bool = True  # unless somebody switched planting off
+    is_on: bool = True  # whether pictures are planted
 
     def copy(self):
         return replace(self, in_a_row=dict(self.in_a_row), last=dict(self.last))
@@ -35,8 +35,8 @@ class Attention:
         self.last[event.tab] = event.id
 
     def take_planted(self, event):
-        """Doubt the page of these planted pictures, if one was passed over, and the pages before it
-        if nothing says that somebody looked: no correction, and no planted picture that was found.
+        """Doubt the page of these planted pictures if any of them was missed. If all were missed,
+        doubt also the pages without a correction before it.
         """
         n_missed = sum(part.label == part.shown for part in event.pictures)
         row, last = self.in_a_row.pop(event.tab, ()), self.last.pop(event.tab, None)

@@ -1,4 +1,6 @@
-"""Names of classes: which spellings are one, and what became of a name that a person changed."""
+"""Names of classes: which spellings mean one class, and what became of a name that a person
+changed.
+"""
 
 from ..._utils.validation import comparable
 from .messages import CONTROL, UsageError
@@ -16,7 +18,9 @@ def refuse_control(argument, names):
 
 
 def refuse_names(argument, names):
-    """Refuse names that no class can have: also blank ones, and what means none of the classes."""
+    """Refuse names that no class can have: blank names, names with control characters, and "none of
+    these".
+    """
     refuse_control(argument, names)
     for name in names:
         if not comparable(name):
@@ -29,14 +33,15 @@ def refuse_names(argument, names):
 
 
 class ClassNames:
-    """The classes, and which of them each name means that was ever given.
+    """The classes, and the class that each name ever given means.
 
     A name that was renamed or joined means the new one from then on, so that no name goes round in
     a circle. A name that was dropped means nothing until it is given again.
     """
 
     def __init__(self, given=()):
-        # By what is compared: names of the classes, and what became of others, None if dropped.
+        # Keys are comparable spellings. `_names` has the names of classes, and `_became` the
+        # spelling that replaced a name, None if the class was dropped.
         self._names, self._became = {}, {}
         for name in given:
             self.add(name)
@@ -56,7 +61,7 @@ class ClassNames:
         return self._names.get(self._last(comparable(name)))
 
     def before(self, name):
-        """How a class was called before, as far as names are compared, the last first."""
+        """Earlier names of a class in comparable spelling, the last first."""
         found = [comparable(name)]
         for earlier in found:
             olds = [old for old, new in reversed(self._became.items()) if new == earlier]
@@ -73,13 +78,13 @@ class ClassNames:
         return key
 
     def add(self, name):
-        """Have a class of this name, and return what it is called: perhaps there is one already."""
+        """Add a class of this name unless there is one, and return the name of the class."""
         key = self._last(comparable(name))
         self._became.pop(key, None)
         return self._names.setdefault(key, name)
 
     def rename(self, old, new):
-        """Call a class otherwise, or join it to the one that is called so. Return its name."""
+        """Rename a class, or join it to the class that has the new name already. Return the name."""
         before, after = self._last(comparable(old)), comparable(new)
         if before not in self._names:
             return None
@@ -92,7 +97,7 @@ class ClassNames:
         return self.add(new)
 
     def join(self, names, into):
-        """Make one class of several. It is called `into`."""
+        """Join classes into one class with the name `into`. Return its name."""
         stays, last = self.add(into), self._last(comparable(into))
         for name in names:
             key = self._last(comparable(name))
@@ -101,7 +106,7 @@ class ClassNames:
         return stays
 
     def drop(self, name):
-        """Take a class away, and return its name, or None if there is none."""
+        """Drop a class, and return its name, or None if there is no such class."""
         key = self._last(comparable(name))
         if key not in self._names:
             return None

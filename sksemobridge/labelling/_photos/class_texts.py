@@ -20,13 +20,13 @@ def class_has_text(text_encoder, annotations, label):
 
 
 def with_texts(classifier, classes, annotations):
-    """The classifier with the names and prompts of these classes, before it is fitted. If names
-    were given, later classes get the usual ones.
+    """The classifier with the names and prompts of these classes, before it is fitted. If the user
+    gave names, later classes get the usual names and prompts.
     """
     classifier = clone(classifier)
     names, prompts = classifier.class_names, classifier.prompts
     if isinstance(classifier.text_encoder, TextsOfFile):
-        # A class that was given a name without a text keeps the text that it had.
+        # A class whose new name has no text keeps the text of an earlier name.
         texts = {
             label: map(classifier.text_encoder.name_of, annotations.names_for_text(label))
             for label in classes

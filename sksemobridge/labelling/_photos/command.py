@@ -1,6 +1,6 @@
 """The command `sksemobridge`, which labels the images in a folder without a program of the user.
 
-What is needed for the work is imported after the arguments were read.
+Heavy modules are imported after the arguments were read.
 """
 
 import argparse
@@ -22,8 +22,8 @@ answers belong to, and sidecars change in keywords of this command alone."""
 
 
 def main(argv=None):
-    """Run the command with these arguments, or with those of the process. Return the exit status,
-    see `EPILOG`.
+    """Run the command with these arguments, or with the arguments of the process. Return the exit
+    status, see `EPILOG`.
     """
     parser = _parser()
     options = read_options(parser.parse_args(argv))

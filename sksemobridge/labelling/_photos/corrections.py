@@ -1,5 +1,5 @@
 """Lists of labels by a person: path and label, or the command's own table after somebody corrected
-it. The last line of a picture counts.
+it. Of several lines for a picture, the last counts.
 """
 
 import os
@@ -22,12 +22,12 @@ HEADERS = ({"path", "label"}, {"file", "label"})
 class Line(NamedTuple):
     path: str
     label: str
-    # The file that the path leads to, None if it is gone.
+    # The real path of the file, None if the file is gone.
     real: str | None
 
 
 def _line(path, label=""):
-    # Tables hold bytes of a name that are no text as \\udcff.
+    # In tables, a byte of a file name that is no text stands as \\udcff.
     no_text = re.sub(r"\\udc([89a-f][0-9a-f])", lambda byte: chr(0xDC00 + int(byte[1], 16)), path)
     file = next(filter(os.path.isfile, (path, no_text)), None)
     return Line(file or path, label.strip(), file and os.path.realpath(file))
@@ -35,7 +35,8 @@ def _line(path, label=""):
 
 def read_corrections(path, classes, table=None):
     """Labels by a person from a list of corrections, or a table of this command: real paths to
-    `(path, label)`. An empty label means none of the classes. `table` is that of the last run.
+    `(path, label)`. An empty label means none of the classes. `table` is the path of the table of
+    the last run.
     """
     rows = read_rows("--corrections", path)
     header = _header(rows)
@@ -58,7 +59,7 @@ def read_corrections(path, classes, table=None):
 
 def is_own_table(path):
     """Whether a file is a table of this command."""
-    # What cannot be read as a table is none.
+    # A file that cannot be read as a table is no table.
     with suppress(UsageError, OSError):
         return _is_own(_header(read_rows("--corrections", path)))
     return False
@@ -73,7 +74,9 @@ def _is_own(header):
 
 
 def _columns(rows, *names):
-    """Cells of columns of a table of this command, row by row. Columns that are gone are empty."""
+    """Cells of columns of a table of this command, row by row. The cells of a missing column are
+    empty.
+    """
     header, titles = _header(rows), [WRITTEN[name].casefold() for name in names]
     for row in rows[1:]:
         # A spreadsheet leaves out empty cells at the end.
@@ -82,10 +85,10 @@ def _columns(rows, *names):
 
 
 def _corrected(path, rows):
-    """Path and label of the rows of a table whose label is another one than the model's.
+    """Path and label of the rows of a table whose label differs from the label by the model.
 
-    An empty label is none of the classes only where the problem says so. Elsewhere somebody emptied
-    a cell.
+    An empty label means none of the classes only if the problem says so. In other rows, somebody
+    emptied a cell.
     """
     corrected, emptied = [], []
     for file, label, model, problem in _columns(rows, *COLUMNS_OF_OURS):
@@ -103,7 +106,7 @@ def _corrected(path, rows):
 
 
 def _path_and_label(path, rows):
-    """Rows of a list, which have two cells."""
+    """Rows of a list: path and label. A `UsageError` says which row has other cells."""
     for row in rows:
         if len(row) < 2:
             raise UsageError(
@@ -123,8 +126,8 @@ def _path_and_label(path, rows):
 
 
 def _refuse_predictions(path, labels, table):
-    """Refuse a list that labels every picture just as the last table of this command: its
-    predictions would become answers. Labels that are certain may be of a person.
+    """Refuse a list that labels every picture just as the last table of this command: predictions
+    would become answers. Labels of probability 1 may be by a person, and do not count.
     """
     if not os.path.isfile(table) or not is_own_table(table):
         return
@@ -145,7 +148,9 @@ def _refuse_predictions(path, labels, table):
 
 
 def _labels_of(lines, classes):
-    """Real paths to `(path, label)`. Notes say what is gone, and where lines differ."""
+    """A dict from real paths to `(path, label)`. Warnings name missing files, and files with
+    different labels.
+    """
     labels, differ = {}, {}
     for line in lines:
         label = as_class(line.label, classes)

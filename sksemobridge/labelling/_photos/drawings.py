@@ -6,19 +6,19 @@ from ..._utils.rows import evenly_spaced
 from ...encoders._decoding import decode
 from ...encoders._heads import ImageReadError, read_image_file
 
-# Pictures that are looked at, and their pixels.
+# Number of pictures that are looked at, and their side in pixels.
 N_LOOKED_AT = 24
 SIDE = 48
-# How far a colour may be from that of the border, of 255: JPEG moves colours.
+# Largest difference from the colour of the border, of 255: JPEG changes colours.
 SAME_COLOR = 16
-# Least share of the border with one colour, in the median of the pictures: 0.99 of icons, also as
-# JPEG; in 1,000 draws of 12 photographs of 29 things or of 19 kinds of places at most 0.96.
+# Least share of the border with one colour, in the median of the pictures. Icons have 0.99, also as
+# JPEG. 1,000 draws of 12 photographs, of 29 things or of 19 kinds of places, have at most 0.96.
 LEAST_BORDER = 0.97
 
 
 def are_icons(paths):
-    """Whether pictures have a border of one colour, as drawn icons have. Those that cannot be read
-    say nothing.
+    """Whether pictures have a border of one colour, as drawn icons have. Pictures that cannot be
+    read do not count.
     """
     shares = [share_of_border(paths[row]) for row in evenly_spaced(len(paths), N_LOOKED_AT)]
     found = [share for share in shares if share is not None]

@@ -1,6 +1,6 @@
 """A file of embeddings that a user made with a model of his own (`--embeddings`).
 
-It takes the place of a model: rows of images by their paths, and texts of classes and words.
+The file takes the place of a model: it has rows of images by path, and texts of classes and words.
 Neither a model nor torch is loaded.
 """
 
@@ -22,21 +22,21 @@ from .._suggest_names import without_article
 from .class_names import refuse_control, refuse_names
 from .messages import UsageError, naming
 
-# What is read of a file.
+# Arrays that are read from a file.
 ARRAYS = ("paths", "images", "names", "texts", "words", "word_texts", "logit_scale")
-# Two models are one if their embeddings of the same texts have at least this mean cosine. Templates
-# of prompts alone make differences of about 0.1.
+# Two models count as the same if their embeddings of the same texts have at least this mean cosine.
+# Other templates of prompts alone change the cosine by about 0.1.
 SAME_MODEL = 0.99
-# What a name may stand in, where another model embeds it.
+# Templates that a user may have put names in. A model embeds other names in the best template.
 TEMPLATES = (*ENSEMBLE_TEMPLATES, "{}", "a {}", "a photo of a {}", "a photo of a {}.")
 
 
 @dataclass(frozen=True, eq=False)
 class EmbeddingsFile:
-    """What a file holds, checked.
+    """The checked content of a file.
 
-    `row_below` has the row of each path relative to PHOTOS, and `row_at` that of each absolute
-    path, in `images (n, D)`. `texts` are names of classes first, then words, with unit embeddings
+    `row_below` has the row in `images (n, D)` of each path relative to PHOTOS, and `row_at` the row
+    of each absolute path. `texts` are names of classes first, then words, with unit embeddings
     `text_rows (T, D)`; the first `n_names` are the names.
     """
 
@@ -57,14 +57,14 @@ class EmbeddingsFile:
 
 @dataclass(repr=False, eq=False)
 class EmbeddingsOfFile(ImageEncoder):
-    """From paths of images to the rows of a file of embeddings.
+    """Transformer from paths of images to the rows of a file of embeddings.
 
     Parameters
     ----------
     file : str
         The file, see `read_embeddings`.
     photos : str
-        The folder to which its paths are relative.
+        The folder to which paths in the file are relative.
     """
 
     _parameter_constraints = {"file": [str], "photos": [str]}
@@ -99,14 +99,14 @@ class EmbeddingsOfFile(ImageEncoder):
 
 @dataclass(repr=False, eq=False, kw_only=True)
 class TextsOfFile(PrecomputedTextEncoder):
-    """The texts of a file of embeddings. Other names have no text, or that of `model`.
+    """The texts of a file of embeddings. Other names have no text, or are embedded by `model`.
 
     Parameters
     ----------
     model : text encoder or None, default=None
         Embeds names that are not in the file, in `template`.
     template : str, default="{}"
-        In which `{}` stands for the name.
+        Prompt in which `{}` stands for the name.
     """
 
     model: Any = None
@@ -118,9 +118,7 @@ class TextsOfFile(PrecomputedTextEncoder):
     }
 
     def name_of(self, label):
-        """How the text of a class is called here, in any spelling of its label. None without
-        one.
-        """
+        """The name of the text of a class, for any spelling of its label. None without a text."""
         found = {comparable(text): text for text in reversed(self.texts)}.get(comparable(label))
         if found is None and self.model is None:
             return None
@@ -140,7 +138,7 @@ class TextsOfFile(PrecomputedTextEncoder):
 
 
 def without_file(classifier):
-    """The classifier with the texts of its file alone, as a file of any program may hold them."""
+    """The classifier with the texts of the file in a `PrecomputedTextEncoder`, for saving."""
     texts = classifier.text_encoder
     if isinstance(texts, TextsOfFile):
         usual = {"projection": None, "logit_scale": texts.logit_scale}
@@ -149,9 +147,10 @@ def without_file(classifier):
 
 
 def text_encoder_of(content, model=None):
-    """The encoder of the texts of an `EmbeddingsFile`, or None if it has none.
+    """The encoder of the texts of an `EmbeddingsFile`, or None if the file has no texts.
 
-    `model` is the name of a model that embeds other names, if it made the texts of the file.
+    `model` is the name of a model that embeds other names. The same model must have made the texts
+    of the file.
     """
     if not content.texts:
         if model is not None:
@@ -191,8 +190,8 @@ def read_embeddings(path, photos):
     """Read a file of embeddings: an `EmbeddingsFile`.
 
     The file is one of `numpy.savez` with `paths (n,)`, relative to PHOTOS or absolute, and
-    `images (n, D)`. It may have `names (C,)` and `texts (C, D)` of classes, `words (W,)` and
-    `word_texts (W, D)`, and `logit_scale`. A `UsageError` says what does not fit.
+    `images (n, D)`. The file may also have `names (C,)` and `texts (C, D)` of classes, `words (W,)`
+    and `word_texts (W, D)`, and `logit_scale`. A `UsageError` says what does not fit.
     """
     with naming("--embeddings"):
         status = os.stat(path)
@@ -200,7 +199,7 @@ def read_embeddings(path, photos):
         return _read(os.path.abspath(path), path, os.path.abspath(photos), status.st_mtime_ns)
     except (UsageError, OSError):
         raise
-    # What is damaged, or does not fit into memory, raises errors of all kinds.
+    # A file that is damaged, or does not fit into memory, raises errors of all kinds.
     except Exception as error:
         raise UsageError(
             f"--embeddings: {path!r} cannot be read as arrays of text and of numbers that"
@@ -340,7 +339,7 @@ def _doubles(values):
 
 
 def _places(path, paths, photos):
-    """The row of each relative path, and of each absolute one."""
+    """The row of each relative path, and of each absolute path."""
     row_below, row_at, twice, moved = {}, {}, [], 0
     for row, name in enumerate(paths):
         if os.path.isabs(name):
@@ -369,13 +368,13 @@ def _places(path, paths, photos):
 
 
 def _below(place, photos):
-    """An absolute path relative to PHOTOS, with "/", or None if it is not in it."""
+    """An absolute path relative to PHOTOS, with "/", or None if the path is not in PHOTOS."""
     with_links = PurePath(place)
     return with_links.relative_to(photos).as_posix() if with_links.is_relative_to(photos) else None
 
 
 def after_name(place, photos):
-    """What follows the name of PHOTOS in a path, of a file that is there now if possible."""
+    """The part of a path after the name of PHOTOS, if possible one that leads to a file."""
     parts, name = place.parts, Path(photos).name
     ends = [PurePath(*parts[i + 1 :]) for i, part in enumerate(parts[:-1]) if part == name]
     there = [end for end in ends if os.path.lexists(Path(photos, end))]

@@ -1,5 +1,5 @@
-"""Kinds of events: what each must have, what it changes, and how a person would call it. Another
-kind is one more entry of `KINDS`.
+"""Kinds of events: the fields that each needs, its effect, and its name for a person. Another kind
+is one more entry of `KINDS`.
 """
 
 from collections.abc import Callable
@@ -10,8 +10,9 @@ from .annotations import Answer, Check
 from .attention import person_of
 from .class_names import NONE_OF_THESE
 
-# A page is a round of answers, and so are this many single ones. The live page learns after each:
-# an assumption. With fewer it learns more often, with more it asks longer by what it knew before.
+# A page is a round of answers, and so are this many single answers. The live page learns after each
+# round. The number is an assumption: with fewer answers the page learns more often, with more
+# answers it asks longer by an old model.
 ANSWERS_OF_A_ROUND = 5
 
 
@@ -51,7 +52,7 @@ def _answer_one(annotations, event, picture, real):
     )
     earlier = annotations.answers.pop(real, None)
     if earlier is not None:
-        # The model may have learnt the answer before.
+        # The first prediction stays, since the model may have learnt the earlier answer.
         names = ("likely", "n_columns", "round", "at_random")
         answer = replace(answer, **{name: getattr(earlier, name) for name in names})
     annotations.answers[real] = answer
@@ -64,7 +65,7 @@ def _take_opinion(annotations, event, real, label):
     opinions = annotations.opinions.setdefault(real, {})
     if not event.who:
         annotations.runs[event.tab] = event.run
-        # As far as one knows, the same person before the program was begun again.
+        # A tab of an earlier run is taken for the same person, so its label goes.
         for other in [*opinions]:
             if annotations.runs.get(other, event.run) != event.run:
                 del opinions[other]
@@ -121,9 +122,7 @@ def _drop(annotations, event, find):
 
 
 def _follow_names(annotations):
-    """Give answers the names that their classes have now. A class that was dropped takes its
-    answers along.
-    """
+    """Give answers the current names of their classes. Answers of dropped classes are deleted."""
     now = {answer.label: annotations.now(answer.label) for answer in annotations.answers.values()}
     for real, answer in list(annotations.answers.items()):
         if now[answer.label] is None:
@@ -136,7 +135,7 @@ def _take_card(annotations, event, find):
     for key in event.names or (real for part in event.pictures for real in find(part)):
         before = annotations.cards.get(key, ("", key if event.names else ""))[1]
         annotations.cards[key] = event.among, event.into
-        # What was joined with it follows its name.
+        # Suggestions that were joined with this one follow its new name.
         for other, (how, name) in annotations.cards.items():
             if how == "joined" and other != key and before and name == before:
                 annotations.cards[other] = how, event.into or before
@@ -151,14 +150,14 @@ def _names(event):
 
 
 class Kind(NamedTuple):
-    """A kind of event: all that is particular to it."""
+    """A kind of event, with all that is particular to the kind."""
 
     # Changes `Annotations` by an event, where `find` gives the real paths of a picture.
     effect: Callable[[Any, Any, Any], None] = _nothing
-    words: Callable[[Any], str] | None = None  # what a person did; None if it cannot be taken back
-    needs: tuple[str, ...] = ()  # fields that it must have
-    each_needs: tuple[str, ...] = ()  # those of each of its pictures
-    among: tuple[str, ...] = ()  # what the field of this name may be
+    words: Callable[[Any], str] | None = None  # names the event; None if it cannot be undone
+    needs: tuple[str, ...] = ()  # fields that the event must have
+    each_needs: tuple[str, ...] = ()  # fields that each of its pictures must have
+    among: tuple[str, ...] = ()  # values that the field `among` may have
 
 
 KINDS = {
@@ -169,24 +168,24 @@ KINDS = {
         needs=("pictures",),
         each_needs=("label",),
     ),
-    # The same of a page: the pictures that were not changed are right as they were shown.
+    # Labels of all pictures of a page. Pictures that the person did not change are right as shown.
     "page": Kind(
         _answer_page,
         lambda event: f"a page of {len(event.pictures)}",
         needs=("pictures",),
         each_needs=("label",),
     ),
-    # What was said of pictures that were planted in the page before: see `attention`.
+    # Labels of the pictures that were planted in the page before: see `attention`.
     "planted": Kind(_plant, needs=("pictures",), each_needs=("label", "shown")),
-    # Pictures are planted from now on, or none.
+    # Planting of pictures is switched on or off.
     "planting": Kind(_switch_planting, among=("on", "off")),
     # One event is taken back, see `undone`.
     "undo": Kind(needs=("of",)),
-    # Ask later.
+    # Pictures are put off, to be asked later.
     "skip": Kind(_put_off, needs=("pictures",)),
-    # Pictures of a check are drawn, or none, at its end.
+    # A check begins with these pictures, or ends, without pictures.
     "check": Kind(_begin_or_end_check, each_needs=("shown",), among=("rest", "seen")),
-    # Classes.
+    # Changes of classes.
     "add": Kind(
         _add,
         lambda event: (
@@ -205,8 +204,8 @@ KINDS = {
         needs=("names", "into"),
     ),
     "drop": Kind(_drop, lambda event: f"the drop of {_names(event)}", needs=("names",)),
-    # What became of a suggested name, or of a cluster that its first picture stands for, and what
-    # it is called, or with what name it was joined.
+    # What became of a suggestion: of a name, or of a cluster, which its first picture stands for.
+    # `into` is its new name, or the name with which it was joined.
     "card": Kind(_take_card, among=("kept", "dropped", "joined")),
     # A file that this command wrote.
     "wrote": Kind(needs=("path", "size", "sha256")),
@@ -215,7 +214,7 @@ ANSWERS = ("say", "page")
 
 
 def classes_in(event):
-    """The names by which an event calls classes."""
+    """All names of classes in an event."""
     # A card of a suggestion may have any text.
     named = () if event.kind == "card" else (*event.names, event.into)
     return [name for name in (*named, *(part.label for part in event.pictures)) if name]

@@ -1,4 +1,4 @@
-"""What persons did: an event, and its form as JSON."""
+"""Events, which say what persons did, and their form as JSON."""
 
 from dataclasses import MISSING, dataclass, fields
 from functools import cache
@@ -6,7 +6,7 @@ from pathlib import PurePath
 
 from .event_kinds import KINDS
 
-# Largest count of classes in an event, so that it is a number for NumPy.
+# Largest count of classes in an event: NumPy can hold this number.
 MOST_COLUMNS = 2**31
 
 
@@ -14,41 +14,41 @@ MOST_COLUMNS = 2**31
 class PictureEvent:
     """A picture in an event."""
 
-    path: str  # below the root
-    root: str = "photos"  # or "shots"
-    # The content that was seen, and when the file got it, in nanoseconds.
+    path: str  # path below the root
+    root: str = "photos"  # "photos" or "shots"
+    # Size and digest of the file that was shown, and the time of its last change in nanoseconds.
     size: int | None = None
     sha256: str | None = None
     changed: int | None = None
-    label: str | None = None  # what a person said; empty for none of the classes
-    shown: str | None = None  # what stood under it
-    taught: bool | None = None  # whether the answer is learnt from
-    # Classes with the probability that the model gave them, of so many columns, none of the classes
-    # included. The others share the rest.
+    label: str | None = None  # the answer; empty for none of the classes
+    shown: str | None = None  # the label that the page showed
+    taught: bool | None = None  # whether the answer teaches the model
+    # The likeliest classes with their predicted probabilities. Of `n_columns` columns, none of the
+    # classes included, the others share the rest.
     likely: tuple[tuple[str, float], ...] = ()
     n_columns: int = 0
-    by_burst: bool = False  # whether another one of its burst was asked, whose label it got
-    at_random: bool = False  # whether it was asked among the first, which are drawn at random
+    by_burst: bool = False  # whether another picture of its burst was asked
+    at_random: bool = False  # whether the picture is one of the first, drawn at random
 
 
 @dataclass(frozen=True)
 class Event:
-    """What a person did."""
+    """An action of a person, or of the command."""
 
     kind: str
     id: int = 0
     when: str = ""
-    who: str = ""  # a name
-    tab: str = ""  # the window
-    run: int = 0  # the number of events at which the program began
-    # What is particular to a kind, see `KINDS`.
+    who: str = ""  # name of the person
+    tab: str = ""  # tab of the browser
+    run: int = 0  # number of events when the program started
+    # Fields of some kinds only, see `KINDS`.
     pictures: tuple[PictureEvent, ...] = ()
     names: tuple[str, ...] = ()
     into: str = ""
     of: int = 0
     among: str = "rest"
-    seconds: float | None = None  # for which a page was on the screen
-    drawn_from: int | None = None  # how many pictures there were when a check was drawn
+    seconds: float | None = None  # time for which a page was on the screen
+    drawn_from: int | None = None  # number of pictures when a check was drawn
     path: str = ""
     size: int | None = None
     sha256: str | None = None
@@ -62,12 +62,12 @@ _TYPES = {
 }
 
 
-# The same parts of many events.
+# Cached, since many events have the same fields.
 _parts = cache(fields)
 
 
 def to_json(value):
-    """A value as JSON. What is as usual is left out."""
+    """A value as JSON. Fields that have their default are left out."""
     if not isinstance(value, Event | PictureEvent):
         return [to_json(item) for item in value] if isinstance(value, tuple) else value
     parts = {part.name: getattr(value, part.name) for part in _parts(type(value))}
@@ -76,8 +76,8 @@ def to_json(value):
 
 
 def _from_json(kind, data):
-    """Values of an `Event` or `PictureEvent`, by field. A ValueError, or TypeError, if a value does
-    not fit.
+    """Values of an `Event` or `PictureEvent`, by field. Raises a ValueError or TypeError if a value
+    does not fit.
     """
     values = {}
     for part in _parts(kind):
@@ -108,8 +108,8 @@ def _picture(data):
 
 
 def event_of(data):
-    """An `Event`, or the kind of one that this version does not know. A ValueError, or TypeError,
-    if it is none.
+    """An `Event`, or the name of a kind that this version does not know. Raises a ValueError or
+    TypeError if `data` is no event.
     """
     if not isinstance(data, dict) or not isinstance(data.get("kind"), str):
         raise TypeError("kind")
@@ -126,7 +126,8 @@ def event_of(data):
     )
     if not (has_all and has_parts and all(isinstance(name, str) for name in names)):
         raise ValueError(event.kind)
-    # Half of a letter is no text: a ValueError. In the path of a picture it stands for a byte.
+    # A lone surrogate is no text, and raises a ValueError. In the path of a picture, a lone
+    # surrogate stands for a byte.
     words = *names, event.into, *(part.label for part in pictures), *(p.shown for p in pictures)
     "".join(filter(None, words)).encode()
     return event

@@ -1,4 +1,6 @@
-"""What the answers say of the predictions, and how far one may believe it."""
+"""Evidence of the answers on the predictions: how many are right, and when an estimate can be
+trusted.
+"""
 
 from collections import defaultdict
 from dataclasses import replace
@@ -7,26 +9,26 @@ import numpy as np
 
 from .._share_right import Answered, share_right, weights_of_answers
 
-# After so many other answers, those to a check count half, and so do the first ones.
+# After so many other answers, answers to a check count half, and so do the first answers.
 HALF_OF_A_CHECK = 30
-# Pages, or predictions that were drawn at random, at which somebody looked before the estimate says
-# that one can stop: an assumption.
+# Least number of pages, or of predictions drawn at random, at which somebody must look before the
+# estimate says that one can stop. Both numbers are assumptions.
 LEAST_PAGES = 2
 LEAST_CHECKED = 10
-# Why there is no estimate.
+# Reasons for no estimate.
 NOBODY_LOOKED = "After a page or five answers, this line says how many labels are right."
 OTHERS_AMONG_THEM = (
     "Some pictures are of none of the classes, so that only a check at random says how many labels"
     " are right."
 )
-# Rounds of which the estimate hears. Each counts half of the next one, so that all earlier ones
-# together count a millionth.
+# Number of the last rounds that the estimate uses. Each round counts half of the next one, so that
+# all earlier rounds together count a millionth.
 LAST_ROUNDS = 20
 
 
 def why_unsure(annotations):
-    """Why the probabilities do not say how many labels are right, or empty. They are of the
-    classes, and know nothing of pictures of others.
+    """The reason why probabilities do not say how many labels are right, or empty. Probabilities
+    are of the classes, and say nothing of pictures of none of them.
     """
     if not annotations.rounds:
         return NOBODY_LOOKED
@@ -45,9 +47,9 @@ def looked_enough(annotations, n_pictures):
 
 def share_by_evidence(annotations, n_pictures, proba, **params):
     """`share_right` of predictions with these probabilities, of some of the `n_pictures`, by all
-    that was said.
+    answers.
 
-    A check that was drawn before some of them joined may lower the share, and not raise it.
+    A check that was drawn before some pictures were added may lower the share, but not raise it.
     """
     heard = [evidence(annotations)]
     if annotations.has_old_check(n_pictures):
@@ -57,8 +59,8 @@ def share_by_evidence(annotations, n_pictures, proba, **params):
 
 
 def first_answers(annotations):
-    """How many of the first answers the names alone had right, and how many there are: their
-    pictures were drawn at random. None before the end of the first round, or if there are none.
+    """How many of the first answers the names alone predict, and the number of these answers. Their
+    pictures were drawn at random. None before the end of the first round, or without first answers.
     """
     first = [answer for answer in annotations.answers.values() if answer.at_random]
     if not annotations.rounds or not first:
@@ -67,16 +69,16 @@ def first_answers(annotations):
 
 
 def _is_right(annotations, answer):
-    """Whether a picture was what the model said when it was asked."""
+    """Whether the model predicted the answer when the picture was asked."""
     return bool(answer.likely) and annotations.now(answer.likely[0][0]) == answer.label
 
 
 def evidence(annotations):
-    """What the answers say of the predictions: arguments of `share_right`.
+    """The evidence of the answers on the predictions: arguments of `share_right`.
 
-    Pictures of a check are drawn at random, and so are the first ones. The more other answers
-    follow, the less they count. A burst is one answer. A check of what was seen says nothing of
-    predictions.
+    Pictures of a check are drawn at random, and so are the first pictures. Their answers count
+    less, the more other answers follow. A burst is one answer. A check of pictures that somebody
+    has seen says nothing of predictions.
     """
     if annotations.check is not None and annotations.check.among != "rest":
         annotations = replace(annotations, check=None)
@@ -97,7 +99,7 @@ def evidence(annotations):
             heard.append((answer, [*shares.values()], [*shares].index(answer.label)))
     rounds = [answer.round for answer, *_ in heard]
     weights = weights_of_answers(rounds, [answer.likely[0][0] for answer, *_ in heard])
-    # Those of as many columns together.
+    # Answers with the same number of columns go together.
     alike = defaultdict(list)
     for (answer, shares, code), weight in zip(heard, weights):
         n_others = max(answer.n_columns - len(answer.likely), 0)
@@ -118,8 +120,8 @@ def evidence(annotations):
 
 
 def shares_now(annotations, answer):
-    """The probabilities of an answer by the classes of now. Those of joined classes are
-    added.
+    """The probabilities of an answer, by the names that classes have now. Probabilities of joined
+    classes are added.
     """
     shares = defaultdict(float)
     for name, share in answer.likely:

@@ -1,7 +1,7 @@
 """The job of the command: a folder of pictures, and what is known of the classes.
 
-It learns from what persons said as often as the live page wants. Command, page and `label_folder`
-have one such job, and `FolderLabels` refer to it.
+A job learns from answers as often as the live page asks. The command, the page and `label_folder`
+have one job each, and `FolderLabels` refer to it.
 """
 
 from collections.abc import Sequence
@@ -32,23 +32,23 @@ from .labelled_images import (
 from .picture_bursts import groups_of
 from .picture_index import Pictures
 
-# A folder with fewer readable pictures (without a label) is not learnt from. In the mean of six
-# real sets, folders of 30 pictures gain 0.3 points with names alone and 0.2 with a shot a class, of
-# 50 0.7 and 0.4, of 100 1.9 and 0.9.
+# Least number of readable pictures (without a label) that teach. In the mean of six real sets, 30
+# pictures gain 0.3 points with names alone and 0.2 points with a shot a class, 50 pictures gain 0.7
+# and 0.4, and 100 pictures 1.9 and 0.9.
 LEAST_POOL = 50
 
 
 @dataclass(frozen=True, eq=False)
 class FolderJob:
-    """What a user gave, and what was read of it. It never changes."""
+    """The input of a user, and what was read from it. A job never changes."""
 
-    pipeline: Pipeline  # fitted only if it is of an earlier run
-    files: list[str]  # all those in PHOTOS
+    pipeline: Pipeline  # fitted only if an earlier run saved it
+    files: list[str]  # all files in PHOTOS
     problems: dict[str, str]  # of files that cannot be read
-    embeddings: Any  # of the others `(n, D)`, the pictures
+    embeddings: Any  # `(n, D)` of the pictures, which are all other files
     pictures: Pictures  # finds the pictures of events
-    shots: LabelledImages  # of `--shots`, and those elsewhere that corrections have a label of
-    classes: Sequence[str] = ()  # the names to begin with
+    shots: LabelledImages  # images of `--shots`, and images elsewhere that corrections label
+    classes: Sequence[str] = ()  # names to begin with
     corrections: dict[str, tuple[str, str]] = field(default_factory=dict)  # by real path
     bursts: dict[str, Any] | None = None  # see `find_bursts`
     alpha: float = 0.0
@@ -91,7 +91,7 @@ class FolderJob:
         return fold(events, find, self.classes, self.corrections)
 
     def known_classes(self, annotations):
-        """The classes that can be learnt: where the model has no texts, those with an image."""
+        """The classes that can be learnt: classes with a text, and classes with an image."""
         encoder = self.pipeline[-1].text_encoder
         named = {
             name for name in annotations.names.current if class_has_text(encoder, annotations, name)
@@ -99,10 +99,10 @@ class FolderJob:
         return sorted(named | {*shots_after(self, annotations).labels.tolist()})
 
     def fit(self, annotations, *, evaluate=False):
-        """Learn from the shots, from what persons said, and from the pictures without a label.
-        Gives `FolderLabels`.
+        """Learn from the shots, from answers, and from the pictures without a label. Return
+        `FolderLabels`.
 
-        An answer wins over the labels of shots. There is a class at least.
+        An answer wins over the label of a shot. At least one class is needed.
         """
         shots, classes = shots_after(self, annotations), self.known_classes(annotations)
         classifier, evaluation = with_texts(self.pipeline[-1], classes, annotations), None
@@ -136,15 +136,15 @@ class FolderJob:
         return FolderLabels(self, annotations, pipeline, shots, strangers=np.zeros(len(self.real)))
 
     def after_pictures(self, labels):
-        """The labels by a classifier that has learnt from the pictures without a label too, if it
-        can, and if they are wanted and enough.
+        """The labels by a classifier that has also learnt from the pictures without a label: if the
+        classifier can, if the user wants it, and if there are enough pictures.
         """
         annotations, classifier = labels.annotations, labels.classifier
         labels = replace(labels, strangers=np.zeros(len(self.real)))
         is_able = self.learns_from_pictures and hasattr(classifier, "with_unlabeled")
         if not is_able or len(self.real) < LEAST_POOL:
             return labels
-        # What somebody said is known: the classifier has its shots, and nothing else teaches.
+        # Labelled pictures are left out: the classifier has learnt from labels that teach.
         labelled = {*labels.shots.real, *annotations.answers}.difference(annotations.doubted())
         teaches = np.array([real not in labelled for real in self.real])
         none, worth = self.examples_of_none(annotations)
@@ -152,8 +152,9 @@ class FolderJob:
             strangers, typical = strangers_and_typical(classifier, self.embeddings, none, worth)
             labels = replace(labels, strangers=strangers)
             teaches &= strangers < 0.5
-            # Somebody may have said so of a whole page by mistake. If then no picture of a class
-            # taught, that class would take pictures of others.
+            # A person may call a whole page none of the classes by mistake. If then no picture of a
+            # class taught, that class would take pictures of other classes. So typical pictures of
+            # a page teach.
             rows, worth = self._said_none(annotations)
             of_pages = rows[worth < 1]
             teaches[of_pages] = typical[of_pages]
@@ -161,13 +162,13 @@ class FolderJob:
         if len(pool) < LEAST_POOL:
             return labels
         groups = None if self.groups is None else self.groups[pool]
-        # Answers are no random shots, so that a warning would say nothing.
+        # Answers are no random shots, so the share that would cause a warning is not used.
         taught, _ = classifier._taught_by(take_rows(self.embeddings, pool), groups)
         return replace(labels, pipeline=with_classifier(labels.pipeline, taught), taught_by=pool)
 
     def examples_of_none(self, annotations):
-        """Embeddings `(k, D)` of images that are none of the classes, and what each counts `(k,)`:
-        pictures of which persons said so, and what a saved classifier remembers.
+        """Embeddings `(k, D)` of images of none of the classes, and their weights `(k,)`: pictures
+        with this answer, and images that a saved classifier remembers.
         """
         rows, weight = self._said_none(annotations)
         embeddings, remembered = take_rows(self.embeddings, rows), none_of_these(self.pipeline[-1])
@@ -177,8 +178,8 @@ class FolderJob:
         return tuple(map(np.concatenate, both))
 
     def _said_none(self, annotations):
-        """Rows `(k,)` of the pictures that are none of the classes, and what each counts. Those of
-        one page are right or wrong together, so that n of them count as the root of n.
+        """Rows `(k,)` of the pictures that were answered as none of the classes, and their weights.
+        Answers of one page are right or wrong together, so that n of them count as the root of n.
         """
         is_none = np.array([is_taught(annotations, real, "") for real in self.real])
         if self.groups is not None:
@@ -187,11 +188,11 @@ class FolderJob:
         rows = np.flatnonzero(is_none)
         events = np.array([annotations.answers[self.real[row]].event for row in rows], dtype=int)
         _, event, counts = np.unique(events, return_inverse=True, return_counts=True)
-        # A list of corrections, 0, is no page.
+        # Event 0 is a list of corrections, and no page.
         return rows, np.where(events == 0, 1.0, 1 / np.sqrt(counts[event]))
 
 
 def _by_names(classifier, classes):
-    """A classifier of these classes by the names and prompts of another one."""
+    """A `ZeroShotClassifier` of these classes, with the names and prompts of another classifier."""
     names = {"prompts": classifier.prompts, "class_names": classifier.class_names}
     return ZeroShotClassifier(classifier.text_encoder, **names).fit(None, classes)

@@ -1,4 +1,4 @@
-"""The labels of a folder: what a job was taught, and what it says then."""
+"""The labels of a folder: what a job has learnt, and what it predicts."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -24,10 +24,10 @@ class FolderLabels:
     job: Any
     annotations: Annotations
     pipeline: Pipeline  # fitted
-    shots: LabelledImages  # after what persons said
-    shot_groups: Any = None  # equal numbers for those that show the same
+    shots: LabelledImages  # shots after all answers
+    shot_groups: Any = None  # equal numbers for shots that show the same
     evaluation: ShotEvaluation | None = None
-    taught_by: Any = ()  # rows of the pictures without a label that were learnt from
+    taught_by: Any = ()  # rows of the pictures without a label that taught
     strangers: Any = 0.0  # probabilities `(n,)` that pictures show none of the classes
 
     @property
@@ -71,15 +71,13 @@ class FolderLabels:
 
     @property
     def is_by_names_alone(self):
-        """Whether too few labels say how good the names are: less than `N_AT_RANDOM`, and no
-        page.
-        """
+        """Whether labels are too few to judge the names: fewer than `N_AT_RANDOM`, and no page."""
         return not self.annotations.rounds and len(self.shots.labels) < N_AT_RANDOM
 
     def estimate(self):
-        """`ShareRight` of the predicted labels. None if there are none, if they are by names alone,
-        if a picture is of none of the classes, or if the model does not know such pictures. A burst
-        counts once.
+        """`ShareRight` of the predicted labels. None without predicted labels, with labels by names
+        alone, if a picture is of none of the classes, or if the model does not know pictures of
+        this kind. A burst counts once.
         """
         rest = np.flatnonzero(self.is_predicted())
         if not len(rest) or self.annotations.has_none() or not self.job.is_known_kind:
@@ -92,8 +90,8 @@ class FolderLabels:
 
     @cached_property
     def drawn_first(self):
-        """Rows of the pictures that are asked first, drawn at random: as in `label_next`, until
-        five were answered. Given shots are answers too.
+        """Rows of the pictures that are asked first, drawn at random as in `label_next`, until five
+        pictures are answered. Given shots count as answers.
         """
         classifier, answers, job = self.classifier, self.annotations.answers, self.job
         n = N_AT_RANDOM - sum(not answer.by_burst for answer in answers.values())
@@ -111,7 +109,7 @@ class FolderLabels:
         if not self.job.paths:
             return []
         order = [*self.drawn_first, *least_certain(self.proba).tolist()]
-        # `label_next` does not know those of none of the classes, nor classifiers of other
+        # `label_next` knows neither pictures of none of the classes, nor classifiers of other
         # packages.
         if np.any(self.strangers) or not hasattr(self.classifier, "with_unlabeled"):
             return [*dict.fromkeys(order)]

@@ -1,5 +1,5 @@
-"""The pipeline of a folder: of models, of embeddings of the user, of any encoder, or saved
-earlier.
+"""The pipeline of a folder: from models, from embeddings of the user, from any encoder, or from an
+earlier run.
 """
 
 import os
@@ -20,7 +20,7 @@ from .options import MODEL
 
 
 def pipeline_of_models(models, cache, *, progress):
-    """The pipeline of these models, or of the usual one, before it is fitted."""
+    """The pipeline of these models, or of the usual model, before it is fitted."""
     first, *more = [(name, "auto") for name in models or [MODEL]]
     model = ([first, *more],) if more else first
     return make_few_shot_pipeline(*model, encoder_params={"cache": cache, "progress": progress})
@@ -34,8 +34,8 @@ def pipeline_of_embeddings(options):
 
 
 def pipeline_of(encoder, text_encoder):
-    """The pipeline from any transformer of paths, before it is fitted. Without texts, labels are no
-    words.
+    """The pipeline from any transformer of paths, before it is fitted. Without a text encoder,
+    labels are not read as words.
     """
     params = {"class_names": "ignore"} if text_encoder is None else {}
     classifier = FewShotClassifier(text_encoder, **params)
@@ -43,7 +43,7 @@ def pipeline_of(encoder, text_encoder):
 
 
 def pipeline_of_options(options, paths):
-    """The pipeline that the command asks for. It embeds these files."""
+    """The pipeline that the options ask for. `paths` are the files that it will embed."""
     if options.model_file is not None:
         return _saved_pipeline(options, paths)
     if options.embeddings is not None:
@@ -119,7 +119,7 @@ def model_names(encoder):
 
 
 def _cache_of(options, paths):
-    """`_cache_folder`, which with `--read-all` does not know these files."""
+    """`_cache_folder`. With `--read-all`, the cache forgets these files."""
     cache = _cache_folder(options)
     if options.read_all and cache != "memory":
         forget_files(cache, paths)
@@ -128,7 +128,7 @@ def _cache_of(options, paths):
 
 def _cache_folder(options):
     """The folder that keeps embeddings between runs, in the user's folder for caches. "memory" if
-    none is wanted, or if it cannot be made.
+    no folder is wanted, or if the folder cannot be made.
     """
     if options.no_cache:
         return "memory"

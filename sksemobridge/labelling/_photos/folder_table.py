@@ -37,8 +37,8 @@ COLUMNS = {
     "p_value": "p-value (low: like none of the classes)",
     "problem": "Problem",
 }
-# In a file, also what a check found of predictions, and what the model says of pictures with a
-# label by a person. Where both labels differ, somebody corrected the table.
+# A file also has the result of a check, and the prediction for pictures that a person labelled. If
+# the two labels of a row differ, somebody corrected the table.
 WRITTEN = COLUMNS | {"checked": "Check", "model_label": "Label by the model"}
 NUMBERS = ("probability", "runner_up_probability", "p_value")
 PROBABILITY_OF = {"label": "probability", "runner_up": "runner_up_probability"}
@@ -52,13 +52,13 @@ def predict_folder(
     bursts: float | str | os.PathLike[str] | None = None,
     progress: bool = True,
 ) -> Any:
-    """Label all images in a folder and in its sub-folders. A file that cannot be read has no label,
-    but the reason.
+    """Label all images in a folder and in its sub-folders. A file that cannot be read has a problem
+    in place of a label.
 
     Parameters
     ----------
     estimator : Pipeline
-        Fitted pipeline with `predict_proba`, or a search over one. It begins with a
+        Fitted pipeline with `predict_proba`, or a search over one. The pipeline begins with a
         `CLIPImageEncoder`, or with another transformer from a list of paths to embeddings, where a
         row of NaN is an image that could not be read.
     folder : str or os.PathLike
@@ -69,9 +69,9 @@ def predict_folder(
         Images with a p-value of at most `alpha` get no label: in the mean over the classes, at most
         about `alpha` of their images. This needs a classifier with `p_values`.
     bursts : float, str, os.PathLike or None, default=None
-        Pictures of one burst have the same probabilities, those of `proba_by_group`. A number is of
-        seconds: each picture is at most so long after the one before, of the same camera and
-        folder. A path is that of a `.csv` with path (in `folder`) and burst.
+        Pictures of one burst have the same probabilities, as `proba_by_group` gives them. A number
+        is the longest time in seconds from one picture of a burst to the next, of the same camera
+        and folder. A path leads to a `.csv` with the columns path (in `folder`) and burst.
     progress : bool, default=True
         Whether to show a progress bar.
 
@@ -83,13 +83,13 @@ def predict_folder(
         path : str
             Begins with `folder`.
         label, runner_up, probability, runner_up_probability
-            The two most probable classes, and their probabilities. They are missing if the file
-            cannot be read.
+            The two most probable classes, and their probabilities. All four values are missing if
+            the file cannot be read.
         p_value : float
-            See `FewShotClassifier.p_values`. NaN if the classifier has none.
+            See `FewShotClassifier.p_values`. NaN if the classifier has no p-values.
         problem : str
-            Why there is no label, or empty. If it is `"none of these"`, the runner-up is the most
-            probable class.
+            The reason for no label, or empty. If the problem is `"none of these"`, the runner-up is
+            the most probable class.
 
     Raises
     ------
@@ -130,13 +130,13 @@ def as_table(rows):
         import pandas
     except ImportError:
         return Bunch(**columns)
-    # Strings of pandas must be text. Names of files in another encoding are not.
+    # Strings of pandas must be text. Names of files in another encoding are no text.
     return pandas.DataFrame(columns, dtype=object).astype(dict.fromkeys(NUMBERS, float))
 
 
 def image_pipeline(estimator):
-    """The pipeline from images to predictions, or that of a search. It is an error if it is none,
-    or not fitted.
+    """The pipeline from images to predictions, also the best one of a search. Raises an error if
+    the estimator is no such pipeline, or is not fitted.
     """
     estimator = best_of(estimator)
     is_pipeline = isinstance(estimator, Pipeline) and len(estimator) > 1
@@ -151,8 +151,8 @@ def image_pipeline(estimator):
 
 
 def embed_folder(pipeline, paths, *, progress):
-    """What the classifier takes of the files of a folder that can be read `(n, D)`, and the
-    problems of the others, by path.
+    """The input of the classifier `(n, D)` for the files that can be read, and the problems of the
+    other files, by path.
     """
     X, problems = embed_readable(pipeline[0], paths, progress=progress)
     if len(X) and len(pipeline) > 2:
@@ -173,17 +173,18 @@ def embed_readable(encoder, paths, *, progress):
 
 
 def take_rows(embeddings, rows):
-    """Rows of embeddings: the encoder may be set to return a data frame of pandas."""
+    """Rows of embeddings, which may be a data frame of pandas."""
     return getattr(embeddings, "iloc", embeddings)[rows]
 
 
 def proba_with_none(classifier, X, strangers=0.0, groups=None):
-    """Probabilities `(n, C + 1)` of images: of the classes, and in the last column of none of them,
-    which are `strangers (n,)` or one for all. Those of a burst of `groups (n,)` are equal.
+    """Probabilities `(n, C + 1)` of images: of the classes, and in the last column of none of them.
+    The last column is `strangers`, one number or `(n,)`. Images of a burst, by `groups (n,)`, have
+    equal probabilities.
     """
-    if not len(X):  # which classifiers refuse
+    if not len(X):  # classifiers refuse an empty X
         return np.zeros((0, len(classifier.classes_) + 1))
-    # Block by block: another table of many classes of many images would take much memory.
+    # Work block by block: a second table of many classes of many images would take much memory.
     for part in blocks(len(X)):
         own = classifier.predict_proba(take_rows(X, part))
         if not part.start:
@@ -197,8 +198,8 @@ def table_rows(classifier, paths, X, problems, proba, *, alpha=0.0, labels=None)
     """Rows of the table: for each file the label by a person, the two most probable classes, or the
     problem.
 
-    `X` is of the files without a problem, and so are `proba`, those of `proba_with_none`, and
-    `labels` by a person, or None.
+    `X`, `proba` (see `proba_with_none`) and `labels` have a row for each file without a problem. A
+    label is by a person, or None.
     """
     empty = dict.fromkeys(WRITTEN) | dict.fromkeys(NUMBERS, np.nan)
     rows = [empty | {"path": path, "problem": problems.get(path, "")} for path in paths]
@@ -233,7 +234,7 @@ def has_label(classifier, X, proba, alpha=0.0):
     is_own = proba[:, -1] <= proba[:, :-1].max(axis=1)
     if alpha == 0 or not len(X):  # no p-value is zero, and classifiers refuse no images
         return is_own
-    # Without p-values, they are NaN, and no lower than any number.
+    # Missing p-values are NaN, and NaN is not below any number.
     return is_own & ~(_p_values(classifier, X) <= alpha)
 
 
@@ -287,7 +288,8 @@ def _to_csv(rows, path):
 def _to_excel(rows, path):
     import pandas
 
-    # The workbook is made in memory. On a full disk, its archive would try to close a second time.
+    # The workbook is made in memory. On a full disk, an archive in a file would be closed a second
+    # time, and fail again.
     workbook = io.BytesIO()
     table = pandas.DataFrame(rows).rename(columns=WRITTEN)
     table.to_excel(workbook, index=False, float_format="%.4f", engine="openpyxl")

@@ -14,7 +14,7 @@ from .user_tables import read_rows
 
 def read_names(path, classes):
     """Parameters of the classifier from a table of folder, name, and (optional) whole prompts.
-    `classes` are `ClassNames`: a person may have renamed, joined or dropped some since.
+    `classes` are `ClassNames`: a person may have renamed, joined or dropped classes since.
     """
     lines, header = {}, None
     for number, (cell, *words) in enumerate(read_rows("--names", path)):
@@ -49,9 +49,9 @@ def read_names(path, classes):
 
 
 def _rows_of_classes(path, lines, classes):
-    """Lines by what became of their folder. A note names those that are passed over."""
+    """Lines by the class that their folder is now. A warning names the lines that are skipped."""
     rows, passed_over = {}, []
-    # Of classes that were joined, the line of the one that is still called so wins.
+    # Of joined classes, the line of the class that kept its name wins.
     still = {comparable(name) for name in classes.current}
     for folder, words in sorted(lines, key=lambda line: comparable(line[0]) not in still):
         label = classes.now(folder)
@@ -70,7 +70,7 @@ def usual_prompts(name):
 
 
 def read_classes(text):
-    """Labels from a text with commas, from a text file with one a line, or from a tuple."""
+    """Labels from a text with commas, from a text file with a label a line, or from a tuple."""
     if not isinstance(text, str):
         found = text
     elif Path(text).suffix.lower() == ".json":
@@ -99,7 +99,9 @@ def read_classes(text):
 
 
 def as_class(text, folders):
-    """The folder that a text names in any spelling, or else the text. None of these is empty."""
+    """The folder that a text names in any spelling, or else the text. "None of these" becomes
+    empty.
+    """
     if comparable(text) == NONE_OF_THESE:
         return ""
     if text in folders:
@@ -110,8 +112,8 @@ def as_class(text, folders):
 
 def puzzling_names(names, models):
     """Names without a word, and names with other letters where a model reads only English."""
-    # What models of other packages, and from folders, read is not known. They have a scheme before
-    # their name.
+    # Which languages models of other packages, or from folders, read is not known. Such models have
+    # a scheme before their name.
     configs = [architecture(model).get("text_cfg", {}) for model in models if ":" not in model]
     is_english = any("hf_tokenizer_name" not in config for config in configs)
     has_word = re.compile(r"\b[^\W\d_]{2,}\b").search

@@ -1,4 +1,4 @@
-"""All events together: what is said after them, and which of them may be taken back."""
+"""All events together: the annotations after them, and the events that can be undone."""
 
 from itertools import chain
 
@@ -10,8 +10,8 @@ from .event_kinds import KINDS
 def fold(events, find, classes=(), corrections=None):
     """`Annotations` by all events together, without those that were taken back.
 
-    `classes` are there to begin with. `corrections` are labels of a list, real paths to `(path,
-    label)`.
+    `classes` are the names to begin with. `corrections` are the labels of a list: a dict from real
+    paths to `(path, label)`.
     """
     annotations = Annotations(ClassNames(classes))
     for real, (path, label) in (corrections or {}).items():
@@ -42,10 +42,10 @@ def undone(events):
 
 
 def last_undoable(events, tab, n_before, is_here):
-    """The event that a tab takes back: its own last one, or else the last of an earlier run, which
-    had `n_before` events. None if there is none.
+    """The event that a tab would undo: its own last event, or else the last of the `n_before`
+    events of earlier runs. None if no event is left.
 
-    `is_here` says whether an event is about something that is here.
+    `is_here` is a function that says whether pictures of an event are still in the folder.
     """
     passed = undone(events)
 

@@ -1,4 +1,4 @@
-"""The job of the command, from Python."""
+"""The job of the command, as a function."""
 
 from __future__ import annotations
 
@@ -31,15 +31,15 @@ class LabelledFolder:
         One row for each file, as `predict_folder` gives it. A label by a person has the probability
         1.
     pipeline : ImagePipeline
-        From paths of images to predictions. It has learnt from the folder.
+        Pipeline from paths of images to predictions, which has learnt from the folder.
     evaluation : ShotEvaluation or None
         How good the classifier is on held-out shots. None without shots.
     estimate : ShareRight or None
         The share of the predicted labels that is right, with an interval that holds it nine times
         out of ten: `estimate`, `low` and `high`. None if no label is predicted, and before five
         labels, because names alone may mislead. None, too, if a picture is of none of the classes,
-        because probabilities say nothing of how many others are, and of photographs with `"mini"`,
-        which does not know them.
+        because probabilities do not say how many such pictures there are, and for photographs with
+        `"mini"`, which knows drawn icons only.
     """
 
     table: Any
@@ -68,50 +68,52 @@ def label_folder(
 ) -> LabelledFolder:
     """Label all images in a folder from names of classes, from labelled images, or from both.
 
-    This is the job of the command `sksemobridge label`, without a page. The classifier also learns
-    from the images in the folder.
+    The function does the job of the command `sksemobridge label`, without a page. The classifier
+    also learns from the images in the folder.
 
     Parameters
     ----------
     photos : str or os.PathLike
         Folder of images, with all sub-folders.
     classes : sequence of str, str or None, default=None
-        Names of the classes. A text has commas between them, or is the path of a `.txt` file with
-        one a line.
+        Names of the classes. A text has commas between the names, or is the path of a `.txt` file
+        with a name a line.
     shots : str, os.PathLike or None, default=None
-        Folder of labelled images, with a sub-folder for each class. Of a class with an empty one,
-        only the name is used.
+        Folder of labelled images, with a sub-folder for each class. Of a class with an empty
+        sub-folder, only the name is used.
     embeddings : str, os.PathLike or None, default=None
         A `.npz` file of embeddings by a model of your own, in place of `encoder`: `paths (n,)`,
-        relative to `photos` or absolute, and `images (n, D)`. It may have `names (C,)` with
-        `texts (C, D)`, which are the classes if none are given, `words (W,)` with
+        relative to `photos` or absolute, and `images (n, D)`. The file may also have `names (C,)`
+        with `texts (C, D)`, which are the classes if none are given, `words (W,)` with
         `word_texts (W, D)`, and `logit_scale`. A `model` then only embeds names that the file does
         not have, if it made the texts of the file.
     encoder : transformer or None, default=None
         Any transformer from a list of paths to embeddings `(n, D)`, in place of `model`. A row of
         NaN is an image that could not be read.
     text_encoder : text encoder or None, default=None
-        Of `encoder`, such as a `PrecomputedTextEncoder`. Without one, every class needs shots.
+        The text encoder that goes with `encoder`, such as a `PrecomputedTextEncoder`. Without a
+        text encoder, every class needs shots.
     model : str, sequence of str or None, default=None
-        Name of a model, or several whose embeddings lie side by side. By default a model that is
-        accurate and fast on a CPU.
+        Name of a model, or names of several models, whose embeddings are concatenated. By default a
+        model that is accurate and fast on a CPU.
     names : str, os.PathLike or None, default=None
         A `.csv` with the folder of a class (or the class), its name, and optional prompts.
     corrections : str, os.PathLike or None, default=None
         A `.csv` with path and label. An empty label is none of the classes.
     answers : str, os.PathLike or None, default=None
-        File of answers that the page of `sksemobridge label --open` wrote. It is only read.
+        File of answers that the page of `sksemobridge label --open` wrote. The file is only read.
     bursts : float, str, os.PathLike or None, default=None
-        Pictures of one burst count as one where they teach, and have the same probabilities, those
-        of `proba_by_group`. A number is of seconds: each picture is at most so long after the one
-        before, of the same camera and folder. A path is that of a `.csv` with path and burst.
+        Pictures of one burst count as one where they teach, and have the same probabilities, as
+        `proba_by_group` gives them. A number is the longest time in seconds from one picture of a
+        burst to the next, of the same camera and folder. A path leads to a `.csv` with the columns
+        path and burst.
     alpha : float, default=0.0
         Images with a p-value of at most `alpha` get no label: in the mean over the classes, at most
         about `alpha` of their images.
     each_by_itself : bool, default=False
         Do not learn from the images in the folder, so that a label does not depend on the others.
     cache : {"memory"}, str, os.PathLike or None, default="memory"
-        Where `model` keeps embeddings, see `CLIPImageEncoder`.
+        Place where `model` keeps embeddings, see `CLIPImageEncoder`.
     progress : bool, default=False
         Whether to show a progress bar.
 

@@ -1,4 +1,4 @@
-"""What persons labelled: the images that teach, and which of them count as one."""
+"""Images that persons labelled: which of them teach, and which count as one."""
 
 from typing import Any, NamedTuple
 
@@ -31,8 +31,8 @@ class LabelledImages(NamedTuple):
 
 
 def is_taught(annotations, real, label=None):
-    """Whether an answer teaches, and is this label. What was hardly looked at does not: the model
-    would learn its own predictions, and be certain of them.
+    """Whether an answer teaches, and is this label. A doubted answer does not teach: the model
+    would learn its own predictions, and become certain of them.
     """
     answer = annotations.answers.get(real)
     is_label = answer is not None and label in (None, answer.label)
@@ -40,7 +40,7 @@ def is_taught(annotations, real, label=None):
 
 
 def shots_after(job, annotations):
-    """The shots of a job with the labels that a person said, and its pictures with one."""
+    """The shots of a job, with the labels of answers, and the pictures whose answers teach."""
     answers, own = annotations.answers, {*job.shots.real}
     labels = [
         answers[real].label if real in answers else annotations.names.now(label)
@@ -54,26 +54,26 @@ def shots_after(job, annotations):
     paths = [*job.shots.paths, *(job.paths[row] for row in further)]
     embeddings = np.concatenate([job.shots.embeddings, job.embeddings[further]])
     paths, labels = np.array(paths, dtype=object), np.array(labels, dtype=object)
-    # Neither none of the classes, nor a class that was dropped.
+    # Images of none of the classes, or of a dropped class, are no shots.
     is_of_class = np.array([*map(bool, labels)], dtype=bool)
     return LabelledImages(paths, labels, embeddings, real).of(is_of_class)
 
 
 def none_of_these(classifier):
-    """What `remember_none` gave a classifier, or None."""
+    """The images and weights that `remember_none` gave a classifier, or None."""
     return vars(classifier).get("_none_of_these")
 
 
 def remember_none(classifier, embeddings, weight):
-    """Have a classifier keep images that are none of the classes, `embeddings (k, D)`, and what
-    each counts `(k,)`, also in a file.
+    """Keep images of none of the classes in a classifier, also when it is saved: their
+    `embeddings (k, D)` and `weight (k,)`.
     """
     classifier._none_of_these = np.asarray(embeddings), weight
 
 
 def groups_of_shots(bursts, shots):
-    """Groups for `fit`: shots of one burst, and near copies among the others. None if no burst has
-    two shots.
+    """Groups for `fit`: shots of one burst, and near copies among the other shots. None if no burst
+    has two shots.
     """
     groups = groups_of(bursts, shots.real)
     if groups is None or first_of_each(groups).all():

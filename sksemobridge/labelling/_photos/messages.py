@@ -1,4 +1,4 @@
-"""How the command speaks: to the person on stderr, and of what a user did wrong."""
+"""Messages of the command: text on stderr, and errors for mistakes of a user."""
 
 import io
 import os
@@ -14,7 +14,7 @@ REPORT_AT = "https://github.com/sksemobridge/sksemobridge/issues"
 
 
 class UsageError(ValueError):
-    """What a user did wrong. The message names the argument."""
+    """A mistake of a user. The message names the argument."""
 
 
 def say(message):
@@ -22,12 +22,14 @@ def say(message):
 
 
 def escaped(text):
-    """Text as a terminal may have it: names of files and classes may hold anything. Lines stay."""
+    """Text that is safe in a terminal: names of files and classes may hold anything. Line breaks
+    stay.
+    """
     return CONTROL.sub(lambda sign: sign[0] if sign[0] == "\n" else ascii(sign[0])[1:-1], text)
 
 
 def fault(error):
-    """What a person is told of an error that nobody has foreseen. Its traceback is on stderr."""
+    """The message for a person on an unforeseen error, whose traceback is on stderr."""
     return (
         f"This is a fault of sksemobridge ({type(error).__name__}: {error}). Please report it with"
         f" the lines in the terminal: {REPORT_AT}"
@@ -35,7 +37,7 @@ def fault(error):
 
 
 class _Forgiving:
-    """A stream that nobody may be able to read, such as one to a full disk."""
+    """A stream that ignores failed writes, such as writes to a full disk."""
 
     def __init__(self, stream):
         self._stream = stream
@@ -54,14 +56,14 @@ class _Forgiving:
         try:
             function()
         except OSError:
-            # What is left in its buffer would be written, and fail again, when the process ends.
+            # The rest of the buffer would be written when the process ends, and fail again.
             with suppress(OSError, io.UnsupportedOperation), open(os.devnull, "w") as nowhere:
                 os.dup2(nowhere.fileno(), self._stream.fileno())
 
 
 @contextmanager
 def forgiving_stderr():
-    """Within this, what cannot be written to stderr is lost, and the work goes on."""
+    """Context in which text that cannot be written to stderr is lost, and the work goes on."""
     stream, sys.stderr = sys.stderr, _Forgiving(sys.stderr)
     try:
         yield
@@ -71,7 +73,9 @@ def forgiving_stderr():
 
 @contextmanager
 def naming(argument, *kinds):
-    """A missing file, and errors of these kinds, become a `UsageError` with the argument."""
+    """Context in which a missing file, and errors of these kinds, become a `UsageError` with the
+    argument.
+    """
     try:
         yield
     except (FileNotFoundError, NotADirectoryError, IsADirectoryError, *kinds) as error:

@@ -1,7 +1,7 @@
-"""What a user asks of a folder. Each option is declared once, with its help and what it excludes.
+"""Options of a run. Each option is declared once, with its help and the options that it excludes.
 
-The command makes its parser from this, and everything behind the command takes it. It imports
-nothing heavy, so that `--help` is there at once.
+The command makes its parser from `LabelOptions`, and all modules of the command read their options
+from it. This module imports nothing heavy, so that `--help` answers at once.
 """
 
 import argparse
@@ -14,7 +14,7 @@ from typing import Any
 
 from .messages import UsageError
 
-# Accurate and fast on a CPU.
+# The default model is accurate and fast on a CPU.
 MODEL = "ViT-B-32-256"
 # Packages that a kind of file, or the page, needs.
 NEEDS = {
@@ -27,16 +27,17 @@ CLASSIFIERS = (".joblib", ".skops")
 
 
 def _option(text: str, metavar: str = "", default: Any = None, **how: Any) -> Any:
-    """A field of `LabelOptions`: its help, and what the help calls its value.
+    """A field of `LabelOptions`: its help, and the name of its value in the help.
 
-    `how` are `endings` of its file, and `excludes`, names of other options.
+    `how` are `endings` of the file, and `excludes`, the names of options that do not go with this
+    one.
     """
     return field(default=default, metadata={"help": text, "metavar": metavar, **how})
 
 
 @dataclass(frozen=True, kw_only=True)
 class LabelOptions:
-    """What a user asks of a folder, as checked by `check`."""
+    """Options of a run. The method `check` validates them."""
 
     photos: str = _option("folder of images, with all sub-folders", "PHOTOS", MISSING)
     out: str | None = _option(
@@ -137,7 +138,7 @@ class LabelOptions:
         """Raise a `UsageError` for values that do not fit each other, or need a missing package or
         folder.
         """
-        # The page asks what is in the folder.
+        # With `--open`, a person names the classes in the page.
         given = (self.model_file, self.shots, self.classes, self.embeddings)
         if not self.open and all(value is None for value in given):
             raise UsageError("give --shots, --classes, or --model-file; or --open to find names")
@@ -161,7 +162,7 @@ class LabelOptions:
 
 
 def flag(name: str) -> str:
-    """How an option is given to the command."""
+    """The flag of an option on the command line."""
     return f"--{name.replace('_', '-')}"
 
 
@@ -174,7 +175,7 @@ def check_packages(option: str, what: str, kind: str) -> None:
 
 
 class _Once(argparse.Action):
-    """Store a value. Of two, one would be lost without a word."""
+    """Store a value, and refuse a second one, which would replace the first without a word."""
 
     def __call__(
         self,

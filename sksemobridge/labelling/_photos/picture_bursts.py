@@ -1,4 +1,4 @@
-"""Bursts of pictures: those that one camera took one after the other, or those of a table."""
+"""Bursts of pictures: pictures that one camera took one after the other, or that a table groups."""
 
 import math
 import os
@@ -21,8 +21,8 @@ BURST_COLUMNS = ("path", "burst")
 
 
 def find_bursts(given, photos, paths, *, progress=False):
-    """The bursts of the pictures at `paths`: a mapping from the real paths of those that are not a
-    burst by themselves. None if none are wanted.
+    """The bursts of the pictures at `paths`: a dict from real path to burst, without pictures that
+    are a burst by themselves. None if no bursts are wanted.
 
     `given` are seconds, or the path of a table. Paths of a table are relative to `photos`.
     """
@@ -62,8 +62,8 @@ def _as_seconds(text):
 
 
 def _by_time(seconds, paths, progress):
-    """A burst ends where the next picture of the same camera and folder was taken later than
-    `seconds`.
+    """Bursts by time. A burst ends if the next picture of the same camera and folder was taken more
+    than `seconds` later.
     """
     found = thread_map(_taken, paths, desc="times of images", chunksize=100, disable=not progress)
     by_camera, without = defaultdict(list), []
@@ -91,8 +91,8 @@ def _by_time(seconds, paths, progress):
 
 
 def _taken(path):
-    """The camera of a picture, and when it took it, in seconds. None if the picture does not say
-    when.
+    """The camera of a picture, and the time at which it was taken, in seconds. None if the picture
+    has no time.
     """
     if not os.path.isfile(path):  # reading a pipe would wait for a writer
         return None
@@ -100,14 +100,14 @@ def _taken(path):
         exif = read_exif(path)
         part = exif.get_ifd(IFD.Exif)
         when = datetime.strptime(_text(part.get(Base.DateTimeOriginal)), "%Y:%m:%d %H:%M:%S")
-    # What is damaged raises errors of all kinds.
+    # Damaged metadata raise errors of all kinds.
     except Exception:
         return None
     offset = _offset(_text(part.get(Base.OffsetTimeOriginal)))
     digits = _text(part.get(Base.SubsecTimeOriginal))
     time = (when - datetime(1970, 1, 1)).total_seconds() - (offset or 0)
     time += float(f"0.{digits}") if digits.isdecimal() and digits.isascii() else 0
-    # Times with and without an offset do not compare.
+    # Times with and without an offset cannot be compared, and count as of two cameras.
     facts = exif.get(Base.Make), exif.get(Base.Model), part.get(Base.BodySerialNumber)
     return (*map(_text, facts), offset is None), time
 
@@ -161,10 +161,10 @@ def _by_table(table, photos, paths):
 
 
 def _real(name, photos, pictures):
-    """The real path that a name in a table leads to: in PHOTOS, from here, or in PHOTOS that was
-    moved. None if it is no picture.
+    """The real path of a name in a table: in PHOTOS, from the current folder, or in PHOTOS before
+    it was moved. None if the name leads to no picture.
     """
-    if "\0" in name:  # no path has it
+    if "\0" in name:  # no path has a null byte
         return None
     places = [os.path.join(photos, name), name]
     if os.path.isabs(name) and (below := after_name(Path(name), photos)) is not None:

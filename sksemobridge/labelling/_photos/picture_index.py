@@ -1,4 +1,4 @@
-"""Which files the pictures of events are now: by their path, or else by their content."""
+"""The files of the pictures in events, found by path, or else by content."""
 
 import hashlib
 import os
@@ -13,12 +13,12 @@ from ..._utils.files import changed_ns, has_settled
 class Pictures:
     """The files of a job.
 
-    `files` are lists of paths by root, `"photos"` and `"shots"`, and `folders` are the folders in
-    which they are. Files are known by their real path, whatever link leads there.
+    `files` are lists of paths by root, `"photos"` and `"shots"`, and `folders` are the folders of
+    the roots. Files are known by their real path, whatever link leads there.
     """
 
     def __init__(self, folders, files):
-        # By root and path below it, and the other way round.
+        # Real paths by root and path below the root, the inverse, and real paths by path.
         self.real, self.place, self.real_of = {}, {}, {}
         for root, paths in files.items():
             for path, real in real_paths(paths).items():
@@ -31,8 +31,8 @@ class Pictures:
     def finder(self, events):
         """A function from a picture of these events, or of this run, to its real paths.
 
-        A picture whose content is gone from its path is wherever its content is, except where that
-        file has an answer of its own.
+        A picture whose content is gone from its path is any file with this content, except a file
+        with an answer of its own.
         """
         keys = {key_of(picture): [] for event in events for picture in event.pictures}
         for key, found in keys.items():
@@ -47,7 +47,7 @@ class Pictures:
 
         def find(picture):
             key = key_of(picture)
-            # Pictures of this run are where they are, whatever their content is now.
+            # Pictures of this run are found by path, whatever their content is now.
             return keys[key] if key in keys else self._at(picture)
 
         return find
@@ -57,8 +57,8 @@ class Pictures:
         return [] if real is None else [real]
 
     def _is(self, real, size, sha256, changed=None):
-        """Whether a file has this content, which is not read if it was changed at this time last.
-        Without a digest it is any.
+        """Whether a file has this content. The file is not read if its last change was at the time
+        `changed`. Without a digest, any content will do.
         """
         if sha256 is None:
             return True
@@ -84,7 +84,7 @@ class Pictures:
 
 
 def real_paths(paths):
-    """Real paths of files, by path. Most files are in few folders, and no links."""
+    """Real paths of files, by path. Most files are in few folders, and are no links."""
     real_folder, real = cache(os.path.realpath), {}
     for path in paths:
         folder, name = os.path.split(path)
@@ -95,13 +95,13 @@ def real_paths(paths):
 
 
 def key_of(picture):
-    """What an event says of which picture it means."""
+    """The values by which an event identifies a picture."""
     return picture.root, picture.path, picture.size, picture.sha256, picture.changed
 
 
 def settled_change(before, after):
-    """`changed_ns` of a file that was read between two `os.fstat`. None if it will not tell whether
-    the file was changed later.
+    """`changed_ns` of a file that was read between two `os.fstat`. None if this time cannot tell
+    whether the file was changed later.
     """
     is_same = (before.st_size, changed_ns(before)) == (after.st_size, changed_ns(after))
     return changed_ns(after) if is_same and has_settled(after) else None

@@ -1,4 +1,4 @@
-"""From all that a user gives to a `FolderJob`: pictures, classes, shots, and labels by a person."""
+"""From the options of a user to a `FolderJob`: pictures, classes, shots, and labels by a person."""
 
 import os
 import warnings
@@ -27,26 +27,27 @@ from .messages import UsageError, naming
 from .picture_bursts import find_bursts
 from .picture_index import Pictures, real_paths
 
-# Labels for each class that classes without text need until nine of ten images are right, in the
-# mean of four folders (`python benchmarks/clicks.py`).
+# Number of labels that a class without text needs until nine of ten images are right, in the mean
+# of four folders (`python benchmarks/clicks.py`).
 LABELS_WITHOUT_TEXT = 3
 
 
 def files_to_label(options, answers=None):
-    """The files in PHOTOS."""
+    """The files in PHOTOS, without files that this command wrote."""
     with naming("PHOTOS", ValueError):
         files = list_files(options.photos)
-    # Those of an earlier run are not of the user.
+    # Files that an earlier run wrote are left out.
     outputs = (options.out, options.report, options.save, answers and answers.path)
     written = {os.path.realpath(path) for path in outputs if path}
     return [path for path, real in real_paths(files).items() if real not in written]
 
 
 def read_job(options, answers, make_pipeline, *, corrections=None, progress=False):
-    """A `FolderJob` and `Annotations`, from options and from `Answers`.
+    """Read a `FolderJob` and `Annotations` from options and from `Answers`.
 
     A `UsageError` says what is wrong, before `make_pipeline(paths)` gives the pipeline that embeds
-    these files. `corrections` are those of an earlier job of these options, if there is one.
+    these files. `corrections` are the corrections of an earlier job with these options, if there is
+    one.
     """
     files = files_to_label(options, answers)
     if options.embeddings is not None:
@@ -60,7 +61,7 @@ def read_job(options, answers, make_pipeline, *, corrections=None, progress=Fals
     folders = {"photos": options.photos, "shots": options.shots}
     pictures = Pictures(folders, {"photos": files, "shots": paths})
     annotations = read_annotations(answers, pictures, classes, corrections)
-    # A classifier of an earlier run has its classes, and learns no others.
+    # A classifier of an earlier run has its classes, and learns no other classes.
     is_saved = options.model_file is not None
     if not is_saved:
         if new := {*annotations.names.current}.difference(classes):
@@ -74,7 +75,7 @@ def read_job(options, answers, make_pipeline, *, corrections=None, progress=Fals
     bursts = find_bursts(options.bursts, options.photos, in_bursts, progress=progress)
     pipeline = make_pipeline([*files, *paths])
     if named is not None:
-        # The pipeline may be that of a job which learns meanwhile.
+        # The pipeline may belong to a job that learns meanwhile, so it is not changed.
         pipeline = with_classifier(pipeline, clone(pipeline[-1]).set_params(**named))
     elsewhere = {path: label for path, label in elsewhere.items() if label}
     paths, labels = [*paths, *elsewhere], [*labels, *elsewhere.values()]
@@ -136,7 +137,7 @@ def read_annotations(answers, pictures, classes, corrections):
 
 def keep_corrections(options, answers, job, annotations):
     """Keep corrections of a table of this command as answers: the table may be overwritten. Return
-    what is said then.
+    the `Annotations` after them.
     """
     if options.corrections is None or not is_own_table(options.corrections):
         return annotations
@@ -183,7 +184,7 @@ def _check_classes(options, annotations, paths, classes):
 
 
 def _embed_shots(encoder, paths, labels, *, progress):
-    """`LabelledImages` of the readable ones. None without any, where the width is not known."""
+    """`LabelledImages` of the readable shots. None without paths, where the width is not known."""
     if not paths:
         return None
     embeddings, problems = embed_readable(encoder, paths, progress=progress)
@@ -197,7 +198,9 @@ def _embed_shots(encoder, paths, labels, *, progress):
 
 
 def _check_texts(options, annotations, pipeline, labels):
-    """Refuse, or name, classes that have neither a text nor one of the `labels` of shots."""
+    """Refuse, or name in a warning, classes that have neither a text nor one of the `labels` of
+    shots.
+    """
     labelled = {annotations.now(label) for label in labels} | {*annotations.labels().values()}
     known, encoder = {*annotations.names.current}, pipeline[-1].text_encoder
     missing = sorted(
@@ -242,10 +245,10 @@ def _read_shots(folder):
         )
     refuse_names("--shots", folders)
     with warnings.catch_warnings():
-        # They are classes here.
+        # Empty sub-folders are classes here.
         warnings.filterwarnings("ignore", ".*sub-folders without images")
         try:
             found = load_image_folder(folder)
-        except ValueError:  # all are empty
+        except ValueError:  # all sub-folders are empty
             return [], [], folders
     return found.paths.tolist(), found.target_names[found.target].tolist(), folders

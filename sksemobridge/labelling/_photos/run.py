@@ -61,31 +61,35 @@ def _serve(options, answers):
 
 
 def _job_anew(options, answers, job):
-    """The job with the pictures that are there now. Its corrections may be answers by now."""
+    """The job with the pictures that are in the folder now. The list of corrections is not read
+    again, since its labels may be answers by now.
+    """
     parts = {"corrections": job.corrections, "progress": True}
     return read_job(options, answers, lambda paths: job.pipeline, **parts)[0]
 
 
 class Outputs:
-    """What a run with a page writes: what the options ask for, and what a person asks for then."""
+    """Outputs of a run with a page: those of the options, and those that a person asks for in the
+    page.
+    """
 
     def __init__(self, options, answers):
         self.options, self.answers = options, answers
 
     @property
     def further(self):
-        """What one may still ask for: values of options by their name."""
+        """Outputs that a person may still ask for: values of options by name."""
         table = Path(self.options.out)
         folder = os.fspath(table.with_name(f"{table.stem}_sorted"))
         values = {"sort_into": folder, "sidecars": True}
         return {name: value for name, value in values.items() if not getattr(self.options, name)}
 
     def write(self, labels):
-        """The exit status, and lines for the person."""
+        """Write the files, and return the exit status and lines for the person."""
         return write_files(self.options, self.answers, labels, summary(labels))
 
     def paths(self):
-        """Paths of the files by what they are, see `finish.js`."""
+        """Paths of the outputs by kind, see `finish.js`."""
         options = self.options
         return {
             "table": options.out,
@@ -96,7 +100,9 @@ class Outputs:
         }
 
     def add(self, name, write):
-        """Ask for one of `further` too, and `write`. After an error it is not asked for."""
+        """Add an output of `further`, and call `write`. After an error, the output is removed
+        again.
+        """
         before, value = self.options, self.further[name]
         if name == "sort_into":
             earlier_copies(before.photos, Path(value))
@@ -109,7 +115,7 @@ class Outputs:
 
 
 def _with_table(options):
-    """The options with a table to write: the page has one of its own, beside no picture."""
+    """The options with a table to write: with a page, the default is a table outside of PHOTOS."""
     if options.out is not None:
         return options
     if not options.open:

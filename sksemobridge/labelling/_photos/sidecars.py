@@ -1,8 +1,8 @@
 """Labels in sidecars: `NAME.EXT.xmp` beside each picture, for `sksemobridge label --sidecars`.
 
-Only lists of keywords are changed, byte by byte, and all else in a sidecar stays as it is. A list
-of our own says which keywords are ours, so that another label takes the place of an earlier one,
-and no keyword of a person is touched.
+Only the bytes of lists of keywords change, and all else in a sidecar stays as it is. A list of our
+own names the keywords that this command wrote, so that a new label replaces an earlier one, and no
+keyword of a person is touched.
 """
 
 import os
@@ -20,7 +20,7 @@ from .folder_table import plain, was_read
 
 RDF = "http://www.w3.org/1999/02/22-rdf-syntax-ns#"
 OWN = "https://github.com/sksemobridge/sksemobridge/xmp/1.0/"
-# The lists by name: their namespace with its usual prefix, and what kind of list they are.
+# Lists of keywords by name: the usual prefix, the namespace, and the kind of list.
 LISTS = {
     "TagsList": ("digiKam", "http://www.digikam.org/ns/1.0/", "Seq"),
     "hierarchicalSubject": ("lr", "http://ns.adobe.com/lightroom/1.0/", "Bag"),
@@ -37,10 +37,10 @@ EMPTY = f"""\
 """.encode()
 _START_TAG = re.compile(rb"""<[^\s/>]+(?:\s+[^\s=]+\s*=\s*(?:"[^"]*"|'[^']*'))*\s*(/?)>""")
 _END_TAG = re.compile(rb"</[^>]*>")
-# Bytes of the largest sidecar that is read. Those of programs for raw pictures, with their masks,
-# have a few million.
+# Bytes of the largest sidecar that is read. Sidecars of programs for raw pictures, with masks, have
+# a few million bytes.
 LARGEST_SIDECAR = 20_000_000
-# What XML cannot hold.
+# Characters that XML cannot hold.
 _ILLEGAL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff]")
 
 
@@ -50,7 +50,7 @@ class NotMergedError(ValueError):
 
 @dataclass(eq=False, slots=True)
 class _Element:
-    """An element: `name` with its namespace, where its tags are, and the parts of its text."""
+    """An XML element: `name` with its namespace, places of its tags, and parts of its text."""
 
     name: str
     start: int
@@ -76,8 +76,8 @@ def keywords(label):
 
 
 def merged(content, wanted):
-    """The content of a sidecar with the `wanted` keywords of each list, and without earlier ones of
-    our own.
+    """The content of a sidecar with the `wanted` keywords of each list, and without other keywords
+    that this command wrote.
     """
     rdf = _parse(content)
     if any(wanted.values()) and not any(map(_takes_lists, rdf.children)):
@@ -96,7 +96,7 @@ def _takes_lists(element):
 
 
 def _with_place(content, rdf):
-    """The content with a description that lists can stand in."""
+    """The content with an `rdf:Description` that can hold lists."""
     for description in rdf.children:
         if description.name == f"{RDF} Description":  # <rdf:Description ... />
             name = re.match(rb"<([^\s/>]+)", content[description.start :])[1]
@@ -165,11 +165,11 @@ def _edits(content, rdf, name, wanted):
     mark, marks = _list(rdf, OWN, own_name)
     values, own = (["".join(item.parts).strip() for item in part] for part in (items, marks))
     known, marked = {*values}, {*own}
-    # One that was there before stays the person's.
+    # A keyword that was there before belongs to a person.
     ours = [value for value in wanted if value in marked or value not in known]
     if ours == own and marked <= known:
         return
-    # All of our own are written anew, in the order of the new label.
+    # All keywords of this command are written anew, in the order of the new label.
     if known <= marked and (items or ours):
         yield _replaced(content, rdf, given, (prefix, space, name, kind), ours)
     elif items:
@@ -202,8 +202,8 @@ def _list(rdf, space, name):
 
 
 def _replaced(content, rdf, given, what, values):
-    """The edit that puts a list of these values in the place of a property that may not be there.
-    Without values there is none then.
+    """The edit that replaces a property, or adds a missing one, with a list of these values.
+    Without values, the property is removed.
     """
     prefix, space, name, kind = what
     r = _prefix(content, rdf)
@@ -221,7 +221,7 @@ def _replaced(content, rdf, given, what, values):
 
 
 def _before_spaces(content, place):
-    """Where the spaces before a place begin."""
+    """The start of the spaces before a place."""
     while content[place - 1 : place].isspace():
         place -= 1
     return place
@@ -239,8 +239,8 @@ def _item(content, rdf, value):
 
 
 def write_sidecars(rows):
-    """Write the labels of pictures, rows of the table, into their sidecars. Return lines on what
-    was done.
+    """Write the labels of pictures, rows of the table, into their sidecars. Return lines that count
+    the sidecars.
     """
     by_folder, done, refused = defaultdict(list), Counter(), []
     for row in rows:
@@ -272,7 +272,7 @@ def write_sidecars(rows):
 
 
 def _read(path, wanted):
-    """The content of a sidecar before and after, both None if there is none and none is needed."""
+    """The content of a sidecar before and after. Both are None if no sidecar is there or needed."""
     if not os.path.lexists(path):
         return None, merged(EMPTY, wanted) if any(wanted.values()) else None
     if path.is_symlink() or not path.is_file():
@@ -281,15 +281,15 @@ def _read(path, wanted):
         raise NotMergedError(f"it has more than {LARGEST_SIDECAR // 10**6} MB")
     before = path.read_bytes()
     after = merged(before, wanted)
-    # What was written must be what is read.
+    # The new content must read back as these keywords.
     if merged(after, wanted) != after:
         raise NotMergedError("its lists cannot be told apart")
     return before, after
 
 
 def _write(folder, contents):
-    """Write files of a folder, each completely or not at all. Return why others were not written,
-    by their paths.
+    """Write files of a folder, each completely or not at all. Return the problems of files that
+    were not written, by path.
     """
     problems, left = {}, {**contents}
     try:
@@ -300,7 +300,7 @@ def _write(folder, contents):
                 except OSError as error:
                     problems[path] = error.strerror
                 del left[path]
-    # The folder takes no files, or does not let go of the unfinished ones.
+    # The folder takes no files, or does not let unfinished files be deleted.
     except OSError as error:
         problems |= dict.fromkeys(left, error.strerror)
     return problems

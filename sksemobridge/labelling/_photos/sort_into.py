@@ -1,8 +1,8 @@
 """Copies of images in a sub-folder for each label, for `sksemobridge label --sort-into`.
 
-The folder is new, empty, or one that an earlier run for the same PHOTOS began. Its mark holds that
-PHOTOS, and where the copies are, so that a corrected image leaves its old place. No file of a
-person is touched, nor a copy that a person changed.
+The folder is new, empty, or made by an earlier run for the same PHOTOS. A mark file in it holds the
+path of PHOTOS and the places of the copies, so that a corrected image leaves its old place. Files
+of a person, and copies that a person changed, are not touched.
 """
 
 import filecmp
@@ -17,20 +17,22 @@ from ...datasets._folder import COPIES_MARK
 from .folder_table import was_read
 from .messages import UsageError
 
-# Bytes of the name of a folder. Windows and macOS count in other units, of which a name has fewer.
+# Most bytes in the name of a folder. Windows and macOS count in other units, of which a name has no
+# more.
 LONGEST_FOLDER_NAME = 255
 
 
 def earlier_copies(photos, folder):
-    """Sub-folder, path below `photos`, size and time of each copy of earlier runs: a set of tuples.
-    A `UsageError` for other folders.
+    """The copies of earlier runs: a set of tuples of sub-folder, path below `photos`, size and
+    time. Raises a `UsageError` if no earlier run for these PHOTOS made the folder.
     """
     if not folder.exists() or (folder.is_dir() and not any(folder.iterdir())):
         return set()
     with suppress(OSError, ValueError, KeyError, TypeError, AttributeError):
         mark = json.loads((folder / COPIES_MARK).read_text(encoding="ascii"))
         if mark["photos"] == os.path.realpath(photos):
-            # Another person may have written the mark: no name leads out of the folder.
+            # Another person may have written the mark: names that lead out of the folder are left
+            # out.
             return {
                 (name, path, size, changed)
                 for name, path, size, changed in mark["copies"]
@@ -42,8 +44,8 @@ def earlier_copies(photos, folder):
 
 
 def sort_into(rows, photos, folder):
-    """Copy images into a sub-folder for each label, and return how many were copied. A note names
-    what a person put there, or changed.
+    """Copy images into a sub-folder for each label, and return how many were copied. A warning
+    names files that a person put there, or changed.
     """
     earlier, source_of, wanted = earlier_copies(photos, folder), {}, {}
     names = sub_folders(rows)
@@ -53,8 +55,8 @@ def sort_into(rows, photos, folder):
         if not row["problem"]:
             wanted[path] = names[row["label"]]
     folder.mkdir(parents=True, exist_ok=True)
-    # This run may be killed. Then the next one knows the copies that it made, which have the times
-    # of their images, and the earlier ones that it did not come to.
+    # If this run is killed, the next run knows its copies, which have the times of their images,
+    # and the earlier copies that this run did not reach.
     begun = {(name, path, *_stamp(source_of[path])) for path, name in wanted.items()}
     _write_mark(photos, folder, earlier | begun)
     n_copied, kept = 0, []
@@ -69,14 +71,15 @@ def sort_into(rows, photos, folder):
     for path, name in wanted.items():
         copy = folder / name / path
         if not copy.exists() or not filecmp.cmp(source_of[path], copy):
-            # A newer image takes the place of its copy.
+            # A newer image replaces its copy, unless a person changed the copy.
             if copy.exists() and (name, path, *_stamp(copy)) not in earlier:
                 kept.append(copy)
                 continue
             _copy(source_of[path], copy, folder)
             n_copied += 1
         copies.add((name, path, *_stamp(copy)))
-    # Some file systems round times, and an image may have changed since.
+    # The times of copies may differ from `begun`: some file systems round times, and an image may
+    # have changed since.
     _write_mark(photos, folder, copies)
     if kept:
         warn_caller(
@@ -88,7 +91,7 @@ def sort_into(rows, photos, folder):
 
 
 def sub_folders(rows):
-    """The name of the sub-folder of each label. A `UsageError` for one that is too long."""
+    """The name of the sub-folder of each label. A name that is too long is a `UsageError`."""
     names = folder_names(sorted({row["label"] for row in rows if not row["problem"]}, key=str))
     for label, name in names.items():
         if len(os.fsencode(name)) > LONGEST_FOLDER_NAME:
@@ -106,13 +109,13 @@ def _write_mark(photos, folder, copies):
 
 
 def _stamp(path):
-    """What says that a file was not changed."""
+    """Values that tell whether a file was changed."""
     status = os.stat(path)
     return [status.st_size, status.st_mtime_ns]
 
 
 def _copy(source, copy, folder):
-    """Copy a file, first under another name, since the program may be ended."""
+    """Copy a file, first under another name, since the program may be killed."""
     copy.parent.mkdir(parents=True, exist_ok=True)
     unfinished = folder / f"{COPIES_MARK}.unfinished"
     try:

@@ -1,4 +1,4 @@
-"""What the command says of its labels."""
+"""Lines that the command prints on its labels."""
 
 from dataclasses import replace
 
@@ -18,7 +18,7 @@ NO_ICONS = "How many labels are right is not estimated: these are no drawn icons
 
 
 def _opinions(annotations, opinions):
-    """What each person said."""
+    """The answer of each person, as text."""
     return ", ".join(
         f"{annotations.name_of(who) or 'somebody'}: {label or NONE_OF_THESE}"
         for who, label in opinions.items()
@@ -54,7 +54,7 @@ def summary_of_saved(labels: FolderLabels) -> list[str]:
 
 
 def _how_many_right(labels):
-    """Lines on how many labels are right, or why nobody can say."""
+    """Lines on how many labels are right, or why the number is not known."""
     job, rest, right = labels.job, labels.is_predicted(), labels.estimate()
     if right is not None:
         about = f"about {right.estimate:.1%} ({right.low:.1%} to {right.high:.1%}) are right"
@@ -124,7 +124,7 @@ def summary(labels: FolderLabels) -> list[str]:
     ]
     evaluation = labels.evaluation
     if not labels.has_random_shots:
-        # Clicks are hard images, and no measure.
+        # Images that persons were asked are hard, and no measure of the accuracy.
         evaluation = replace(evaluation, accuracy=float("nan"))
     lines += f"{evaluation}{': ' if doubtful else ''}{listed(doubtful)}".split("\n")
     twice = [

@@ -9,10 +9,10 @@ from pathlib import Path
 from .messages import UsageError, naming
 from .options import check_packages
 
-# Where a spreadsheet may begin a cell: other countries have other separators. `page.js` has the
-# same rule, also for the next line.
+# Places where a spreadsheet may begin a cell: separators differ between countries. `page.js` has
+# the same two patterns.
 _BEGIN = r"(?:^|(?<=[,;\t\r\n\"]))"
-# What begins a formula there, also after it was made safe with `'`.
+# The beginning of a formula at such a place, also of a formula that `'` made safe.
 _FORMULA = r"(?='*[=+\-@\t＝＋－＠])"
 
 
@@ -22,13 +22,13 @@ def without_formulas(text):
 
 
 def with_formulas(text):
-    """The text that `without_formulas` had."""
+    """The text from which `without_formulas` made this one."""
     return re.sub(f"{_BEGIN}'{_FORMULA}", "", text)
 
 
 def read_rows(option, path):
-    """Rows of cells, without empty rows. Commas, semicolons and tabs separate cells, or what a
-    first line such as `sep=;` says, or they are of Excel.
+    """Rows of cells of a text file or an Excel file, without empty rows. In a text file, commas,
+    semicolons or tabs separate cells, or the separator in a first line such as `sep=;`.
     """
     if Path(path).suffix.lower() == ".xlsx":
         rows = _read_excel(option, path)
@@ -45,7 +45,7 @@ def _read_csv(option, path):
         raise UsageError(
             f"{option}: {path!r} is no table in UTF-8 (in Excel: CSV UTF-8): {error}"
         ) from error
-    if hint := re.match(r"sep=([^\w\"\r\n])\r?\n", text):  # of Excel
+    if hint := re.match(r"sep=([^\w\"\r\n])\r?\n", text):  # a first line for Excel
         separator, text = hint[1], text[hint.end() :]
     else:
         separator = max(",;\t", key=text.partition("\n")[0].count)
@@ -83,7 +83,7 @@ def _read_excel(option, path):
 
 
 def _refuse_dates(option, path, cells):
-    """Where a cell is the name of a class, Excel made a date of it. A burst may be one."""
+    """Refuse dates, which Excel makes of some names of classes. A burst may be a date."""
     for number, row in enumerate(cells if option != "--bursts" else (), start=1):
         for cell in row:
             if isinstance(cell, date | time):

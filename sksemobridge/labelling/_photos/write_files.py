@@ -21,15 +21,15 @@ from .sidecars import write_sidecars
 from .sort_into import sort_into, sub_folders
 
 MINI = "Note: The model mini knows drawn icons only. Its labels of photographs mean nothing."
-# What is written.
+# Options that name a file to write.
 OUTPUTS = ("out", "report", "save")
-# What --overwrite is for, and how a file of an earlier run is known without its answers.
+# Outputs that --overwrite replaces, and how a file of an earlier run is known without its answers.
 OVERWRITTEN = {"out": is_own_table, "report": is_own_page}
 
 
 def check_file(name, path):
-    """Refuse a file of another kind, whose packages are missing, or in a folder that is not
-    there.
+    """Refuse a file of an unknown kind, of a kind whose packages are missing, or in a missing
+    folder.
     """
     option = {option.name: option for option in fields(LabelOptions)}[name]
     kind, kinds = Path(path).suffix.lower(), option.metadata["endings"]
@@ -57,7 +57,7 @@ def check_outputs(options, answers):
 
 
 def _refuse_changed(options, name):
-    """Refuse to overwrite what somebody changed, but a table whose corrections are used."""
+    """Refuse to overwrite a changed file, except a table whose corrections are used."""
     path, corrections = getattr(options, name), options.corrections
     if corrections is not None and os.path.realpath(corrections) == os.path.realpath(path):
         return
@@ -67,8 +67,8 @@ def _refuse_changed(options, name):
 
 
 def _may_replace(options, answers, name):
-    """Whether there is no such file, or one of an earlier run that may be overwritten: by
-    `--overwrite`, or since the same answers began it.
+    """Whether the file may be written: it does not exist, or it is of an earlier run, and
+    `--overwrite` is given or the same answers belong to it.
     """
     path = getattr(options, name)
     if not os.path.lexists(path):
@@ -80,10 +80,11 @@ def _may_replace(options, answers, name):
 
 
 def write_files(options, answers, labels, lines):
-    """Write the files, and return the exit status and lines on them and on the labels, which end
-    with `lines`.
+    """Write the files. Return the exit status, and lines on the files, followed by `lines` on the
+    labels.
 
-    `answers` were begun. They keep what was written, before it takes the place of an earlier file.
+    `answers` must be begun. The digest of each file is appended to them before the file replaces an
+    earlier one.
     """
     if "mini" in labels.job.model_names:
         lines = [MINI, *lines]
@@ -101,7 +102,7 @@ def write_files(options, answers, labels, lines):
         if (path := getattr(options, name)) is None:
             continue
         replace = os.path.lexists(path) and _may_replace(options, answers, name)
-        # Another program may make it meanwhile.
+        # Another program may create the file meanwhile.
         with new_file(path, replace=replace) as unfinished:
             write(unfinished)
             is_noted = answers.append_written(path, unfinished.read_bytes())
@@ -124,7 +125,7 @@ def write_files(options, answers, labels, lines):
 
 def _save(labels, path):
     pipeline = labels.pipeline
-    # On another machine, the folder for caches is another one; and bars are those of the command.
+    # The folder for caches differs between machines, and only the command shows progress bars.
     usual = {"cache": "memory", "progress": False}
     names = [(name, name.rpartition("__")[2]) for name in pipeline.get_params()]
     pipeline = copy.deepcopy(pipeline).set_params(
@@ -133,7 +134,7 @@ def _save(labels, path):
     examples, weight = labels.job.examples_of_none(labels.annotations)
     if len(weight):
         remember_none(pipeline[-1], examples, weight)
-    # Embeddings of a file are of these images alone.
+    # An encoder with the embeddings of a file knows these images alone, so it is not saved.
     is_of_file = isinstance(pipeline[0], EmbeddingsOfFile)
     saved = without_file(pipeline[-1]) if is_of_file else pipeline
     if path.suffix.lower() == ".joblib":

@@ -17,15 +17,15 @@ from ....encoders._decoding import ImageReadError, decode, fetch
 from ..folder_table import count_files, plain, was_read
 from ..picture_index import real_paths
 
-# Most thumbnails in a page. They take about 15 MB.
+# Most thumbnails in a page: about 15 MB.
 N_THUMBNAILS = 2000
 # Pixels of the longer side of a thumbnail.
 THUMBNAIL_SIDE = 160
-# Pictures to label next.
+# Number of pictures to label next.
 N_NEXT = 20
-# What says that a page is of this command. It is among the first bytes.
+# Mark of a page of this command, among its first bytes.
 MARK = '<meta name="generator" content="sksemobridge label">'
-# Where parts of a page are: of this one alone, and those that the live page has too.
+# Folders of the parts of a page: parts of this page alone, and parts that the live page has, too.
 PLACES = (files(__package__), files("sksemobridge.labelling._live") / "static")
 IMPORT = re.compile(r'^import [^;]+ from "[^"]*?([^"/]+)";\n', re.MULTILINE)
 
@@ -33,8 +33,8 @@ IMPORT = re.compile(r'^import [^;]+ from "[^"]*?([^"/]+)";\n', re.MULTILINE)
 def report(path, folder, labels, lines):
     """A page for a file at `path`, from `FolderLabels`. `lines` are its summary.
 
-    The first `N_THUMBNAILS` pictures, in the order of doubt, are in the page. The others are read
-    from their files.
+    The first `N_THUMBNAILS` pictures, in the order of doubt, are in the page. The browser reads the
+    others from their files.
     """
     data = page_data(labels)
     readable = [item for item in data["pictures"] if item["readable"]]
@@ -57,7 +57,7 @@ def is_own_page(path):
 
 
 def page_data(labels):
-    """What the page shows, as plain lists and mappings."""
+    """The data that the page shows, as plain lists and dicts."""
     answers = labels.annotations.answers
     real_of = real_paths(row["path"] for row in labels.rows)
     real = [real_of[row["path"]] for row in labels.rows]
@@ -101,18 +101,20 @@ def jpeg(content, side):
 
 
 def address(path, folder):
-    """The address of a file for a page in a folder. It is relative, so both can be moved."""
+    """The address of a file, relative to the folder of a page, so that both can move together."""
     path, folder = os.path.realpath(path), os.path.realpath(folder)
     try:
         relative = os.path.relpath(path, folder)
     except ValueError:  # another drive of Windows
         return Path(path).as_uri()
-    # Names may be no text. A colon would begin the address of another kind.
+    # Names may hold bytes that are no text, and a colon would end the scheme of an address.
     return quote(os.fsencode(relative.replace(os.sep, "/")))
 
 
 def render(**values):
-    """The page with these values. It runs no program but its own, and has no other style."""
+    """The page with these values. Hashes keep the page from running other scripts or having other
+    styles.
+    """
     texts = {
         "style": source("controls.css") + source("page.css"),
         "script": '"use strict";\n' + program("page.js"),
@@ -126,12 +128,14 @@ def render(**values):
 
 
 def source(name):
-    """A part of a page, as it is in its file."""
+    """The text of a part of a page."""
     return next(place / name for place in PLACES if (place / name).is_file()).read_text("utf-8")
 
 
 def program(name):
-    """A module after those that it imports, as one program: a page that is a file imports none."""
+    """A module and the modules that it imports, as one program: a page in a file cannot import
+    modules.
+    """
     modules = []
     _take_with_imports(name, modules)
     text = IMPORT.sub("", "".join(map(source, modules)))
