@@ -84,7 +84,7 @@ class ClassNames:
         return self._names.setdefault(key, name)
 
     def rename(self, old, new):
-        """Rename a class, or join it to the class that has the new name already. Return the name."""
+        """Rename a class, or join it to the class that has the new name. Return its name."""
         before, after = self._last(comparable(old)), comparable(new)
         if before not in self._names:
             return None
