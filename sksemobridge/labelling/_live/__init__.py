@@ -1,1 +1,1 @@
-"""The live page: what persons do, what the model learns from it, and what they are shown."""
+"""The live page: actions of persons, what the model learns from them, and what the page shows."""

@@ -1,18 +1,18 @@
-"""Who may ask the live page: a browser of this machine, which knows a secret."""
+"""Access to the live page: only a browser of this machine that knows a secret."""
 
 import re
 import secrets
 
 # Names of this machine in an address. A tunnel may change the port, but not the name.
 ORIGIN = re.compile(r"https?://(127\.0\.0\.1|localhost)(:[0-9]{1,5})?", re.IGNORECASE)
-# Bytes of a request. The answers to 60 pictures with long names of classes are shorter.
+# Most bytes of a request. A page of 60 answers with long names of classes is shorter.
 MOST_REQUEST_BYTES = 100_000
 
 
 class Access:
     """The secret of a run, which is in the address that the command prints, and then in a cookie.
 
-    `once` is another one, for one visit.
+    `once` is a second secret, for one visit.
     """
 
     def __init__(self):
@@ -32,12 +32,12 @@ class Access:
         return _same(cookies.get(name), secret)
 
     def refusal(self, request):
-        """Why a request is not answered, and the status, or None."""
+        """The reason why a request is refused, and the status, or None."""
         headers, is_page = request.headers, request.scope["path"] == "/"
         host = f"http://{headers.get('host')}"
         is_named = ORIGIN.fullmatch(host) and ORIGIN.fullmatch(headers.get("origin", host))
-        # A name elsewhere may lead to this machine, and so may a page of another port. A link may
-        # lead to the page.
+        # The name of another host, or a page of another port, may lead here: such requests are
+        # refused. A link on another page may lead to the page itself.
         if not is_named or (
             not is_page and headers.get("sec-fetch-site", "same-origin") != "same-origin"
         ):
@@ -47,7 +47,7 @@ class Access:
             return f"At most {MOST_REQUEST_BYTES} bytes of a known length.", 413
         if not (is_page and "secret" in request.query_params) and not self._knows(request.cookies):
             return "Open the address that the command printed.", 403
-        # Pages elsewhere cannot send this kind without a question, which is not answered.
+        # Pages of other sites cannot send JSON without a preflight request, which is refused.
         if (
             request.method == "POST"
             and headers.get("content-type", "").split(";")[0] != "application/json"
@@ -57,7 +57,7 @@ class Access:
 
 
 def _same(text, secret):
-    """Compare in a time that says nothing about the secret."""
+    """Compare in constant time, which says nothing about the secret."""
     return (
         text is not None
         and secret is not None

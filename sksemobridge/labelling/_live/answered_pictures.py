@@ -1,20 +1,21 @@
-"""What an event keeps of pictures that a person answered, and of the others of their bursts."""
+"""The pictures that a person answered, and the others of their bursts, as events keep them."""
 
 from contextlib import suppress
 
 from ...encoders._heads import ImageReadError
 
-# Probabilities that an event keeps, so that its line stays short with many classes: an assumption.
-# The estimate has the other columns share the rest.
+# Number of probabilities that an event keeps, so that its line stays short with many classes: an
+# assumption. In the estimate, the other columns share the rest.
 N_LISTED = 5
 
 
 def answered_pictures(now, files, marks, notes, alone=False):
-    """What an event keeps of the pictures of `marks`, each number, label and what was shown, and
-    unless `alone` of the others of their bursts. What a person should know is added to `notes`.
+    """Pictures of an event. `marks` have number, label and shown label of each answered picture.
+    Unless `alone`, the other pictures of their bursts follow. Messages for the person are added to
+    `notes`.
     """
     parts, missing = [], 0
-    # Two pictures of the page may be of one burst, since another one was taken back.
+    # Two pictures of the page may be of one burst, after an answer was undone.
     named = {number for number, _, _ in marks}
     for number, label, shown in marks:
         parts.append(_answered(now, files, number, label, shown))
@@ -34,7 +35,7 @@ def _answered(now, files, number, label, shown):
     if number < now.pictures.n_photos:
         likely = now.view.likely(number, N_LISTED, label)
         n_columns = len(now.view.columns) + 1
-    else:  # a shot was taught already
+    else:  # a shot has taught already
         likely, n_columns = [], 0
     return files.event(
         number,
@@ -47,7 +48,7 @@ def _answered(now, files, number, label, shown):
 
 
 def readable(files, numbers, **fields):
-    """What an event keeps of those pictures that can be read, which a person did not see."""
+    """Pictures of an event that a person did not see. Pictures that cannot be read are left out."""
     for number in numbers:
         with suppress(ImageReadError):
             yield files.event(number, is_shown=False, **fields)

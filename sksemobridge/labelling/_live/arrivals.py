@@ -8,13 +8,13 @@ from pathlib import Path
 
 from ...datasets._folder import is_image
 
-# Seconds between looks into the folder, while a page is open.
+# Seconds between two looks into the folder, while a page is open.
 EVERY = 10
 
 
 class Arrivals:
-    """Counts them. `find()` lists the files of the folder, and `read(job)` gives a job with them in
-    the place of another one.
+    """A count of new pictures. `find()` lists the files of the folder, and `read(job)` gives a new
+    job with all of them.
     """
 
     def __init__(self, find, read):
@@ -22,14 +22,15 @@ class Arrivals:
         self._known, self._n, self._looked_at, self._is_looking = {}, 0, 0.0, False
 
     def begin(self, job):
-        """Count what comes after a job was made."""
-        # A file may have been copied half when it was read: it counts when it was changed since.
+        """Begin to count pictures that a job does not have."""
+        # A file may have been half copied when the job read it: it counts as new if it has changed
+        # since.
         unread = {path: changed(path) for path in job.problems}
         self._known = dict.fromkeys(job.files) | unread
         self._n, self._looked_at = 0, time.monotonic()
 
     def count(self):
-        """How many there were when the folder was looked into last."""
+        """The number of new pictures at the last look into the folder."""
         if not self._is_looking and time.monotonic() - self._looked_at >= EVERY:
             self._is_looking = True
             threading.Thread(target=self.look, daemon=True).start()
@@ -49,12 +50,12 @@ class Arrivals:
 
 
 def is_new(path, known):
-    """Whether a file is none of those that are known, or one that was not read, and changed."""
+    """Whether a file is not `known`, or could not be read and has changed since."""
     return path not in known or (known[path] is not None and known[path] != changed(path))
 
 
 def changed(path):
-    """What says that a file was changed, None if it is gone."""
+    """Values that tell whether a file was changed, None if the file is gone."""
     with suppress(OSError):
         status = os.stat(path)
         return status.st_size, status.st_mtime_ns

@@ -1,4 +1,4 @@
-"""A page that a person confirmed: whether it fits, and what newer answers leave of it."""
+"""A page that a person confirmed: its validation, and the pictures that newer answers leave."""
 
 from collections import Counter
 
@@ -7,16 +7,16 @@ from .._photos.folder_table import plain
 from .named_class import as_label
 from .refused import Refused
 
-# Pictures that are looked through together: the page shows no more, see `SIZES` of fit.js.
+# Most pictures of a page, see `SIZES` of fit.js.
 MOST_TILES = 60
 # Seconds that a page may be on the screen: a year.
 MOST_SECONDS = 366 * 86400
-# What a page sends of each of them.
+# Fields that a page sends of each picture.
 MARKED = ("number", "label", "shown")
 
 
 def check_page(now, pictures, seconds):
-    """Refuse what is no page that was so many `seconds` on the screen."""
+    """Refuse a request whose pictures are no page, or whose `seconds` on the screen do not fit."""
     if not isinstance(pictures, list) or not 0 < len(pictures) <= MOST_TILES:
         raise Refused(f"A page has 1 to {MOST_TILES} pictures.")
     if not all(isinstance(one, dict) and {*MARKED} <= {*one} for one in pictures):
@@ -31,8 +31,8 @@ def check_page(now, pictures, seconds):
 
 
 def without_newer(now, pictures, knew, notes):
-    """The pictures of a page but those that were answered since it was shown, when there were
-    `knew` events, and those with a label that was dropped since. `notes` says how many.
+    """The pictures of a page, without pictures that were answered since, and without labels that
+    were dropped since. The page knew the first `knew` events. `notes` says how many are left out.
     """
     if type(knew) is not int or not 0 <= knew <= len(now.events):
         raise Refused("A page knew some of the events.")

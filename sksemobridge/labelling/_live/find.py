@@ -1,4 +1,4 @@
-"""Pictures found by words, or by what a person picked."""
+"""Pictures found by words, or by pictures that a person picked."""
 
 from functools import cached_property
 
@@ -14,22 +14,22 @@ from .page_state import items
 from .refused import Refused
 from .session import MOST_CHOSEN
 
-# Letters of a text.
+# Most letters of a text.
 LONGEST_TEXT = 200
 # Most pictures that are sent at a time.
 MOST_FOUND = 200
-# So many times the mean variance is added in each direction of the embeddings. On eight sets of 13
-# to 102 classes it finds the class of one picture with a mean average precision of 0.62, of three
-# with 0.74 and of ten with 0.80; the cosine to the mean of the pictures with 0.59, 0.66 and 0.70,
-# and a logistic regression with 0.62, 0.73 and 0.77. 3 is better by 0.006 for ten, and worse by
-# 0.05 for one.
+# Multiple of the mean variance that is added in each direction of the embeddings. On eight sets of
+# 13 to 102 classes, 10 finds the class of one picture with a mean average precision of 0.62, of
+# three pictures with 0.74, and of ten pictures with 0.80. The cosine to the mean of the pictures
+# has 0.59, 0.66 and 0.70, and a logistic regression 0.62, 0.73 and 0.77. With 3, ten pictures gain
+# 0.006, and one picture loses 0.05.
 RIDGE = 10.0
-# Pictures of which the variance is taken.
+# Most pictures from which the variance is computed.
 MOST_MEASURED = 10_000
 
 
 def words(now):
-    """The texts by which one can find, None for any."""
+    """The texts by which a person can find pictures, None for any text."""
     encoder = now.job.pipeline[-1].text_encoder
     if encoder is None:
         return {"words": []}
@@ -38,14 +38,14 @@ def words(now):
 
 
 class Finder:
-    """Orders pictures. What it measured of those of a job is kept."""
+    """A search for pictures. Statistics of the pictures of a job are kept."""
 
     def __init__(self):
         self._measured = None
 
     def find(self, now, start, n_images, text, like, is_open):
-        """Pictures in the order in which they fit a text, or else those that were picked, which
-        come first. `is_open`: only pictures that nobody labelled.
+        """Pictures in the order in which they fit a text, or the picked pictures `like`, which come
+        first. With `is_open`, only pictures that nobody labelled.
         """
         if not (isinstance(like, list) and (isinstance(text, str) or like)):
             raise Refused("Give a text, or pictures.")
@@ -70,8 +70,8 @@ class Finder:
 
 
 def by_pictures(measured, picked):
-    """The pictures of these embeddings `(k, D)` against the rest: the difference of the means, by
-    the variance in each direction.
+    """Scores of all pictures by picked embeddings `(k, D)`: a discriminant between the picked
+    pictures and the rest, from the difference of the means and the covariance.
     """
     mean, covariance = measured.spread
     direction = np.linalg.solve(covariance, l2_normalize(picked).mean(axis=0) - mean)
@@ -79,8 +79,8 @@ def by_pictures(measured, picked):
 
 
 def by_text(now, measured, text):
-    """The cosine to the text, both centred. Classes say what the text differs from: without them,
-    what all texts share counts for most.
+    """Scores of all pictures: the cosine to the text, both centred. The text is centred by the
+    texts of the classes: otherwise, what all texts share would count most.
     """
     if not text.strip() or len(text) > LONGEST_TEXT:
         raise Refused(f"A text has 1 to {LONGEST_TEXT} letters.")
@@ -105,14 +105,16 @@ def _embedding(now, number):
 
 
 class Measured:
-    """Unit embeddings `(n, D)` of a job, and what is computed of them once."""
+    """Unit embeddings `(n, D)` of a job, and statistics that are computed once."""
 
     def __init__(self, job):
         self.job, self.unit = job, l2_normalize(job.embeddings)
 
     @cached_property
     def spread(self):
-        """The mean of the pictures, and their covariance with the same added in each direction."""
+        """The mean of the pictures, and their covariance plus the same variance in each
+        direction.
+        """
         rows = self.unit[evenly_spaced(len(self.unit), MOST_MEASURED)].astype(np.float64)
         mean = rows.mean(axis=0)
         covariance = np.cov(rows, rowvar=False, bias=True).reshape(len(mean), len(mean))

@@ -1,4 +1,4 @@
-"""What "Classes" shows: figures and pictures of each class. And pictures with different answers."""
+"""Data of the part "Classes": figures and pictures of each class, and disputed pictures."""
 
 import threading
 import traceback
@@ -11,20 +11,21 @@ from .named_class import known_class
 from .page_state import items
 from .refused import Refused
 
-# Most pictures of a class that are sent at a time.
+# Most pictures of a class in a response.
 MOST_OF_CLASS = 200
 
 
 class Gallery:
-    """Figures of classes, some of which are measured in a thread of their own."""
+    """Figures of classes. The accuracy is measured in a thread of its own."""
 
     def __init__(self):
         self._lock = threading.Lock()
-        # Accuracy by class on held-out shots, of which learning, and whether it is being measured.
+        # Accuracy by class on held-out shots, the view that it is of, and whether it is being
+        # measured.
         self._accuracy, self._accuracy_of, self._is_measuring = {}, None, False
 
     def overview(self, now):
-        """Figures of each class, and at last of none of them."""
+        """Figures of each class, and last of none of the classes."""
         self._measure(now.view)
         numbers, checked = {}, _checked(now)
         for number, label in enumerate(_labels(now)):
@@ -37,7 +38,7 @@ class Gallery:
         return {"overview": rows, "measuring": self._is_measuring}
 
     def _measure(self, view):
-        """Begin to measure the accuracy on held-out shots after a new learning."""
+        """Begin to measure the accuracy on held-out shots, once for each view."""
         with self._lock:
             if self._is_measuring or self._accuracy_of is view:
                 return
@@ -47,7 +48,7 @@ class Gallery:
     def _measure_now(self, labels):
         try:
             accuracy = held_out_accuracy(labels)
-        # Nobody has foreseen it, and the page goes on without these figures.
+        # An unforeseen error: the page goes on without these figures.
         except Exception:
             traceback.print_exc()
             accuracy = {}
@@ -55,8 +56,8 @@ class Gallery:
 
 
 def look_at_class(now, name, start, n_images):
-    """Pictures of a class: those that somebody labelled first, then those that were given, then the
-    least certain.
+    """Pictures of a class: first pictures with an answer, then given shots, then predictions, the
+    least certain first.
     """
     if type(start) is not int or type(n_images) is not int:
         raise Refused("Pictures are asked for by numbers.")
@@ -72,7 +73,7 @@ def look_at_class(now, name, start, n_images):
 
 
 def disputed(now):
-    """Pictures of which different persons said different labels."""
+    """Pictures to which persons gave different labels."""
     number_of = now.pictures.number_of
     found = {
         number_of[real]: opinions
@@ -84,14 +85,14 @@ def disputed(now):
 
 
 def _spelt(now, opinions):
-    """Who said what. A class that was dropped is none."""
+    """Pairs of person and label. The label of a dropped class is empty."""
     return [
         [plain(now.annotations.name_of(who)), plain(label or "")] for who, label in opinions.items()
     ]
 
 
 def _labels(now):
-    """The label of each picture: what was said, that of a shot, or what is predicted."""
+    """The label of each picture: of the answer, of the shot, or the prediction."""
     job, answers = now.job, now.annotations.answers
     given = [now.annotations.now(job.shots.labels[row]) for row in job.shown_shots]
     usual = [*now.view.predicted[: now.pictures.n_photos], *given]
@@ -102,7 +103,7 @@ def _labels(now):
 
 
 def _figures(now, name, own):
-    """Figures of a class with these pictures of its `own`."""
+    """Figures of a class, whose pictures are `own`."""
     answered = [i for i in own if now.pictures.real[i] in now.annotations.answers]
     shots = [
         i
@@ -121,7 +122,7 @@ def _figures(now, name, own):
 
 
 def _doubt(view, name, predicted):
-    """How many of the predicted labels of a class are wrong, as the model expects it."""
+    """The number of predicted labels of a class that are wrong, as the model expects."""
     if name not in (*view.columns, ""):
         return 0.0
     column = view.columns.index(name) if name else -1
@@ -129,7 +130,7 @@ def _doubt(view, name, predicted):
 
 
 def _example(view, name, labelled, predicted):
-    """A picture that shows what a class is."""
+    """A typical picture of a class: the last labelled one, or else the surest prediction."""
     if labelled:
         return labelled[-1]
     if not predicted:
@@ -139,7 +140,7 @@ def _example(view, name, labelled, predicted):
 
 
 def _checked(now):
-    """How many predictions of each class were right in the last check, and how many there were."""
+    """By class, the number of right predictions in the last check, and of all answered ones."""
     annotations, checked = now.annotations, {}
     for real, is_right in annotations.checked().items():
         counts = checked.setdefault(annotations.now(annotations.check.shown[real]), [0, 0])
@@ -154,7 +155,7 @@ def held_out_accuracy(labels):
         return {}
     classifier = clone(labels.classifier).set_params(store_held_out=True)
     given, classes = labels.shots.labels, labels.classifier.classes_
-    # The other frames of a burst would give each of them away.
+    # Other pictures of a burst would give the label of a held-out picture away.
     groups = labels.shot_groups
     classifier.partial_fit(labels.shots.embeddings, given, classes=classes, groups=groups)
     proba, classes = classifier.held_out_proba_, classifier.classes_

@@ -7,13 +7,13 @@ from .._photos.event_kinds import ANSWERS_OF_A_ROUND
 from .._photos.labelled_images import is_taught
 from .view import first_view_of, view_of
 
-# Seconds to wait for the first model. Then a person sees the page without it.
+# Seconds to wait for the first model. After this time, the page is shown without a model.
 FIRST_MODEL_PATIENCE = 30
 
 
 def is_due(before, annotations):
-    """Whether to learn again, after learning from the annotations of `before`. None are before the
-    first time.
+    """Whether to learn again, after learning from the annotations `before`. `before` is None if
+    nothing was learnt yet.
     """
     if before is None:
         return True
@@ -22,7 +22,7 @@ def is_due(before, annotations):
         for real, answer in annotations.answers.items()
         if _is_new(before, annotations, real)
     }
-    # An answer that is taken back shall leave nothing behind.
+    # The model must not keep what it learnt from an undone answer.
     is_taken_back = any(real not in annotations.answers for real in before.answers)
     is_changed = any(real in before.answers for real in new)
     is_first_none = any(not answer.label for answer in new.values())
@@ -39,28 +39,28 @@ def _is_new(before, annotations, real):
 
 
 class Learner:
-    """Learns again when it is due. Methods may be called from several threads. If it
-    `begins_at_once`, it may know no more than the names at first.
+    """A thread that learns again when `is_due`. Methods may be called from several threads. With
+    `begins_at_once`, the first view may be by the names alone.
 
     Attributes
     ----------
     view : ModelView
-        What the model says now.
+        The current predictions of the model.
     is_learning : bool
     problem : str
-        Why the model could not learn, or empty.
+        The reason why the model could not learn, or empty.
     """
 
     def __init__(self, job, annotations, begins_at_once=False):
         if begins_at_once:
-            # What takes long is learnt by the thread, behind a page that has begun.
+            # A model that takes long is learnt by the thread, while the page is open.
             self.view, self._tried = first_view_of(job, annotations)
         else:
             self.view, self._tried = view_of(job, annotations), annotations
         self.job, self.is_learning, self.problem = job, self._tried is None, ""
         self._annotations = annotations
         self._ended, self._changed = False, threading.Condition()
-        # One learns at a time.
+        # Held while a model is learnt: one model at a time.
         self._fits = threading.Lock()
         self._thread = threading.Thread(target=self._learn, daemon=True)
 
@@ -76,7 +76,7 @@ class Learner:
             self._thread.join()
 
     def tell(self, annotations):
-        """Take the annotations of now."""
+        """Take the current annotations."""
         with self._changed:
             self._annotations = annotations
             self._changed.notify_all()
@@ -92,10 +92,10 @@ class Learner:
                 annotations = self._tried = self._annotations
                 self.is_learning = True
             try:
-                # Nobody waits for it.
+                # The page does not wait for the new model.
                 with self._fits:
                     view, problem = view_of(self.job, annotations, self.view.learnt + 1), ""
-            # The page goes on with the model that it has.
+            # The page goes on with the last model.
             except Exception as error:
                 traceback.print_exc()
                 view, problem = None, f"The model could not learn from the last answers: {error}"
@@ -105,7 +105,7 @@ class Learner:
                 self._changed.notify_all()
 
     def wait(self):
-        """Wait until the model has learnt what was said, for half a minute at most."""
+        """Wait until the model has learnt from all annotations, for half a minute at most."""
         if self._thread.is_alive():
             with self._changed:
                 self._changed.wait_for(self._is_settled, FIRST_MODEL_PATIENCE)
@@ -114,6 +114,6 @@ class Learner:
         return self._ended or not (self.is_learning or is_due(self._tried, self._annotations))
 
     def learn_all(self, annotations):
-        """`FolderLabels` by all annotations, for the files."""
+        """Learn from all annotations for the files: `FolderLabels`."""
         with self._fits:
             return self.job.fit(annotations, evaluate=True)

@@ -9,22 +9,22 @@ from .page_state import items
 from .planted import N_PLANTED, draw_planted, is_time_to_plant
 from .refused import Refused
 
-# Where the pictures are from: not yet seen, seen (a second look), or confirmed on a page though the
-# model holds the label to be rather wrong than right.
+# Kinds of pages: of pictures that are not yet seen, of seen pictures (a second look), and of
+# pictures that were confirmed on a page although the model takes the label for wrong.
 AMONG = ("rest", "seen", "doubted")
 LEAST_SURE = 0.5
-# A picture with a lower p-value is hardly of any class. With it, 24 slips and 24 pictures of other
-# sets beside one answer of each class have an area under the ROC curve of .97 to 1 on three real
-# folders, and of .6 where the others are of the same kind.
+# A picture with a lower p-value is hardly of any class. On three real folders with one answer a
+# class, this limit tells 24 slips from 24 pictures of other sets with an area under the ROC curve
+# of .97 to 1, and of .6 if the other pictures are of the same kind.
 UNUSUAL = 0.1
-# Seconds a picture. Nobody has looked at those that were confirmed faster: an assumption, a page of
-# 24 in less than 4 s.
+# Seconds a picture. Pictures that were confirmed faster were not looked at: an assumption, for a
+# page of 24 in less than 4 s.
 QUICK = 0.15
 
 
 def look(now, reserved, tab, n_images, among, name, without, of, plant):
     """The next page as plain values: the pictures of `next_pictures`, and with `plant` now and then
-    planted ones.
+    planted pictures.
     """
     plant = plant is True and among == "rest" and is_time_to_plant(now.annotations, tab)
     if plant and type(n_images) is int:
@@ -44,11 +44,12 @@ def look(now, reserved, tab, n_images, among, name, without, of, plant):
 
 
 def next_pictures(now, reserved, tab, n_images, among="rest", name=None, without=(), of=()):
-    """Numbers of the next pictures, under the label that stands over them, and how many are left.
+    """Numbers of the next pictures by the label that the page shows over them, and how many are
+    left.
 
-    `name` is the label of all of them, None for any. Those of `without` are left out. With `of`,
-    the pictures are those of pages with these numbers of events. They are reserved for the tab,
-    unless it only asks what comes after those `without`.
+    `name` is the label of all pictures, None for any label. Pictures of `without` are left out.
+    `of` are numbers of events: with it, pictures are from these pages. The pictures are reserved
+    for the tab, unless `without` is given: then the tab only asks which pictures come after those.
     """
     if type(n_images) is not int or n_images < 1 or among not in AMONG:
         raise Refused("A page has 1 or more pictures, of the rest, or of what was seen or doubted.")
@@ -81,8 +82,8 @@ def next_pictures(now, reserved, tab, n_images, among="rest", name=None, without
 
 
 def full_page(view, rows, n_images):
-    """The best page of these rows, filled with the next best ones: the last pages would be short
-    ones.
+    """The best page of these rows, filled up with the next best pages, so that the last pages are
+    not short.
     """
     chosen = []
     while len(chosen) < n_images and len(chosen) < len(rows):
@@ -97,7 +98,7 @@ def _not_seen(now):
 
 
 def _of_pages(now, ids):
-    """What was seen, on the pages with these numbers of events, or on any."""
+    """Seen pictures, on pages with these numbers of events, or on any page."""
     of_pages = {
         number for event in now.events if event.id in ids for number in now.numbers_of(event)
     }
@@ -105,7 +106,7 @@ def _of_pages(now, ids):
 
 
 def _doubted(now):
-    """What stood so on a page and was confirmed, and is rather wrong than right."""
+    """Pictures that were confirmed on a page, and whose label the model takes for wrong."""
     answers, real = now.annotations.answers, now.pictures.real
     numbers = [number for number in now.seen() if answers[real[number]].confirmed]
     is_doubted = how_sure(now, now.labels_of(numbers), np.array(numbers, dtype=int)) < LEAST_SURE
@@ -113,7 +114,7 @@ def _doubted(now):
 
 
 def quickest_first(now, rows):
-    """The rows with those first that were confirmed too quickly to be looked at, the quickest
+    """The rows, with pictures first that were confirmed too quickly to be looked at, the quickest
     first.
     """
     answers = [now.annotations.answers[now.pictures.real[row]] for row in rows.tolist()]
@@ -124,12 +125,12 @@ def quickest_first(now, rows):
 
 
 def most_doubted(now, labels, rows):
-    """The rows whose label the model doubts most, first."""
+    """The rows in order of doubt: first the label that the model doubts most."""
     return rows[np.argsort(how_sure(now, labels, rows), kind="stable")]
 
 
 def how_sure(now, labels, rows):
-    """How probable the label of each row is `(k,)`."""
+    """The probability of the label of each row `(k,)`."""
     view, columns = now.view, {label: column for column, label in enumerate(now.view.columns)}
     sure = np.array(
         [
@@ -144,8 +145,8 @@ def how_sure(now, labels, rows):
 
 
 def proba_of_answered(now, rows):
-    """How likely pictures are of a class with an answer `(k,)`, by the classifier alone: what is
-    none of the classes was learnt from these pictures themselves.
+    """The probability `(k,)` that pictures are of a class with an answer, by the classifier alone:
+    the model of none of the classes has learnt from these pictures themselves.
     """
     view = now.view
     classifier, proba = view.labels.classifier, view.proba[rows, :-1]

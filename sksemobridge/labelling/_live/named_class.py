@@ -1,4 +1,4 @@
-"""The class that a text of a person means."""
+"""The class that a typed text means."""
 
 from ..._utils.validation import comparable
 from .._photos.class_names import NONE_OF_THESE
@@ -6,8 +6,8 @@ from .._photos.folder_table import plain
 from .._photos.messages import CONTROL
 from .refused import Refused
 
-# Letters of a name that is typed. A longer text is a slip, such as a list in one line. Folders and
-# lists of names may have longer ones, which nobody types.
+# Most letters of a typed name. A longer text is a slip, such as a list in one line. Names from
+# folders and files may be longer, since nobody types them.
 LONGEST_NAME = 100
 
 
@@ -19,7 +19,9 @@ def known_class(names, text):
 
 
 def as_class(names, text, notes, current=False):
-    """As `as_label`, but a class. With `current`, not by a name that it had before."""
+    """The class of `as_label`, which must not be none of the classes. With `current`, an earlier
+    name of a class is refused.
+    """
     label = as_label(names, text, notes)
     if not label:
         raise Refused(f"A class cannot be called “{text}”.")
@@ -32,8 +34,8 @@ def as_class(names, text, notes, current=False):
 
 
 def as_label(names, text, notes):
-    """The class that a text names in any spelling, or a new one. Empty for none of these. What a
-    person should know is added to `notes`.
+    """The class that a text names in any spelling, or a new class, or empty for "none of these".
+    Messages for the person are added to `notes`.
     """
     if not isinstance(text, str):
         raise Refused("The name of a class is a text.")
@@ -49,7 +51,7 @@ def as_label(names, text, notes):
 
 
 def new_name(text):
-    """The name of a new class, if it can be one."""
+    """The name of a new class. A text that cannot be a name is refused."""
     if not text.strip() or len(text) > LONGEST_NAME or len(text.splitlines()) > 1:
         raise Refused(f"The name of a new class is one line of at most {LONGEST_NAME} letters.")
     if plain(text) != text or not comparable(text) or CONTROL.search(text.strip()):

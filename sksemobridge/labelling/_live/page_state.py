@@ -1,4 +1,4 @@
-"""What the page shows, as plain values."""
+"""The state of the page, as plain values."""
 
 from .._photos.event_kinds import ANSWERS
 from .._photos.evidence import first_answers
@@ -7,25 +7,28 @@ from .random_check import check_so_far
 from .snapshot import in_words
 from .verdict import doubt_left, may_stop, share_of_all, why_no_verdict
 
-# Pictures that the page may show next or again.
+# Number of pictures that are sent, to be shown next or again.
 N_SENT = 12
-# Likely classes that are sent of a picture. The page offers five of them.
+# Number of likely classes that are sent with a picture. The page offers five of them.
 N_LIKELY = 9
-# Classes among them that the model has not learnt yet.
+# Number of classes among them that the model has not learnt yet.
 N_NEW = 3
-# Pictures of the queue that are kept for the tab: the one that it shows, and the next.
+# Number of pictures of the queue that are reserved for the tab: the picture that it shows, and the
+# next ones.
 N_RESERVED = 3
 
 
 class PageState:
-    """The state of a page. It keeps the next pictures for its tab, in a `Reserved`."""
+    """The state of a page. The next pictures are reserved for its tab."""
 
     def __init__(self, reserved):
         self.reserved = reserved
         self._known_share = None, (None, [])
 
     def of(self, now, tab, since=None):
-        """All that a tab shows of a `Snapshot`. `since` is the number of changes that it knows."""
+        """The data that a tab shows of a `Snapshot`. `since` is the number of changes that the tab
+        knows.
+        """
         annotations, view, n = now.annotations, now.view, now.pictures.n_photos
         queue = self.reserved.order(tab, queue_of(now), N_RESERVED)
         share, left = self._share_of_all(now)
@@ -59,7 +62,7 @@ class PageState:
         }
 
     def _share_of_all(self, now):
-        """That of `verdict`, and `doubt_left`, kept until something changes."""
+        """`share_of_all` and `doubt_left`, kept until something changes."""
         known_of, share = self._known_share
         key = now.generation, now.view.learnt, len(now.events), len(now.unread)
         if known_of != key:
@@ -69,7 +72,7 @@ class PageState:
 
 
 def queue_of(now):
-    """Pictures to ask, those last that were put off."""
+    """Pictures to ask. Pictures that were put off come last."""
     skipped, number_of = now.annotations.skipped, now.pictures.number_of
     later = [number_of[real] for real in skipped if real in number_of]
     is_next = now.are_open & ~now.pictures.among(skipped)[: now.pictures.n_photos]
@@ -78,7 +81,7 @@ def queue_of(now):
 
 
 def recent(now):
-    """Pictures that were answered, also if that was taken back, the last first."""
+    """Pictures that were answered, the last first, also if the answer was undone."""
     told = [event for event in now.events if event.kind in ANSWERS]
     numbers = (
         number
@@ -94,8 +97,8 @@ def recent(now):
 
 
 def cards_of(now):
-    """What became of suggestions that are no class: name or number of the first picture, one of
-    those of `KINDS`, and how it is called.
+    """Suggestions that are no class now: the suggested name, or the number of the first picture of
+    a cluster, what became of it (see `card` in `KINDS`), and its name.
     """
     found = []
     for key, (how, name) in now.annotations.cards.items():
@@ -107,7 +110,9 @@ def cards_of(now):
 
 
 def _told_since(now, since, is_told):
-    """Pictures that were answered since so many events, in those that `is_told` takes."""
+    """Pictures that were answered or undone after the first `since` events, by events for which
+    `is_told` is true.
+    """
     by_id = {event.id: event for event in now.events}
     found = {}
     for event in () if since is None else now.events[max(since, 0) :]:
@@ -118,7 +123,7 @@ def _told_since(now, since, is_told):
 
 
 def _own(now, tab, since):
-    """Pictures that this tab answered, with their label by a person."""
+    """Pictures that this tab answered, with their current answer."""
     told = _told_since(now, since, lambda event: event.tab == tab)
     answers = [now.annotations.answers.get(now.pictures.real[number]) for number in told]
     return [
@@ -138,7 +143,7 @@ def _undoable(now, tab):
 
 
 def items(now, numbers):
-    """What the page shows of pictures."""
+    """The data that the page shows of pictures."""
     learnt, known = {*now.view.columns}, {*now.classes}
     new = [[plain(label), None] for label in now.classes if label not in learnt][:N_NEW]
     return [_item(now, number, known, new) for number in numbers]

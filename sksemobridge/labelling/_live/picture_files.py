@@ -1,4 +1,6 @@
-"""The files of the pictures that the page shows, as they were at first."""
+"""The files of the pictures that the page shows. A path that leads to another file than at the
+beginning is refused.
+"""
 
 import os
 import stat
@@ -14,8 +16,7 @@ from .._photos.report._page import jpeg
 LARGE_SIDE = 800
 # Pixels of the longer side of a picture among others.
 SMALL_SIDE = 160
-# Bytes of small pictures that are kept, so that a file is not read for each of them again. One has
-# about 5,000.
+# Most bytes of small pictures that are kept in memory. A small picture has about 5,000 bytes.
 MOST_KEPT_BYTES = 20_000_000
 
 
@@ -25,18 +26,19 @@ class PictureFiles:
     Attributes
     ----------
     unread : dict
-        Why a picture cannot be shown, by number.
+        The reason why a picture cannot be shown, by number.
     """
 
     def __init__(self, job, pictures):
         self.pictures, self.unread = pictures, {}
         self._place = job.pictures.place
-        # Of what was shown last: size, digest, and when the file was changed.
+        # The content that was shown last, by number: size, digest, and time of the last change of
+        # the file.
         self._contents = {}
         self._small = LRUCache(MOST_KEPT_BYTES, len)
 
     def jpeg(self, number, is_small=False):
-        """A picture as a JPEG. ImageReadError says why there is none."""
+        """A picture as a JPEG. An ImageReadError says why a picture cannot be read."""
         if is_small:
             return self._small.get(number, lambda: self._read(number, SMALL_SIDE))
         picture = self._read(number, LARGE_SIDE)
@@ -44,8 +46,8 @@ class PictureFiles:
         return picture
 
     def _read(self, number, side=None):
-        """Read a picture, and keep for `event` what its file holds. Gives a JPEG with a longer side
-        of `side` pixels, or None without `side`.
+        """Read a picture, and keep the digest of its file for `event`. Return a JPEG with a longer
+        side of `side` pixels, or None without `side`.
         """
         try:
             content, changed = self._content(number)
@@ -58,8 +60,8 @@ class PictureFiles:
         return picture
 
     def event(self, number, *, is_shown=True, **fields):
-        """A picture as an event keeps it: with the digest of what was shown, or else of what is
-        there.
+        """A picture as an event keeps it: with the digest of the content that was shown, or else of
+        the current content.
         """
         if number not in self._contents:
             if is_shown:
@@ -70,8 +72,8 @@ class PictureFiles:
         return PictureEvent(path, root, *self._contents[number], **fields)
 
     def _content(self, number):
-        """The content of the file that was there at the beginning, not of one that a link leads to
-        now. And when it was changed.
+        """The content of a file, and the time of its last change. A link that leads to another file
+        than at the beginning is an error.
         """
         path, real = self.pictures.paths[number], self.pictures.real[number]
         flags = [getattr(os, name, 0) for name in ("O_NOFOLLOW", "O_NONBLOCK", "O_BINARY")]

@@ -4,18 +4,18 @@ import numpy as np
 
 from .refused import Refused
 
-# Digits of the number of a picture.
+# Most digits of the number of a picture.
 MOST_DIGITS = 10
 
 
 class PictureNumbers:
-    """First come the pictures of PHOTOS, the rows of `job.embeddings`, then those of `--shots`.
-    They never change.
+    """Numbers of pictures: first of the pictures of PHOTOS, which are the rows of `job.embeddings`,
+    then of `--shots`. The numbers never change.
 
     Attributes
     ----------
     paths, real : list of str
-        As the user knows them, and without links.
+        Paths as the user knows them, and real paths.
     number_of : dict
         The number of each real path.
     n_photos : int
@@ -33,7 +33,7 @@ class PictureNumbers:
         return type(number) is int and 0 <= number < len(self.paths)
 
     def check(self, number):
-        """Refuse what is no number of a picture."""
+        """Refuse a value that is no number of a picture."""
         if not self.has(number):
             raise Refused("There is no such picture.")
 

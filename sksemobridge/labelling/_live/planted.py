@@ -1,15 +1,15 @@
-"""Planted pictures: some whose label is known, shown on a page under another class. Who confirms
-them did not look.
+"""Planted pictures: pictures of a known label, shown on a page under another class. A person who
+confirms them did not look.
 """
 
 import numpy as np
 
 from .named_class import as_label
 
-# Pages without a correction, one after the other, before one with planted pictures.
+# Number of pages in a row without a correction before a page with planted pictures.
 PAGES_IN_A_ROW = 3
 N_PLANTED = 2
-# The pictures to plant are drawn among so many of which the model is surest: they are no hard ones.
+# Planted pictures are drawn from this many pictures of which the model is surest, so they are easy.
 N_SURE = 24
 
 
@@ -20,8 +20,8 @@ def is_time_to_plant(annotations, tab):
 
 
 def draw_planted(now, labels):
-    """Pictures to plant in a page with these `labels`, each with a wrong one of them. Their own is
-    known by an answer, and the model is sure of it.
+    """Pictures to plant in a page with these `labels`, each with a wrong label of the page. The
+    right label is known by an answer, and the model is sure of it.
     """
     view, columns = now.view, {label: i for i, label in enumerate([*now.view.columns, ""])}
     headings = [label for label in labels if label in columns]
@@ -31,7 +31,7 @@ def draw_planted(now, labels):
         if others and view.predicted[number] == answer.label:
             least = min(others, key=lambda label: view.proba[number, columns[label]])
             known.append((answer.confirmed, -view.top[number], number, least))
-    # Rather what somebody answered than what somebody confirmed.
+    # Pictures that somebody labelled singly come before pictures that somebody confirmed on a page.
     surest = sorted(known)[:N_SURE]
     drawn = np.random.default_rng().permutation(len(surest))[:N_PLANTED]
     return [surest[i][2:] for i in drawn]
@@ -46,7 +46,7 @@ def _answered_photos(now):
 
 
 def planted_pictures(now, files, pictures):
-    """What an event keeps of the planted pictures of a page that was confirmed."""
+    """The planted pictures of a confirmed page, as an event keeps them."""
     names = now.annotations.names
     return tuple(
         files.event(

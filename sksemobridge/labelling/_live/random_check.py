@@ -5,16 +5,16 @@ from scipy.stats import binomtest
 
 from .refused import Refused
 
-# Predictions of a check, of pictures that nobody labelled, and of those that were seen. An
-# assumption of what a person answers in a minute or two. Where all are right, the interval of 95 %
-# begins at 89 % and at 86 %.
+# Number of pictures of a check: of pictures that nobody labelled, and of seen pictures. The numbers
+# are assumptions: a person answers as many in a minute or two. If all are right, the interval of 95
+# % begins at 89 % and at 86 %.
 N_CHECKED = {"rest": 30, "seen": 24}
 # The interval of a check holds the share in 19 of 20 cases, as is usual.
 CHECK_CONFIDENCE = 0.95
 
 
 def draw_check(now, files, among):
-    """What an event keeps of the predictions of a new check."""
+    """Pictures of a new check with their predictions, as an event keeps them."""
     numbers = now.bursts.first_of_each(now.rest() if among == "rest" else now.seen())
     drawn = np.random.default_rng().permutation(numbers)[: N_CHECKED[among]].tolist()
     if not drawn:
@@ -23,8 +23,9 @@ def draw_check(now, files, among):
 
 
 def check_so_far(now):
-    """Figures of the last check, in its `queue` the pictures that are left, and how many were
-    labelled `later`. It is `of` so many pictures, None if none joined. None without a check.
+    """Figures of the last check, or None without a check. `queue` are the pictures that are left,
+    and `later` is the number of labels after the last answer of the check. `of` is the number of
+    pictures at the draw, None if no pictures were added since.
     """
     check, number_of = now.annotations.check, now.pictures.number_of
     if check is None:

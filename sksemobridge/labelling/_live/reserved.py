@@ -1,4 +1,4 @@
-"""Which pictures were given to which tab, so that two persons are not asked the same."""
+"""Pictures that are reserved for tabs, so that two persons are not asked the same picture."""
 
 import threading
 import time
@@ -8,7 +8,7 @@ RESERVED_FOR = 60
 
 
 class Reserved:
-    """Pictures by number. Methods may be called from several threads."""
+    """Reserved pictures by number. Methods may be called from several threads."""
 
     def __init__(self):
         self._lock, self._given = threading.Lock(), {}
@@ -18,7 +18,7 @@ class Reserved:
             self._given = {}
 
     def of_others(self, tab):
-        """The pictures that another tab was given within a minute."""
+        """The pictures that were given to another tab within the last minute."""
         now = time.monotonic()
         with self._lock:
             self._given = {
@@ -29,8 +29,8 @@ class Reserved:
             return {number for number, (other, _) in self._given.items() if other != tab}
 
     def order(self, tab, numbers, n_reserved):
-        """The pictures in this order, those last that are reserved for others. The first are
-        reserved for this tab.
+        """The pictures in this order, with pictures that are reserved for other tabs last. The
+        first `n_reserved` pictures are reserved for this tab.
         """
         others = self.of_others(tab)
         own = [number for number in numbers if number not in others]

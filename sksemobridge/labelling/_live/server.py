@@ -1,4 +1,4 @@
-"""The live page: a server for this machine only, which knows a person by a secret."""
+"""The server of the live page, for this machine only. A secret gives access."""
 
 import asyncio
 import functools
@@ -37,7 +37,7 @@ from .written import linked_files
 MACHINE = "127.0.0.1"
 # Seconds to wait for the rest of a request.
 REQUEST_PATIENCE = 10
-# Seconds that the end waits for requests that are under way.
+# Seconds to wait at the end for requests that are under way.
 GRACE = 1
 # Seconds that the program waits after Ctrl-C for pages to hear that the files are written. An open
 # page asks every three seconds.
@@ -60,19 +60,19 @@ STATIC = {
 POLICY = "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 
 
-# What needs no numbers of pictures. All else is refused if new pictures were read since the page
-# was loaded. While such an action runs, no new pictures come in, and no other tab gets the same
-# ones.
+# Requests without numbers of pictures. All others are refused if new pictures were read since the
+# page was loaded. While another action runs, no new pictures come in, and no other tab gets the
+# same pictures.
 WITHOUT_NUMBERS = ("state", "add", "read_new", "words", "done", "also", "end")
 
 
 def serve(session, write, title, say, outputs=None):
-    """Serve the page of a `Session` until a person ends it, or Ctrl-C, and return what `write`
-    gives.
+    """Serve the page of a `Session` until a person ends it, or until Ctrl-C. Return the value of
+    `write`.
 
-    `write` is for `Session.done`. It returns the exit status and sentences for the person.
-    `outputs`, as those of the command, say which files it writes, and what else a person may ask
-    for.
+    `write` is for `Session.done`, and returns the exit status and sentences for the person.
+    `outputs`, the `Outputs` of the command, say which files it writes, and what else a person may
+    ask for.
     """
     live = _LivePage(session, write, title, outputs, say)
     with socket.socket() as listening:
@@ -122,7 +122,7 @@ class _LivePage:
         self.session, self.write, self.title = session, write, plain(title)
         self.outputs, self.say = outputs, say
         self.answers = plain(os.fspath(session.answers_file.path))
-        # When each tab asked last, and what those that ask after the end are told.
+        # Time of the last request of each tab, and the reply to requests after the end.
         self.asked, self.ended = {}, None
         self.state = PageState(session.reserved)
         self.access, self.finished = Access(), None
@@ -134,12 +134,14 @@ class _LivePage:
             routes=routes, middleware=[Middleware(BaseHTTPMiddleware, dispatch=self.guard)]
         )
         options = {"ws": "none", "lifespan": "off", "server_header": False}
-        # It would say that a request did not end.
+        # A log of other levels would say that a request did not end.
         options |= {"log_level": "critical", "timeout_graceful_shutdown": GRACE}
         self.server = _Server(uvicorn.Config(app, http="h11", **options), self.interrupt)
 
     def _actions(self):
-        """What a person may do, as `_questions`, but by functions of tab and person."""
+        """Actions of a person, in the form of `_questions`, but with functions of tab and
+        person.
+        """
         session = self.session
         return {
             "say": (session.say, ("number", "label"), {}),
@@ -166,11 +168,11 @@ class _LivePage:
         }
 
     async def guard(self, request, call_next):
-        """Answer only to the page itself."""
+        """Answer requests of the page alone."""
         refusal = self.access.refusal(request)
         try:
             response = PlainTextResponse(*refusal) if refusal else await call_next(request)
-        # Nobody has foreseen it.
+        # An unforeseen error.
         except Exception as error:
             traceback.print_exc()
             response = _json({"failed": fault(error)}, 500)
@@ -216,7 +218,7 @@ class _LivePage:
         return Response(STATIC[name].read_bytes(), media_type=MEDIA_TYPES[name.rpartition(".")[2]])
 
     async def act(self, request):
-        """Do what a person asks for. The reply is the state afterwards, or what went wrong."""
+        """Answer a request. The response is the state afterwards, or what went wrong."""
         try:
             data = await asyncio.wait_for(request.body(), REQUEST_PATIENCE)
             name = request.path_params["action"]
@@ -244,14 +246,14 @@ class _LivePage:
         return _json(told)
 
     def look_up(self, name, question, generation, values):
-        """What a page with the numbers of a `generation` asks."""
+        """Answer a question of a page with the numbers of a `generation`."""
         now = self.session.snapshot()
         if name not in WITHOUT_NUMBERS:
             check_generation(generation, now.generation)
         return question(now, **values)
 
     def do(self, tab, who, name, action, generation, values):
-        """Do it, if the page has the numbers of pictures that are now."""
+        """Run an action, if the page has the current numbers of pictures."""
         if name in WITHOUT_NUMBERS:
             return action(tab, who, **values)
         with self.session.lock:
@@ -262,8 +264,8 @@ class _LivePage:
         return self.state.of(self.session.snapshot(), tab, since)
 
     def read(self, action, body):
-        """The function of a request, its tab, person, number of known changes, and generation, and
-        the function's other values. An error if the request does not fit.
+        """The function of a request, its tab, person, number of known changes and generation, and
+        the other arguments of the function. A request that does not fit raises an error.
         """
         function, needs, may = (self.questions | self.actions)[action]
         data = json.loads(body)
@@ -304,7 +306,7 @@ class _LivePage:
             self.server.should_exit = True
 
     def write_all(self, ends, anew=False):
-        """Write the files, and give what a page says of them."""
+        """Write the files, and return the data that the page shows of them."""
         finished = self.session.done(self.write, ends, anew)
         told = {"written": finished[1], "files": [], "further": {}}
         if self.outputs is not None:
@@ -315,7 +317,7 @@ class _LivePage:
         return told
 
     def say_farewell(self):
-        """Wait until the pages that are open have heard of the end, and end."""
+        """Wait until all open pages know of the end, then end the server."""
         end = time.monotonic() + FAREWELL
         for tab in [tab for tab in list(self.asked) if not self.is_open(tab)]:
             self.asked.pop(tab, None)
@@ -324,14 +326,14 @@ class _LivePage:
         self.server.should_exit = True
 
     def is_open(self, tab):
-        """Whether a page has asked not long ago."""
+        """Whether the page of a tab sent a request not long ago."""
         return self.asked.get(tab, -np.inf) > time.monotonic() - FAREWELL
 
     def done(self, tab, who):
         return self.write_all(ends=False)
 
     def also(self, tab, who, name):
-        """Write what nobody asked for at the beginning, and all else again."""
+        """Write an output that was not asked for at the beginning, and all others again."""
         if self.outputs is None or name not in self.outputs.further:
             raise Refused("This was asked for already, or cannot be written.")
         return self.outputs.add(name, lambda: self.write_all(ends=False, anew=True))
@@ -344,8 +346,8 @@ class _LivePage:
 
 
 def _questions():
-    """What a person may ask: a function of a `Snapshot`, the fields that a request needs, and those
-    that it may have.
+    """Questions of a person by name: a function of a `Snapshot`, the fields that a request must
+    have, and the fields that it may have, with defaults.
     """
     return {
         "state": (lambda now: None, (), {}),
@@ -363,11 +365,11 @@ def _questions():
 
 
 def check_generation(generation, current):
-    """Refuse numbers of pictures of another generation. None is of this one."""
+    """Refuse numbers of pictures of another generation. None is the current generation."""
     if generation not in (None, current):
         raise Refused("New pictures were read, so the page is loaded again.")
 
 
 def _json(data, status=200):
-    # In ASCII: names of files may be no text.
+    # ASCII, since the name of a file may hold bytes that are no text.
     return Response(json.dumps(data), status, media_type="application/json")

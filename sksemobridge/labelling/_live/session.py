@@ -1,4 +1,6 @@
-"""What persons do: each request becomes an event, or is refused. This knows no browser."""
+"""Actions of persons: each request becomes an event, or is refused. This module knows no
+browser.
+"""
 
 import threading
 from dataclasses import replace
@@ -20,27 +22,27 @@ from .reserved import Reserved
 from .shown_bursts import ShownBursts, members_of
 from .snapshot import Snapshot, in_words
 
-# Pictures that are chosen for one label: a request with their numbers is short.
+# Most pictures that are chosen for one label: a request with their numbers is short.
 MOST_CHOSEN = 500
-# Classes of one request: as many as ImageNet has.
+# Most classes of one request: as many as ImageNet has.
 MOST_CLASSES = 1000
 
 
 class Session:
     """A folder that persons label. Methods may be called from several threads.
 
-    `job` is a `FolderJob`, with its `annotations`. `answers_file` is the `Answers` that were begun,
-    and `arrivals` counts and reads new pictures (None: none are).
+    `job` is a `FolderJob`, with its `annotations`. `answers_file` are `Answers` that were begun,
+    and `arrivals` counts and reads new pictures. With None, new pictures are not read.
 
     Attributes
     ----------
     files : PictureFiles
     learner : Learner
     annotations : Annotations
-        Those of now. They are replaced, and never changed.
+        The current annotations. The object is replaced, and never changed.
     reserved : Reserved
     generation : int
-        How often new pictures were read: then pictures have other numbers.
+        How often new pictures were read. Each time, pictures get other numbers.
     is_done : bool
         Whether the files are being written, or the session has ended.
     """
@@ -56,7 +58,7 @@ class Session:
         self._begin(job, annotations, Learner(job, annotations, begins_at_once=True))
 
     def _begin(self, job, annotations, learner):
-        """Begin with a job, whose pictures have numbers of their own."""
+        """Begin with a job, whose pictures get new numbers."""
         self.job, self.annotations, self.learner = job, annotations, learner
         self.files = PictureFiles(job, PictureNumbers(job))
         self._members = members_of(job.groups)
@@ -66,7 +68,7 @@ class Session:
             self.arrivals.begin(job)
 
     def snapshot(self):
-        """What is known now."""
+        """The current `Snapshot`."""
         with self.lock:
             pictures, unread = self.files.pictures, dict(self.files.unread)
             answers, groups = self.annotations.answers, self.job.groups
@@ -87,13 +89,13 @@ class Session:
             )
 
     def read_new(self, tab, who):
-        """Read the pictures that came since. Answers may be given meanwhile."""
+        """Read the pictures that came into the folder. Persons may answer meanwhile."""
         if self.arrivals is None:
             raise Refused("New pictures are read when the program is begun again.")
         with self._reading:
             job = self.arrivals.read(self.job)
             learner = Learner(job, job.annotations_of(self.answers_file.events))
-            # Files that are being written are of one job.
+            # The job must not change while its files are being written.
             with self._writing, self.lock:
                 before = self.learner
                 self._begin(job, job.annotations_of(self.answers_file.events), learner)
@@ -122,7 +124,7 @@ class Session:
 
     def say_same(self, tab, who, numbers, label, alone=False):
         """Label pictures that a person chose, and with them the others of their bursts unless
-        `alone`. They say nothing of the predictions: nobody chooses at random.
+        `alone`. The answers say nothing of the predictions, since nobody chooses at random.
         """
         with self.lock:
             now, notes = self.snapshot(), []
@@ -138,11 +140,12 @@ class Session:
             return {"n_answered": len(marks), "n_pictures": len(parts), "notes": notes}
 
     def say_all(self, tab, who, pictures, knew=None, seconds=None):
-        """Label pictures that were looked through together, and with them the others of their
-        bursts. Each has its `number`, the label `shown`, and `label`.
+        """Label the pictures of a page, and with them the others of their bursts. Each picture has
+        its `number`, the label `shown`, and `label`.
 
-        `knew` is the number of events that the page knew when it was shown. Later ones win. Those
-        that are `planted` get no label. The page was on the screen for so many `seconds`.
+        `knew` is the number of events that the page knew when it was shown. Later answers win.
+        Pictures that are `planted` get no label. `seconds` is the time for which the page was on
+        the screen.
         """
         with self.lock:
             now, notes = self.snapshot(), []
@@ -161,7 +164,7 @@ class Session:
                 for picture in pictures
             ]
             parts = answered_pictures(now, self.files, marks, notes)
-            # Before anything is kept: these pictures may be gone.
+            # Planted pictures are read before any event is kept, since their files may be gone.
             planted = planted_pictures(now, self.files, planted)
             before = now.annotations.attention.doubted
             if parts:
@@ -181,7 +184,7 @@ class Session:
             }
 
     def undo(self, tab, who):
-        """Take back what this tab did last, or else what was done last in an earlier run."""
+        """Undo the last event of this tab, or else the last event of an earlier run."""
         with self.lock:
             now = self.snapshot()
             event = now.undoable(tab)
@@ -192,7 +195,7 @@ class Session:
             return {"undone": {"kind": event.kind, "what": in_words(event), "numbers": numbers}}
 
     def skip(self, tab, who, number):
-        """Ask later."""
+        """Put a picture off, to be asked later."""
         with self.lock:
             now = self.snapshot()
             now.pictures.check(number)
@@ -200,7 +203,7 @@ class Session:
             self._append("skip", tab, who, pictures=(self.files.event(number), *others))
 
     def check(self, tab, who, begin, among):
-        """Draw predictions for a check, or end it."""
+        """Begin a check with pictures drawn at random, or end the check."""
         with self.lock:
             if among not in [*N_CHECKED]:
                 raise Refused("A check is among the rest, or what was seen.")
@@ -210,7 +213,7 @@ class Session:
             self._append("check", tab, who, among=among, drawn_from=n if begin else None, **drawn)
 
     def switch_planting(self, tab, who, on):
-        """Whether pictures are planted, for all persons and later runs."""
+        """Switch planting of pictures on or off, for all persons and later runs."""
         if type(on) is not bool:
             raise Refused("Planting is on or off.")
         with self.lock:
@@ -219,7 +222,7 @@ class Session:
     # Classes
 
     def add(self, tab, who, names):
-        """Have classes of these names."""
+        """Add classes with these names."""
         with self.lock:
             if not isinstance(names, list) or not 0 < len(names) <= MOST_CLASSES:
                 raise Refused(f"Add 1 to {MOST_CLASSES} classes.")
@@ -233,7 +236,7 @@ class Session:
         return {"notes": notes}
 
     def rename(self, tab, who, name, into):
-        """Call a class otherwise. With the name of another class, it joins that."""
+        """Rename a class. With the name of another class, the class joins that class."""
         with self.lock:
             names, notes = self.annotations.names, []
             known = known_class(names, name)
@@ -244,7 +247,7 @@ class Session:
             return {"notes": notes}
 
     def join(self, tab, who, names, into):
-        """Make one class of several."""
+        """Join several classes into one."""
         with self.lock:
             if not isinstance(names, list) or not 0 < len(names) <= MOST_CLASSES:
                 raise Refused(f"Join 1 to {MOST_CLASSES} classes.")
@@ -254,13 +257,13 @@ class Session:
             return {"notes": notes}
 
     def drop(self, tab, who, name):
-        """Take a class away. Its pictures have no label then."""
+        """Drop a class. Its pictures lose their labels."""
         with self.lock:
             self._append("drop", tab, who, names=(known_class(self.annotations.names, name),))
 
     def card(self, tab, who, how, into, name=None, number=None):
-        """Keep what a person did with a suggested name, or with a cluster, of which `number` is the
-        first picture.
+        """Keep the action of a person on a suggested name, or on a cluster, whose first picture is
+        `number`.
         """
         with self.lock:
             if how not in [*KINDS["card"].among]:
@@ -287,12 +290,12 @@ class Session:
         return event
 
     def done(self, write, ends=False, anew=False):
-        """Write the files by all annotations: the value of `write`, a function of
-        `FolderLabels`. If nothing was said since, they are not written again, unless `anew`. Then
-        the session goes on, unless it `ends`; also after an error.
+        """Write the files by all annotations, and return the value of `write`, a function of
+        `FolderLabels`. Without new events, the files are not written again, unless `anew`.
+        Afterwards the session goes on, also after an error, unless it `ends`.
         """
         with self._writing:
-            # An answer that was confirmed is in the files, and a later one is refused.
+            # Answers up to here are in the files. Later answers are refused.
             with self.lock:
                 self.is_done = True
             try:

@@ -12,11 +12,11 @@ from .picture_numbers import PictureNumbers
 
 @dataclass(frozen=True, eq=False)
 class ShownBursts:
-    """Of a burst, the pictures with the same label by a person, or with none, are shown as one. So
-    a picture that was corrected alone stands by itself. Without bursts, and of `--shots`, every
-    picture does.
+    """Bursts of a page. Pictures of a burst with the same answer, or without an answer, are shown
+    as one picture. A picture that was corrected alone is shown by itself. Without bursts, and in
+    `--shots`, every picture is shown by itself.
 
-    `groups (n,)` are the numbers of the bursts, or None, and `members` the pictures of each.
+    `groups (n,)` are the numbers of the bursts, or None, and `members` the pictures of each burst.
     """
 
     groups: Any
@@ -26,7 +26,7 @@ class ShownBursts:
     unread: dict[int, str]
 
     def of(self, number):
-        """The pictures that are shown as one with this one, which is the first."""
+        """The pictures that are shown as one with this picture, which is the first."""
         key = self._key(number)
         others = self.members.get(key[0], ())
         return [number] + [
@@ -45,8 +45,8 @@ class ShownBursts:
         return [*first.values()]
 
     def count(self, is_done):
-        """How many bursts are done: a picture of theirs `is_done (n,)`, and so is each other one
-        that can be shown.
+        """How many bursts are done. A burst is done if all its pictures that can be shown, and at
+        least one picture, are in `is_done (n,)`.
         """
         if self.groups is None:
             return int(is_done.sum())

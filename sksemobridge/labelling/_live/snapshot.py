@@ -1,4 +1,4 @@
-"""What is known at one moment."""
+"""The state of a session at one moment."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -19,29 +19,29 @@ from .view import ModelView
 
 @dataclass(frozen=True, eq=False)
 class Snapshot:
-    """What a request reads. It never changes, so that it needs no lock.
+    """The state that a request reads. A snapshot never changes, so it needs no lock.
 
     Attributes
     ----------
     job : FolderJob
     pictures : PictureNumbers
-        The pictures are known by number.
+        The pictures by number.
     generation : int
-        How often new pictures were read: then pictures have other numbers.
+        How often new pictures were read. Each time, pictures get other numbers.
     annotations : Annotations
     events : tuple of Event
-        The first `n_before` are of earlier runs.
+        All events. The first `n_before` are of earlier runs.
     find : callable
-        Gives the real paths of a picture of an event.
+        Function from a picture of an event to its real paths.
     view : ModelView
     is_learning : bool
     problem : str
-        Why the model could not learn, or empty.
+        The reason why the model could not learn, or empty.
     unread : dict
-        Why a picture cannot be shown, by number.
+        The reason why a picture cannot be shown, by number.
     bursts : ShownBursts
     n_arrived : int
-        New pictures, which nobody has read.
+        Number of new pictures, which are not read yet.
     """
 
     job: FolderJob
@@ -60,11 +60,11 @@ class Snapshot:
 
     @cached_property
     def classes(self):
-        """Names of all classes, in an order that stays."""
+        """Sorted names of all classes."""
         return self.annotations.names.current
 
     def shown(self, number):
-        """The label that stands under a picture."""
+        """The label that the page shows under a picture."""
         self.pictures.check(number)
         check, real = self.annotations.check, self.pictures.real[number]
         if check is not None and real in check.shown:
@@ -73,7 +73,7 @@ class Snapshot:
         return self.view.predicted[number] if answer is None else answer.label
 
     def labels_of(self, numbers):
-        """What stands under pictures, by their numbers."""
+        """The labels that the page shows under pictures, by number."""
         predicted = self.view.predicted
         labels = {number: predicted[number] for number in numbers}
         check = () if self.annotations.check is None else self.annotations.check.shown
@@ -118,8 +118,8 @@ class Snapshot:
         return [number_of[real] for real in found if real in number_of]
 
     def undoable(self, tab):
-        """The event that a tab takes back: what it did last, or else what was done last in an
-        earlier run. None if there is none.
+        """The event that a tab would undo: its own last event, or else the last event of an earlier
+        run. None if no event is left.
         """
         return last_undoable(self.events, tab, self.n_before, self._is_here)
 
@@ -128,5 +128,5 @@ class Snapshot:
 
 
 def in_words(event):
-    """What a person did, as a sentence says it."""
+    """An event in words, as part of a sentence."""
     return plain(KINDS[event.kind].words(event))

@@ -1,4 +1,4 @@
-"""What may be in a folder: names for the page, or clusters of pictures that look alike."""
+"""Suggestions of classes for a folder: names, or clusters of pictures that look alike."""
 
 import threading
 
@@ -10,16 +10,16 @@ from .._photos.folder_table import plain
 from .._suggest_names import spelling, suggest_names
 from .refused import Refused
 
-# Most names of a request.
+# Most names in a request.
 MOST_SUGGESTED = 100
-# Pictures of a name: the page shows eight, some of which may not be there any more.
+# Pictures that are sent with a name: the page shows eight, and some may be gone.
 N_OF_NAME = 12
-# Pictures of a cluster in the mean. With fewer, one shows little more than a picture does.
+# Mean number of pictures in a cluster. A smaller cluster shows little more than a single picture.
 N_CLUSTERED = 16
 
 
 class Suggestions:
-    """Names for what pictures show, beside the classes that are known."""
+    """Suggested names for pictures, beside the known classes."""
 
     def __init__(self):
         self._one_at_a_time = threading.Lock()
@@ -43,13 +43,13 @@ class Suggestions:
 
 
 def _is_class(annotations, suggested):
-    """Whether a suggested name is in a class that is called otherwise."""
+    """Whether a suggestion is a class now, perhaps by another name."""
     return annotations.names.now(annotations.cards[suggested][1] or suggested) is not None
 
 
 def _names(now, n_names):
     encoder = now.job.pipeline[-1].text_encoder
-    # A file of embeddings knows its own texts alone. An encoder of images only has none.
+    # A file of embeddings knows its own texts alone. Without a text encoder there are no words.
     is_open = getattr(encoder, "open_vocabulary", False)
     vocabulary = "auto" if is_open else list(getattr(encoder, "texts", ()))
     known = None if now.view.labels is None else now.view.labels.classifier

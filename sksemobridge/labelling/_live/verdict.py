@@ -1,4 +1,4 @@
-"""The verdict on all labels: which share of them is right, and whether one may stop."""
+"""The verdict on all labels: the share of right labels, and whether a person may stop."""
 
 import numpy as np
 
@@ -8,24 +8,24 @@ from .._photos.summary import NO_ICONS
 from .._share_right import MOST_ESTIMATED, ShareRight
 from .random_check import check_so_far
 
-# Share of right labels at which one may stop.
+# Share of right labels at which a person may stop.
 GOOD = 0.95
-# Pictures of a step of `doubt_left`, and steps: five pages of any size of fit.js are some of them.
+# Pictures in a step of `doubt_left`, and number of steps. Five pages of any size in fit.js are a
+# whole number of steps.
 STEP, N_STEPS = 15, 20
 
 
 def why_no_verdict(now):
-    """Why nobody can say how many labels are right, or empty."""
+    """The reason why the share of right labels is not known, or empty."""
     return why_unsure(now.annotations) if now.job.is_known_kind else NO_ICONS
 
 
 def share_of_all(now):
-    """`ShareRight` of the labels that persons said and of those that the model predicts. None while
-    there is no class.
+    """`ShareRight` of all labels, by persons and by the model. None while there is no class.
 
-    Labels by persons count as right. What somebody confirmed who seems not to have looked is as
-    right as the model says, as if nobody had confirmed it. If a check of what was seen found wrong
-    labels, those that it was drawn from are as right as it says, until somebody looks again.
+    Labels by persons count as right. A label that a person confirmed without looking counts as a
+    prediction. If a check of seen pictures found wrong labels, the labels from which it was drawn
+    are right with the share in the check, until somebody looks again.
     """
     if not now.view.columns:
         return None
@@ -42,15 +42,15 @@ def share_of_all(now):
 
 
 def doubt_left(now):
-    """Which part of the expected wrong labels is left after `STEP` further pictures are looked
-    through, after twice as many, and so on. Empty if none is left to look through.
+    """The share of the expected wrong labels that is left after a person looks through `STEP`
+    further pictures, twice as many, and so on. Empty if no picture is left to look through.
     """
     if not now.view.columns:
         return []
     rows, codes = _unsure_labels(now)
     doubt = 1 - now.view.proba[rows, codes].astype(float)
     is_seen = now.pictures.among(now.annotations.seen)[rows]
-    # A page has those that are doubted most.
+    # Pages have the most doubted pictures first.
     unseen = -np.sort(-doubt[~is_seen])
     if not len(unseen) or doubt.sum() <= 0:
         return []
@@ -59,14 +59,14 @@ def doubt_left(now):
 
 
 def wrong_among_seen(now):
-    """How many wrong labels a check of what was seen found."""
+    """The number of wrong labels that a check of seen pictures found."""
     check = now.annotations.check
     is_of_seen = check is not None and check.among == "seen"
     return [*now.annotations.checked().values()].count(False) if is_of_seen else 0
 
 
 def _n_checked_from(now):
-    """How many labels there are that were seen before the check, and not since."""
+    """The number of labels that were last answered before the check."""
     annotations, n = now.annotations, now.pictures.n_photos
     before = [
         real
@@ -78,14 +78,14 @@ def _n_checked_from(now):
 
 def _share_of_unsure(now, rows, codes):
     """`ShareRight` of these labels."""
-    # To copy the probabilities of all would take longer than the rest of an answer.
+    # Copying the probabilities of all pictures would take longer than the rest of a response.
     some = evenly_spaced(len(rows), MOST_ESTIMATED)
     proba, n = now.view.proba[rows[some]], now.pictures.n_photos
     return share_by_evidence(now.annotations, n, proba, codes=codes[some], n=len(rows))
 
 
 def may_stop(now, share):
-    """Whether the labels are good enough, for all that is known."""
+    """Whether the labels are good enough, by all evidence."""
     if share is None or why_no_verdict(now):
         return False
     return share.low >= GOOD and looked_enough(now.annotations, now.pictures.n_photos)

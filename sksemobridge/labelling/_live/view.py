@@ -1,4 +1,4 @@
-"""What the model says of the pictures, after it has learnt."""
+"""Predictions of the model for all pictures, after it has learnt."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -11,26 +11,26 @@ from ..._utils.rows import blocks
 from .._label_next import least_certain
 from .._photos.annotations import Annotations
 
-# A model of more answers and shots, or of more pictures times classes, takes longer than a second
-# to learn.
+# A model with more answers and shots, or with more pictures times classes, takes longer than a
+# second to learn.
 MOST_SHOTS = 500
 MOST_PROBABILITIES = 1_000_000
 
 
 @dataclass(frozen=True, eq=False)
 class ModelView:
-    """What the model says of the pictures, which have numbers.
+    """Predictions of the model for all pictures, by number.
 
     Attributes
     ----------
     annotations : Annotations
-        What the model has learnt from.
+        The annotations that the model has learnt from.
     learnt : int
-        How often it has learnt in this run, this time included.
+        How often the model has learnt in this run, this time included.
     columns : tuple of str
-        The classes that it knows.
+        The classes that the model knows.
     proba : ndarray of shape (n, C + 1)
-        Probabilities of the classes, and in the last column of none of them.
+        Probabilities of the classes, and in the last column of none of the classes.
     predicted : list of str
         The predicted label of each picture, empty for none of the classes.
     order : list of int
@@ -38,7 +38,7 @@ class ModelView:
     drawn_first : list of int
         The pictures at the beginning of `order` that were drawn at random.
     labels : FolderLabels or None
-        The classifier, and all else that was learnt. None while there is no class.
+        The labels with the classifier. None while there is no class.
     """
 
     annotations: Annotations
@@ -66,8 +66,8 @@ class ModelView:
         return self.proba.argmax(axis=1)
 
     def likely(self, number, n_classes, always=""):
-        """The most probable columns of a picture with their probabilities, and that of `always`.
-        None of the classes is empty.
+        """The most probable classes of a picture with their probabilities, and the class `always`
+        with its probability. The name of none of the classes is empty.
         """
         names, shares = [*self.columns, ""], self.proba[number]
         best = np.argsort(-shares, kind="stable")[:n_classes].tolist()
@@ -78,8 +78,8 @@ class ModelView:
 
 
 def view_of(job, annotations, learnt=1):
-    """Learn from annotations, and look at all pictures: a `ModelView` that has learnt so
-    often.
+    """Learn from annotations, and predict all pictures: a `ModelView`. `learnt` counts how often
+    the model has learnt.
     """
     if not job.known_classes(annotations):
         n = len(job.paths) + len(job.shown_shots)
@@ -90,8 +90,8 @@ def view_of(job, annotations, learnt=1):
 
 
 def first_view_of(job, annotations):
-    """`view_of`, and what it has learnt from. If that takes long, the view is that of the names
-    alone, and nothing, None, was learnt yet.
+    """`view_of`, and the annotations that it has learnt from. If learning takes long, the view is
+    by the names alone, with None for the annotations.
     """
     n_shots = len(annotations.answers) + len(job.shots.labels)
     n_proba = len(job.paths) * len(annotations.names.current)
@@ -103,16 +103,16 @@ def first_view_of(job, annotations):
 
 
 def _view(labels, learnt, order=None):
-    """The view of `FolderLabels`, with the order in which to ask, if it is known."""
+    """The view of `FolderLabels`. `order` is the order in which to ask, if it is known."""
     job, annotations = labels.job, labels.annotations
     columns = tuple(map(str, labels.classifier.classes_))
     is_own, proba = labels.has_label, labels.proba
     if job.shown_shots:
-        # They are shown in their classes, and are of one.
+        # Shots are shown in their classes, and are never of none of the classes.
         shots = labels.classifier.predict_proba(job.shots.embeddings[job.shown_shots])
         proba = np.vstack([proba, np.column_stack([shots, np.zeros(len(shots))])])
         is_own = [*is_own, *[True] * len(shots)]
-    # NumPy copies what it takes the `argmax` of, unless it is a whole table.
+    # NumPy copies an array for `argmax`, unless the array is a whole table.
     best = (i for part in blocks(len(proba)) for i in proba[part, :-1].argmax(axis=1).tolist())
     predicted = [columns[i] if own else "" for i, own in zip(best, is_own)]
     order, drawn_first = order or labels.to_label(), labels.drawn_first

@@ -1,4 +1,4 @@
-"""The written files as the last page links them: it stays when the program has ended."""
+"""The written files, as the last page links them. This page stays when the program has ended."""
 
 import base64
 import mimetypes
@@ -7,12 +7,13 @@ from pathlib import Path
 
 from .._photos.folder_table import plain
 
-# Bytes of the largest file that the page holds. Of larger ones, and of a folder, it has the path.
+# Bytes of the largest file that the page holds. For a larger file, or a folder, the page has the
+# path.
 MOST_HELD_BYTES = 20_000_000
 
 
 def linked_files(outputs):
-    """What the page shows of written files, paths by what they are."""
+    """The data that the page shows of written files. `outputs` are paths by kind."""
     return [_linked(what, Path(path)) for what, path in outputs.items() if path is not None]
 
 
