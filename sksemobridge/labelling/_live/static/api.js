@@ -1,19 +1,19 @@
 // @ts-check
 // Requests to the program that serves this page.
 
-// Milliseconds after which a reply is no longer waited for, unless it takes long by itself.
+// Milliseconds to wait for a reply, except to a slow request.
 const PATIENCE = 20000;
-// To write files and to read pictures takes long, and so do the first answers of a model.
+// Slow requests: they write files, read pictures, or wait for the first result of a model.
 const SLOW = ["done", "also", "end", "suggest", "read_new", "add", "find"];
 // Milliseconds between attempts when the program does not reply.
 const AGAIN = 500;
-// Attempts at what may be asked twice.
+// Attempts at a request that may be sent again.
 const N_ATTEMPTS = 3;
-// Requests that change nothing, and so may be asked again.
+// Requests that change nothing, and may be sent again.
 const HARMLESS = ["state", "look", "look_at_class", "overview", "suggest", "disputed", "words",
   "find"];
 
-// Of this tab, also when it is loaded again.
+// The name of this tab, which stays when the page is loaded again.
 const tab = (sessionStorage.tab ??= `${Date.now()}-${Math.random()}`.slice(0, 50));
 
 // The person of this tab: others may have other tabs of this browser.
@@ -22,7 +22,7 @@ export const who = {
   set name(text) { sessionStorage.who = text.trim().slice(0, 50); },
 };
 
-// Why a request was not done. `is_lost` if nobody replied.
+// The error of a request that was not done. `is_lost` if there was no reply.
 export class Failed extends Error {
   /** @param {string} text @param {boolean} is_lost */
   constructor(text, is_lost = false) {
@@ -31,8 +31,9 @@ export class Failed extends Error {
   }
 }
 
-// Ask the program. Failed if it said no, or nothing.
-// `known` is what the page knows: `since` so many changes, and the `generation` of the numbers.
+// Send a request to the program. Throws Failed if the program refused it, or did not reply. `known`
+// is the state of the page: the number of changes that it knows (`since`), and the `generation` of
+// the numbers of pictures.
 /**
  * @param {string} action
  * @param {object} values
@@ -57,7 +58,7 @@ export async function request(action, values, known) {
 
 /** @param {Response} response */
 async function read(response) {
-  // Of an earlier run: another program is at this port.
+  // The page is of an earlier run: another program has this port.
   if (response.status === 403) throw new Failed("This page is of an earlier run.", true);
   const reply = await response.json();
   if (!response.ok) throw new Failed(reply.failed ?? "The program did not accept this.");

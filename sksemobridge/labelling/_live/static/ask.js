@@ -1,5 +1,6 @@
 // @ts-check
-// "Ask": one picture, and what it is. A check asks in the same way for what was predicted.
+// "Ask": the page shows one picture, and asks for its class. A check asks for random pictures in
+// the same way.
 import { Chooser } from "./chooser.js";
 import { like_address } from "./chosen.js";
 import { button, by_id, element, element_of, main_of } from "./dom.js";
@@ -11,15 +12,16 @@ import { is_pressable, once_each } from "./presses.js";
 import { act, now } from "./state.js";
 import { count, label_of, percent, quoted } from "./words.js";
 
-// Pictures that are fetched before they are shown.
+// Number of pictures that are fetched before they are shown.
 const N_AHEAD = 4;
 
-// The picture in sight. It stays, with what it offers, whatever the model learns meanwhile.
+// The picture in sight. The picture and its likely classes stay, whatever the model learns
+// meanwhile.
 /** @type {(import("./state.js").Item & { is_again?: boolean }) | null} */
 let current = null;
-// Whether the last picture of a check was answered here: then its result is in sight.
+// Whether the last picture of a check was answered here, and the result of the check is in sight.
 let is_check_over = false;
-// What this tab said, by the number of the picture.
+// The answers of this tab, by the number of the picture.
 /** @type {Map<number, string | null>} */
 const mine = new Map();
 const chooser = new Chooser(by_id("ask-chooser"), say);
@@ -33,7 +35,7 @@ export const ask = {
     draw();
   },
 
-  // Go on if the picture was labelled elsewhere.
+  // Go on to the next picture if this one was labelled elsewhere.
   /** @param {import("./state.js").Reply} reply */
   take(reply) {
     for (const item of reply.news ?? []) {
@@ -75,7 +77,7 @@ export const ask = {
     return true;
   },
 
-  // After a mouse click, and else: the picture again, to say something else.
+  // Show a picture again, to change its answer.
   /** @param {import("./state.js").Item} item */
   show_again(item) {
     is_check_over = false;
@@ -123,7 +125,7 @@ function result_of({ right, done, among, interval: [low, high] }) {
       + "labelled."];
 }
 
-// What one may do after a check, the first by Enter.
+// Ways to go on after a check. Enter takes the first.
 /** @param {import("./notes.js").Offer} done */
 function ways_after_check(done) {
   const { check, total, seen, queue } = now.state;
@@ -140,7 +142,7 @@ function ways_after_check(done) {
 
 function draw_picture() {
   const is_checked = in_check() && now.state.check.queue.some((item) => same(item, current));
-  // A check is of random pictures, not of easy ones.
+  // A picture of a check cannot be put off: a check is of random pictures, not of easy ones.
   by_id("later").hidden = is_checked;
   const answer = current.label === null ? "" : ` Your answer: ${quoted(current.label)}.`;
   const question = is_checked ? `Check: is this ${quoted(current.predicted)}?` : "What is this?";
@@ -206,7 +208,7 @@ async function later() {
   if (current && !by_id("later").hidden) await act_on(current, "skip", { number: current.number });
 }
 
-// Do something about a picture, and go on to the next.
+// Send an action on a picture, and go on to the next picture.
 /** @param {import("./state.js").Item} asked @param {string} action @param {object} values */
 async function act_on(asked, action, values) {
   const reply = await act(action, values);

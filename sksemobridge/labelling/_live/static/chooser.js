@@ -1,12 +1,12 @@
 // @ts-check
-// The choice of a class: by its key, by letters, or from the list of all.
+// The choice of a class: by its key, by letters, or from the list of all classes.
 import { element } from "./dom.js";
 import { class_keys, is_letter } from "./keys.js";
 import { once_each } from "./presses.js";
 import { now } from "./state.js";
 import { NONE, comparable, label_of } from "./words.js";
 
-// Most likely classes that have a digit, and the least share of one.
+// Largest number of likely classes that have a digit, and the least probability of such a class.
 const N_LIKELY = 5;
 const LEAST_SHARE = 0.005;
 let n_made = 0;
@@ -24,7 +24,7 @@ export class Chooser {
   options = [];
   active = -1;
 
-  // `choose(label)` is called with the class that was chosen, `leave()` after Escape.
+  // `choose(label)` is called with the chosen class, `leave()` after Escape.
   /**
    * @param {HTMLElement} place
    * @param {(label: string) => void} choose
@@ -55,20 +55,22 @@ export class Chooser {
     place.append(this.field, this.found, this.likely, this.none);
   }
 
-  // Offer the `likely` classes of a picture. `label` is the one that it has, `first` is likeliest.
+  // Offer the `likely` classes of a picture. `label` is the current label of the picture, `first`
+  // the likeliest class.
   /**
    * @param {{ likely: import("./state.js").Likely, label?: string | null, first?: string }} item
    */
   show({ likely, label = null, first = likely[0]?.[0] }) {
     this.label = label;
     this.first = first;
-    // Those with "0 %" say nothing, unless there are few, but what stands there, or is tried first.
+    // Classes with "0 %" are left out, unless there are few classes. The label of the picture and
+    // the first class stay.
     const is_few = now.state.classes.length <= N_LIKELY;
     const shares = new Map(likely.filter(([name, share]) =>
       is_few || share === null || share >= LEAST_SHARE || name === label || name === first)
       .slice(0, N_LIKELY));
     this.digits = class_keys.assign([...shares.keys()]);
-    // Buttons stay, so that one keeps the focus.
+    // Buttons are used again, so that the focused button keeps the focus.
     const rows = [...this.digits];
     while (this.likely.childElementCount < rows.length) {
       const i = this.likely.childElementCount;
@@ -90,7 +92,7 @@ export class Chooser {
     if (!this.found.hidden) this.#search(this.active);
   }
 
-  // Whether a key chooses a class here.
+  // Take a key, and return whether the key is done with.
   /** @param {KeyboardEvent} event */
   key(event) {
     if (event.key === "0" || this.digits.has(event.key)) {
@@ -101,7 +103,7 @@ export class Chooser {
       this.field.focus();
       return true;
     }
-    // The letter itself then goes into the field.
+    // The browser then types the letter into the field.
     if (is_letter(event.key)) this.field.focus();
     return false;
   }
@@ -135,11 +137,12 @@ export class Chooser {
     event.preventDefault();
   }
 
-  // Show classes whose name holds what was typed, then the way to add one; all if nothing is typed.
+  // Show classes whose name has the typed text, then an option to add a class. Without a text, show
+  // all classes.
   /** @param {number} active */
   #search(active) {
     this.options = matches(this.field.value, [...this.digits.values()]);
-    // With nothing typed, Enter chooses only what one went to.
+    // With nothing typed, Enter chooses only an option that the arrow keys reached.
     this.active = this.field.value.trim() ? Math.max(active, 0) : active;
     this.likely.hidden = this.none.hidden = true;
     this.found.hidden = false;
@@ -177,7 +180,8 @@ function matches(typed, likely) {
   return [...found, { value: typed.trim(), text: `Add “${typed.trim()}” as a class` }];
 }
 
-// The whole name, then names that begin so, then words that do, then the rest.
+// The rank of a match: the whole name first, then the beginning of a name, then the beginning of a
+// word, then the rest.
 /** @param {Choice & { at: number }} option @param {string} wanted */
 function rank({ text, at }, wanted) {
   const name = comparable(text);

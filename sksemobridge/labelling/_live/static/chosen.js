@@ -1,17 +1,17 @@
 // @ts-check
-// The panel that asks what the chosen tiles are.
+// The panel that asks for the class of the chosen tiles.
 import { Chooser } from "./chooser.js";
 import { button, by_id, element } from "./dom.js";
 import { small } from "./pictures.js";
 import { count } from "./words.js";
 
-// Where pictures like these are found.
+// The address of a search for pictures like these.
 /** @type {(numbers: number[]) => string} */
 export const like_address = (numbers) => `#find/${numbers}`;
 
 export class ChosenPanel {
-  // In the view of this name. `choose` and `leave` are those of a `Chooser`, and of a button with
-  // the text `leave_text`, if there is one.
+  // A panel in the view `name`. `choose` and `leave` are callbacks of a `Chooser`. With
+  // `leave_text`, a button with this text calls `leave`, too.
   /**
    * @param {string} name
    * @param {(label: string) => void} choose
@@ -45,7 +45,7 @@ export class ChosenPanel {
     this.place.hidden = false;
   }
 
-  // Ask for a class though no tile is chosen.
+  // Ask for a class without a chosen tile.
   /** @param {string} question */
   show_without(question) {
     this.question.textContent = question;

@@ -1,5 +1,5 @@
 // @ts-check
-// "Classes": how many and how good each is, its pictures, and what one can do with it.
+// "Classes": figures of each class, its pictures, and the ways to change the class.
 import { ChosenPanel } from "./chosen.js";
 import { by_id, element } from "./dom.js";
 import { is_choice, is_letter } from "./keys.js";
@@ -13,12 +13,12 @@ import { NONE, comparable, count, label_of, percent, plural, quoted } from "./wo
 
 // Pictures of a gallery that are shown at a time.
 const N_IMAGES = 60;
-// Milliseconds after which figures are asked for again that are being measured.
+// Milliseconds between requests for figures that are being measured.
 const SOON = 1000;
 
 const tiles = new Tiles(by_id("gallery-tiles"), { click: choose_tile });
 const panel = new ChosenPanel("gallery", say, put_down, "Leave as it is");
-// The class whose pictures are shown (null: none), and what is known of each.
+// The class whose pictures are shown (null: no class), and the figures of all classes.
 /** @type {string | null} */
 let name = null;
 /** @type {import("./state.js").Figures[]} */
@@ -26,7 +26,7 @@ let rows = [];
 let total = 0;
 /** @type {string | null} */
 let shown_of = null;
-// What was drawn last, whether more happened since, and what the form is for.
+// The state that was drawn last, whether it is out of date, and the purpose of the form.
 /** @type {{ changes?: number, learnt?: number }} */
 let drawn = {};
 let is_stale = false;
@@ -41,8 +41,8 @@ export const classes = {
     await refresh();
   },
 
-  // What was changed is shown at once, and what the model learnt when it does not move what one
-  // looks at.
+  // Changes are shown at once. New predictions are shown only if no tile is chosen, since they move
+  // tiles.
   draw() {
     const { changes, learnt, learning } = now.state;
     if (changes !== drawn.changes || (learnt !== drawn.learnt && !learning && !tiles.chosen.size)) {
@@ -58,7 +58,7 @@ export const classes = {
       if (!tiles.chosen.size) choose_tile(tiles.at, false);
       return panel.chooser.key(event);
     } else if (is_letter(event.key) || event.key === "/") {
-      // No picture is selected: the name of a class, which the letter itself begins.
+      // Without a selected picture, a letter begins the name of a class.
       if (!by_id("class-find").checkVisibility()) note("No picture is selected: click one.");
       by_id("class-find").focus();
       return event.key === "/";
@@ -69,7 +69,7 @@ export const classes = {
   },
 };
 
-// Get figures and pictures anew, and once more if something changed meanwhile.
+// Get figures and pictures anew, and again if something changed meanwhile.
 async function refresh() {
   is_stale = true;
   if (by_id("classes").hasAttribute("aria-busy")) return;
@@ -118,8 +118,8 @@ function draw_row(row) {
   return element("li", {}, link);
 }
 
-// How good: in a check where there was one, else of labelled pictures, each judged as if it had no
-// label.
+// The share of right predictions of a class: in a check, or else of labelled pictures, each
+// predicted as if it had no label.
 /** @param {import("./state.js").Figures} row */
 function goodness({ accuracy, checked: [n_right, n] }) {
   const is_checked = n > 0, share = is_checked ? n_right / n : accuracy;
@@ -130,7 +130,7 @@ function goodness({ accuracy, checked: [n_right, n] }) {
   return made;
 }
 
-// Classes in these orders. Of none of them is last by name.
+// Orders of the classes. By name, none of the classes is last.
 /** @typedef {import("./state.js").Figures} Figures */
 /** @type {Record<string, (a: Figures, b: Figures) => number>} */
 const ORDERS = {
@@ -151,7 +151,7 @@ async function show_gallery() {
   const n_images = shown_of === name ? Math.max(tiles.tiles.length, N_IMAGES) : N_IMAGES;
   const pictures = await get_pictures(0, n_images);
   if (!pictures) return;
-  // What somebody selected stays so.
+  // Selected pictures stay selected.
   const chosen = new Set(shown_of === name ? [...tiles.chosen].map(({ number }) => number) : []);
   shown_of = name;
   by_id("gallery-name").textContent = label_of(name);
@@ -162,8 +162,8 @@ async function show_gallery() {
   draw_gallery(pictures);
 }
 
-// The pictures of the class from one place to another: the program sends some at a time. Null if it
-// says no, or if another class is looked at by now.
+// The pictures of the class from `start` to `stop`: the program sends some at a time. Null if a
+// request is refused, or if another class is shown by now.
 /** @param {number} start @param {number} stop */
 async function get_pictures(start, stop) {
   const wanted = name;
@@ -182,7 +182,7 @@ async function get_pictures(start, stop) {
   return pictures;
 }
 
-// Those that a person labelled come first, and those that were given before are next.
+// Groups of pictures: labelled by a person, predicted, or given before.
 /** @param {import("./state.js").Item[]} pictures */
 function by_kind(pictures) {
   /** @type {Map<string, import("./state.js").Item[]>} */
@@ -196,7 +196,7 @@ function by_kind(pictures) {
   return [...groups].map(([label, group]) => ({ label, pictures: group }));
 }
 
-// After these `pictures` came.
+// Draw the gallery after new `pictures`.
 /** @param {import("./state.js").Item[]} pictures */
 function draw_gallery(pictures) {
   for (const tile of tiles.tiles) tile.label = tile.shown = tile.item.label ?? tile.item.predicted;
@@ -255,7 +255,7 @@ async function say(label) {
   refresh();
 }
 
-// Do something with classes. All can be undone, so nothing is asked before.
+// Change classes. Every change can be undone, so the page does not ask before.
 /**
  * @param {string} action
  * @param {object} values
@@ -333,7 +333,7 @@ async function add() {
   const known = rows.find((row) => comparable(label_of(row.name)) === comparable(typed));
   if (!typed) return;
   if (tiles.chosen.size) {
-    // What is selected is not lost.
+    // Selected pictures get the label, and do not lose their selection without a question.
     const label = known?.name ?? typed, n = plural(tiles.chosen.size, "selected picture");
     if (!await sure(`Label the ${n} ${quoted(label)}?`, "Label")) return;
     by_id("class-find").value = "";

@@ -1,9 +1,9 @@
 // @ts-check
-// Small helpers of both pages. Texts go into the page by textContent alone: no name of a file or
-// class becomes markup.
+// Small helpers of both pages. Text goes into the page by textContent alone, so that no name of a
+// file or class becomes markup.
 
 /**
- * An element by its id. A page says of which kind it is, so that it may have what any kind has.
+ * An element by its id. The type has the properties of all kinds of elements that pages use.
  * @typedef {HTMLElement
  *   & Pick<HTMLInputElement, "checked" | "disabled" | "select" | "value">
  *   & Pick<HTMLDialogElement, "close" | "open" | "showModal">
@@ -19,7 +19,7 @@ export const by_id = (id) => /** @type {any} */ (document.getElementById(id));
 /** @type {(event: Event) => HTMLElement} */
 export const element_of = (event) => /** @type {HTMLElement} */ (event.target);
 
-// The main button of a place, if it has one.
+// The main button of a place, or null.
 /** @type {(id: string) => HTMLElement | null} */
 export const main_of = (id) => by_id(id).querySelector(".main");
 

@@ -1,11 +1,12 @@
 // @ts-check
-// A picture as large as it fits.
+// The dialog with a picture as large as it fits.
 import { like_address } from "./chosen.js";
 import { by_id } from "./dom.js";
 import { burst_buttons, large } from "./pictures.js";
 import { now } from "./state.js";
 
-// Show a picture as large as it fits, with those of its burst. A click or Escape closes it.
+// Show a picture as large as it fits, with the other pictures of its burst. A click or Escape
+// closes the dialog.
 /** @param {{ number: number, name: string, burst?: number[] }} item */
 export function enlarge(item) {
   const { burst = [] } = item;

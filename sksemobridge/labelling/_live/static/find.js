@@ -1,5 +1,6 @@
 // @ts-check
-// "Find": pictures in the order of a text, or of their likeness to some, to label many at once.
+// "Find": pictures in the order of their likeness to a text or to some pictures, to label many at
+// once.
 import { ChosenPanel, like_address } from "./chosen.js";
 import { by_id } from "./dom.js";
 import { is_choice, is_letter } from "./keys.js";
@@ -8,18 +9,20 @@ import { act, now, see, tile_noun } from "./state.js";
 import { Tiles } from "./tiles.js";
 import { count, label_of, plural, quoted } from "./words.js";
 
-// Pictures that are shown at a time, and most that get a label at once, as in session.py.
+// Number of pictures that are shown at a time, and most pictures that get a label at once, as in
+// session.py.
 const N_IMAGES = 60;
 const MOST_CHOSEN = 500;
 
 const tiles = new Tiles(by_id("find-tiles"),
   { click: choose_tile, shows_bursts: true, has_captions: true });
 const panel = new ChosenPanel("find", say, put_down, "Select none");
-// What is looked for (`text`, or pictures in `like`), how many there are, and of which search.
+// The search (`text`, or pictures in `like`), the number of its pictures, and the number of
+// requests so far.
 /** @type {{ text?: string, like?: number[] } | null} */
 let query = null;
 let total = 0, n_asked = 0;
-// The changes that are shown, and the tile from which Shift selects.
+// The number of changes in the tiles that are shown, and the tile from which Shift selects.
 /** @type {number | null} */
 let drawn = null;
 let is_fetching = false;
@@ -39,7 +42,7 @@ export const find = {
     else if (has_words) by_id("find-text").focus();
   },
 
-  // Answers show at once. Nothing moves while something is chosen.
+  // Show new answers at once, but move no tile while tiles are chosen.
   draw() {
     const is_stale = query && !is_fetching && now.state.changes !== drawn;
     if (is_stale && !tiles.chosen.size) fetch(Math.max(tiles.tiles.length, N_IMAGES));
@@ -53,7 +56,7 @@ export const find = {
     else if (is_choice(event.key) && chosen) return panel.chooser.key(event);
     else if (is_letter(event.key) || event.key === "/") {
       by_id("find-text").focus();
-      // The letter itself goes into the field.
+      // The browser types the letter into the field.
       return event.key === "/";
     } else return false;
     return true;
@@ -81,7 +84,7 @@ function search(wanted) {
   fetch(N_IMAGES);
 }
 
-// Get the first pictures of the search. A later search overtakes an earlier one.
+// Get the first pictures of the search. The reply to an earlier search is dropped.
 /** @param {number} n */
 async function fetch(n) {
   const asked = ++n_asked, is_open = by_id("find-open").checked;
@@ -123,7 +126,7 @@ function show(pictures) {
 const title = () => (query.like ? `Like ${plural(query.like.length, "picture")}, the most alike first`
   : `${quoted(query.text)}, the likeliest first`);
 
-// A click selects one more, and with Shift all up to this one.
+// A click selects one more tile. With Shift, it selects all tiles up to this one.
 /** @param {import("./tiles.js").Tile} tile @param {boolean} adds */
 function choose_tile(tile, adds) {
   const { chosen } = tiles, all = tiles.tiles, [a, b] = [all.indexOf(from), all.indexOf(tile)];
@@ -133,7 +136,7 @@ function choose_tile(tile, adds) {
     chosen.add(tile);
   }
   for (const one of [...chosen].slice(MOST_CHOSEN)) chosen.delete(one);
-  // Keys are for the choice then.
+  // Keys then choose a class.
   by_id("find-text").blur();
   from = tile;
   tiles.draw_all();

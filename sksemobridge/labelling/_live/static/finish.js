@@ -1,5 +1,5 @@
 // @ts-check
-// Done: what people disagree about, the files, and what to do next; and the end of the program.
+// "Done": disputed pictures, the written files, the next step, and the end of the program.
 import { Chooser } from "./chooser.js";
 import { button, by_id, element } from "./dom.js";
 import { look_at_doubted } from "./look_through.js";
@@ -8,7 +8,7 @@ import { thumb } from "./pictures.js";
 import { act, end, has_bursts, now, see, tile_noun } from "./state.js";
 import { count, label_of, plural, quoted } from "./words.js";
 
-// Where to go back to.
+// The view to go back to.
 let from = "ask";
 
 /** @typedef {Pick<import("./state.js").Said, "files" | "further" | "written">} Shown */
@@ -76,13 +76,13 @@ async function write() {
       + `${plural(left, tile_noun())} that nobody saw.`)], []);
   const reply = await act("done");
   if (reply) return show_files(reply);
-  // Why stands above.
+  // The alert above says why.
   show("The files were not written",
     [element("p", {}, `Nothing is lost: each answer is kept in ${state.answers}.`)],
     [button("Try again", write, { class: "main" }), back()]);
 }
 
-// What one may ask for at the end.
+// Outputs that a person may ask for at the end.
 /** @type {Record<string, (value: string) => [text: string, about: string]>} */
 const FURTHER = {
   sort_into: (folder) => ["Sort into folders",
@@ -94,7 +94,7 @@ const FURTHER = {
 /** @param {string} name @param {Shown} shown */
 async function also(name, shown) {
   show("Writing the files …", [], []);
-  // Why not stands above.
+  // If the request was refused, the alert above says why.
   show_files(await act("also", { name }) ?? shown);
 }
 
@@ -134,7 +134,7 @@ async function end_program() {
   if (reply) show_end(reply);
 }
 
-// The end, also after Ctrl-C, or by another page.
+// Show the end, also after Ctrl-C, or after another page ended the program.
 /** @param {Shown} reply */
 export function show_end(reply) {
   if (now.ended) return;
@@ -151,7 +151,7 @@ const WHAT = {
   folder: "copies of the pictures, a folder for each label",
 };
 
-// The program may have ended, so the page itself holds what it links.
+// The program may have ended, so the page itself holds the content of linked files.
 /** @param {import("./state.js").WrittenFile} file */
 function file_link({ what, path, name, media, content }) {
   const about = element("span", { class: "soft" }, WHAT[what]);

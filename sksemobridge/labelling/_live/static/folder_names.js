@@ -1,5 +1,5 @@
 // @ts-check
-// "What is in this folder?": names for what the pictures show, to keep, change, join or drop.
+// "What is in this folder?": suggested names for the pictures, to keep, change, join or drop.
 import { button, by_id, element } from "./dom.js";
 import { enlarge } from "./enlarged.js";
 import { note, note_of } from "./notes.js";
@@ -7,15 +7,15 @@ import { thumb } from "./pictures.js";
 import { act, now, see } from "./state.js";
 import { comparable, count, plural, quoted } from "./words.js";
 
-// Suggestions that are asked for at a time.
+// Number of suggestions in a request.
 const N_NAMES = 30;
 // Milliseconds after the last letter until a name is kept.
 const PAUSE = 400;
-// Pictures of a suggestion.
+// Number of pictures of a suggestion.
 const N_PICTURES = 8;
 
 /**
- * A suggestion: its field, its place, whether it is kept, and what it was joined with.
+ * A suggestion: its field, its place, whether it is kept, and the card that it was joined with.
  * @typedef {object} Card
  * @property {string | number} key
  * @property {string} name
@@ -34,7 +34,7 @@ const N_PICTURES = 8;
 
 /** @type {Card[]} */
 let cards = [];
-// Names that were typed.
+// Names that a person typed.
 /** @type {string[]} */
 let own = [];
 let n_asked = 0, is_first = true, is_waiting = false;
@@ -67,7 +67,7 @@ async function suggest() {
   const reply = await see("suggest", { n_names: n_asked });
   is_waiting = false;
   if (reply) {
-    // The first ones may be under a person's hands: only what is new joins.
+    // A person may be editing cards that are shown, so only new suggestions are added.
     const shown = new Set(cards.map(({ key }) => key));
     const more = reply.suggestions.filter((one) => !shown.has(key_of(one))).map(card);
     cards.push(...more);
@@ -78,7 +78,7 @@ async function suggest() {
   draw();
 }
 
-// What was done with these cards before, in another tab or run, and the names that were typed.
+// Restore earlier actions on these cards, in another tab or run, and typed names.
 /** @param {Card[]} more */
 function recall(more) {
   const { cards: known } = now.state;
@@ -106,14 +106,14 @@ function recall(more) {
 const is_on_a_card = (name) =>
   cards.some(({ field, kept }) => kept && comparable(field.value) === comparable(name));
 
-// What is kept is sent one by one, so that no older word about a card comes after a newer one.
+// Requests are sent one after the other, so that the last action on a card arrives last.
 /** @type {Promise<unknown>} */
 let sent = Promise.resolve();
 
 /** @type {(about: object) => Promise<unknown>} */
 const send = (about) => (sent = sent.then(() => see("card", about)));
 
-// Keep what was done with a card, in the program. Nothing waits for it.
+// Send the action on a card to the program. The page does not wait for the reply.
 /** @param {Card} made */
 function keep(made) {
   const { key, kept, field, joined } = made;
@@ -126,11 +126,11 @@ function keep(made) {
   return send({ ...about, how, into });
 }
 
-// A name that was typed beside the cards.
+// Send a name that was typed beside the cards.
 /** @type {(name: string, how: "kept" | "dropped") => Promise<unknown>} */
 const keep_own = (name, how) => send({ name, how, into: name });
 
-// Those that were shown last go, but for what a person has done something with.
+// Remove the last suggestions, except cards that a person has changed.
 function fewer() {
   n_asked = Math.max(n_asked - N_NAMES, N_NAMES);
   const rest = cards.slice(n_asked).filter(({ is_touched }) => !is_touched);
@@ -140,7 +140,7 @@ function fewer() {
   draw();
 }
 
-// Without a name, a suggestion is known by its first picture.
+// The key of a suggestion: its name, or else its first picture.
 /** @type {(suggestion: import("./state.js").Suggestion) => string | number} */
 const key_of = ({ name, numbers }) => name || numbers[0];
 
@@ -193,7 +193,7 @@ function name_field(made) {
   });
 }
 
-// The card becomes part of another, whose name stays.
+// Join a card with another card, whose name stays.
 /** @param {Card} made @param {Card} into */
 function join(made, into) {
   put_into(made, into);
@@ -209,14 +209,14 @@ function put_into(made, into) {
   draw();
 }
 
-// Cards of one name are one class, so a card that gets the name of another joins it.
+// A card that gets the name of another card joins that card: cards of one name are one class.
 /** @param {Card} made */
 function join_alike(made) {
   const name = comparable(made.field.value);
   const into = cards.find((other) => other !== made && other.kept && !other.joined
     && comparable(other.field.value) === name);
   if (!name || !made.kept || !into) return;
-  // Taken apart, it is what it was.
+  // If the cards are taken apart later, this card has its old name.
   made.field.value = made.name;
   put_into(made, into);
   note(`Joined with ${quoted(into.field.value.trim())}.`);
@@ -228,7 +228,7 @@ function next_field(made) {
   (rest.find(({ place }) => !place.hidden)?.field ?? by_id("own-name")).focus();
 }
 
-// The names that are kept, each once, however it is spelt.
+// The names that are kept. Spellings of one name count once.
 function kept_names() {
   const names = cards.filter(({ kept, joined }) => kept && !joined)
     .map(({ field }) => field.value.trim()).filter(Boolean);

@@ -1,11 +1,11 @@
 // @ts-check
-// Keys: digits that stay with their class, and which view a key is for.
+// Keys: digits that stay with their class, and keys for the view in sight.
 import { by_id, element_of } from "./dom.js";
 import { SIDES, choose_side, usual_side } from "./fit.js";
 
 const DIGITS = "123456789";
 
-// A class keeps the digit that it had first, unless a likelier class of the same picture has it.
+// A class keeps its first digit, unless a likelier class of the same picture has the same digit.
 class ClassKeys {
   #home = new Map();
 
@@ -31,14 +31,14 @@ class ClassKeys {
 
 export const class_keys = new ClassKeys();
 
-// Keys go to the view in sight: `view.key(event)` says whether it took the key.
+// Keys go to the view in sight: `view.key(event)` returns whether the view took the key.
 /**
  * @param {() => { key?: (event: KeyboardEvent) => boolean } | undefined} view_in_sight
  * @param {() => void} undo
  */
 export function listen(view_in_sight, undo) {
   document.addEventListener("keydown", (event) => {
-    // In a box that was ticked nobody types.
+    // A checkbox takes no letters, so its keys go to the view.
     const is_field = element_of(event).matches("input:not([type=checkbox]), select, textarea");
     if (event.isComposing || event.defaultPrevented || event.altKey || is_field) return;
     if (document.querySelector("dialog[open]")) return;
@@ -60,7 +60,7 @@ export function listen(view_in_sight, undo) {
   });
 }
 
-// A letter begins the name of a class.
+// Whether a key is a letter, which begins the name of a class.
 /** @type {(key: string) => boolean} */
 export const is_letter = (key) => /^\p{L}$/u.test(key);
 

@@ -1,5 +1,5 @@
 // @ts-check
-// The live page: which view is in sight, and what all views share.
+// The live page: the view in sight, and the parts that all views share.
 import { who } from "./api.js";
 import { ask } from "./ask.js";
 import { classes } from "./classes.js";
@@ -22,7 +22,7 @@ import { act, now, on_reply, see } from "./state.js";
 const VIEWS = { names: folder_names, ask, look, find, classes, finish: {} };
 const in_sight = () => document.body.dataset.view;
 
-// The view that the address names. The end is no place to begin.
+// The view that the address names. A visit never begins with the view "finish".
 function wanted() {
   const [id] = location.hash.slice(1).split("/");
   if (id === "finish" && in_sight() === "finish") return "finish";
@@ -77,7 +77,7 @@ function draw_who() {
   by_id("who").title = who.name ? `You are ${who.name}. Change it` : "Kept with your answers";
 }
 
-// Tiles, and how many pages are left, follow the size of the window and of tiles.
+// Draw the size of tiles. The number of pages that are left depends on it.
 function draw_size() {
   Object.assign(by_id("size"), SIDES, { value: usual_side() });
   document.body.style.setProperty("--usual", `${usual_side()}px`);

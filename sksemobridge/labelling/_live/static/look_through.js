@@ -12,29 +12,31 @@ import { act, bursts_of, has_bursts, now, see, tile_noun } from "./state.js";
 import { Tiles } from "./tiles.js";
 import { NONE, comparable, count, label_of, plural, quoted } from "./words.js";
 
-// Pictures of a second look: among 48, two thirds of what was overlooked were found.
+// Number of pictures of a second look: 48 pictures had two thirds of the overlooked errors.
 const N_SECOND = 48;
 
 const tiles = new Tiles(by_id("look-tiles"), { click: mark, must_fit: true, shows_bursts: true });
 const panel = new ChosenPanel("look", choose, leave);
 const on_screen = new OnScreen(() => !by_id("look").hidden, draw_confirm);
-// Which pictures: of one class (`name`), or those that were seen (a second look).
+// The pictures to show: of one class (`name`), or seen or doubted pictures (`among`), or of pages
+// with these numbers of events (`of`).
 /** @type {{ name?: string, among?: "seen" | "doubted", of?: number[] }} */
 let which = {};
 let left = 0, is_fetching = false, is_wanted = true;
-// How many events the page knew when it was shown, and whether it is being sent.
+// The number of events that the page knew when it was shown, and whether the page is being sent.
 let knew = 0, is_sending = false;
-// Whether the name of a class is typed though no picture is selected.
+// Whether a person types the name of a class without a selected picture.
 let is_naming = false;
 // The page that was sent last, to show it again after an undo.
 /** @type {Pick<import("./tiles.js").Tile, "item" | "shown" | "label">[] | null} */
 let last = null;
 /** @type {Pick<import("./state.js").Reply, "look">} */
 const NOTHING = { look: { groups: [], left: 0, knew: 0 } };
-// How often the model had learnt when the next page was fetched ahead.
+// The number of times that the model had learnt when the next page was fetched ahead.
 /** @type {number | null} */
 let ahead_of = null;
-// Pictures that the second look has shown, and those that were shown before the files were written.
+// Pictures that the second look has shown, and doubted pictures that were shown before the files
+// were written.
 /** @type {number[]} */
 let looked_again = [];
 /** @type {number[]} */
@@ -42,7 +44,7 @@ const doubted = [];
 
 export const look = {
   open() {
-    // What came to its end does not come again.
+    // A choice of pictures that came to its end is not shown again.
     if (!is_wanted && !tiles.tiles.length) which = {};
     if (is_wanted || !tiles.tiles.length) fetch_page();
     else tiles.fit();
@@ -50,7 +52,8 @@ export const look = {
     draw();
   },
 
-  // Show pictures of one class, or those seen (`{ among: "seen" }`), or all that is left.
+  // Show pictures of one class, or seen pictures (`{ among: "seen" }`), or all pictures that are
+  // left.
   /** @param {{ name?: string, among?: "seen" | "doubted", of?: number[] }} wanted */
   begin(wanted = {}) {
     which = wanted;
@@ -61,14 +64,14 @@ export const look = {
     if (!by_id("look").hidden) look.open();
   },
 
-  // What was said elsewhere of a picture of this page counts.
+  // An answer from elsewhere for a picture of this page counts.
   /** @param {import("./state.js").Reply} reply */
   take(reply) {
     if (reply.learnt !== ahead_of && !by_id("look").hidden && !is_fetching) fetch_ahead();
     for (const item of reply.news ?? []) {
       hear(item.number, item.label, item.who || "another tab");
     }
-    // In another view.
+    // Answers of this tab in another view.
     if (!is_sending) for (const [number, label] of reply.own ?? []) hear(number, label, "you");
   },
 
@@ -88,7 +91,7 @@ export const look = {
     } else if (event.key.startsWith("Arrow") && !tiles.at) {
       tiles.focus();
     } else if (is_choice(event.key) && tiles.tiles.length) {
-      // A class for the tile that one went to, without a mark before.
+      // A key chooses a class for the focused tile, even if it is not marked.
       if (!chosen && tiles.at) tiles.chosen.add(tiles.at);
       else if (!chosen && is_digit(event.key)) {
         note("No picture is selected: click those that are wrong.");
@@ -103,7 +106,7 @@ export const look = {
     return true;
   },
 
-  // Show the page again that was taken back, as it was when it was sent.
+  // Show a page that was undone, as it was when it was sent.
   /** @param {import("./state.js").Item[]} items */
   show_again(items) {
     const was = new Map(last?.map(({ item, shown, label }) => [item.number, { shown, label }]));
@@ -125,8 +128,8 @@ export const look = {
   get is_before_done() { return which.among === "doubted"; },
 };
 
-// Show a page of labels that were confirmed and that the model doubts, each once, before the files
-// are written. Say whether there are any.
+// Before the files are written, show confirmed labels that the model doubts, each once. Return
+// whether there are any.
 export async function look_at_doubted() {
   const n_images = how_many_fit(by_id("look-tiles"));
   const reply = await see("look", { n_images, among: "doubted", without: doubted });
@@ -141,7 +144,7 @@ const is_digit = (key) => !is_letter(key) && key !== "/";
 
 const begin_to_look = () => on_screen.begin(tiles.tiles.map(({ image }) => image));
 
-// A picture was answered elsewhere (null: that was taken back).
+// Take an answer for a picture from elsewhere (null: the answer was undone).
 /** @param {number} number @param {string | null} label @param {string} who */
 function hear(number, label, who) {
   const tile = tiles.tiles.find((one) => one.number === number);
@@ -164,7 +167,7 @@ async function fetch_page() {
   is_fetching = false;
   by_id("look").removeAttribute("aria-busy");
   if (reply && which.of && !reply.look.groups.length && n_unseen()) {
-    // Pages were looked at again: on with what nobody saw.
+    // The pages were looked at again: go on with pictures that nobody saw.
     look.begin();
     return;
   }
@@ -187,8 +190,8 @@ function show(groups) {
   begin_to_look();
 }
 
-// The small pictures of the next page, while this one is looked at. It may be another one when the
-// model has learnt.
+// Fetch the small pictures of the next page while a person looks at this page. The next page may
+// change when the model has learnt.
 async function fetch_ahead() {
   const shown = tiles.tiles.map(({ number }) => number);
   if (!shown.length || left <= shown.length || which.among) return;
@@ -200,7 +203,7 @@ async function fetch_ahead() {
   }
 }
 
-// A click marks a wrong tile, which gets the likeliest other class; another takes that back.
+// A click marks a wrong tile, which gets the likeliest other class. Another click removes the mark.
 /** @param {import("./tiles.js").Tile} tile @param {boolean} adds @param {number} clicks */
 function mark(tile, adds, clicks = 1) {
   if (tile.elsewhere || !tile.is_loaded || clicks > 1) return;
@@ -219,7 +222,7 @@ function mark(tile, adds, clicks = 1) {
   draw();
 }
 
-// Several tiles get one class: that of the first.
+// Choose one more tile, or one less. All chosen tiles get the class of the first.
 /** @param {import("./tiles.js").Tile} tile */
 function add(tile) {
   const { chosen } = tiles;
@@ -245,7 +248,7 @@ function choose(label) {
   put_down();
 }
 
-// The name of a class without a picture: it is found, or added.
+// Find or add a class by its name, without a picture.
 /** @param {string} label */
 async function name_alone(label) {
   const known = now.state.classes.find((one) => comparable(one) === comparable(label));
@@ -259,7 +262,7 @@ async function name_alone(label) {
     [`Look through ${quoted(name)}`, () => look.begin({ name })]);
 }
 
-// Escape: as if the tiles had not been marked.
+// Escape: remove the marks.
 function leave() {
   for (const tile of tiles.chosen) tile.label = tile.shown;
   put_down();
@@ -296,7 +299,7 @@ async function the_rest_is_right() {
   } else await fetch_page();
 }
 
-// After the last page, or without it.
+// Write the files, after the last page or without it.
 function write_now() {
   which = {};
   is_wanted = true;
@@ -309,7 +312,7 @@ async function send(sent) {
     ({ number, shown, label, planted: item.planted }));
   const { seconds } = on_screen;
   is_sending = true;
-  // Until the next page was looked at.
+  // The next page can be confirmed only after a person had time to look.
   on_screen.is_long_enough = false;
   draw_confirm();
   const reply = await act("page", { pictures, knew, seconds });
@@ -349,7 +352,7 @@ function look_at_them_again({ n_missed, again }, sent) {
       + "predictions."));
 }
 
-// A planted picture that was passed over, and a button for who was right after all.
+// A planted picture that was missed, and a button for a person who was right after all.
 /** @param {import("./tiles.js").Tile} tile */
 function missed_picture({ number, shown, item }) {
   const about = element("p", {}, `stood under ${quoted(shown)}, and is `,
@@ -401,8 +404,8 @@ function draw_confirm() {
   by_id("rest-right").classList.toggle("early", !is_seen && tiles.tiles.length > 0);
 }
 
-// Nothing is left of what was looked through. The main button goes on: with what nobody saw, then
-// with a second look, then to the files.
+// No picture is left in this choice of pictures. The main button goes on with pictures that nobody
+// saw, then with a second look, then to the files.
 function draw_nothing() {
   const left = n_unseen(), is_again = look.is_of_seen;
   const title = "name" in which ? `Every picture of ${class_of(which.name)} was seen`
@@ -417,7 +420,7 @@ function draw_nothing() {
     now.state.seen && button("Check 24 of the seen", () => begin_check("seen")),
     button("Done", () => by_id("done").click()),
   ].filter(Boolean);
-  // After a second look, not another one.
+  // A second look is not followed by another one.
   ways_on.at(left || !is_again ? 0 : -1).classList.add("main");
   by_id("look-nothing").replaceChildren(element("h3", {}, title), element("p", {}, further),
     element("div", { class: "beside" }, ...ways_on));
@@ -450,6 +453,6 @@ panel.chooser.field.addEventListener("blur", () => {
   if (is_naming && !tiles.chosen.size) put_down();
 });
 by_id("look-tiles").parentElement.addEventListener("click", (event) => {
-  // Beside the tiles: what was chosen stays as it is.
+  // A click beside the tiles ends the choice. The chosen tiles keep their labels.
   if (!element_of(event).closest("button") && tiles.chosen.size) put_down();
 });

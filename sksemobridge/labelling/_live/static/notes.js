@@ -1,5 +1,5 @@
 // @ts-check
-// What the page says: the line at the foot, with what one may do about it, and questions.
+// Messages of the page: the line at the foot, with buttons, and questions.
 import { button, by_id } from "./dom.js";
 import { count } from "./words.js";
 
@@ -8,25 +8,25 @@ let strangers_after = null;
 
 /** @typedef {[text: string, action: () => void]} Offer */
 
-// Say something, with buttons `[text, action]` beside it.
+// Show a text, with buttons `[text, action]` beside it.
 /** @param {string} text @param {Offer[]} buttons */
 export function note(text, ...buttons) {
   by_id("note").replaceChildren(text,
     ...buttons.map(([name, action]) => button(name, action, { class: "quiet" })));
 }
 
-// Say what was done, and what the program notes of it.
+// Show a text, followed by the notes of a reply.
 /** @param {import("./state.js").Reply} reply @param {string} text @param {Offer[]} buttons */
 export function note_of(reply, text, ...buttons) {
   note([text, ...(reply.notes ?? [])].join(" "), ...buttons);
 }
 
-// How to show pictures like those that are none of the classes, to undo, and to write the files: set
-// by the page.
+// Functions that show pictures of none of the classes, undo, and write the files. Other modules set
+// them.
 export const ways = { show_strangers() {}, undo() {}, write() {} };
 
-// When the model has learnt from "none of these" (after `learnt` times), say how many pictures look
-// like it.
+// When the model has learnt more than `learnt` times, show how many pictures look like "none of
+// these".
 /** @param {number} learnt */
 export function offer_strangers(learnt) {
   strangers_after = learnt;
@@ -38,18 +38,18 @@ export function tell_of_strangers(reply) {
   strangers_after = null;
   if (!reply.strangers) return;
   const n = reply.strangers, look_alike = n === 1 ? "picture looks" : "pictures look";
-  // What was said of the page stays: by now another one may be in sight.
+  // The text on the page that was sent stays: another page may be in sight by now.
   const said = by_id("note").firstChild?.textContent ?? "";
   note(`${said} About ${count(n)} ${look_alike} like “none of these”:`,
     ["show them", () => ways.show_strangers()], ["Undo", () => ways.undo()],
     ["What else is in here?", () => { location.hash = "names"; }]);
 }
 
-// Hears whether the button `yes` was pressed under the question that is open.
+// The callback of the open question: whether the button `yes` was pressed.
 /** @type {(is_pressed: boolean) => void} */
 let hear = () => {};
 
-// Ask, with elements `about` it, and say whether the button `yes` was pressed.
+// Ask a question, with elements `about` it. Resolves to whether the button `yes` was pressed.
 /**
  * @param {string} question
  * @param {string} yes
@@ -74,5 +74,5 @@ by_id("sure").addEventListener("submit", (event) => {
   by_id("sure").close();
   hear(event.submitter === by_id("sure-yes"));
 });
-// After Escape. A browser says it with its next frame, when another question may be open.
+// Escape closes the dialog. The event comes with the next frame, when another question may be open.
 by_id("sure").addEventListener("close", () => { if (!by_id("sure").open) hear(false); });

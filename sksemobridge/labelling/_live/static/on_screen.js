@@ -1,18 +1,18 @@
 // @ts-check
-// Whether a page was on the screen long enough to be looked at.
+// The time for which a page is on the screen, and whether it is long enough to look.
 
 // Milliseconds that a page is on the screen before it can be confirmed.
 const LOOK_FOR = 1500;
 
 export class OnScreen {
   is_long_enough = false;
-  // When all of the page was painted.
+  // The time at which the whole page was painted.
   /** @type {number | null} */
   #since = null;
   #n_begun = 0;
 
-  // `is_in_sight()` says whether the page is there. `changed()` is called when one may confirm, and
-  // when no more.
+  // `is_in_sight()` says whether the page is in sight. `changed()` is called whenever
+  // `is_long_enough` changes.
   /** @param {() => boolean} is_in_sight @param {() => void} changed */
   constructor(is_in_sight, changed) {
     this.is_in_sight = is_in_sight;
@@ -21,7 +21,7 @@ export class OnScreen {
 
   get seconds() { return (performance.now() - this.#since) / 1000; }
 
-  // A page with these images comes on the screen, or comes back.
+  // Begin to measure the time, when a page with these images comes on the screen.
   /** @param {HTMLImageElement[]} images */
   async begin(images) {
     const n_begun = ++this.#n_begun, is_gone = () => n_begun !== this.#n_begun || document.hidden;

@@ -1,9 +1,9 @@
 // @ts-check
-// Clicks and keys, and what they are meant for.
+// Clicks and keys, without effects that a person does not mean.
 import { element_of } from "./dom.js";
 
-// A click of the mouse gives a button no focus, and takes it from others: Space then presses
-// nothing. A field in which one types keeps it.
+// A mouse click on a button does not focus the button, and takes the focus from other buttons, so
+// that Space then presses nothing. A text field keeps the focus.
 export function keep_focus() {
   document.addEventListener("mousedown", (event) => {
     if (!element_of(event).closest("button, [role=option]")) return;
@@ -13,8 +13,8 @@ export function keep_focus() {
   });
 }
 
-// A button that is drawn anew while the mouse is down hears no click. So an action that draws waits
-// for the end of the press.
+// A button that is drawn anew while the mouse is down hears no click. An action that draws
+// therefore waits for the end of the press.
 let is_down = false;
 /** @type {(() => void) | null} */
 let waiting = null;
@@ -29,18 +29,19 @@ function release() {
   is_down = false;
   const action = waiting;
   waiting = null;
-  // A browser tells of the click after the release.
+  // The browser sends the click after the release.
   if (action) setTimeout(after_press, 0, action);
 }
 
 document.addEventListener("pointerdown", () => { is_down = true; }, true);
 for (const end of ["pointerup", "pointercancel"]) document.addEventListener(end, release, true);
 
-// Whether Enter presses what has the focus.
+// Whether Enter presses the element with the focus.
 /** @type {(place: Element) => boolean} */
 export const is_pressable = (place) => place.matches("button, a, summary");
 
-// The second half of a double click is not meant for what came after the first.
+// An action that ignores the second half of a double click, which is not meant for the page after
+// the first half.
 /** @param {(event?: UIEvent) => void} action @param {number} pause */
 export function once_each(action, pause = 300) {
   let last = -Infinity;

@@ -5,15 +5,15 @@ import { how_many_fit } from "./fit.js";
 import { bursts_of, has_bursts, now } from "./state.js";
 import { count, percent, plural } from "./words.js";
 
-// Labels after which a check no longer says how good all are. It is then part of the estimate.
+// Number of labels after a check until its result is no longer shown. The check is then only part
+// of the estimate.
 const N_AFTER = 24;
-// Further pages of which the line says what they are worth, and the pictures of a step of
-// `doubt_left`.
+// Number of further pages whose effect the line shows, and pictures in a step of `doubt_left`.
 const N_PAGES = 5;
 const STEP = 15;
-// Pictures of a check, where there are as many.
+// Largest number of pictures of a check.
 const N_CHECKED = 30;
-// Numbers of the first answers, which are at most five.
+// Numbers in words. There are at most five first answers.
 const WORDS = ["None", "One", "Two", "Three", "Four", "Five"];
 
 export function draw_progress() {
@@ -26,7 +26,7 @@ export function draw_progress() {
   by_id("seen-bar").title = `${count(state.labelled)} labelled and ${count(state.seen)} seen of `
     + counts(state);
   const is_names = state.stage === "names", is_open = (state.check?.queue.length ?? 0) > 0;
-  // Nothing to check where every label is by a person, and less than usual near the end.
+  // If every label is by a person, nothing is left to check. Near the end, a check is smaller.
   by_id("check").hidden = is_names || is_open || !state.queue.length;
   by_id("check").textContent =
     `Check ${count(Math.min(N_CHECKED, state.total - state.labelled))} at random`;
@@ -55,13 +55,14 @@ const counts = ({ total, pictures }) =>
 /** @param {import("./state.js").State} state */
 function how_good(state) {
   const { check, why_unsure } = state;
-  // Without an estimate, nothing else says how good the labels are.
+  // Without an estimate, only the check says how good the labels are.
   if (why_unsure) return check?.done ? `${after(check)}${of_it(check)}.` : why_unsure;
   const checked = check?.done && check.later < N_AFTER ? `${after(check)}. ` : "";
   return checked + estimated(state);
 }
 
-// The estimate knows of the check. One may stop by its interval alone.
+// The estimate contains the check. The interval of the estimate alone decides whether a person may
+// stop.
 /** @param {import("./state.js").State} state */
 function estimated({ right, labelled, total, may_stop, doubt_left }) {
   if (!right) return `${count(labelled)} of ${count(total)} labelled.`;
@@ -72,7 +73,7 @@ function estimated({ right, labelled, total, may_stop, doubt_left }) {
     + how_many_wrong((1 - share) * total, total, doubt_left);
 }
 
-// The same as numbers of labels, and what a few more pages make of it.
+// The expected number of wrong labels, now and after a few more pages.
 /** @param {number} n_wrong @param {number} total @param {number[]} doubt_left */
 function how_many_wrong(n_wrong, total, doubt_left) {
   const n = Math.round(n_wrong), about = `About ${count(n)} of ${count(total)} may be wrong`;
@@ -82,7 +83,7 @@ function how_many_wrong(n_wrong, total, doubt_left) {
   return later < n ? `${about}; five more pages make it about ${count(later)}.` : `${about}.`;
 }
 
-// How many of the first pictures, which were drawn at random, their names alone had right.
+// The share of the first pictures, drawn at random, that the names alone predicted right.
 /** @param {import("./state.js").State} state */
 function of_the_first({ first, labelled }) {
   if (!first || labelled >= first[1] + N_AFTER) return "";
@@ -96,7 +97,7 @@ function during({ drawn, done, right, interval: [low, high] }) {
   return `Check: ${done} of ${drawn} seen${found}.`;
 }
 
-// A check is of the pictures from which it was drawn.
+// The result of a check, which holds for the pictures from which it was drawn.
 /** @param {import("./state.js").Check} check */
 function after({ right, done, of, among }) {
   const which = of ? `, of the ${plural(of, "picture")} that there were`

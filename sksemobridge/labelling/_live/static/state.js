@@ -1,17 +1,17 @@
 // @ts-check
-// What the program said last, and the one way to change it.
+// The last state that the program sent, and the requests that change it.
 import { Failed, request } from "./api.js";
 import { by_id } from "./dom.js";
 import { numbers } from "./pictures.js";
 import { plural } from "./words.js";
 
-// Milliseconds between questions for news while the model learns.
+// Milliseconds between requests for news while the model learns.
 const SOON = 400;
-// Milliseconds between questions for news else.
+// Milliseconds between requests for news at other times.
 const NOW_AND_THEN = 3000;
 
 /**
- * What the program says with each reply: as in `page_state.py`.
+ * The part of every reply: as in `page_state.py`.
  * @typedef {object} State
  * @property {number} changes
  * @property {number} generation
@@ -52,9 +52,9 @@ const NOW_AND_THEN = 3000;
  * @property {string | null} label
  * @property {string} who
  * @property {number[]} burst
- * @property {boolean} [planted] On a page to look through.
+ * @property {boolean} [planted] Whether the picture is planted on this page.
  *
- * @typedef {[label: string, share: number | null][]} Likely The likeliest first, new ones last.
+ * @typedef {[label: string, share: number | null][]} Likely Likeliest first, new classes last.
  *
  * @typedef {object} Check As in `random_check.py`.
  * @property {"rest" | "seen"} among
@@ -66,11 +66,11 @@ const NOW_AND_THEN = 3000;
  * @property {number} later
  * @property {Item[]} queue
  *
- * @typedef {object} Said What the program says to one action.
+ * @typedef {object} Said The part of a reply to one action.
  * @property {number[]} again
  * @property {{ number: number, label: string }} answer
  * @property {Disputed[]} disputed
- * @property {Pick<Said, "files" | "further" | "written">} ended What "end" said.
+ * @property {Pick<Said, "files" | "further" | "written">} ended The reply to "end".
  * @property {WrittenFile[]} files
  * @property {{ total: number, pictures: Item[] }} found
  * @property {Record<string, string>} further
@@ -110,11 +110,12 @@ const NOW_AND_THEN = 3000;
  * @typedef {State & Said} Reply
  */
 
-// `state` is what the program said last. While an action is under way (`busy`), no other begins.
+// `state` is the last state that the program sent. While an action is under way (`busy`), no other
+// begins.
 /** @type {{ state: State | null, busy: boolean, ended: boolean }} */
 export const now = { state: null, busy: false, ended: false };
 
-// Whether pictures are shown in bursts, and what a tile is then.
+// Whether pictures are shown in bursts, and the noun for a tile.
 export const has_bursts = () => now.state.total !== now.state.pictures;
 export const tile_noun = () => (has_bursts() ? "burst" : "picture");
 /** @type {(n: number, n_pictures: number) => string} */
@@ -123,7 +124,7 @@ export const bursts_of = (n, n_pictures) =>
 
 /** @type {((reply: Reply) => void)[]} */
 const listeners = [];
-// Why nobody replies, and why the last action was refused.
+// Reasons for no reply, and for the refusal of the last action.
 let lost = "", refused = "", timer = 0;
 
 // Call `listener(reply)` with each reply of the program.
@@ -132,7 +133,8 @@ export function on_reply(listener) {
   listeners.push(listener);
 }
 
-// Do something, and give the reply: null if it was refused, or if something else is under way.
+// Send an action, and return the reply. Null if the action is refused, or if another action is
+// under way.
 /** @param {string} action @param {object} values @returns {Promise<Reply | null>} */
 export async function act(action, values = {}) {
   if (now.busy || now.ended) return null;
@@ -146,7 +148,7 @@ export async function act(action, values = {}) {
   return reply;
 }
 
-// Ask without waiting for other requests.
+// Send a request without waiting for other requests.
 export const see = ask;
 
 /** @param {string} action @param {object} values @returns {Promise<Reply | null>} */
@@ -176,7 +178,7 @@ async function ask(action, values = {}) {
 
 /** @param {Reply} reply */
 function take(reply) {
-  // Answers may overtake each other.
+  // Replies may overtake each other.
   if (!now.state || reply.changes >= now.state.changes) now.state = reply;
   draw_alert();
   for (const listener of listeners) listener(reply);

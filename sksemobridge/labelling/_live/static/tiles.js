@@ -6,15 +6,15 @@ import { SHARP, fit, usual_side } from "./fit.js";
 import { large, small, thumb } from "./pictures.js";
 import { count, label_of } from "./words.js";
 
-// Milliseconds after which a press is a hold, which enlarges.
+// Milliseconds after which a press is a hold, which enlarges the picture.
 const HOLD = 350;
-// Other pictures of a burst that a tile shows.
+// Number of other pictures of a burst that a tile shows.
 const N_OTHERS = 3;
 
 /** @typedef {{ label: string, pictures: import("./state.js").Item[] }} Group */
 
-// A picture as it is shown: `shown` is the label that stands over it, `label` the one it gets, and
-// `elsewhere` who gave it a label meanwhile.
+// A picture as it is shown: `shown` is the label over the picture, `label` the label that it gets,
+// and `elsewhere` the person who gave it a label meanwhile.
 export class Tile {
   is_burst = false;
   /** @type {HTMLImageElement} */
@@ -35,10 +35,10 @@ export class Tile {
 
   get is_changed() { return this.label !== this.shown; }
 
-  // Only what a person can see.
+  // Whether a person can see the picture.
   get is_loaded() { return this.image.complete && this.image.naturalWidth > 0; }
 
-  // The likeliest class but the one over it.
+  // The likeliest class, except the label over the picture.
   get likeliest_other() {
     return this.item.likely.find(([name]) => name !== this.shown)?.[0] ?? "";
   }
@@ -52,9 +52,9 @@ export class Tiles {
   /** @type {number[]} */
   sizes = [];
 
-  // `click(tile, adds)` is called for a click or Space on a tile: `adds` with Shift.
-  // With `shows_bursts` a tile shows the pictures of a burst, which get one label.
-  // With `has_captions` it says the label that its picture has by now, and whose that is.
+  // `click(tile, adds)` is called for a click or Space on a tile: `adds` with Shift. With
+  // `shows_bursts` a tile shows the pictures of a burst, which get one label. With `has_captions` a
+  // tile shows the current label of its picture, and whether a person gave it.
   /**
    * @param {HTMLElement} place
    * @param {{
@@ -87,7 +87,7 @@ export class Tiles {
     this.fit();
   }
 
-  // Show more groups. What has the label of the last group goes into that one.
+  // Show more groups. Pictures with the label of the last group go into that group.
   /** @param {Group[]} groups */
   add(groups) {
     for (const { label, pictures } of groups) {
@@ -123,7 +123,7 @@ export class Tiles {
     return tile;
   }
 
-  // The other pictures of a burst, in a row below the first, and how many there are.
+  // The other pictures of a burst, in a row below the first, and the size of the burst.
   /** @param {import("./state.js").Item} item */
   #others({ number, burst }) {
     const others = burst.filter((other) => other !== number).slice(0, N_OTHERS);
@@ -145,7 +145,7 @@ export class Tiles {
       was_held = false;
       if (event.button) return;
       hold = setTimeout(() => { was_held = true; enlarge(tile.item); }, HOLD);
-      // The enlarged picture is then under the pointer, not this one.
+      // While the picture is enlarged, the dialog is under the pointer, so the window listens.
       addEventListener("pointerup", let_go, true);
       addEventListener("pointercancel", let_go, true);
     });
@@ -190,7 +190,7 @@ export class Tiles {
     if (side > SHARP) this.tiles.forEach(sharpen);
   }
 
-  // The tile that keys are for.
+  // The focused tile, which takes keys.
   get at() { return this.tiles.find(({ button }) => button === document.activeElement) ?? null; }
 
   /** @param {Tile | undefined} tile */
@@ -240,7 +240,7 @@ export class Tiles {
   }
 }
 
-// A large tile has a large picture. The small one stays until that is there.
+// Show a large picture in a large tile. The small picture stays until the large one is loaded.
 /** @param {Tile} tile */
 function sharpen({ image, number }) {
   if (image.getAttribute("src") === large(number)) return;

@@ -1,11 +1,11 @@
 // @ts-check
-// The page of `--report`: what the classifier says of each picture, to tick right or wrong.
+// The page of `--report`: predictions for all pictures, to tick right or wrong.
 import { button, by_id, element, element_of } from "../../_live/static/dom.js";
 import { NONE, comparable, percent, plural } from "../../_live/static/words.js";
 
 // Choices that are no class.
 const UNSAID = "\u0000unsaid", ANOTHER = "\u0000another";
-// Cards that are drawn at a time.
+// Number of cards that are drawn at a time.
 const AT_ONCE = 120;
 
 /**
@@ -23,7 +23,7 @@ const AT_ONCE = 120;
  * @property {string | null} [thumbnail]
  * @property {string} [likely]
  *
- * @typedef {object} Parts What one can tick.
+ * @typedef {object} Parts Controls of a card.
  * @property {HTMLButtonElement} right
  * @property {HTMLButtonElement} wrong
  * @property {HTMLSelectElement} choice
@@ -38,11 +38,11 @@ const AT_ONCE = 120;
 const { classes, pictures, next, doubtful, ...data } = JSON.parse(by_id("data").textContent);
 /** @type {Map<string, string>} */
 const corrections = new Map(Object.entries(data.corrections));
-// Paths of what is ticked as wrong, while nobody has said yet what it is.
+// Paths of pictures that are ticked as wrong, without a right class yet.
 /** @type {Set<string>} */
 const unsaid = new Set();
 let saved = true, n_drawn = 0;
-// What is shown, with headings as texts.
+// Items that are shown, with headings as texts.
 /** @type {(Item | string)[]} */
 let shown = [];
 
@@ -51,7 +51,7 @@ const predicted = readable.filter(({ label }) => label !== null);
 const turned_away = readable.filter(({ label }) => label === null);
 const unread = pictures.filter((item) => !item.readable);
 
-// What can be shown: its name, its items, and a sentence about it.
+// Views: the name, the items, and a sentence about them.
 /** @type {Record<string, [name: string, items: () => Item[], about: string]>} */
 const VIEWS = {
   all: ["All pictures", () => [...predicted, ...turned_away], ""],
@@ -80,7 +80,7 @@ const by_doubt = (a, b) => sureness(a) - sureness(b);
 /** @type {(path: string) => string} */
 const name_of = (path) => path.split(/[\\/]/).pop();
 
-// What a card says of its picture, and below of what else it may be.
+// The text of a card: the label, and the second choice below.
 /** @param {Item} item @returns {[label: string, other: string]} */
 function describe(item) {
   const { label, given, probability, runner_up } = item;
@@ -112,7 +112,7 @@ const picture = ({ path, address, thumbnail }) =>
     element("img", { loading: "lazy", decoding: "async", width: 160, height: 160, alt: path,
       src: thumbnail ?? address }));
 
-// What one can tick of a picture, and if it is wrong, say.
+// Controls of a picture: right, wrong, and the right class.
 /** @param {Item} item */
 function ticks(item) {
   /** @type {Parts} */
@@ -162,7 +162,7 @@ function name_another(item, text) {
   else leave_open(item.path);
 }
 
-// Show what was ticked.
+// Show the ticks of a picture.
 /** @param {Item} item @param {Parts} parts */
 function mark(item, { right, wrong, choice, another }) {
   const must_say = is_wrong(item);
@@ -171,12 +171,12 @@ function mark(item, { right, wrong, choice, another }) {
   choice.hidden = !must_say;
   another.hidden = true;
   if (!must_say) return;
-  // Made only on request: a thousand classes on each card would be too many.
+  // Options are made only on request: a thousand classes on each card would be too many.
   choice.replaceChildren(...options_for(item));
   choice.value = corrections.get(item.path) ?? UNSAID;
 }
 
-// What a wrong picture may be, the likeliest class first.
+// Options for the class of a wrong picture, the likeliest class first.
 /** @param {Item} item */
 function options_for(item) {
   const first = is_shot(item) ? item.likely : item.runner_up;
@@ -188,7 +188,7 @@ function options_for(item) {
     new Option("another class …", ANOTHER)];
 }
 
-// The class that a text names in any spelling, or a new one.
+// The class that a text names in any spelling, or a new class.
 /** @param {string} text */
 function class_of(text) {
   const known = classes.find((name) => comparable(name) === comparable(text));
@@ -219,8 +219,8 @@ function draw_count() {
   label_views();
 }
 
-// As a spreadsheet opens it too: with quotes, and with ' before a formula (the rule of
-// without_formulas in user_tables.py).
+// The corrections as a CSV table that is safe in a spreadsheet: with quotes, and with ' before a
+// formula (the rule of without_formulas in user_tables.py).
 function table() {
   const cell = (/** @type {string} */ text) =>
     `"${text.replace(/(?:^|(?<=[,;\t\r\n"]))(?='*[=+\-@\t＝＋－＠])/g, "'").replaceAll('"', '""')}"`;
@@ -256,7 +256,7 @@ function show() {
   draw_more();
 }
 
-// The items by their class, under a heading each.
+// The items by class, with a heading before each class.
 /** @param {Item[]} items @returns {(Item | string)[]} */
 function with_headings(items) {
   /** @type {Map<string | null, Item[]>} */
@@ -272,7 +272,7 @@ function draw_more() {
   n_drawn += part.length;
   by_id("grid").append(
     ...part.map((item) => (typeof item === "string" ? element("h2", {}, item) : card(item))));
-  // Again if the end is still in sight.
+  // Draw more cards if the end is still in sight.
   end_in_sight.unobserve(by_id("end"));
   if (n_drawn < shown.length) end_in_sight.observe(by_id("end"));
 }
@@ -289,7 +289,7 @@ function move(from, step) {
   to?.scrollIntoView({ block: "nearest" });
 }
 
-// Whether a key did something, of the card where it was pressed.
+// Take a key of a card, and return whether the key did something.
 /** @param {string} key @param {HTMLElement | null} place */
 function take_key(key, place) {
   const step = { ArrowRight: 1, ArrowLeft: -1 }[key];
