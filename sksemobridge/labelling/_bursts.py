@@ -9,7 +9,8 @@ from .._utils.array_api import softmax, to_numpy
 from .._utils.rows import sum_rows
 from .._utils.validation import group_codes
 
-# Smaller probabilities count as this one. Otherwise one image alone could rule out a class.
+# Least probability: smaller ones are raised to it. Otherwise one image alone could rule out a
+# class.
 LEAST_PROBA = 1e-12
 
 
@@ -17,7 +18,7 @@ def proba_by_group(proba: ArrayLike, groups: ArrayLike) -> NDArray[np.float64]:
     """Return for each image the probabilities of its group: the mean of their logarithms, scaled
     to sum to one.
 
-    Images of a burst show the same, so that each of them says something about all.
+    Images of a burst show the same, so that each image says something about all of them.
 
     Parameters
     ----------
@@ -29,7 +30,7 @@ def proba_by_group(proba: ArrayLike, groups: ArrayLike) -> NDArray[np.float64]:
     Returns
     -------
     ndarray of shape (n, C)
-        Images of one group have equal rows.
+        Probabilities, equal for all images of a group.
 
     Raises
     ------
@@ -55,7 +56,9 @@ def proba_by_group(proba: ArrayLike, groups: ArrayLike) -> NDArray[np.float64]:
 
 
 def first_of_each(groups):
-    """Whether each image is the first of its burst `(n,)`, of numbers of bursts `(n,)`."""
+    """Whether each image is the first of its burst `(n,)`. `groups (n,)` are the numbers of the
+    bursts.
+    """
     is_first = np.zeros(len(groups), dtype=bool)
     is_first[np.unique(groups, return_index=True)[1]] = True
     return is_first

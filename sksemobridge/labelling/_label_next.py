@@ -1,4 +1,4 @@
-"""Which images to label next."""
+"""Choice of the images to label next."""
 
 from __future__ import annotations
 
@@ -21,17 +21,16 @@ from .._utils.sklearn import best_of
 from .._utils.validation import group_codes, validate_embeddings
 from ._bursts import proba_by_group
 
-# Before the first answer, so many images are drawn at random. Where names say little, the images of
-# which they are least certain are untypical, and teach untypical things: a folder of clothes was
-# less often right after half a label a class than by its names alone.
+# Number of images that are drawn at random before the first answer. If names say little, the least
+# certain images are untypical, and teach untypical things: a folder of clothes was less often right
+# after half a label a class than by its names alone.
 N_AT_RANDOM = 5
-# Without names, images of new clusters are shown until the classes have this many labels, on
-# average.
+# Mean number of labels a class until which, without names, images of new clusters come first.
 LEAST_LABELS = 1.25
 # Largest number of images that are clustered.
 MOST_CLUSTERED = 5000
 # An image is uncertain if its two largest probabilities differ by less. Predicted classes take
-# turns among these only, because certain images tell little.
+# turns among uncertain images only, because certain images tell little.
 UNCERTAIN = 0.5
 
 
@@ -42,13 +41,13 @@ def label_next(
 
     A copy of the classifier first learns from all images (`with_unlabeled`). Then the images come
     first whose two most probable classes are nearly as probable, and the predicted classes take
-    turns. Each third image is such an image before the others taught the copy. A
-    `SeMoBridgeClassifier` is not taught.
+    turns. Each third image is an uncertain image of the classifier that has not learnt from the
+    images. A `SeMoBridgeClassifier` does not learn from them.
 
-    Names alone may mislead. So as long as there is no shot, the first five images are random. How
-    many of them the names have right says how good they are. A classifier that knows no names
-    first needs an image of each class. So while it has few labels, the most typical image of each
-    large cluster without a label comes first.
+    Names alone may mislead, so without shots the first five images are random. The share of them
+    that the names predict right says how good the names are. A classifier that knows no names first
+    needs an image of each class. While such a classifier has few labels, the most typical image of
+    each large cluster without a label comes first.
 
     Parameters
     ----------
@@ -56,14 +55,13 @@ def label_next(
         Fitted `FewShotClassifier`, `SeMoBridgeClassifier` or `ZeroShotClassifier`, a pipeline that
         ends in one, or a search over one, such as `GridSearchCV`.
     X : array-like of shape (n, D)
-        Embeddings of the images, or what the pipeline takes. They may include images that have a
-        label.
+        Embeddings of the images, or the input of the pipeline. Some images may have a label.
     n_images : int, default=20
         How many images to return.
     groups : array-like of shape (n,) or None, default=None
-        Equal values mark images of one burst, of which one is returned, and none if one is a shot.
-        They have the probabilities of `proba_by_group`. An image with None or NaN is a burst by
-        itself.
+        Equal values mark images of one burst. One image of a burst is returned, or none if one of
+        them is a shot. The probabilities of a burst are those of `proba_by_group`. An image with
+        None or NaN is a burst by itself.
 
     Returns
     -------
@@ -75,7 +73,7 @@ def label_next(
     Raises
     ------
     TypeError
-        If the estimator is another one.
+        If the estimator is of another kind.
     ValueError
         If `n_images` is negative, or `X` has NaN or another width than the shots.
 
@@ -93,8 +91,9 @@ def label_next(
 
 
 def images_to_label(estimator, X, n_images=20, taught_by=(), groups=None, proba=None):
-    """`label_next`. The estimator may have learnt from the rows `taught_by` of `X`, and is not
-    taught by them again. Its probabilities `(n, C)`, those of a burst equal, may be known.
+    """`label_next` for callers that know more. The estimator has learnt from the rows `taught_by`
+    of `X`, and does not learn from them again. `proba (n, C)` are its probabilities, equal within a
+    burst, if they are known.
     """
     check_scalar(n_images, "n_images", Integral, min_val=0)
     classifier, embeddings = read_estimator(estimator, X, "label_next")
@@ -103,7 +102,7 @@ def images_to_label(estimator, X, n_images=20, taught_by=(), groups=None, proba=
     rows = np.flatnonzero(~np.isin(codes, codes[is_shot]))
     if not len(rows) or not n_images:
         return rows[:0]
-    # What is chosen by names alone teaches untypical things where they mislead.
+    # Images that are chosen by misleading names alone would teach untypical things.
     chosen = [] if len(shots) else draw_first(embeddings, codes, rows, min(N_AT_RANDOM, n_images))
     order = []
     if classifier.text_embeddings_ is None and len(shots) < LEAST_LABELS * len(classifier.classes_):
@@ -111,7 +110,7 @@ def images_to_label(estimator, X, n_images=20, taught_by=(), groups=None, proba=
             _typical_of_clusters(l2_normalize(embeddings)[rows], shots, n_images)
         ].tolist()
 
-    # One image of each burst. Among these, predicted classes take turns.
+    # Take one image of each burst. Among these images, predicted classes take turns.
     first_of_burst = np.sort(np.unique(codes[rows], return_index=True)[1])
     images = embeddings[rows]
 
@@ -128,9 +127,10 @@ def images_to_label(estimator, X, n_images=20, taught_by=(), groups=None, proba=
     if len(order) < n_images and not isinstance(classifier, LinearClassifier):
         order += rows[order_by(classifier)].tolist()
     elif len(order) < n_images:
-        # What the images teach may confirm an error. So each third image is uncertain without it.
+        # Images that taught may confirm an error, so each third image is chosen without their
+        # teaching.
         is_taught = len(taught_by) > 0 and np.isin(rows, taught_by).all()
-        # Answers are no random shots, so that a warning would say nothing.
+        # Answers are no random shots, so the share that would cause a warning is not used.
         taught = classifier if is_taught else classifier._taught_by(images, codes[rows])[0]
         untaught = classifier._without_unlabeled()
         first, third = order_by(taught), order_by(untaught)
@@ -146,8 +146,8 @@ def draw_first(X, codes, rows, n_images):
 
 
 def _different(order, n_images, X, codes, chosen=()):
-    """The images `chosen`, and further ones in this order, of other bursts and no copies, until
-    there are `n_images`.
+    """The images `chosen`, and further images in this order until there are `n_images`. Images of
+    one burst, and copies, are left out.
     """
     chosen = [*chosen]
     u = l2_normalize(X[chosen])
@@ -183,8 +183,8 @@ def least_certain(p):
 
 
 def _by_certainty(parts):
-    """The same of probabilities that come block by block, which may be overwritten: a copy of many
-    classes of many images would take more memory than all else.
+    """`least_certain` of probabilities that come block by block. The blocks are overwritten, since
+    a copy of many classes of many images would take more memory than all else.
     """
     found = [(p.argmax(axis=1), margins(p, least=0.0)) for p in parts]
     if not found:
@@ -201,7 +201,7 @@ def _by_certainty(parts):
 
 
 def shot_directions(classifier):
-    """Unit embeddings of the shots `(m, D)`. Names alone have none."""
+    """Unit embeddings of the shots `(m, D)`. A classifier by names alone has no shots."""
     return l2_normalize(classifier._fitted.memory.shots.X)
 
 

@@ -1,5 +1,5 @@
-"""Which images to look through together: a page of images that are predicted alike, on which a
-person marks the wrong ones.
+"""Choice of the images to look through together: a page of images that are predicted alike, on
+which a person marks wrong predictions.
 """
 
 from __future__ import annotations
@@ -17,18 +17,18 @@ from .._utils.validation import group_codes
 from ._bursts import first_of_each, proba_by_group
 from ._label_next import read_estimator, shot_directions
 
-# Seconds to look at a page of one class. An assumption, as are the next two; only their ratios
-# matter.
+# Seconds to look at a page of one class. This and the next two constants are assumptions, and only
+# their ratios matter.
 GLANCE = 3.0
-# Seconds more for each further class on a page.
+# Further seconds for each further class on a page.
 FURTHER_CLASS = 1.0
 # Seconds to correct an image.
 CORRECTION = 2.0
-# Expected errors that an image counts as at least. So pages are full when nearly all images are
-# certain. With 0 or 0.01, the last errors of one of five real folders take 1.1 to 1.6 times as
-# long, and those of the others as long.
+# Least expected errors of an image, so that pages are full even when nearly all images are certain.
+# With 0 or 0.01, finding the last errors takes 1.1 to 1.6 times as long in one of five real
+# folders, and as long in the other four.
 LEAST_DOUBT = 1e-3
-# How many classes share a page.
+# Numbers of classes that may share a page.
 CLASSES_OF_A_PAGE = (1, 2, 3, 4, 6)
 
 
@@ -42,13 +42,13 @@ def review_next(
 ) -> NDArray[np.intp]:
     """Return which images of `X` to look through together, to find wrong predictions.
 
-    Somebody sees them under their predicted classes, marks those that are wrong, and so confirms
-    the others. A glance at many images that should be alike takes little longer than a question
-    about one, and it also finds errors of which the model is certain.
+    A person sees the images under their predicted classes, marks wrong ones, and so confirms the
+    others. A glance at many images that should be alike takes little longer than a question about
+    one, and it also finds errors of which the model is certain.
 
     A page has equally many images of one, two, three, four or six classes, the least certain of
-    each. It is the page with the most expected errors a second. The estimator predicts as it is: if
-    it should learn from the images first, give `estimator.with_unlabeled(X)`.
+    each. Of all such pages, the result has the most expected errors a second. The estimator
+    predicts as it is: if it should learn from the images first, give `estimator.with_unlabeled(X)`.
 
     Parameters
     ----------
@@ -56,15 +56,16 @@ def review_next(
         Fitted `FewShotClassifier`, `SeMoBridgeClassifier` or `ZeroShotClassifier`, a pipeline that
         ends in one, or a search over one, such as `GridSearchCV`.
     X : array-like of shape (n, D)
-        Embeddings of the images, or what the pipeline takes.
+        Embeddings of the images, or the input of the pipeline.
     n_images : int, default=24
-        How many images a page has.
+        Number of images on a page.
     seen : array-like of int, default=()
-        Indices of images that were looked at. They are left out, as are images that are shots.
+        Indices of images that were looked at. These images are left out, as are images that are
+        shots.
     groups : array-like of shape (n,) or None, default=None
-        Equal values mark images of one burst. Of these the first is returned, and the probabilities
-        are those of `proba_by_group`. A burst is left out if one of its images is. An image with
-        None or NaN is a burst by itself.
+        Equal values mark images of one burst. The first image of a burst is returned, and its
+        probabilities are those of `proba_by_group`. A burst is left out if one of its images is. An
+        image with None or NaN is a burst by itself.
 
     Returns
     -------
@@ -76,7 +77,7 @@ def review_next(
     Raises
     ------
     TypeError
-        If the estimator is another one.
+        If the estimator is of another kind.
     ValueError
         If `n_images` is negative, an index of `seen` is none of `X`, or `X` has NaN or another
         width than the shots.
@@ -108,8 +109,8 @@ def review_next(
 
 
 def best_page(top, predicted, rows, n_images):
-    """The page of at most `n_images` of the `rows` of images, in order. Their largest probability
-    is `top (n,)`, that of the class `predicted (n,)`.
+    """The page of at most `n_images` of the `rows` of images, in order. `top (n,)` is the largest
+    probability of each image, and `predicted (n,)` the class that has it.
     """
     best, best_rate = np.asarray(rows[:0], dtype=np.intp), -1.0
     top, predicted = top[rows], predicted[rows]

@@ -1,4 +1,4 @@
-"""Which share of predicted labels is right, by their probabilities and what persons answered."""
+"""The share of predicted labels that is right, by their probabilities and by answers of persons."""
 
 from collections import Counter
 from typing import Any, NamedTuple
@@ -10,35 +10,37 @@ from scipy.stats import beta
 from .._utils.array_api import softmax
 from .._utils.rows import evenly_spaced
 
-# The interval of a share holds it in nine of ten cases.
+# Probability that the interval of a share holds the share: nine of ten cases.
 CONFIDENCE = 0.9
-# Standard deviation of the logarithm of the odds of the share, about those of the mean probability.
-# It is the same from the names alone to three labels a class, with answers, pages and random shots:
-# 0.5 to 0.8 in 88 folders of eleven real sets. With 0.6, 84 to 97 % of the intervals hold the share
-# (`python benchmarks/clicks.py` prints it for whole sets).
+# Standard deviation of the log odds of the share, around the log odds of the mean probability. From
+# names alone to three labels a class, with answers, pages and random shots, this spread is the
+# same: 0.5 to 0.8 in 88 folders of eleven real sets. With 0.6, 84 to 97 % of the intervals hold the
+# share (`python benchmarks/clicks.py` prints it for whole sets).
 SPREAD_OF_SHARES = 0.6
-# The same above the mean probability. After answers, the shots are the hard images, so that the
-# share is more often above it. Driven as the live page drives it, eight folders hold it 75 and 81 %
-# of the time with 0.6 here (questions, pages), and 96 % with 0.8
+# The spread above the mean probability. After answers, shots are hard images, so that the share is
+# more often above the mean probability. With the answers of the live page, the interval holds the
+# share in eight folders 75 and 81 % of the time with 0.6 (questions, pages), and 96 % with 0.8
 # (`python benchmarks/estimates.py --kinds all --tasks FILE.npz ...`).
 SPREAD_ABOVE = 0.8
-# The factors of log probabilities that are tried, as logarithms.
+# Logarithms of the factors of log probabilities that are tried.
 TRIED_LOG_FACTORS = np.linspace(-4, 1, 51)
-# Width of the prior of this logarithm, a Cauchy distribution. It is less than a step, so about 80 %
-# of the prior is on one: no change. Most folders need none: the model has learnt from the answers.
-# A few need much, such as those whose names mean something else to the model. With a normal prior
-# (of 0.35) the mean error after half a label a class was 4.5 points instead of 4.1 in 88 folders,
-# and 43 instead of 36 where names mean something else.
+# Width of the prior of this logarithm, a Cauchy distribution. The width is less than a step, so
+# about 80 % of the prior is on the factor one, which changes nothing. Most folders need no change,
+# since the model has learnt from the answers. A few folders need a large change, such as folders
+# whose names mean something else to the model. With a normal prior (of 0.35), the mean error after
+# half a label a class was 4.5 points instead of 4.1 in 88 folders, and 43 instead of 36 in folders
+# whose names mean something else.
 WIDTH_OF_FACTOR = 0.03
-# Share of answers that are a slip, or that nobody could foresee. One wrong click moves little.
+# Share of answers that are slips, or unforeseeable, so that one wrong click moves little.
 SLIPS = 0.05
 # A round of answers counts half of the next one, because the model has learnt since.
 DECAY = 0.5
-# The estimate is of at most so many evenly spaced images: all of 10,000 move it by 0.006.
+# Most images of the estimate, evenly spaced. Taking all of 10,000 images moves the estimate by
+# 0.006.
 MOST_ESTIMATED = 2000
-# Rounding errors are smaller.
+# Bound of rounding errors.
 SMALL = 1e-9
-# Probabilities of zero would have no logarithm.
+# Least probability, since zero has no logarithm.
 LEAST_PROBABILITY = 1e-12
 
 
@@ -56,8 +58,8 @@ class Answered(NamedTuple):
     """Answers to images that the model chose.
 
     `proba (k, m)` are the probabilities of m columns when the images were asked. `n_others` further
-    columns share the rest of each row. `codes (k,)` are the columns of the labels, and `weights
-    (k,)` are those of `weights_of_answers`.
+    columns share the rest of each row. `codes (k,)` are the columns of the labels, and
+    `weights (k,)` come from `weights_of_answers`.
     """
 
     proba: Any
@@ -67,11 +69,11 @@ class Answered(NamedTuple):
 
 
 def weights_of_answers(rounds, predicted):
-    """What each answer counts `(k,)`, by its round (the latest is the largest), and by the class
-    that was predicted.
+    """The weight of each answer `(k,)`, by the round (the latest is the largest) and by the
+    predicted class.
 
     The model has learnt since earlier rounds. Images of one page that are predicted alike are right
-    or wrong together, so that n of them count as the root of n.
+    or wrong together, so n of them count as the root of n.
     """
     different, codes = np.unique(rounds, return_inverse=True)
     ages, kinds = len(different) - 1 - codes, [*zip(rounds, predicted)]
@@ -80,13 +82,14 @@ def weights_of_answers(rounds, predicted):
 
 
 def share_right(proba, answers=(), *, codes=None, n=None, n_checked=0, n_right=0):
-    """`ShareRight` of the predictions with these probabilities `(n, C)`. These may be some of `n`.
+    """`ShareRight` of the predictions with these probabilities `(n, C)`. The predictions may be a
+    sample of `n`.
 
     The predictions are the columns `codes (n,)`, by default those of the largest probabilities, of
-    which the estimate is the mean. Images that were chosen because they are
-    uncertain say little of the others. But if far more answers differ from the predictions than the
-    probabilities said, all probabilities are too high. So one factor of their logarithms is fitted
-    to `answers`, some `Answered`. `n_checked` images were drawn at random, and `n_right` of their
+    which the estimate is the mean. Images that were chosen because they are uncertain say little of
+    the others. But if far more answers differ from the predictions than the probabilities said, all
+    probabilities are too high. One factor of the log probabilities is therefore fitted to
+    `answers`, a list of `Answered`. `n_checked` images were drawn at random, and `n_right` of their
     predictions were right.
     """
     factor, n = _factor(answers), n or len(proba)
@@ -98,8 +101,8 @@ def share_right(proba, answers=(), *, codes=None, n=None, n_checked=0, n_right=0
         some = softmax(some)
     p = some.max(axis=1) if codes is None else some[np.arange(len(some)), codes]
     right = p.mean(dtype=np.float64)
-    # On the scale of log odds the share varies by a spread, so its variance is about
-    # (spread p (1 - p))^2: that of a beta distribution of `worth` images. p stays half an
+    # The log odds of the share vary by a spread, so the variance of the share is about
+    # (spread p (1 - p))^2. A beta distribution of `worth` images has this variance. p stays half an
     # image away from 0 and 1.
     p = np.clip(right, 0.5 / n, 1 - 0.5 / n)
     spreads = np.array([SPREAD_OF_SHARES, SPREAD_ABOVE])
@@ -108,13 +111,13 @@ def share_right(proba, answers=(), *, codes=None, n=None, n_checked=0, n_right=0
     if n_checked:
         right = counts[0, 0] / counts[:, 0].sum()
     low, high = beta.ppf([(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2], *counts)
-    # Whole images are right.
+    # The number of right images is a whole number.
     low, high = np.floor(n * low + SMALL) / n, np.ceil(n * high - SMALL) / n
     return ShareRight(float(right), float(min(low, right)), float(max(high, right)))
 
 
 def _factor(answers):
-    """The factor of the logarithms of probabilities by the answers: the mean of its logarithm."""
+    """The factor of log probabilities by the answers: the posterior mean of its logarithm."""
     if not answers:
         return 1.0
     loss = np.log1p((TRIED_LOG_FACTORS / WIDTH_OF_FACTOR) ** 2)

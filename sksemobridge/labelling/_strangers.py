@@ -19,23 +19,25 @@ from .._utils.same_image import SAME_COSINE
 from .._utils.validation import validate_embeddings
 from ._label_next import shot_directions
 
-# All images at hand together count as this many examples, each as a stranger with a probability.
-# Without them, one example that somebody gave by mistake would say that half of the images are
-# strangers. 5 is as good.
+# Number of examples as which all images together count, each as a stranger with a probability.
+# Without these images, one example by mistake would say that half of the images are strangers. 5 is
+# as good.
 WORTH_OF_IMAGES = 10.0
-# With this many strangers they count half of that, because strangers are not as rare then. All the
-# same costs a point after 20 answers, half with 5 costs two after five if classes were forgotten.
+# With this number of strangers, all images count half, because strangers are then not as rare.
+# Without halving, 20 answers lose a point; with half after 5 strangers, five answers lose two
+# points if classes were forgotten.
 STRANGERS_FOR_HALF = 10.0
-# Probability that an image is a stranger, if nothing is known of it. 0.1 is as good.
+# Probability that an image is a stranger, without other evidence. 0.1 is as good.
 RARE = 0.05
-# The names may fit two kinds of images: own ones and strangers, or classes with good and with bad
-# names. Prior probability that the kind which fits badly are strangers. With 0.5, a fifth of the
-# classes forgotten costs 2 points after five answers; with 0.05, half strangers cost as many.
+# Prior probability that images which the names fit badly are strangers, and not images of classes
+# with bad names. With 0.5, folders with a fifth of the classes forgotten lose 2 points after five
+# answers. With 0.05, folders of half strangers lose as many.
 ARE_STRANGERS = 0.2
-# Share of strangers among the examples of this kind if it is so. Own images are asked for, too,
-# because they are as uncertain.
+# Share of strangers among the badly fitting examples, if images of this kind are strangers. The
+# rest are images of classes, which are asked because they are as uncertain.
 IF_STRANGERS = 0.8
-# The same if it is not so. Somebody who finds strangers was shown uncertain images.
+# Share of strangers among the badly fitting examples, if images of this kind are of classes. The
+# share is not small, since persons find strangers among uncertain images.
 IF_BAD_NAMES = 0.3
 
 
@@ -45,19 +47,19 @@ def stranger_proba(classifier: Any, X: ArrayLike, strangers: ArrayLike) -> NDArr
 
     Such images are called strangers here. A logistic regression has three features: how well the
     names of the classes fit, and the cosines to the most similar shot and to the most similar
-    stranger. It learns from shots and strangers.
-    All images together count as up to ten further examples, which are hardly strangers. So one
-    stranger that is none, by mistake, does little harm. But if the names fit two kinds of images
-    differently well, and most examples of the worse kind are strangers, all of this kind are.
+    stranger. The regression learns from shots and strangers. All images together count as up to ten
+    further examples, which are hardly strangers. One wrong example of a stranger therefore does
+    little harm. But if the names fit two kinds of images differently well, and most examples of the
+    worse kind are strangers, all of this kind are.
 
     Parameters
     ----------
     classifier : FewShotClassifier or ZeroShotClassifier
-        Fitted, with names.
+        Fitted classifier with names.
     X : array-like of shape (n, D)
         Embeddings of all images at hand, if possible also those of shots and strangers.
     strangers : array-like of shape (k, D)
-        Embeddings of images that belong to none of the classes. At least one.
+        Embeddings of images that belong to none of the classes. At least one row.
 
     Returns
     -------
@@ -66,7 +68,8 @@ def stranger_proba(classifier: Any, X: ArrayLike, strangers: ArrayLike) -> NDArr
     Raises
     ------
     ValueError
-        If there is no stranger, the classifier has no names, or an array has NaN or another width.
+        If no strangers are given, the classifier has no names, or an array has NaN or another
+        width.
 
     Examples
     --------
@@ -83,8 +86,8 @@ def stranger_proba(classifier: Any, X: ArrayLike, strangers: ArrayLike) -> NDArr
 
 
 def strangers_and_typical(classifier, X, strangers, weight):
-    """`stranger_proba` of strangers that count as `weight (k,)`, or all alike, and whether the
-    names fit each image as well as those of the classes `(n,)`.
+    """`stranger_proba`, and whether the names fit each image as well as images of the classes
+    `(n,)`. `weight (k,)` are the weights of the strangers, or one number for all.
     """
     check_is_fitted(classifier)
     if classifier.text_embeddings_ is None:
@@ -101,7 +104,7 @@ def strangers_and_typical(classifier, X, strangers, weight):
         [_features(classifier, rows, labelled, is_stranger) for rows in (X, labelled)]
     )
     level, n = features[:, 0].copy(), len(X)
-    # Where there is no neighbour, the median of the others.
+    # A missing neighbour counts as the median of the others.
     for nearest in features[:, 1:].T:
         found = np.isfinite(nearest)
         nearest[~found] = np.median(nearest[found]) if found.any() else 0.0
@@ -114,7 +117,7 @@ def strangers_and_typical(classifier, X, strangers, weight):
     examples[is_stranger] = weight
     worth = WORTH_OF_IMAGES / (1 + examples[is_stranger].sum() / STRANGERS_FOR_HALF)
     weight = np.concatenate([np.concatenate([1 - q, q]) * worth / n, examples])
-    # Many strangers beside few shots or none do not say that all images are strangers.
+    # Many strangers beside few shots, or none, do not mean that all images are strangers.
     own, of_strangers = np.bincount(labels.astype(int), weight)
     weight[labels == 0] *= max(of_strangers / own, 1.0)
     regression = LogisticRegression(max_iter=1000).fit(
@@ -124,8 +127,9 @@ def strangers_and_typical(classifier, X, strangers, weight):
 
 
 def _features(classifier, rows, labelled, is_stranger):
-    """How well the names fit each of the `rows (n, D)`, and the cosines to the most similar of the
-    `labelled (k, D)` that is a shot, and that `is_stranger (k,)`, or -inf: shape (n, 3).
+    """Features `(n, 3)` of the `rows (n, D)`: how well the names fit, the cosine to the most
+    similar shot, and the cosine to the most similar stranger. Shots and strangers are the rows of
+    `labelled (k, D)`, by `is_stranger (k,)`. Without a neighbour, a cosine is -inf.
     """
     texts, scale = classifier.text_embeddings_, read_logit_scale(classifier.text_encoder)
     features = np.empty((len(rows), 3))
@@ -141,11 +145,11 @@ def _features(classifier, rows, labelled, is_stranger):
 
 
 def _stranger_by_names(level, typical, levels, is_stranger):
-    """The probability `(n,)` that each image is a stranger, by how well the names fit it, `level
-    (n,)`, and whether that is `typical (n,)` of the classes.
+    """The probability `(n,)` that each image is a stranger, by how well the names fit it,
+    `level (n,)`, and whether this level is `typical (n,)` of the classes.
 
-    `levels (k,)`, how well they fit the examples, and whether these are strangers, say whether the
-    images that the names fit badly are strangers.
+    The examples say whether images that the names fit badly are strangers. Examples have
+    `levels (k,)`, how well the names fit, and `is_stranger (k,)`.
     """
     if typical.all():
         return np.full(len(level), RARE)

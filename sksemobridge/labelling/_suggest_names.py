@@ -1,18 +1,18 @@
-"""What images show, in words: names for classes of a folder that nobody has looked at.
+"""Suggested names for the classes of a folder that nobody has looked at.
 
 A mixture model explains the images by words, in two steps.
 
-1. Each word has a fixed place, its text. With `v_i` the unit embedding of image `i` minus the mean
-   of the images, `t_w` that of word `w` minus the mean of the words, and both again of unit length,
-   `p_iw` is proportional to `pi_w exp(s v_i . t_w)`. Expectation maximisation finds the shares
-   `pi_w`. With so many words its solution is sparse: a few words explain all images.
-2. These words move to their images. A place becomes the direction of
+1. Each word has a fixed place, its text. `v_i` is the unit embedding of image `i` minus the mean
+   of the images, and `t_w` the unit embedding of word `w` minus the mean of the words, both scaled
+   to unit length again. `p_iw` is proportional to `pi_w exp(s v_i . t_w)`. Expectation maximisation
+   finds the shares `pi_w`. With many words, the solution is sparse: a few words explain all images.
+2. The remaining words move to their images. A place becomes the direction of
    `k t_w + sum_i p_iw v_i`, so images that look alike come under one word, also if its text fits
    only some of them.
 
-Without the means, the words that fit all images a little would explain all of them. Names that are
-known join as words that always stay.
-`python benchmarks/classes_found.py` prints how many classes are found.
+Without the means, the words that fit all images a little would explain all of them. Known names are
+added as words that always stay. `python benchmarks/classes_found.py` prints the number of classes
+that are found.
 """
 
 from __future__ import annotations
@@ -39,22 +39,23 @@ from .._utils.validation import comparable, require_width, validate_embeddings
 from ..encoders._shared import list_texts
 
 # Factor of the cosines between images and words, `s`. Of 30, 40, 60, 80 and 120, the last two find
-# most classes in eight real folders, and as many.
+# the most classes in eight real folders, equally many.
 SHARPNESS_OF_WORDS = 80.0
-# Factor of the cosines between images and places that have moved. All from 30 to 60 are as good.
+# Factor of the cosines between images and places that have moved. Values from 30 to 60 are equally
+# good.
 SHARPNESS_OF_PLACES = 40.0
-# How many images a text counts as, `k`. With 10, places stay near texts and fewer classes are
-# found; with 1, classes fall apart into more names.
+# Number of images as which a text counts, `k`. With 10, places stay near texts and fewer classes
+# are found; with 1, classes fall apart into more names.
 WORTH_OF_TEXT = 3.0
 # Rounds of the first step, after which shares hardly change.
 ROUNDS_OF_SHARES = 150
-# Rounds of the second step. With 3 or 30, level.
+# Rounds of the second step. With 3 or 30 rounds, the results are level.
 ROUNDS_OF_PLACES = 10
-# A word with a smaller share is given up. It would only lose more.
+# A word with a smaller share is dropped, since its share would only fall further.
 NO_SHARE = 1e-9
-# Most images that the words are fitted to (others are only assigned). It takes about two seconds.
+# Most images that the words are fitted to, in about two seconds. Other images are only assigned.
 MOST_FITTED = 4000
-# Least number of images of a suggestion, if the folder has so many.
+# Least number of images of a suggestion, if the folder has as many.
 LEAST_ROWS = 8
 
 
@@ -74,7 +75,7 @@ def suggest_names(
     known: Any = None,
     n_names: int = 30,
 ) -> list[SuggestedName]:
-    """Suggest names for what images show, without any label.
+    """Suggest names for images, without any label.
 
     A mixture model explains the images by as few words as possible. Coarse kinds of things are
     found well, and breeds or species hardly. Look at the images of each name before you use it.
@@ -84,14 +85,16 @@ def suggest_names(
     X : array-like of shape (n, D)
         Embeddings of the images. Only 4,000 of them, evenly spaced, decide about the names.
     text_encoder : object
-        `CLIPTextEncoder`, or another encoder of texts. Its model must be that of the images.
+        `CLIPTextEncoder`, or another encoder of texts. The same model must have embedded the
+        images.
     vocabulary : "auto" or sequence of str, default="auto"
         Whole texts, such as "a cat". `"auto"` is the bundled list of 3,000 things
-        (`datasets.load_vocabulary`). The first call embeds them, and `progress=True` of the encoder
-        shows a bar. The encoder remembers them, with its `cache` also on the disk.
+        (`datasets.load_vocabulary`). The first call embeds the texts, and `progress=True` of the
+        encoder shows a bar. The encoder remembers them, with its `cache` also on the disk.
     known : object or None, default=None
         A fitted classifier of this package with names, a pipeline that ends in one, or a search
-        over one. Then its classes are not suggested, but what they do not explain.
+        over one. The names of its classes are then not suggested, but names for images that they do
+        not explain.
     n_names : int, default=30
         How many names to return.
 
@@ -100,9 +103,9 @@ def suggest_names(
     list of k suggestions, k <= n_names
         `name` is the text without "a" or "an". `share` is the share of the images to which it is
         given. `rows` are indices into `X` of images that most probably have this name, the most
-        typical first; at least eight, if `X` has so many. Names come by falling share. With `known`
-        they come by how much better they fit their images than any known name, so that synonyms of
-        known names are last. The same arguments give the same result.
+        typical first; at least eight, if `X` has as many. Names come by falling share. With
+        `known`, names come by how much better they fit their images than any known name, so that
+        synonyms of known names are last. The same arguments give the same result.
 
     Raises
     ------
@@ -131,7 +134,7 @@ def suggest_names(
         known_texts = texts[:0]
     for part in (texts, known_texts):
         require_width(embeddings.shape[1], part.shape[1])
-    # Equal images become one. So the result depends neither on copies nor on the order.
+    # Equal images become one image, so that the result depends neither on copies nor on the order.
     sample, _ = distinct_rows(l2_normalize(embeddings[evenly_spaced(len(embeddings), MOST_FITTED)]))
     with threads_for(sample.size * len(texts)):
         words = _Words(sample, known_texts, texts)
@@ -159,9 +162,7 @@ def _rows_of(p, typical):
 
 
 def _read_words(text_encoder, vocabulary, known_names):
-    """The names of the vocabulary, without those that are known, and their unit embeddings
-    `(W, D)`.
-    """
+    """The names of the vocabulary without known names, and their unit embeddings `(W, D)`."""
     if isinstance(text_encoder, type) or not hasattr(text_encoder, "transform"):
         raise ValueError(
             "suggest_names needs an encoder of texts, such as CLIPTextEncoder(...); got"
@@ -213,27 +214,26 @@ def without_article(text):
 
 
 def spelling(name):
-    """What is compared of a name: `comparable` without an article."""
+    """The comparable form of a name: `comparable` without an article."""
     return comparable(without_article(name))
 
 
 class _Words:
     """The mixture: `K` words of `number (K,)`, their `shares (K,)`, and `places (K, D)`.
 
-    The first `n_known` words are names that are known. A word `w` of the vocabulary has the number
-    `w`.
+    The first `n_known` words are known names. A word `w` of the vocabulary has the number `w`.
     """
 
     def __init__(self, u, known_texts, texts):
         self.n_known = len(known_texts)
-        # A little less than the mean, so that one image stays an image.
+        # The centre is a little less than the mean, so that a single image does not become zero.
         self.centre = (u.sum(axis=0) / (len(u) + 1)).astype(np.float32)
         self.v = self._centred(u)
         places = l2_normalize(np.vstack([known_texts, texts]) - texts.mean(axis=0))
         places = places.astype(np.float32)
         logits = SHARPNESS_OF_WORDS * self.v @ places.T
         shares = self._fit_shares(logits)
-        # Words that explain not even one image are chance. One must stay.
+        # Words that explain less than one image are there by chance. One word must stay.
         is_word = np.arange(len(shares)) >= self.n_known
         kept = np.flatnonzero(~is_word | (len(u) * shares >= 1))
         if not len(kept):
@@ -260,7 +260,7 @@ class _Words:
         return shares
 
     def move(self):
-        """The second step."""
+        """Move places to their images: the second step."""
         for _ in range(ROUNDS_OF_PLACES):
             self.places = l2_normalize(WORTH_OF_TEXT * self.texts + self.p.T @ self.v)
             moved = SHARPNESS_OF_PLACES * self.v @ self.places.T
@@ -268,18 +268,18 @@ class _Words:
             self.shares = self.p.mean(axis=0, dtype=np.float64)
 
     def best(self):
-        """Indices of the words that are not known, the best first."""
+        """Indices of words that are no known names, the best first."""
         words = np.arange(self.n_known, len(self.number))
         value = self.shares[words]
         if self.n_known:
-            # How much better the text fits the images of the word than any known name.
+            # Gain of the text of a word over the best known name, for each image.
             gain = self.logits[:, words] - self.logits[:, : self.n_known].max(axis=1, keepdims=True)
             value = np.einsum("nk,nk->k", self.p[:, words], np.maximum(gain, 0))
         return words[np.argsort(-value, kind="stable")]
 
     def assign(self, X, chosen):
-        """For images `X (n, D)` the probabilities of the `chosen` words, and how typical they are
-        of these, side by side `(n, 2 k)`.
+        """Probabilities of the `chosen` words for images `X (n, D)`, and how typical each image is
+        of each word, side by side `(n, 2 k)`.
         """
         cosines = self._centred(l2_normalize(X)) @ self.places.T
         log_p = log_softmax(SHARPNESS_OF_PLACES * cosines + _log(self.shares))[:, chosen]
