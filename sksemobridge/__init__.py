@@ -1,6 +1,6 @@
 """Few-shot image classification with CLIP that feels like scikit-learn.
 
-How data flow:
+The flow of data:
 
     images                  -> encoders/ -> embeddings
     class names             -> _texts/: prompts, encode, words -> class texts
@@ -20,16 +20,15 @@ How data flow:
                             -> _base: labels and probabilities
 
 `_fitted` holds what the classifiers have learnt. `_pipeline` begins with images, `_zero_shot` has
-no shots, `_search/` finds images and texts, and `_evaluation` says how good a classifier is.
-`labelling/` is all that serves a folder which is being labelled. `_onnx` writes fitted
-models, `displays` draws, `distributed/` runs on Ray, `datasets/` loads pictures and words, and
-`_utils/` is what all of them use.
+no shots, `_search/` finds images and texts, and `_evaluation` measures how good a classifier is.
+`labelling/` labels the images of a folder. `_onnx` writes fitted models, `displays` draws,
+`distributed/` runs on Ray, `datasets/` loads pictures and words, and all of them use `_utils/`.
 """
 
 import lazy_loader
 
 from ._utils import __version__ as __version__
 
-# `__init__.pyi` says what is where. Nothing is imported before it is used, so that the command can
-# be interrupted at once.
+# `__init__.pyi` lists the module of each name. Nothing is imported before it is used, so that the
+# command can be interrupted at once.
 __getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

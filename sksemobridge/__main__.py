@@ -1,5 +1,5 @@
-"""The program `sksemobridge`, and `python -m sksemobridge`. It can be interrupted from its first
-moment on.
+"""The program `sksemobridge`, and `python -m sksemobridge`. The program can be interrupted from its
+first moment on.
 """
 
 import sys

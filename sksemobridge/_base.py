@@ -1,5 +1,5 @@
-"""What the classifiers share: labels and probabilities from scores, and learning from unlabelled
-images.
+"""Base classes of the classifiers: labels and probabilities from scores, and learning from
+unlabelled images.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ SAME_TEXT = 0.99
 
 
 def _log_of_softmax(logits):
-    # As in scikit-learn, so that both methods agree where a probability is zero.
+    # Like in scikit-learn, the logarithm of zero is -inf, so that both methods agree.
     with np.errstate(divide="ignore"):
         return namespace(logits).log(softmax(logits))
 
@@ -48,7 +48,7 @@ def log_odds_if_two(logits):
 
 
 class BaseEmbeddingClassifier(ClassifierMixin, SavedEstimator):
-    """What all classifiers of embeddings share, whatever they predict.
+    """Base class of all classifiers of embeddings, of one label or of several.
 
     With `array_api_dispatch=True` of scikit-learn, results have the array library and the device of
     `X`. Labels are always NumPy. The memory for intermediate results does not grow with the number
@@ -56,7 +56,8 @@ class BaseEmbeddingClassifier(ClassifierMixin, SavedEstimator):
     """
 
     classes_: NDArray[Any]
-    # It has `classes`, `class_prompts`, `text_embeddings`, and a `decision` with `decide(X)`.
+    # The fitted state: `classes`, `class_prompts`, `text_embeddings`, and a `decision` with
+    # `decide(X)`.
     _fitted: Any
 
     text_encoder: Any
@@ -67,7 +68,7 @@ class BaseEmbeddingClassifier(ClassifierMixin, SavedEstimator):
         return self._compute(X, lambda X: apply_in_blocks(self._decision_, X, finish))
 
     def _compute(self, X, function):
-        """`function` of checked queries."""
+        """Call `function` with checked queries."""
         check_is_fitted(self)
         X = validate_embeddings(self, X, reset=False)
         with one_thread():
@@ -107,7 +108,7 @@ class BaseEmbeddingClassifier(ClassifierMixin, SavedEstimator):
         )
 
     def _set_fitted(self, fitted):
-        # Not every fit has all attributes.
+        # Attributes of an earlier fit go, since not every fit has all attributes.
         for name in [name for name in vars(self) if name.endswith("_") and name not in KEPT]:
             delattr(self, name)
         self._fitted = fitted
@@ -120,7 +121,7 @@ class BaseEmbeddingClassifier(ClassifierMixin, SavedEstimator):
 
 
 class EmbeddingClassifier(BaseEmbeddingClassifier):
-    """A classifier of embeddings, of which each has one label."""
+    """Base class of classifiers that give each image one label."""
 
     _fitted: Fitted[Any]
 
@@ -152,7 +153,7 @@ class EmbeddingClassifier(BaseEmbeddingClassifier):
         Returns
         -------
         array of shape (n, C)
-            Columns are in the order of `classes_`. They have the precision of `X`.
+            Columns are in the order of `classes_`. Values have the precision of `X`.
         """
         return self._apply(X, softmax)
 
@@ -167,7 +168,7 @@ class EmbeddingClassifier(BaseEmbeddingClassifier):
         Returns
         -------
         array of shape (n, C)
-            It is -inf where the probability is too small for the precision of `X`.
+            Values are -inf if the probability is too small for the precision of `X`.
         """
         return self._apply(X, _log_of_softmax)
 
@@ -187,8 +188,8 @@ class EmbeddingClassifier(BaseEmbeddingClassifier):
         return self._apply(X, log_odds_if_two)
 
     def _with_new_texts(self, classes, indices):
-        """`ClassPrompts` and `T_c` of other classes: those of `fit` at `indices`, and new ones at
-        each -1.
+        """`ClassPrompts` and `T_c` of other classes: classes of `fit` at `indices`, and new classes
+        at each -1.
         """
         texts, added = self._fitted.text_embeddings, None
         is_new = indices < 0
@@ -221,14 +222,14 @@ class LinearClassifier(EmbeddingClassifier):
     _fitted: Fitted[LinearModel]
 
     def with_unlabeled(self, X: ArrayLike, groups: ArrayLike | None = None) -> Self:
-        """Return a fitted classifier that has also learnt from unlabelled images. They replace
-        those of an earlier call.
+        """Return a fitted classifier that has also learnt from unlabelled images. These images
+        replace the images of an earlier call.
 
         Parameters
         ----------
         X : array-like of shape (n, D)
             Image embeddings, if possible of all classes. Near copies, such as frames of a film,
-            count once, and so do shots, which may be among them or not.
+            count once, and so do shots, which may be among the images or not.
         groups : array-like of shape (n,) or None, default=None
             Equal values mark images of one burst, which together count as one image. An image with
             None or NaN is a burst by itself.
@@ -264,7 +265,7 @@ class LinearClassifier(EmbeddingClassifier):
         # A class without text may be "everything else".
         is_even = fitted.log_prior is None and None not in fitted.class_prompts.names
         with threads_for(embeddings.size * len(self.classes_)):
-            # A shot is known, whether it is here or not.
+            # Shots among the images are left out, since they have taught already.
             is_new = ~are_among(l2_normalize(embeddings), l2_normalize(fitted.memory.shots.X))
             model, untypical = with_unlabeled(
                 fitted.model, embeddings[is_new], codes[is_new], self._labelled(), is_even
@@ -272,7 +273,7 @@ class LinearClassifier(EmbeddingClassifier):
             return self._clone_with(replace(fitted, model=model)), untypical
 
     def _labelled(self):
-        """What texts and shots say of the class means."""
+        """The evidence of texts and shots on the class means."""
         fitted, memory = self._fitted, self._fitted.memory
         images, shots, texts = memory.grouped_shots.images(), memory.shots, fitted.text_embeddings
         weights = np.empty((2, len(images.codes)))

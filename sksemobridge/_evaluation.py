@@ -22,18 +22,18 @@ from ._utils.validation import listed, plural, validate_embeddings
 
 # Below this probability, a label is more likely wrong than right.
 DOUBTFUL = 0.5
-# With fewer shots of a class, a left-out shot takes much of what is known of the class, but nothing
-# from its name.
+# Least number of shots of a class for a comparison with the names alone. With fewer shots, leaving
+# out a shot takes much from the classifier, and nothing from the names.
 FEWEST_COMPARED = 4
-# Log-odds that a name is right, before its shots are seen, and the share of images of a class that
-# say nothing of its name. One image alone does not refute a name. On seven sets, 1.7 % of the right
-# names are doubtful at four shots, and 96 % of two exchanged ones.
+# Prior log-odds that a name is right, and the share of images of a class that say nothing of its
+# name. One image alone does not refute a name. On seven sets with four shots, 1.7 % of the right
+# names are doubtful, and 96 % of two exchanged names.
 NAME_IS_RIGHT, SAYS_NOTHING = 3.0, 0.05
 
 
 @dataclass(frozen=True, eq=False)
 class ShotEvaluation:
-    """The result of `evaluate_shots`. `str()` of it is a short summary.
+    """The result of `evaluate_shots`. `str(evaluation)` is a short summary.
 
     Attributes
     ----------
@@ -41,7 +41,7 @@ class ShotEvaluation:
         Sorted labels, and number of shots of each class.
     accuracy, names_accuracy : float
         Share of held-out shots with the right prediction, by the classifier and by the names alone.
-        NaN if it cannot be measured.
+        NaN if the accuracy cannot be measured.
     held_out_proba, label_proba : ndarrays of shape (n, C) and (n,)
         See `FewShotClassifier`.
     doubtful : ndarray of int
@@ -99,14 +99,14 @@ def evaluate_shots(
     Parameters
     ----------
     estimator : FewShotClassifier, Pipeline that ends in one, or a search over one
-        A copy of it is fitted.
+        A copy of the estimator is fitted.
     X, y, groups
         Shots and labels, as for `fit` of the estimator.
 
     Returns
     -------
     ShotEvaluation
-        `print` of it is a short summary.
+        Result, whose `print` is a short summary.
 
     Raises
     ------
@@ -173,8 +173,8 @@ def evaluate_fitted(fitted, X, y, groups=None):
 
 
 def _name_proba(fitted):
-    """The probability that the name of each class is right `(C,)`, by its shots. It is one for a
-    class without text.
+    """The probability that the name of each class is right `(C,)`, by its shots. The probability is
+    one for a class without text.
     """
     images = fitted._fitted.memory.grouped_shots.images()
     has_text = np.array([name is not None for name in fitted.class_names_])

@@ -33,8 +33,8 @@ class FewShotClassifier(ShotClassifier, LinearClassifier):
     Parameters
     ----------
     text_encoder : object or None, default=None
-        `CLIPTextEncoder`, or another object with `transform` and `logit_scale_`. Its model must be
-        that of the images.
+        `CLIPTextEncoder`, or another object with `transform` and `logit_scale_`. The same model
+        must have embedded the images.
     prompts : "auto", str, list of str or mapping, default="auto"
         Templates with `{}` for the name, or a mapping from labels or names to lists of whole
         prompts.
@@ -42,7 +42,7 @@ class FewShotClassifier(ShotClassifier, LinearClassifier):
         A mapping from labels to names (None: no text), or a list of names in the order of the
         sorted labels. By default the label is the name, if it is text, and `_` is read as a space.
         `"ignore"` uses no names. Tools such as `VotingClassifier` number labels that are text. The
-        sorted list of all labels, or a mapping whose keys they are, names their numbers too.
+        sorted list of all labels, or a mapping with the labels as keys, also names these numbers.
     vocabulary : "auto", sequence of str or None, default="auto"
         Words that help if classes have no names. `"auto"` is a bundled list.
     priors : array-like of shape (C,), Series, mapping, "shots" or None, default=None
@@ -52,7 +52,7 @@ class FewShotClassifier(ShotClassifier, LinearClassifier):
     label_noise : "auto" or float, default="auto"
         Share of wrong labels. `"auto"` estimates it, and 0 trusts all labels.
     store_held_out : bool, default=False
-        Whether `fit` keeps `held_out_proba_`. It then takes up to three times as long.
+        Whether `fit` keeps `held_out_proba_`. `fit` then takes up to three times as long.
 
     Attributes
     ----------
@@ -66,8 +66,8 @@ class FewShotClassifier(ShotClassifier, LinearClassifier):
     blend_ : dict
         The scales `"text"` and `"shots"`, and `"trust"`, the probability that the texts help.
     held_out_proba_, label_proba_ : ndarrays of shape (n, C) and (n,)
-        For each shot: its probabilities by a model without it (NaN if it was not left out), and the
-        probability that its label is right (one if this cannot be judged).
+        For each shot: its probabilities by a model without the shot (NaN if the shot was not held
+        out), and the probability that its label is right (one if the label cannot be judged).
 
     See Also
     --------
@@ -137,9 +137,10 @@ class FewShotClassifier(ShotClassifier, LinearClassifier):
         sample_weight : array-like of shape (n,) or None, default=None
             Weight of each shot within its class. Rows of weight zero are dropped.
         groups : array-like of shape (n,) or None, default=None
-            Equal values mark copies of one image, which count as one image. Of groups with several
-            labels, no image is held out. A row whose group is None or NaN is an image by itself. By
-            default near copies are found, with a warning. `[None] * n` says that there are none.
+            Equal values mark copies of one image, which count as one image. Images of a group with
+            several labels are not held out. A row whose group is None or NaN is an image by itself.
+            By default near copies are found, with a warning. `[None] * n` says that there are no
+            copies.
 
         Returns
         -------
@@ -167,8 +168,8 @@ class FewShotClassifier(ShotClassifier, LinearClassifier):
         Parameters
         ----------
         X, y, sample_weight, groups
-            See `fit`. Equal `groups` in several calls also mark copies of one image, but None or
-            NaN never does.
+            See `fit`. Equal `groups` in several calls also mark copies of one image, but None and
+            NaN never do.
         classes : array-like or None, default=None
             Labels of more classes. Classes without shots need text.
 
@@ -181,7 +182,7 @@ class FewShotClassifier(ShotClassifier, LinearClassifier):
         return self._learn(X, y, classes, sample_weight, groups, earlier)
 
     def _fit_model(self, classes, memory, texts):
-        # The method gets the classes with shots. Others have only a name.
+        # The model is fitted to the classes with shots. Other classes have only a name.
         known = put_classes_with_shots_first(memory.grouped_shots, texts, len(classes))
         words = None if texts.embeddings is not None else self._word_span(memory)
         with one_thread():
@@ -202,7 +203,8 @@ class FewShotClassifier(ShotClassifier, LinearClassifier):
 
     def _word_span(self, memory):
         """The directions of the words that help where classes have no text, or None."""
-        # Embedding thousands of words takes long, so it needs to be meant.
+        # Embedding thousands of words takes long, so words are used only if the user does without
+        # names.
         is_meant = self.text_encoder is None or self._ignores_names()
         words = word_span(self.text_encoder, self.vocabulary if is_meant else None)
         if words is not None:
@@ -222,9 +224,9 @@ class FewShotClassifier(ShotClassifier, LinearClassifier):
     def score_samples(self, X: ArrayLike) -> NDArray[Any]:
         """Return how typical each image is of the classes.
 
-        It is the sum of the largest decision (without the correction) and the largest cosines to
-        class means and texts, each divided by its standard deviation over the held-out shots.
-        `with_unlabeled` changes nothing.
+        The score is the sum of the largest decision (without the correction) and the largest
+        cosines to class means and texts, each divided by its standard deviation over the held-out
+        shots. `with_unlabeled` changes nothing.
 
         Parameters
         ----------
@@ -239,14 +241,16 @@ class FewShotClassifier(ShotClassifier, LinearClassifier):
         return self._compute(X, self._fitted.model.typicality_scores)
 
     def p_values(self, X: ArrayLike) -> NDArray[Any]:
-        """Return a conformal p-value of each image. It is low for images of none of the classes.
+        """Return a conformal p-value of each image. The p-value is low for images of none of the
+        classes.
 
-        It is the share of held-out shots that are not more typical than the image. In the mean over
-        the classes, at most about `alpha` of their images have a p-value of at most `alpha`. Of all
-        images it may be more, if classes that are harder have more images: 36 % for 0.2, on a set
-        of 13 uneven classes with 8 shots of each. With one shot of each class, or for classes that
-        have only a name, classes are compared with other classes. Then it holds in the mean over
-        several sets (20 and 21 % for 0.2), and a set may have twice as many.
+        The p-value is the share of held-out shots that are not more typical than the image. In the
+        mean over the classes, at most about `alpha` of their images have a p-value of at most
+        `alpha`. The share of all images may be larger, if harder classes have more images: 36 % for
+        0.2, on a set of 13 uneven classes with 8 shots of each. With one shot of each class, or for
+        classes that have only a name, classes are compared with other classes. The share then holds
+        in the mean over several sets (20 and 21 % for 0.2), and may be twice as large in a single
+        set.
 
         Parameters
         ----------
@@ -256,12 +260,12 @@ class FewShotClassifier(ShotClassifier, LinearClassifier):
         Returns
         -------
         ndarray of shape (n,)
-            They are one if no shot can be left out.
+            P-values are one if no shot can be held out.
         """
         return self._compute(X, self._fitted.model.p_values)
 
     def affinities(self, X: ArrayLike) -> dict[str, NDArray[Any]]:
-        """Return the terms of the decision. Their sum is the logits.
+        """Return the terms of the decision, whose sum is the logits.
 
         Parameters
         ----------

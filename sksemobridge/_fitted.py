@@ -1,4 +1,4 @@
-"""What a classifier with one label for an image has learnt: all that is saved of it."""
+"""The fitted state of a classifier with one label for an image, as it is saved."""
 
 from __future__ import annotations
 
@@ -23,18 +23,18 @@ class Fitted(Generic[M]):
     classes: np.ndarray  # sorted labels
     class_prompts: ClassPrompts
     text_embeddings: np.ndarray | None  # `T_c (C, D)`
-    memory: ShotMemory  # with names alone it has no shots
+    memory: ShotMemory  # without shots for names alone
     model: M  # without the prior, which `decision` adds
     log_prior: np.ndarray | None = None  # `(C,)`; None if all classes are equally frequent
 
     @property
     def decision(self) -> Any:
-        """What classifies, in the precision of the shots. It has `decide(X)`."""
+        """The decision in the precision of the shots, an object with `decide(X)`."""
         return astype(self.model.decision(self.log_prior), self.memory.shots.X.dtype)
 
     def for_classes(self, classes, indices, class_prompts, texts, log_prior=None):
-        """The same for other classes: those at `indices (K,)`, and new ones at each -1. `texts` are
-        the `T_c` of all.
+        """The fitted state for other classes: classes at `indices (K,)`, and new classes at each
+        -1. `texts` are the `T_c` of all these classes.
         """
         memory, model = self.memory.for_classes(indices), self.model.for_classes(indices, texts)
         return Fitted(classes, class_prompts, texts, memory, model, log_prior)

@@ -36,13 +36,14 @@ class MultilabelFewShotClassifier(BaseEmbeddingClassifier):
     the names of the tags. An image has any number of tags.
 
     Each tag has a logistic regression, whose weights are drawn to the text of the tag, as strongly
-    as is best for images that are left out: `decision_function(X) == normalize(X) @ coef_.T +
+    as is best for held-out images: `decision_function(X) == normalize(X) @ coef_.T +
     intercept_`. The :doc:`page of the guide </several_labels_method>` has the formulas.
 
     Parameters
     ----------
     text_encoder, prompts, class_names
-        See `FewShotClassifier`. The tags are its labels. Without a text encoder, only images teach.
+        See `FewShotClassifier`. Tags take the place of labels. Without a text encoder, only images
+        teach.
 
     Attributes
     ----------
@@ -51,11 +52,11 @@ class MultilabelFewShotClassifier(BaseEmbeddingClassifier):
     coef_, intercept_ : ndarrays of shape (K, D) and (K,)
         Weights on unit embeddings, also for one tag or two.
     thresholds_ : ndarray of shape (K,)
-        `predict` gives a tag to images with at least this probability. They are half of the largest
-        expected F1 of the images of `fit`, each by a model without it.
+        `predict` gives a tag to images with at least this probability. A threshold is half of the
+        largest expected F1 of the images of `fit`, each predicted by a model without it.
     text_scale_, C_ : float
-        How strongly weights are drawn to the texts, in nats for a cosine of one, and the variance
-        of what images add to a weight. Of tags without a text, the texts are zero.
+        How strongly weights are drawn to the texts, in nats for a cosine of one, and the prior
+        variance of the part of a weight that images teach. The text of a tag without text is zero.
     text_embeddings_, class_names_, prompts_, n_features_in_, feature_names_in_
         See `FewShotClassifier`.
 
@@ -81,7 +82,7 @@ class MultilabelFewShotClassifier(BaseEmbeddingClassifier):
     intercept_: NDArray[Any]
     thresholds_: NDArray[Any]
     _fitted: FittedTags
-    # What metadata routing gives to `fit`.
+    # Arguments that metadata routing gives to `fit`.
     __metadata_request__fit = {"sample_weight": True}
     _parameter_constraints = {
         "text_encoder": "no_validation",  # by check_text_encoder
@@ -116,11 +117,11 @@ class MultilabelFewShotClassifier(BaseEmbeddingClassifier):
         X : array-like of shape (n, D)
             Image embeddings, of any length. The result has the precision of `X`.
         Y : indicator matrix of shape (n, K), data frame, or list of n sets
-            1 is a tag that the image has, 0 one that it has not, and -1 or NaN one that nobody
-            looked for: the image does not count for this tag. The columns of a data frame name the
-            tags. An image has none of the tags that its set lacks.
+            1 is a tag that the image has, 0 a tag that it does not have, and -1 or NaN a tag that
+            nobody looked for: the image does not count for this tag. The columns of a data frame
+            name the tags. An image has none of the tags that its set lacks.
         sample_weight : array-like of shape (n,) or None, default=None
-            Weight of each image. One factor for all changes nothing.
+            Weight of each image. A common factor changes nothing.
         y : any
             Another name of `Y`, as scikit-learn has it.
 
@@ -138,7 +139,7 @@ class MultilabelFewShotClassifier(BaseEmbeddingClassifier):
         Warns
         -----
         UserWarning
-            If all answers for a tag are yes, and others are missing.
+            If all answers for a tag are yes, and some answers are missing.
         """
         return self._learn(X, either(Y, y), None, sample_weight, earlier=None)
 
@@ -158,10 +159,10 @@ class MultilabelFewShotClassifier(BaseEmbeddingClassifier):
         Parameters
         ----------
         X, Y, sample_weight, y
-            See `fit`. Nobody looked for a tag of an earlier or later data frame that this one
-            lacks. An image has none of the tags that its set lacks, as in `fit`.
+            See `fit`. A tag of another data frame that this one lacks counts as not looked for. An
+            image has none of the tags that its set lacks, as in `fit`.
         classes : array-like or None, default=None
-            More tags, also such that no image has.
+            More tags, also tags that no image has.
 
         Returns
         -------
@@ -222,7 +223,7 @@ class MultilabelFewShotClassifier(BaseEmbeddingClassifier):
         self.thresholds_, self.text_scale_, self.C_ = model.thresholds, model.text_scale, model.C
 
     def predict(self, X: ArrayLike) -> NDArray[Any]:
-        """Return which tags each image has: those with a probability of at least `thresholds_`.
+        """Return which tags each image has: the tags with a probability of at least `thresholds_`.
 
         Parameters
         ----------
@@ -246,9 +247,9 @@ class MultilabelFewShotClassifier(BaseEmbeddingClassifier):
         X : array-like of shape (n, D)
             Image embeddings.
         y : indicator matrix of shape (n, K), data frame, or list of n sets
-            As in `fit`. Columns of a data frame are compared by name, those of other matrices are
-            in the order of `classes_`. Answers that nobody gave do not count, and an image without
-            any answer does not, either. No image has a tag that `fit` did not see.
+            As in `fit`. Columns of a data frame are compared by name. Columns of another matrix are
+            in the order of `classes_`. Missing answers do not count, nor do images without any
+            answer. No image is predicted to have a tag that `fit` did not see.
         sample_weight : array-like of shape (n,) or None, default=None
             Weight of each image.
 
@@ -282,10 +283,10 @@ class MultilabelFewShotClassifier(BaseEmbeddingClassifier):
     def predict_together(self, X: ArrayLike) -> NDArray[Any]:
         """Return which tags the images of a whole set have.
 
-        A tag is given to the images with the largest expected F1 of the set, by its probabilities.
-        If it is more probable that no image has the tag, it is given to none. With a set of some
-        dozens or more, this is a bit better than `predict` where tags are more or less frequent
-        than in `fit`.
+        By its probabilities, a tag is given to the images with the largest expected F1 of the set.
+        If it is more probable that no image has the tag, no image gets the tag. For a set of some
+        dozens of images or more, the result is a bit better than `predict` if tags are more or less
+        frequent than in `fit`.
 
         Parameters
         ----------
@@ -302,7 +303,8 @@ class MultilabelFewShotClassifier(BaseEmbeddingClassifier):
         return tag_together(probability).astype(np.int64)
 
     def predict_proba(self, X: ArrayLike) -> NDArray[Any]:
-        """Return the probability of each tag. They are independent: rows do not sum to one.
+        """Return the probability of each tag. Probabilities are independent: rows do not sum to
+        one.
 
         Parameters
         ----------
@@ -312,7 +314,7 @@ class MultilabelFewShotClassifier(BaseEmbeddingClassifier):
         Returns
         -------
         array of shape (n, K)
-            Columns are in the order of `classes_`. They have the precision of `X`.
+            Columns are in the order of `classes_`. Values have the precision of `X`.
         """
         return self._apply(X, sigmoid)
 
@@ -342,7 +344,7 @@ class MultilabelFewShotClassifier(BaseEmbeddingClassifier):
 
 @dataclass(frozen=True, eq=False)
 class FittedTags:
-    """`K` tags, the images of all calls, and a model of them: what is saved."""
+    """`K` tags, the images of all calls, and a model of them, as they are saved."""
 
     classes: np.ndarray  # `(K,)`
     class_prompts: ClassPrompts
@@ -353,7 +355,7 @@ class FittedTags:
 
     @property
     def decision(self) -> Linear:
-        """What classifies."""
+        """The linear model of the tags."""
         return self.model.linear
 
     def images_for(self, tags):
@@ -370,14 +372,14 @@ class FittedTags:
 
 
 def either(Y, y):
-    """What came as `Y` or as `y`."""
+    """The argument that was given as `Y` or as `y`."""
     if Y is not None and y is not None:
         raise ValueError("Y and y are two names of one argument. Give one of them.")
     return y if Y is None else Y
 
 
 def all_tags(table: TagTable, classes, earlier):
-    """The tags of all calls: those of sets sorted, and columns in the order in which they came."""
+    """The tags of all calls: tags of sets sorted, and columns in the order in which they came."""
     if earlier is not None and earlier.is_sets != table.is_sets:
         raise ValueError(
             "Y was a list of sets in one call and a matrix in another. Give it in one form, because"
@@ -398,8 +400,8 @@ def all_tags(table: TagTable, classes, earlier):
 
 
 def tagged_images(X, table, weight):
-    """`TaggedImages` of rows with a weight and an answer, or with a weight if nobody looked at
-    any.
+    """`TaggedImages` of rows with a weight and an answer, or of all rows with a weight if no row
+    has an answer.
     """
     kept, has_value = weight > 0, ~np.isnan(table.values).all(axis=1)
     if (kept & has_value).any():
@@ -412,7 +414,7 @@ def tagged_images(X, table, weight):
 
 def are_right(predicted, tags, table):
     """Whether the predictions `(n, K)` for tags agree with all answers of each image, and whether
-    it has any answer.
+    the image has any answer.
     """
     answers = table.for_classes(tags).values
     is_other = [tag not in set(tags.tolist()) for tag in table.classes.tolist()]
@@ -432,8 +434,8 @@ def require_looked_at(tags, images, has_text):
 
 
 def warn_of_yes_alone(tags, images, table):
-    """Warn of tags with missing answers for which all others, in this call and earlier ones, are
-    yes.
+    """Warn of tags with missing answers whose given answers, in this call and earlier calls, are
+    all yes.
     """
     is_yes_alone = images.yes.any(axis=0) & (images.yes == images.looked_at).all(axis=0)
     is_missing = np.isnan(table.values).any(axis=0) | ~images.looked_at.all(axis=0)

@@ -24,13 +24,13 @@ from ._utils.sklearn import best_of
 from ._zero_shot import ZeroShotClassifier
 from .encoders import CLIPImageEncoder
 
-# Operators and files as onnxruntime reads them since 1.16 (2023).
+# Versions of operators and files that onnxruntime reads since 1.16 (2023).
 OPSET = 18
 IR_VERSION = 9
 
 
 def to_onnx(estimator: Any, path: str | os.PathLike[str]) -> None:
-    """Write a fitted classifier as an ONNX model. onnxruntime runs it without this package,
+    """Write a fitted classifier as an ONNX model. onnxruntime runs the model without this package,
     scikit-learn and torch.
 
     Parameters
@@ -47,16 +47,14 @@ def to_onnx(estimator: Any, path: str | os.PathLike[str]) -> None:
     TypeError
         If the estimator is none of these.
     OSError
-        If the file cannot be written. What was there before stays.
+        If the file cannot be written. An earlier file stays.
 
-    Notes
-    -----
-    The input is `embeddings (n, D)`, or for a pipeline `pixels (n, 3, h, w)`. The outputs are
-    `logits (n, C)`, which are `decision_function` (for two classes, their difference is), and
-    `probabilities (n, C)`. All are float32. The metadata of the model hold
-    JSON: `classes` are the labels, `thresholds` those of
+    Notes ----- The input is `embeddings (n, D)`, or for a pipeline `pixels (n, 3, h, w)`. The
+    outputs are `logits (n, C)`, which are `decision_function` (for two classes, the difference of
+    the two columns), and `probabilities (n, C)`. All arrays are float32. The metadata of the model
+    hold JSON: `classes` are the labels, `thresholds` the thresholds of a
     `MultilabelFewShotClassifier`, and `preprocessing` says how an RGB image becomes `pixels`. A
-    model ends at 2 GB of weights.
+    model has at most 2 GB of weights.
     """
     import onnx
 
@@ -103,7 +101,7 @@ def is_normalizer(step: Any) -> bool:
 
 
 def _head(classifier, is_unit):
-    """The `onnx.ModelProto` from `embeddings (n, D)` to `logits` and `probabilities`. Where
+    """The `onnx.ModelProto` from `embeddings (n, D)` to `logits` and `probabilities`. With
     `is_unit`, the classifier gets rows of unit length.
     """
     import onnx

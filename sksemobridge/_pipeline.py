@@ -29,8 +29,8 @@ class ImagePipeline(LinkedToDocs, Pipeline):
 
     `make_semobridge_pipeline`, `make_few_shot_pipeline` and `make_multilabel_pipeline` make such
     pipelines. The first steps embed images and learn nothing. The last step is a classifier such as
-    `SeMoBridgeClassifier`.
-    With metadata routing, it gets what its `fit` takes, and `groups` on request.
+    `SeMoBridgeClassifier`. With metadata routing, the classifier gets the arguments that its `fit`
+    takes, and `groups` on request.
 
     Parameters
     ----------
@@ -85,7 +85,7 @@ class ImagePipeline(LinkedToDocs, Pipeline):
         validation = {name: value for name, value in validation.items() if value is not None}
         is_embedded = "X_val" in (self.transform_input or ())  # by scikit-learn
         if X_val is not None and len(self.steps) > 1 and not is_embedded:
-            # The steps of a pipeline learn nothing from these images.
+            # The first steps learn nothing from validation images.
             encoders = clone(self[:-1]).fit(X, y)
             validation["X_val"] = encoders.transform(X_val)
         if not get_config()["enable_metadata_routing"]:
@@ -260,7 +260,7 @@ def make_few_shot_pipeline(
     Parameters
     ----------
     model_name, pretrained : str
-        See `CLIPImageEncoder`. For several models, whose embeddings lie side by side, `model_name`
+        See `CLIPImageEncoder`. For several models, whose embeddings are concatenated, `model_name`
         is a list of pairs `(model_name, pretrained)`, or of names.
     encoder_params : dict, list of dict or None, default=None
         More parameters of `CLIPImageEncoder`, for all models or for each. `device`, `precision`,
@@ -272,8 +272,8 @@ def make_few_shot_pipeline(
     -------
     ImagePipeline
         Its steps are `"clipimageencoder"`, or `"joinedimageencoder"` for several models, and
-        `"fewshotclassifier"`. If no model has texts, the classifier has no text encoder, and
-        labels are no words (`class_names="ignore"`).
+        `"fewshotclassifier"`. If no model has texts, the classifier has no text encoder, and labels
+        are not read as words (`class_names="ignore"`).
 
     Examples
     --------
@@ -308,7 +308,7 @@ def make_multilabel_pipeline(
     Returns
     -------
     ImagePipeline
-        As of `make_few_shot_pipeline`, with the last step `"multilabelfewshotclassifier"`.
+        Steps as in `make_few_shot_pipeline`, with the last step `"multilabelfewshotclassifier"`.
 
     Examples
     --------

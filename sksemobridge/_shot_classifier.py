@@ -1,5 +1,5 @@
-"""What the classifiers that learn from shots share: they read labelled shots and the names of the
-classes, add shots, and change to other classes.
+"""Base class of classifiers that learn from shots: it reads labelled shots and the names of the
+classes, adds shots, and changes to other classes.
 """
 
 from __future__ import annotations
@@ -38,23 +38,24 @@ from ._utils.validation import (
     warn_caller,
 )
 
-# Where columns were centred, the mean cosines of images with images, and with texts, are below the
-# first, and that of texts is above the second. On eleven tasks (five models, 1 to 16 shots of two
-# classes and more) this was always so after a StandardScaler in a pipeline, and never without.
+# Bounds of mean cosines that tell centred columns. If columns were centred, the mean cosines of
+# images with images, and of images with texts, are below BALL, and the mean cosine of texts is
+# above CONE. On eleven tasks (five models, 1 to 16 shots of two classes and more), this always held
+# after a StandardScaler in a pipeline, and never without.
 BALL, CONE = 0.1, 0.2
-# Most shots by which names are judged.
+# Most shots that judge names.
 MOST_JUDGED = 2000
 
 
 class ShotClassifier(EmbeddingClassifier):
     """A classifier that learns from shots, and from the names of their classes if it has a text
-    encoder. A subclass says in `_fit_model` what it learns.
+    encoder. A subclass defines in `_fit_model` how it learns.
     """
 
-    # Whether the model needs what the text encoder has before its projection.
+    # Whether the model needs the text embeddings before the projection.
     _reads_projection: bool
-    # What metadata routing gives to `fit`. Not `groups`: those of folds, such as all images of a
-    # person, are rarely copies of one image.
+    # Arguments that metadata routing gives to `fit`. `groups` is left out: groups of folds, such as
+    # all images of a person, are rarely copies of one image.
     __metadata_request__fit = {"sample_weight": True}
 
     priors: ArrayLike | Mapping[Any, float] | Literal["shots"] | None
@@ -65,7 +66,8 @@ class ShotClassifier(EmbeddingClassifier):
         Parameters
         ----------
         **params
-            Parameters, and with `text_encoder__` before their name those of the text encoder.
+            Parameters of the estimator, and with the prefix `text_encoder__` parameters of the text
+            encoder.
 
         Returns
         -------
@@ -88,7 +90,7 @@ class ShotClassifier(EmbeddingClassifier):
     def _fit_model(
         self, classes: NDArray[Any], memory: ShotMemory, texts: ClassTexts, **options: Any
     ) -> tuple[Any, JudgedShots | None]:
-        """The model of the `classes`, and what it says of the shots. `options` are those of
+        """The model of the `classes`, and its judgement of the shots. `options` are the options of
         `_learn`.
         """
 
@@ -98,7 +100,7 @@ class ShotClassifier(EmbeddingClassifier):
         return True
 
     def _join_copies(self, memory: ShotMemory) -> ShotMemory:
-        """The memory, in which near copies are one image."""
+        """The memory with near copies joined to one image."""
         if not self._counts_images:
             return memory
         with one_thread():
@@ -132,7 +134,7 @@ class ShotClassifier(EmbeddingClassifier):
             if part is not None:
                 require_width(rows.embeddings.shape[1], part.shape[1])
         if texts.embeddings is not None and lacks_mean(
-            # Classes without a text have the mean of the others.
+            # Classes without a text are left out: their text is the mean of the others.
             rows.embeddings,
             texts.embeddings[[name is not None for name in class_prompts.names]],
         ):
@@ -161,7 +163,7 @@ class ShotClassifier(EmbeddingClassifier):
             judged = judge_names_of_classes(memory.grouped_shots, texts, len(classes))
             warn_of_names(classes, class_prompts.names, judged, self._drops_names_of_chance)
             texts = replace(texts, is_chance=judged.is_chance)
-        # 4. What predictions and later calls need. Texts have the precision of the shots.
+        # 4. Fitted state, for predictions and later calls. Texts have the precision of the shots.
         log_prior, T = self._log_prior(memory, classes), texts.embeddings
         model, judged = self._fit_model(classes, memory, texts, **options)
         fitted = Fitted(
@@ -191,7 +193,7 @@ class ShotClassifier(EmbeddingClassifier):
         ).with_weight()
 
     def _log_prior(self, memory, classes):
-        """Logarithms of `priors`. A class without shots counts as if it had one."""
+        """Logarithms of `priors`. A class without shots counts as if it had one shot."""
         if self.priors is None:
             return None
         if not isinstance(self.priors, str):
@@ -203,8 +205,8 @@ class ShotClassifier(EmbeddingClassifier):
         return np.log(counts / counts.sum())
 
     def with_classes(self, classes: ArrayLike) -> Self:
-        """Return a fitted classifier with other classes: fewer of them, or new ones that have only
-        a name. The shots count as they did in `fit`.
+        """Return a fitted classifier with other classes: fewer classes, or new classes that have
+        only a name. Shots count as they did in `fit`.
 
         Parameters
         ----------
@@ -276,8 +278,8 @@ def require_shots(classes, codes, class_prompts):
 def lacks_mean(X: NDArray[Any], texts: NDArray[Any]) -> bool:
     """Whether texts `(C, D)` have a mean direction, and images `(n, D)` have none.
 
-    The embeddings of CLIP fill a narrow cone of images and one of texts. Without its mean
-    direction, a cone is a ball. One row says nothing.
+    CLIP embeddings of images fill a narrow cone, and embeddings of texts another one. Without its
+    mean direction, a cone is a ball. The result is False if images or texts have one row.
     """
     n, n_texts = len(X), len(texts)
     if min(n, n_texts) < 2:
@@ -296,15 +298,15 @@ def sum_of_directions(rows: NDArray[Any]) -> NDArray[np.float64]:
 
 
 def mean_cosine(total: NDArray[np.float64], n: int) -> float:
-    """The mean cosine of two different ones of `n` rows of unit length with this sum `(D,)`."""
+    """The mean cosine of two different rows, of `n` rows of unit length with this sum `(D,)`."""
     return float(total @ total - n) / (n * (n - 1))
 
 
 def warn_of_class_weights(labels: NDArray[Any], weight: NDArray[np.float64]) -> None:
-    """Warn of weights that are the same within each class and differ between classes, where they
-    change nothing, unless they are "balanced", as equal priors are anyway.
+    """Warn of weights that are the same within each class and differ between classes. Such weights
+    change nothing. "Balanced" weights cause no warning, since priors are equal anyway.
     """
-    # The weight zero leaves shots out, as in the bags of a tool, or a whole class.
+    # A weight of zero leaves out shots, as in bagging, or a whole class.
     classes, codes, counts = np.unique(labels, return_inverse=True, return_counts=True)
     total = np.bincount(codes, weights=weight)
     of_class = total / counts
@@ -325,8 +327,8 @@ def differ(numbers: NDArray[Any]) -> bool:
 
 
 def judge_names_of_classes(shots: Shots, texts: ClassTexts, n_classes: int) -> JudgedNames:
-    """What `Shots` say of the names of `n_classes` classes."""
-    # Many shots say the same as some of them.
+    """The judgement of `Shots` on the names of `n_classes` classes."""
+    # A sample of many shots gives the same judgement.
     most = min(MOST_JUDGED, MOST_VALUES // n_classes)
     some = shots.take(evenly_spaced(len(shots.codes), most))
     known = put_classes_with_shots_first(some, texts, n_classes)
@@ -337,7 +339,8 @@ def judge_names_of_classes(shots: Shots, texts: ClassTexts, n_classes: int) -> J
 
 def warn_of_names(classes, names, judged, are_dropped):
     """Warn if shots contradict the names of their classes. `names` has None for a class without
-    text. Names that are no better than chance `are_dropped`, or count as the shots say.
+    text. With `are_dropped`, names that are no better than chance are not used. Otherwise they
+    count as far as shots support them.
     """
     if not judged.is_chance and not judged.exchanged:
         return
@@ -389,7 +392,7 @@ class ClassesWithShots(NamedTuple):
     shots: Shots
     texts: ClassTexts
     classes: NDArray[np.intp]  # index of each class with shots
-    number: NDArray[np.intp]  # for each class its new number, or -1 for one without shots
+    number: NDArray[np.intp]  # for each class its new number, or -1 without shots
 
 
 def put_classes_with_shots_first(
@@ -399,6 +402,6 @@ def put_classes_with_shots_first(
     with_shots, codes = np.unique(shots.codes, return_inverse=True)
     number = np.full(n_classes, -1)
     number[with_shots] = np.arange(len(with_shots))
-    if len(with_shots) < n_classes:  # else they have this order
+    if len(with_shots) < n_classes:  # otherwise texts have this order already
         texts = texts.take(np.append(with_shots, np.flatnonzero(number < 0)))
     return ClassesWithShots(replace(shots, codes=codes), texts, with_shots, number)

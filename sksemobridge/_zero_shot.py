@@ -116,7 +116,7 @@ class ZeroShotClassifier(LinearClassifier):
         Parameters
         ----------
         classes : array-like of shape (C,)
-            Labels. New ones need the text encoder.
+            Labels. New classes need the text encoder.
 
         Returns
         -------

@@ -42,7 +42,7 @@ class PredictionsDisplay:
     ----------
     figure_ : matplotlib.figure.Figure
     axes_ : ndarray of matplotlib.axes.Axes of shape (n, 1 + k)
-        For each image: its axes, and those of its closest shots.
+        For each image: its axes, and the axes of its closest shots.
 
     Examples
     --------
@@ -86,10 +86,10 @@ class PredictionsDisplay:
         X : list, array or series of n images
             Some images.
         y : array-like of shape (n,) or None, default=None
-            Their labels, if known.
+            Labels of the images, if known.
         shots, y_shots
-            Labelled images, usually those of `fit`, and their labels. Beside each image are the
-            shots whose embeddings have the largest cosine to it.
+            Labelled images, usually the images of `fit`, and their labels. Beside each image are
+            the shots whose embeddings have the largest cosine to it.
         n_shots : int, default=3
             Number of shots beside each image.
         """
