@@ -1,5 +1,5 @@
-"""What keeps embeddings, by the contents of images and texts, and what is known of files: this
-process, or a folder between runs.
+"""Caches of embeddings, by the contents of images and texts, and of facts on files: within this
+process, or in a folder between runs.
 """
 
 import os
@@ -17,33 +17,35 @@ from .._utils.lru import LRUCache
 from .._utils.validation import warn_caller
 
 # 90,000 embeddings of 512 numbers, of images and texts together. A search over the parameters of a
-# classifier embeds no more of them again.
+# classifier embeds none of them twice.
 MAX_BYTES = 2**28
-# What Python takes for an item beside its numbers.
+# Bytes that Python needs for an item beside its numbers.
 _ITEM_BYTES = 400
 _FILE = "embeddings.sqlite3"
 # Small pages, so that the file is little larger than its embeddings.
 _PAGE_BYTES = 512
-# Seconds of waiting for another process that writes, until a note says so. Writing takes far less.
+# Seconds of waiting for another process that writes, until a note says so. Writing takes far less
+# time.
 _NOTE_SECONDS = 5
 # Seconds of waiting after the note.
 _MORE_SECONDS = 25
 # Seconds of waiting the next time, if the first wait was in vain.
 _AGAIN_SECONDS = 1
-# Caches that were waited for in vain.
+# Caches for which a process has waited in vain.
 _HELD: set[Path] = set()
-# A full disk, or a system without locks, among others. A damaged name of a column is no text.
+# Errors of a full disk, or of a system without locks, among others. A damaged name of a column is
+# no text.
 _FAILURES = sqlite3.Error, OSError, NotImplementedError, UnicodeDecodeError
 
 
 class CacheSession(Protocol):
-    """What is kept, for one call. Threads may share it."""
+    """Access to a cache during one call. Threads may share a session."""
 
     def find(self, keys: list[Any]) -> Mapping[Any, bytes]:
         """The contents that are kept under these keys, at most some hundred."""
 
     def keep(self, contents: Mapping[Any, bytes]) -> None:
-        """Keep contents under their keys."""
+        """Store contents under their keys."""
 
 
 def store_in_memory(max_bytes: int = MAX_BYTES) -> LRUCache:
@@ -54,8 +56,8 @@ IN_MEMORY = store_in_memory()
 
 
 def open_cache(cache: str | os.PathLike[str] | None) -> AbstractContextManager[CacheSession]:
-    """A session of what the parameter `cache` of an encoder names. The session of None keeps
-    nothing.
+    """A session of the cache that the parameter `cache` of an encoder names. The session of None
+    stores nothing.
     """
     if is_on_disk(cache):
         return closing(FolderSession(cache))
@@ -85,7 +87,7 @@ def _is_of_a_broken_file(error):
     """Whether an error says that a file is broken, and not in use, not ours to write, or on a full
     disk.
     """
-    # Our statements have no errors, so a table or a column is not there.
+    # Our statements have no errors, so a table or a column is missing.
     is_logical = getattr(error, "sqlite_errorname", "") == "SQLITE_ERROR"
     return (
         is_logical or type(error) is sqlite3.DatabaseError or isinstance(error, UnicodeDecodeError)
@@ -93,7 +95,7 @@ def _is_of_a_broken_file(error):
 
 
 def _checksum(key, embedding):
-    # The checksum reveals a damaged embedding, and one under another key.
+    # The checksum reveals a damaged embedding, and an embedding under a wrong key.
     return zlib.crc32(embedding, zlib.crc32(key)).to_bytes(4, "big")
 
 
@@ -101,8 +103,8 @@ class FolderSession:
     """The `CacheSession` of a folder.
 
     After a failure (a full disk, a directory that cannot be written) the call goes on without the
-    cache. It begins a new file in place of a broken one. A warning says which, and what the call
-    waits for. A damaged embedding counts as missing.
+    cache. A broken file is replaced by a new one. Warnings name the broken file, and say what the
+    call waits for. A damaged embedding counts as missing.
     """
 
     def __init__(self, directory):
@@ -110,11 +112,11 @@ class FolderSession:
         self._timeout = _AGAIN_SECONDS if self._path in _HELD else _NOTE_SECONDS
         self._lock = threading.Lock()
         self._connection, self._was_broken = None, False
-        # here, because threads would wait and warn where no line is of the user
+        # Connect here: in a thread, a warning could not name a line of the user.
         self._try(lambda: None)
 
     def _try(self, function):
-        """`function()` with a connection. None after a first failure."""
+        """The result of `function()` with a connection, or None after a first failure."""
         while self._is_usable:
             try:
                 if self._connection is None:
@@ -139,13 +141,13 @@ class FolderSession:
                     self._warn(f"is broken ({error}); it is set aside, and a new one begun")
                     self.close()
                     self._was_broken = True
-                    # If it cannot be set aside, the next attempt fails, too.
+                    # If the broken file cannot be set aside, the next attempt fails, too.
                     with suppress(OSError):
                         _set_aside(self._path)
         return None
 
     def _connect(self):
-        """Connect to the database, which is created with its folder if it is missing."""
+        """Connect to the database. A missing database is created with its folder."""
         os.makedirs(self._path.parent, exist_ok=True)
         # SQLite raises an error if two processes create a database at once.
         with FileLock(self._path.with_name("embeddings.open.lock"), timeout=self._timeout):
@@ -177,7 +179,7 @@ class FolderSession:
                 connection.close()
 
     def find(self, keys):
-        """Contents that are damaged are missing."""
+        """As in `CacheSession`. Damaged contents count as missing."""
         places = ",".join("?" * len(keys))
         statement = f"SELECT key, embedding FROM embeddings WHERE key IN ({places})"
         with self._lock:
@@ -189,7 +191,7 @@ class FolderSession:
         }
 
     def keep(self, contents):
-        """Keep all of the contents, or none after a failure."""
+        """Store all of the contents, or none after a failure."""
         rows = [(key, _checksum(key, content) + content) for key, content in contents.items()]
         self._write("INSERT OR REPLACE INTO embeddings VALUES (?, ?)", rows)
 

@@ -14,22 +14,23 @@ from .._utils.array_api import to_numpy
 from ._depth import in_8_bits, read_depth
 from ._heads import ImageReadError, check_size, open_image, read_image_file
 
-# A JPEG may be shrunk by a factor while it is decoded, if its shorter side is then this many times
-# as long as the input of the model. With smaller margins, some embeddings have cosines below 0.999
-# to those of whole images.
+# Factors by which a JPEG may be shrunk while it is decoded, each with the least ratio of its
+# shorter side to the input of the model afterwards. With smaller margins, some embeddings have
+# cosines below 0.999 to those of whole images.
 _SHRINKS = {8: 1.5, 4: 1.5, 2: 2}
 
 # The first bytes of files that may have 16 bits a channel: PNG, and TIFF in two byte orders and two
 # sizes.
 _MAY_BE_DEEP = b"\x89PNG", b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"
 
-# Threads may read one open image one after the other. Different ones rarely wait for each other.
+# Threads may read one open image one after the other. Threads with different images rarely wait for
+# each other.
 _LOCKS = [threading.Lock() for _ in range(64)]
 
 
 class UnknownDepthError(Exception):
-    """An image of 16 bits does not say how many of them it uses. The argument is how many its
-    values need.
+    """An image of 16 bits does not say how many bits it uses. The argument is the number of bits
+    that its values need.
     """
 
 
@@ -41,10 +42,10 @@ def describe(source):
 
 
 def fetch(source, choose=int):
-    """The content of a source, which is the bytes of a file or pixels. `ImageReadError` says why
-    there is none.
+    """The content of a source, which is the bytes of a file or pixels. An `ImageReadError` says why
+    a source has no content.
 
-    `choose` is that of `decode`, for images of Pillow.
+    `choose` is the argument of `decode`, for images of Pillow.
     """
     source = to_numpy(source)
     if isinstance(source, np.ndarray):
@@ -57,7 +58,7 @@ def fetch(source, choose=int):
             raise ImageReadError(
                 f"pixels must have the shape (h, w) or (h, w, 3 or 4), not {source.shape}"
             )
-        # However many: they are in memory already.
+        # Pixels in memory may be any number.
         return source
     if isinstance(source, Image.Image):
         # Addresses are multiples of 16.
@@ -80,10 +81,11 @@ def decode(content, shortest_side=None, resize=None, choose=int):
     transparent.
 
     `content` is from `fetch`. With `shortest_side`, a JPEG may be shrunk while it is decoded, to
-    sides longer than that. If they are no whole numbers, `resize(image, size, box)` resizes the
-    part of the shrunk image that the whole one, of this size, covers. Values of 16 bits are scaled
-    by the depth that the file declares, or else by `choose(bits)` of those that they need.
-    `ImageReadError` says why an image cannot be read.
+    sides longer than `shortest_side`. If the shrunk sides are no whole numbers,
+    `resize(image, size, box)` resizes the part of the shrunk image that the whole image, of this
+    size, covers. Values of 16 bits are scaled by the depth that the file declares, or else by
+    `choose(bits)` of the bits that the values need. `ImageReadError` says why an image cannot be
+    read.
     """
     if isinstance(content, np.ndarray):
         return _to_rgb(Image.fromarray(np.ascontiguousarray(content)))
@@ -99,8 +101,8 @@ def image_digest(content):
 
 
 def has_unknown_depth(content):
-    """Whether the content of a file has 16 bits, and does not say how many of them are used. Reads
-    its head only.
+    """Whether the content of a file has 16 bits, and does not say how many bits are used. Only the
+    head is read.
     """
     if isinstance(content, np.ndarray) or bytes(content[:4]) not in _MAY_BE_DEEP:
         return False
@@ -121,7 +123,7 @@ def _decode_opened(image, shortest_side=None, resize=None, choose=int, content=N
         image.load()
         if resize is not None and image.size != tuple(side / shrink for side in size):
             image = resize(image, size, (0, 0, *(side / shrink for side in size)))
-        # An image that the user opened stays as it is.
+        # An image that the user opened is not changed.
         image = image.copy() if content is None else image
         _upright(image)
         return _to_rgb(image if depth is None else in_8_bits(image, depth, choose, reopen))
@@ -130,8 +132,7 @@ def _decode_opened(image, shortest_side=None, resize=None, choose=int, content=N
     # For broken files, readers raise OSError, SyntaxError, struct.error, zlib.error and others.
     except Exception as error:
         if unread:
-            # Pillow takes some broken images for read. Read once more, such an image would be half
-            # an image.
+            # Pillow marks some broken images as read. A second read would give half an image.
             image.tile = unread
         reason = str(error) or type(error).__name__
         raise ImageReadError(f"it is broken or of an unknown kind: {reason}") from error
@@ -147,7 +148,7 @@ def check_pixel_type(pixels):
 
 
 def _shrink_while_decoding(image, shortest_side):
-    """By which factor the sides of a JPEG become shorter."""
+    """The factor by which the sides of a JPEG become shorter."""
     for shrink, margin in _SHRINKS.items():
         if image.format == "JPEG" and min(image.size) >= shrink * margin * shortest_side:
             image.draft(None, tuple(side // shrink for side in image.size))
@@ -157,9 +158,9 @@ def _shrink_while_decoding(image, shortest_side):
 
 def _upright(image):
     """Turn a loaded image in place."""
-    # Only after loading: some formats store the orientation behind the pixels. Where the metadata
-    # are broken, the pixels are not. Without a copy of them, Pillow does not write them anew, which
-    # fails at others than the orientation.
+    # Turn only after loading: some formats store the orientation behind the pixels. Broken metadata
+    # do not break the pixels. Without a copy of the metadata, Pillow does not write them anew,
+    # which fails for broken fields other than the orientation.
     with suppress(Exception):
         image.getexif()
         image.info.pop("exif", None)

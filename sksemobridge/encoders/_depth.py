@@ -1,5 +1,5 @@
-"""Images of 16 bits, which often hold values of 8, 10, 12 or 14: how many, and the image in 8
-bits.
+"""Depth of images of 16 bits, which often hold values of 8, 10, 12 or 14 bits, and their conversion
+to 8 bits.
 """
 
 import sys
@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image
 
-# The bits that values of cameras take.
+# Numbers of bits that cameras use.
 DEPTHS = 8, 10, 12, 14, 16
 
 # Grey with transparency, as Pillow reads it in newer versions.
@@ -17,18 +17,19 @@ _GREY_ALPHA = "LA;16B", "RGBA"
 
 
 class Depth(NamedTuple):
-    """How an image of 16 bits is stored."""
+    """The storage of an image of 16 bits."""
 
     declared: int | None  # the bits that the file says it uses
     raw_mode: str  # Pillow's name of the layout
 
     def bits(self, highest, choose):
-        """The bits of the full range. Without a declared depth, it is `choose(bits)` of those that
-        `highest` needs.
+        """The number of bits of the full range. Without a declared depth, the result is
+        `choose(bits)` of the bits that `highest` needs.
         """
         if self.declared is None:
             return choose(next(bits for bits in DEPTHS if highest < 1 << bits))
-        # If fewer bits are declared than the values have, they are scaled to all 16, as in PNG.
+        # If values need more bits than the file declares, they are scaled to all 16 bits, as in
+        # PNG.
         return self.declared if highest < 1 << self.declared else 16
 
 
@@ -38,7 +39,7 @@ def read_depth(image, content=None):
     """
     options = image.tile[0].args if getattr(image, "tile", None) else ""
     raw_mode = str(options[0] if isinstance(options, tuple) and options else options)
-    # Grey keeps its 16 bits. Of colours, Pillow keeps the high bytes.
+    # Grey keeps its 16 bits. For colours, Pillow keeps the high bytes only.
     is_colour = (
         raw_mode.startswith(("RGB;16", "RGBA;16", "RGBX;16"))
         or (raw_mode, image.mode) == _GREY_ALPHA
@@ -52,7 +53,7 @@ def _declared(image, content):
     if image.format not in ("PNG", "TIFF", None):
         return 16  # Pillow has scaled the values
     declared = 0
-    # Whatever a broken file says, it does not say its depth.
+    # A broken file does not declare its depth.
     with suppress(Exception):
         if image.format == "TIFF":
             # MaxSampleValue, or else BitsPerSample, by which Pillow does not scale.
@@ -70,11 +71,11 @@ def _declared(image, content):
 
 
 def in_8_bits(image, depth, choose, reopen):
-    """An image of 16 bits in 8. `reopen(raw_mode)` reads it in another layout; None if it cannot be
-    read again.
+    """An image of 16 bits, converted to 8 bits. `reopen(raw_mode)` reads the image in another
+    layout, and is None if the image cannot be read again.
     """
     if image.mode.startswith("I"):
-        # In the byte order of this machine.
+        # These values have the byte order of this machine.
         values = np.array(image, dtype=np.int32)
         if values.min() < 0 or values.max() > 65535:
             raise ValueError(
@@ -86,7 +87,7 @@ def in_8_bits(image, depth, choose, reopen):
     if bits == 16:
         return image
     if depth.raw_mode == _GREY_ALPHA[0]:
-        # Its four bytes as four channels: the second is the low byte of grey.
+        # The four bytes of a pixel become four channels: the second is the low byte of grey.
         low = np.asarray(reopen("RGBA"))[..., [1, 1, 1]]
     else:
         # In the other byte order, Pillow keeps the low bytes.
@@ -101,7 +102,7 @@ def in_8_bits(image, depth, choose, reopen):
 
 
 def _scaled(values, bits):
-    """Values of so many bits in 8, computed in place, since such an image may be large."""
+    """Values of `bits` bits, scaled to 8 bits in place, since such an image may be large."""
     largest = (1 << bits) - 1
     values *= 255
     values += largest // 2

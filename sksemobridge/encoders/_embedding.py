@@ -14,17 +14,19 @@ import numpy as np
 from ._cache import is_on_disk, open_cache
 from ._file_index import FileIndex
 
-# A `GridSearchCV` embeds hundreds of times, mostly what is cached. A shorter bar would only
-# flicker.
+# A `GridSearchCV` embeds hundreds of times, mostly cached images. A bar for a shorter time would
+# only flicker.
 _BAR_AFTER = 2  # seconds
-# Files that are looked up at once. SQLite takes some hundred keys.
+# Number of files that are looked up at once. SQLite takes some hundred keys.
 _AT_ONCE = 500
-# How stores keep the numbers of an embedding, whatever the machine.
+# Type of the numbers of a stored embedding, on any machine.
 _NUMBER = np.dtype("<f4")
 
 
 class Refusal(NamedTuple):
-    """Why an item has no embedding. The error itself would keep in memory what was read."""
+    """The reason why an item has no embedding. The error itself would keep the content in
+    memory.
+    """
 
     kind: type[Exception]
     reason: Any  # the argument of the error
@@ -33,8 +35,8 @@ class Refusal(NamedTuple):
 class Source(NamedTuple):
     """An image or a text that was read."""
 
-    digest: bytes  # of its content
-    # the input of the model, which is not needed if the embedding is kept
+    digest: bytes  # digest of the content
+    # gives the input of the model, which is not needed if the embedding is stored
     load: Callable[[], np.ndarray]
     # whether the digest depends on nothing else
     is_of_content: bool = True
@@ -42,10 +44,10 @@ class Source(NamedTuple):
 
 def embed(encoding, items, *, cache, batch_size, bar_options, n_threads=1, ends_at=None):
     """Embeddings `(n, width)` of images or texts in float32, and a `Refusal` for each row without
-    one, which is NaN.
+    an embedding, which is NaN.
 
-    `cache` is that of the encoder. The first refusal by an error of the class `ends_at` is the last
-    row. `bar_options` are those of tqdm. `n_threads` read.
+    `cache` is the parameter of the encoder. The first refusal by an error of the class `ends_at` is
+    the last row. `bar_options` are options of tqdm. `n_threads` threads read.
 
     An `encoding` has a `width`, `digest()` of what embeddings depend on besides the content,
     `name()`, which stands for it within this process, `path(item)`, the file that an item is or
@@ -60,7 +62,7 @@ def embed(encoding, items, *, cache, batch_size, bar_options, n_threads=1, ends_
     rows_by_key = defaultdict(list)
     refusals, batch = {}, []
 
-    # Reading all weights for the digest takes time. Only keys on disk need it.
+    # Reading all weights for the digest takes time, and only keys on disk need the digest.
     prefix = encoding.digest() if is_on_disk(cache) else encoding.name()
     with (
         open_cache(cache) as store,
@@ -71,8 +73,8 @@ def embed(encoding, items, *, cache, batch_size, bar_options, n_threads=1, ends_
         bar.update(n - len(to_read))
 
         def prepare(place):
-            """A `Refusal`; or the key of a source, its embedding if the store has it, and the input
-            of the model if it is needed.
+            """A `Refusal`, or the key of a source, its embedding if the store has one, and the
+            input of the model if it is needed.
             """
             row, seen = place
             try:
@@ -81,8 +83,8 @@ def embed(encoding, items, *, cache, batch_size, bar_options, n_threads=1, ends_
                     files.note(encoding.path(items[row]), seen, source.digest)
                 key = _key(prefix, source.digest)
                 kept = store.find([key]).get(key)
-                # Threads see `rows_by_key` late, so a content may be loaded twice. A content is
-                # never missing: the row that registers a key saw it unregistered.
+                # Threads see `rows_by_key` late, so a content may be loaded twice. No content is
+                # missing: the row that registers a key saw the key unregistered.
                 is_needed = kept is None and key not in rows_by_key
                 return key, kept, source.load() if is_needed else None
             except encoding.refusals as error:
@@ -112,8 +114,8 @@ def embed(encoding, items, *, cache, batch_size, bar_options, n_threads=1, ends_
 
 
 def _fill_kept(embeddings, encoding, items, prefix, store, files):
-    """Fill the embeddings of files that are as they were when they were embedded. Gives the other
-    rows, each with its `SeenFile` or None.
+    """Fill in the embeddings of files that have not changed since they were embedded. Return the
+    other rows, each with its `SeenFile` or None.
     """
     paths, to_read = [encoding.path(item) for item in items], []
     for start in range(0, len(items), _AT_ONCE):
@@ -141,7 +143,7 @@ def to_contents(embeddings):
 
 
 def from_contents(contents, width):
-    """Rows `(n, width)` from what stores keep."""
+    """Rows `(n, width)` from stored contents."""
     return np.frombuffer(bytearray(b"".join(contents)), _NUMBER).reshape(-1, width)
 
 

@@ -17,13 +17,13 @@ _BATCH = 1000
 class SeenFile(NamedTuple):
     """A file before it is read."""
 
-    key: bytes  # of its path, shorter than those of embeddings
-    state: bytes  # what changes with its content
-    digest: bytes | None  # of its content, if it has not changed since it was indexed
+    key: bytes  # key of the path, shorter than keys of embeddings
+    state: bytes  # text that changes with the content
+    digest: bytes | None  # digest of the content, if the file has not changed since it was indexed
 
 
 class FileIndex:
-    """The files of a session, known by their paths. Threads may share it."""
+    """The files of a session, known by their paths. Threads may share an index."""
 
     def __init__(self, session: CacheSession) -> None:
         self._session = session
@@ -31,7 +31,7 @@ class FileIndex:
         self._lock = threading.Lock()
 
     def look_up(self, paths: Sequence[str | os.PathLike[str] | None]) -> list[SeenFile | None]:
-        """Files as they are now, with None for what is no file."""
+        """The current state of files, None for a path that is no file."""
         seen = [None if path is None else _seen(path) for path in paths]
         keys = [file.key for file in seen if file is not None]
         found = self._session.find(keys) if keys else {}
@@ -43,9 +43,10 @@ class FileIndex:
         ]
 
     def note(self, path: str | os.PathLike[str], seen: SeenFile, digest: bytes) -> None:
-        """Keep the digest of a file that was read, if it did not change meanwhile or just before.
+        """Keep the digest of a file that was read, if the file did not change meanwhile or just
+        before.
 
-        `seen` is from before it was read.
+        `seen` is the file before it was read.
         """
         status = _stat(path)
         if status is None or _state(status) != seen.state or not has_settled(status):
@@ -57,7 +58,7 @@ class FileIndex:
             self.close()
 
     def close(self) -> None:
-        """Write what was noted."""
+        """Write the notes."""
         with self._lock:
             new, self._new = self._new, {}
         if new:

@@ -1,4 +1,4 @@
-"""Which files are images: judged by their heads, so that a film is never read whole."""
+"""Recognition of image files by their heads, so that a film is never read whole."""
 
 import io
 import os
@@ -9,27 +9,27 @@ from functools import cache
 from PIL import ExifTags, Image, UnidentifiedImageError
 
 # Pillow's names of the kinds of files that are read, plug-ins for HEIF, JPEG XL and AVIF among
-# them. No others: some start programs (EPS starts Ghostscript, under any file name) or have readers
-# that few images ever went through.
+# them. Other kinds are not read: some start programs (EPS starts Ghostscript, under any file name),
+# and others have readers that are hardly tested.
 FORMATS = (
     "AVIF", "BMP", "DDS", "DIB", "GIF", "HEIF", "ICNS", "ICO", "JPEG", "JPEG2000", "JXL", "MPO",
     "PCX", "PNG", "PPM", "PSD", "QOI", "SGI", "TGA", "TIFF", "WEBP", "XBM",
 )  # fmt: skip
 
-# How images of phones begin, which need a plug-in.
+# The beginning of images of phones that need a plug-in.
 _HEIC = re.compile(rb"....ftyp(hei|hev|mif1|msf1)", re.DOTALL)
 
-# A pixel takes no more bytes in a file: four channels of 16 bits, not compressed.
+# Most bytes of a pixel in a file: four channels of 16 bits, not compressed.
 _PIXEL_BYTES = 8
-# Beside its pixels, a file may hold so much else, such as the short film of a phone's "live photo".
+# Most other bytes of a file, beside its pixels, such as the short film of a phone's "live photo".
 _OTHER_BYTES = 2**26
 
-# A head is no longer than this. Heads of real images have some kilobytes. Some megabytes are
-# profiles of colours, or the depth of each pixel in portraits by phones.
+# Most bytes of a head. Heads of real images have some kilobytes. Colour profiles, or the depth of
+# each pixel in portraits by phones, take some megabytes.
 _HEAD_BYTES = 2**25
-# A head is read in no more parts than this, which takes 0.02 seconds. Heads of real images take
-# hundreds, or some thousands with long notes. A JPEG that goes on with zeros would be read byte by
-# byte to its end.
+# Most reads of a head, which take 0.02 seconds. Heads of real images take hundreds of reads, or
+# some thousands with long notes. A JPEG that goes on with zeros would be read byte by byte to its
+# end.
 _HEAD_READS = 20_000
 
 
@@ -42,7 +42,7 @@ class _WholeFileError(Exception):
 
 
 class _Head:
-    """A file of which Pillow may read the head. More of it is an error."""
+    """A file of which Pillow may read only the head. Reading further is an error."""
 
     def __init__(self, file):
         self._file, self.seek, self.tell = file, file.seek, file.tell
@@ -60,7 +60,7 @@ class _Head:
 
 
 def check_size(width, height):
-    """Refuse images without pixels, and with more than Pillow allows."""
+    """Refuse images without pixels, and images with more pixels than Pillow allows."""
     limit = Image.MAX_IMAGE_PIXELS or float("inf")
     if not 0 < width * height <= limit:
         raise ImageReadError(
@@ -71,7 +71,7 @@ def check_size(width, height):
 
 @cache
 def _readable_formats():
-    """Of `FORMATS`, those that Pillow reads with the plug-ins that are installed."""
+    """The `FORMATS` that Pillow reads with the installed plug-ins."""
     Image.init()
     with suppress(ImportError):
         from pillow_heif import register_heif_opener
@@ -99,8 +99,8 @@ def open_image(file):
 
 
 def read_image(file):
-    """The bytes of an open file that begins as an image; `ImageReadError` for others, which are
-    not read.
+    """The bytes of an open file that begins as an image. Other files are not read, and raise an
+    `ImageReadError`.
     """
     n_bytes = os.fstat(file.fileno()).st_size
     # Some files in /proc have no size, and no end.
@@ -123,7 +123,7 @@ def read_image(file):
 
 def read_image_file(path):
     """`read_image` of a path."""
-    # A directory, or a pipe, which would wait for a writer.
+    # A directory is no image, and reading a pipe would wait for a writer.
     if os.path.exists(path) and not os.path.isfile(path):
         raise ImageReadError("it is not a regular file")
     try:
@@ -137,17 +137,17 @@ def read_image_file(path):
 
 
 def read_exif(path):
-    """What a camera wrote into an image beside its pixels: `Exif` of Pillow."""
+    """The metadata that a camera wrote into an image: `Exif` of Pillow."""
     with open(path, "rb") as file:
         try:
             image = open_image(_Head(file))
         except _WholeFileError:
             file.seek(0)
             image = open_image(io.BytesIO(read_image(file)))
-        # Pillow would look for it behind the pixels, and decode them.
+        # Pillow would look for the metadata behind the pixels, and decode the pixels.
         is_png = image.format == "PNG" and "exif" not in image.info
         exif = Image.Exif() if is_png else image.getexif()
-        # This part is read when it is asked for first, and kept.
+        # Read this part now, while the file is open. Pillow keeps it.
         exif.get_ifd(ExifTags.IFD.Exif)
         return exif
 

@@ -12,7 +12,7 @@ from urllib.request import getproxies, proxy_bypass
 # Seconds to wait for a connection. A connection takes a tenth of this; behind a firewall, no answer
 # comes.
 PATIENCE = 3
-# Ports of addresses and proxies that name none. Others have 80.
+# Ports of addresses and proxies that name none. Other schemes have port 80.
 PORTS = {"https": 443, "socks4": 1080, "socks4a": 1080, "socks5": 1080, "socks5h": 1080}
 # The setting is one for the process: only one thread may change it, and put it back, at a time.
 _SETTING_LOCK = threading.RLock()
@@ -20,9 +20,9 @@ _SETTING_LOCK = threading.RLock()
 
 @contextmanager
 def asking_hub_of(source):
-    """Within it, a hub that cannot be reached is not asked: what is kept on this machine is read at
-    once, and all else is an error at once. huggingface_hub would ask for each file five times. A
-    source of files asks no hub.
+    """Context in which a hub that cannot be reached is not asked: files on this machine are read at
+    once, and missing files are an error at once. Without it, huggingface_hub asks five times for
+    each file. A source of files asks no hub.
     """
     if source.files:
         yield
@@ -50,8 +50,8 @@ def hub_address():
 
 
 def is_out_of_question(repository):
-    """Whether no file of a repository is on this machine, or of any where its name is None, and the
-    hub cannot be asked for one.
+    """Whether no file of a repository is on this machine, and the hub cannot be asked for one. With
+    None as the name, the question is for any repository.
     """
     from huggingface_hub import constants
 
@@ -67,8 +67,8 @@ def _is_no_error(record):
 
 
 def _is_reachable(url):
-    """Whether there is a connection to an address, or to the proxy that leads to it. What is wrong
-    with either is for the hub's own client to say.
+    """Whether there is a connection to an address, or to the proxy that leads to it. Problems of
+    the address or the proxy are left to the hub's own client.
     """
     try:
         place, proxies = urlsplit(url), getproxies()

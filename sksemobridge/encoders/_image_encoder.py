@@ -36,7 +36,7 @@ READING_VERSION = 4
 class CLIPImageEncoder(CLIPEncoder, ImageEncoder):
     """Embed images with the image encoder of a CLIP model.
 
-    All encoders of one model share it. The model is loaded on first use.
+    All encoders with the same model share the loaded model. The model is loaded on first use.
 
     Parameters
     ----------
@@ -44,8 +44,8 @@ class CLIPImageEncoder(CLIPEncoder, ImageEncoder):
         A model of open_clip, `"hf-hub:..."`, `"local-dir:..."`, `"transformers:..."` or
         `"timm:..."`. `"mini"` (`pretrained="bundled"`) needs no network.
     pretrained : str, path or None, default="openai"
-        A tag of open_clip, `"auto"` for the only or the best documented one, or a checkpoint. For a
-        checkpoint with OpenAI's weights, the model name must end in `-quickgelu`.
+        A tag of open_clip, `"auto"` for the only tag, or for the best documented one, or a
+        checkpoint. For a checkpoint with OpenAI's weights, the model name must end in `-quickgelu`.
     device : str, default="auto"
         Torch device. `"auto"` is a CUDA GPU if there is one, else the CPU.
     precision : {"auto", "fp32", "bf16", "fp16"}, default="auto"
@@ -53,14 +53,15 @@ class CLIPImageEncoder(CLIPEncoder, ImageEncoder):
         fp16 on older GPUs, and fp32 otherwise. Image encoders of less than 5 million parameters use
         fp32.
     batch_size : int, default=64
-        Images in one forward pass. At most twice as many are in memory.
+        Images in one forward pass. At most twice as many images are in memory.
     n_jobs : int or None, default=None
         Threads that read images while the model computes. None is one thread, and -1 is one for
         each core.
     cache : "memory", path or None, default="memory"
-        What keeps embeddings, by the content of the images: `"memory"` this process, in at most 256
-        MB, so that a search embeds each image once; a path a folder on a local disk, also for later
-        runs, until you delete it; None nothing. A folder of this name is `Path("memory")`.
+        Place that keeps embeddings, by the content of the images. `"memory"` keeps them in this
+        process, in at most 256 MB, so that a search embeds each image once. A path keeps them in a
+        folder on a local disk, also for later runs, until you delete the folder. None keeps
+        nothing. A folder with the name memory is `Path("memory")`.
     normalize : bool, default=False
         Whether embeddings get unit length.
     on_error : {"raise", "nan"}, default="raise"
@@ -107,7 +108,8 @@ class CLIPImageEncoder(CLIPEncoder, ImageEncoder):
         }
         embeddings, refused = embed(_ImageEncoding(model, precision), images, **options)
         problems = {row: why.reason for row, why in refused.items() if why.kind is ImageReadError}
-        # Images of one camera stay comparable: all that do not say their depth have the same.
+        # All images that do not say their depth get the same one, so that images of one camera stay
+        # comparable.
         unknown = [row for row in refused if row not in problems]
         if unknown and not (problems and ends_at_problem):
             bits = max(refused[row].reason for row in unknown)
@@ -124,7 +126,7 @@ class CLIPImageEncoder(CLIPEncoder, ImageEncoder):
 
 
 class _ImageEncoding:
-    """How `embed` reads and embeds images. Images of 16 bits that do not say their depth have
+    """The encoding of images, for `embed`. Images of 16 bits that do not say their depth have
     `bits`, or are refused.
     """
 
@@ -160,7 +162,8 @@ class _ImageEncoding:
 
     def _pixels(self, content):
         if isinstance(content, bytes):
-            # What is no image needs no model, which may not be loaded yet.
+            # Refuse a file that is no image before the model is needed, which may not be loaded
+            # yet.
             open_image(io.BytesIO(content)).close()
         model = self._model.loaded()
         image = decode(content, model.shortest_side, model.resize_box, self._choose)

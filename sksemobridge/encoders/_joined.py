@@ -1,4 +1,4 @@
-"""Several models as one encoder: their unit embeddings side by side."""
+"""Several models as one encoder, which concatenates their unit embeddings."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class _Joined(StatelessEncoder):
         Parameters
         ----------
         deep : bool, default=True
-            Whether those of the first encoder are there, too.
+            Whether parameters of the first encoder are included.
 
         Returns
         -------
@@ -59,16 +59,16 @@ class _Joined(StatelessEncoder):
 
 
 class JoinedImageEncoder(_Joined, ImageEncoder):
-    """Embed images with several models, whose unit embeddings lie side by side.
+    """Embed images with several models, whose unit embeddings are concatenated.
 
-    Two models are often more accurate than the better of them. Each has its own entries in a cache,
-    so that adding one embeds with that one only. An image that one model cannot read is bad for
-    all.
+    Two models are often more accurate than the better of them. Each model has its own entries in a
+    cache, so that adding a model embeds with the new model only. An image that one model cannot
+    read counts as unreadable for all.
 
     Parameters
     ----------
     encoders : list of CLIPImageEncoder
-        `set_params(device="cpu")` sets a parameter of all.
+        Encoders. `set_params(device="cpu")` sets a parameter of all.
 
     Examples
     --------
@@ -85,14 +85,14 @@ class JoinedImageEncoder(_Joined, ImageEncoder):
 
     @property
     def on_error(self) -> Literal["raise", "nan"]:  # type: ignore[override]
-        """What happens to an image that cannot be read: `"nan"` if all encoders have this."""
+        """Treatment of an image that cannot be read: `"nan"` if all encoders have this value."""
         return "nan" if all(encoder.on_error == "nan" for encoder in self.encoders) else "raise"
 
     def _embed_rows(self, images, ends_at_problem=False):
         embeddings = np.full((len(images), self._n_features_out), np.nan, dtype=np.float32)
         readable, problems, end = list(range(len(images))), {}, 0
         for encoder in self.encoders:
-            # The next model embeds what this one could read.
+            # The next model embeds the images that this model could read.
             member = clone(encoder).set_params(normalize=True)
             part, refused = member._embed_rows([images[row] for row in readable], ends_at_problem)
             start, end = end, end + part.shape[1]
@@ -106,18 +106,19 @@ class JoinedImageEncoder(_Joined, ImageEncoder):
 
 
 class JoinedTextEncoder(_Joined, TextEncoder):
-    """Embed texts with several models, whose unit embeddings lie side by side, for images of
+    """Embed texts with several models, whose unit embeddings are concatenated, for images of
     `JoinedImageEncoder`.
 
     Parameters
     ----------
     encoders : list of CLIPTextEncoder or PrecomputedTextEncoder
-        In the order of the image encoders. Those of models without texts give zeros.
+        Encoders in the order of the image encoders. Encoders of models without texts give zeros.
 
     Attributes
     ----------
     logit_scale_ : float
-        With it, logits of names alone are the mean of those of the models that have texts.
+        The factor of cosines with which the logits of names alone are the mean of the logits of all
+        models with texts.
 
     Examples
     --------
@@ -142,7 +143,7 @@ class JoinedTextEncoder(_Joined, TextEncoder):
     def _with_texts(self):
         # An encoder of the user has texts.
         found = [encoder for encoder in self.encoders if getattr(encoder, "has_text_", True)]
-        # Without any, the first raises `NoTextError`.
+        # If no encoder has texts, the first raises a `NoTextError`.
         return found or self.encoders[:1]
 
     def _embed(self, texts, project):
@@ -166,7 +167,7 @@ class JoinedTextEncoder(_Joined, TextEncoder):
 
     @property
     def logit_scales_(self) -> NDArray[Any]:
-        """The factor of cosines of each model, zero for those without texts."""
+        """The factor of cosines of each model, zero for models without texts."""
         members = self._with_texts()
         return np.array(
             [encoder.logit_scale_ if encoder in members else 0.0 for encoder in self.encoders]

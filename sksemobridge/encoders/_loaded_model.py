@@ -23,8 +23,8 @@ from ._projections import (
 )
 from ._source import NoTextError
 
-# An image encoder of fewer parameters is small. Encoders of released models have more, that of the
-# bundled one 2.2 million.
+# An image encoder with fewer parameters is small. Encoders of released models have more, and the
+# encoder of the bundled model has 2.2 million.
 SMALL_ENCODER = 5_000_000
 # An image encoder uses each weight about this often: once for each patch, as ViT-B/32.
 PATCHES = 50
@@ -45,21 +45,21 @@ class LoadedModel:
         if device.type == "cuda":
             model.visual.to(memory_format=torch.channels_last)
         self.source, self.device, self.model = source, device, model
-        # A changed checkpoint is another source.
+        # The name includes digests of files, since a changed checkpoint is another source.
         self.name = f"{source!r} on {device}"
         self.embed_dim, self.image_size, self.files = parts.width, parts.image_size, parts.files
         self._parts, self._resize = parts, parts.geometry[0]
         # The model's own preprocessing in two parts: `crop` for one image, `as_input` for a batch
         # on the device.
         self._geometry = Compose(parts.geometry)
-        # The size to which images are resized. None for models that resize in another way: do not
-        # shrink JPEGs.
+        # Length of the shortest side of resized images. None for models that resize in another way:
+        # JPEGs are then not shrunk.
         self.shortest_side = None
         if isinstance(self._resize, Resize):
             size = self._resize.size
             self.shortest_side = size if isinstance(size, int) else max(size)
         self._lock = threading.RLock()
-        # What is made on first use, by its name.
+        # Objects that are made on first use, by name.
         self._made = {}
 
     @property
@@ -68,7 +68,7 @@ class LoadedModel:
         return float(self.model.logit_scale.detach().exp())
 
     def loaded(self):
-        """Itself. What is only remembered of a model refuses it."""
+        """The model itself. A `RememberedModel` refuses this property."""
         return self
 
     def _check_texts(self):
@@ -80,14 +80,14 @@ class LoadedModel:
             )
 
     def _once(self, name, make):
-        """What `make()` gives, made once under this name. Other threads wait for it."""
+        """The result of `make()`, computed once under this name. Other threads wait for it."""
         with self._lock:
             if name not in self._made:
                 self._made[name] = make()
             return self._made[name]
 
     def resize_box(self, image, size, box):
-        """Resize the box of a shrunk image, which was of this size, as `crop` does."""
+        """Resize a box of a shrunk image as `crop` does. `size` is the size of the whole image."""
         side, shortest = self._resize.size, min(size)
         if isinstance(side, int):
             fitted = tuple(
@@ -105,7 +105,7 @@ class LoadedModel:
         return self._geometry(image)
 
     def preprocessing(self):
-        """How an image becomes pixels, in JSON."""
+        """The preprocessing from an image to pixels, as JSON."""
         return {
             "mode": "RGB",
             "resize": self._parts.resize,
@@ -143,7 +143,7 @@ class LoadedModel:
         model = self.model
         if precision == "bf16" and self.device.type == "cpu":
             # Autocast would convert all weights in every batch and prevent torch's fast attention.
-            # That costs more than bf16 gains.
+            # Both cost more than bf16 gains.
             model = self._once("model in bf16", self._copy_in_bf16)
             inputs, precision = inputs.bfloat16(), "fp32"
         with torch.inference_mode(), _autocast(precision, self.device):
@@ -183,7 +183,7 @@ class LoadedModel:
 
     def tokenize(self, text):
         self._check_texts()
-        # Only now: a tokenizer may come from a hub, and images need none.
+        # The tokenizer is made on first use: it may come from a hub, and images need none.
         return self._once("tokenizer", self._make_tokenizer)(text)
 
     def _make_tokenizer(self):
@@ -202,7 +202,8 @@ class LoadedModel:
                 digest.update(name.encode())
                 digest.update(value.cpu().contiguous().numpy())
         if not for_images:
-            # Texts are found without their tokens, so these are part of the model.
+            # Texts are looked up without their tokens, so the tokenizer is part of the digest of
+            # the model.
             digest.update(self.tokenize(_PROBE)[0])
         return digest.digest()
 

@@ -19,7 +19,7 @@ _WEIGHTS = (
 
 
 def load(source):
-    """The `Parts` of a model; `ModelLoadError` if it or its weights are missing."""
+    """The `Parts` of a model. Raises a `ModelLoadError` if the model or its weights are missing."""
     config = read_config(source)
     # If only the tag asks for QuickGELU, as OpenAI's do, open_clip itself would build the model
     # with GELU, and warn.
@@ -81,8 +81,8 @@ def read_config(source):
 
 
 def _preprocessing_of_tags(source):
-    """The preprocessing that all tags of an architecture have; that of open_clip, with a warning,
-    if they differ.
+    """The preprocessing that all tags of an architecture share. If tags differ, the preprocessing
+    of open_clip, with a warning.
     """
     names = {field.name for field in dataclasses.fields(PreprocessCfg)} - {"size"}
     found = []

@@ -1,4 +1,4 @@
-"""What the packages that have models give of one, in one form."""
+"""The parts of a model, in one form for all packages that have models."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ from torch import nn
 
 
 class Encoders(Protocol):
-    """The two encoders of a model, a module of torch as those of open_clip.
+    """The two encoders of a model, as a module of torch like in open_clip.
 
     A model for images only has no `encode_text`, and None as `logit_scale`.
     """
@@ -23,10 +23,10 @@ class Encoders(Protocol):
         """Embeddings `(n, D)` of stacked tokens, as tensors."""
 
     def eval(self) -> Self:
-        """Set layers such as dropout to what they do after training."""
+        """Set layers such as dropout to evaluation mode."""
 
     def requires_grad_(self, requires_grad: bool = True) -> Self:
-        """Say whether weights get gradients."""
+        """Set whether weights get gradients."""
 
     def to(self, *args: Any, **kwargs: Any) -> Self:
         """Move or convert the weights."""
@@ -64,12 +64,12 @@ class Parts:
     image_size: tuple[int, int]  # height and width of the pixels
     resize: str  # "shortest", "longest" or "squash"
     interpolation: str
-    # of transforms from an image of Pillow to one of that size; most begin with torchvision's
-    # `Resize`
+    # Transforms from an image of Pillow to an image of this size. Most begin with torchvision's
+    # `Resize`.
     geometry: list
     normalize: Any  # torchvision's `Normalize`
-    description: Any  # in JSON: what embeddings depend on besides the weights
-    files: list  # with the weights, where they are known
-    # Makes a function that gives the tokens of a text, and whether its end is missing. None: there
-    # are no texts.
+    description: Any  # all that embeddings depend on besides the weights, as JSON
+    files: list  # paths of the files with the weights, if known
+    # Makes a function that gives the tokens of a text, and whether its end is missing. None for a
+    # model without texts.
     make_tokenizer: Callable[[], Callable] | None = None

@@ -80,8 +80,8 @@ class PrecomputedTextEncoder(TextEncoder):
         Parameters
         ----------
         embeddings_by_class_name : mapping from str to array-like of shape (D,) or (p, D)
-            One embedding, or those of `p` prompts. `_` in a name is read as a space. A data frame
-            of pandas has a column for each name.
+            One embedding of each name, or the embeddings of `p` prompts. `_` in a name is read as a
+            space. A data frame of pandas has a column for each name.
         logit_scale : float, default=100.0
             See the class.
 
@@ -104,7 +104,7 @@ class PrecomputedTextEncoder(TextEncoder):
         """
         names, rows = list_texts(list(embeddings_by_class_name)), []
         for name in names:
-            # Of a data frame, `values` would be an array.
+            # Look up each name, because `values` of a data frame is an array.
             embeddings = embeddings_by_class_name[name]
             embeddings = _floats(embeddings, f"embeddings of {name!r}", ensure_2d=False)
             # Of several prompts, only the directions count, as in `_texts.encode`.
@@ -157,8 +157,8 @@ class PrecomputedTextEncoder(TextEncoder):
         return list(map(as_words, texts)) if self.takes_class_names else texts
 
     def _table(self):
-        """The row of each text, the embeddings, the projection and its bias. Their shapes are
-        checked.
+        """The row of each text, the embeddings, the projection and its bias, with checked
+        shapes.
         """
         texts = self._as_known(list_texts(self.texts))
         eos = _floats(self.eos, "eos")

@@ -1,7 +1,7 @@
 """The last linear layers of the encoders of open_clip's models, and text encoders without it.
 
-The joint embedding of a text is `eos @ W + b_W`, that of an image `f @ W_image + b_image`. No model
-is changed.
+The joint embedding of a text is `eos @ W + b_W`, and the joint embedding of an image
+`f @ W_image + b_image`. No model is changed.
 """
 
 import copy
@@ -11,8 +11,8 @@ from torch import nn
 
 from ._source import NoProjectionError
 
-# Vision transformers, ResNets with attention pooling, and what open_clip puts on top of timm's
-# encoders.
+# Last layers of vision transformers, of ResNets with attention pooling, and of open_clip's heads
+# for timm's encoders.
 _IMAGE_PROJECTIONS = ("proj", "attnpool.c_proj", "head.proj", "head.mlp.fc2")
 
 
@@ -47,7 +47,7 @@ def read_image_projection(model):
 
 
 def without_projection(model):
-    """A copy that shares all weights, and whose `encode_text` gives what goes into the last linear
+    """A copy that shares all weights, and whose `encode_text` gives the input of the last linear
     layer.
     """
     bare = copy_of_modules(model)
@@ -81,8 +81,8 @@ def _find_text_projection(model):
 
 
 def _weight_and_bias(layer):
-    """Weight `(d, D)` and bias of a linear layer, or of the last in a sequence; None if there is no
-    such layer.
+    """Weight `(d, D)` and bias of a linear layer, or of the last layer in a sequence; None if there
+    is no such layer.
     """
     if isinstance(layer, nn.Sequential) and len(layer):
         layer = layer[-1]

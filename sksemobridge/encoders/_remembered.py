@@ -1,4 +1,4 @@
-"""Models that an earlier run has loaded. What is cached then needs neither a model nor torch."""
+"""Models that an earlier run has loaded. Cached embeddings then need neither a model nor torch."""
 
 import hashlib
 import json
@@ -11,7 +11,7 @@ from importlib.metadata import PackageNotFoundError, version
 from .._utils.files import file_state, new_file
 from ._cache import as_path, is_on_disk
 
-# What decides, beside the files of a model, how it embeds.
+# Packages whose versions decide, beside the files of a model, how the model embeds.
 _PACKAGES = (
     "torch",
     "torchvision",
@@ -24,14 +24,14 @@ _PACKAGES = (
 
 
 class ModelNeeded(Exception):
-    """What is remembered of a model does not suffice."""
+    """The remembered facts on a model do not suffice."""
 
 
 @dataclass(frozen=True)
 class RememberedModel:
-    """What is remembered of a `LoadedModel`, for images or for texts."""
+    """The remembered facts on a `LoadedModel`, for images or for texts."""
 
-    files: list  # each with its state
+    files: list  # paths, each with its state
     name: str
     embed_dim: int
     precision: str | None
@@ -60,8 +60,9 @@ class RememberedModel:
 
 
 def with_model(encoder, for_images, use):
-    """`use(model)` with the model of an encoder: with a `RememberedModel` where a cache on disk has
-    one. If that does not suffice, `use` runs twice, so it must change nothing but caches.
+    """The result of `use(model)` for the model of an encoder, or for a `RememberedModel` if a cache
+    on disk has one. If the remembered model does not suffice, `use` runs twice, so `use` may change
+    only caches.
     """
     if not is_on_disk(encoder.cache):
         return use(encoder._model())
@@ -74,7 +75,7 @@ def with_model(encoder, for_images, use):
     model = encoder._model()
     facts = RememberedModel.of(model, encoder, for_images)
     if facts.files and facts != remembered:
-        # Without it, the next run loads the model.
+        # If this file cannot be written, the next run loads the model.
         with suppress(OSError):
             path.parent.mkdir(parents=True, exist_ok=True)
             with new_file(path, replace=True) as unfinished:
@@ -84,7 +85,7 @@ def with_model(encoder, for_images, use):
 
 def _key(encoder, for_images):
     named = encoder.model_name, str(encoder.pretrained)
-    # The name of a file here is another one elsewhere.
+    # A relative name means another file in another working directory.
     paths = [name.rpartition(":")[2] for name in named]
     is_here = any(os.path.exists(path) and not os.path.isabs(path) for path in paths)
     here = os.getcwd() if is_here else None
@@ -102,7 +103,7 @@ def _versions():
 
 
 def _read(path):
-    """The `RememberedModel` of a file that is whole, if the files of the model have not changed."""
+    """The `RememberedModel` of a complete file, if the files of the model have not changed."""
     with suppress(OSError, ValueError, TypeError, KeyError):
         model = RememberedModel(**json.loads(path.read_text()))
         if model.files and all(file_state(os.stat(file)) == state for file, state in model.files):

@@ -1,5 +1,5 @@
-"""What all encoders share: loaded models, parameters, and the lists of images and texts that they
-take.
+"""Shared parts of all encoders: loaded models, parameters, and the lists of images and texts that
+encoders take.
 """
 
 import os
@@ -57,8 +57,8 @@ def clear_model_cache() -> None:
 class StatelessEncoder(
     LinkedToDocs, ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator
 ):
-    """A transformer that learns nothing. A subclass has `transform`, and `_n_features_out`, their
-    width.
+    """A transformer that learns nothing. A subclass has `transform`, and `_n_features_out`, the
+    width of embeddings.
     """
 
     @checks_parameters
@@ -77,8 +77,8 @@ class StatelessEncoder(
         return self
 
     def _get_fitted_attr_html(self, doc_link=""):
-        # The HTML display of scikit-learn reads all properties. That would load a model only to
-        # show it.
+        # The HTML display of scikit-learn reads all properties. Reading them would load a model
+        # only to show it.
         return {}
 
     def __sklearn_tags__(self):
@@ -95,8 +95,8 @@ class ImageEncoder(StatelessEncoder):
     """From images to embeddings, by one model or by several.
 
     A subclass has `on_error`, and `_embed_rows(images, ends_at_problem=False)` for a list of
-    images. The method gives embeddings `(n, D)` and a dict from each row without one, which is NaN,
-    to the reason. On request the method ends at the first such row.
+    images. The method gives embeddings `(n, D)` and a dict from each row without an embedding,
+    which is NaN, to the reason. On request the method ends at the first such row.
     """
 
     on_error: Literal["raise", "nan"]
@@ -113,7 +113,7 @@ class ImageEncoder(StatelessEncoder):
         Returns
         -------
         ndarray of shape (n, D), float32
-            Not normalised unless `normalize=True`. Of several models, each part has unit length.
+            Not normalised unless `normalize=True`. With several models, each part has unit length.
 
         Raises
         ------
@@ -145,7 +145,8 @@ class ImageEncoder(StatelessEncoder):
 
 
 def embed_rows(encoder: Any, images: list) -> tuple[Any, dict[int, str]]:
-    """Embeddings `(n, D)` by any transformer, and a dict from rows without one to the reasons.
+    """Embeddings `(n, D)` by any transformer, and a dict from rows without an embedding to the
+    reasons.
 
     The embeddings are in the container that `transform` gives.
     """
@@ -155,7 +156,7 @@ def embed_rows(encoder: Any, images: list) -> tuple[Any, dict[int, str]]:
         embeddings = in_output_container(embeddings, images, encoder)
         otherwise = "its embedding is not finite"
     else:
-        # Of a user, perhaps made of one of ours: what its `transform` gives counts.
+        # An encoder of a user may derive from one of ours, so the result of its `transform` counts.
         encoder = clone(encoder).set_params(on_error="nan") if is_ours else encoder
         embeddings, problems = encoder.transform(images), {}
         otherwise = "the encoder could not read it"
@@ -200,8 +201,8 @@ class TextEncoder(StatelessEncoder):
 
 @dataclass(repr=False, eq=False)
 class CLIPEncoder(StatelessEncoder):
-    """An encoder whose parameters name a CLIP model. All encoders of the process that name it share
-    it. A subclass has a parameter `cache`, too.
+    """An encoder whose parameters name a CLIP model. All encoders in the process that name the same
+    model share it. A subclass has a parameter `cache`, too.
     """
 
     model_name: str = "ViT-B-16"
@@ -225,8 +226,8 @@ class CLIPEncoder(StatelessEncoder):
         return find_source(self.model_name, self.pretrained)
 
     def _model(self):
-        """The `LoadedModel`. `ModelLoadError` if it or its weights are missing, `ValueError` if
-        there is no such device.
+        """The `LoadedModel`. Raises a `ModelLoadError` if the model or its weights are missing, and
+        a `ValueError` if there is no such device.
         """
         self._validate_params()
         refuse_out_of_question(self.model_name, self.pretrained)
@@ -243,8 +244,8 @@ class CLIPEncoder(StatelessEncoder):
 
 
 def list_images(X):
-    """The images that `CLIPImageEncoder` gets, as a list of sources. What is no list of images is
-    an error.
+    """The images that `CLIPImageEncoder` gets, as a list of sources. Raises an error if `X` is no
+    list of images.
     """
     X = to_numpy(X)
     refuse_masked(X, "X")
@@ -261,8 +262,8 @@ def list_images(X):
 
 
 def list_texts(X):
-    """The texts as a list of str. Other items are a TypeError, and what is no Unicode is a
-    ValueError.
+    """The texts as a list of str. Raises a TypeError for other items, and a ValueError for text
+    that is no Unicode.
     """
     texts = _as_list(X, "text")
     for position, text in enumerate(texts):
@@ -295,7 +296,7 @@ def _as_list(X, item):
         if X.ndim not in (1, 2) or X.shape[1:] not in ((), (1,)):
             raise ValueError(f"An array of {item}s has the shape (n,) or (n, 1); got {X.shape}.")
         return X.ravel().tolist()
-    # Series of polars have only the first method, arrays of pandas and Arrow only the second.
+    # Series of polars have only `to_list`, arrays of pandas and Arrow only `tolist`.
     for method in ("to_list", "tolist"):
         if hasattr(X, method):
             return getattr(X, method)()

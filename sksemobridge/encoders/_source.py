@@ -1,5 +1,5 @@
-"""Find a model: by open_clip's name and tag, in a checkpoint, in a folder or on a hub; and which
-package loads it.
+"""Find a model by open_clip's name and tag, in a checkpoint, in a folder or on a hub, and the
+package that loads the model.
 """
 
 import hashlib
@@ -21,7 +21,7 @@ from ._hub import hub_address, is_out_of_question, is_out_of_reach
 
 BUNDLED_NAME = "mini"
 BUNDLED_TAG = "bundled"
-# The usual names of weights, but for open_clip's.
+# The usual names of files of weights, except for open_clip.
 SAFETENSORS_OR_BIN = ("model.safetensors", "pytorch_model.bin")
 # The files of a model folder that are read: its configuration, tokenizer and weights.
 _READ_FILES = (
@@ -30,7 +30,7 @@ _READ_FILES = (
     *("*.safetensors", "*.bin", "*.pth"),
 )
 
-# By accuracy on ImageNet without shots: of the tags that a model has, the first.
+# Tags in order of zero-shot accuracy on ImageNet. The first tag that a model has is its best.
 _BEST_TAGS = (
     *(
         "webli",
@@ -65,15 +65,15 @@ class NoProjectionError(RuntimeError):
 class Loader(NamedTuple):
     """A package that has models."""
 
-    module: str  # of this folder: `load(source)` gives the `Parts`
+    module: str  # module in this folder, whose `load(source)` gives the `Parts`
     config: str  # the file that describes a model, in its folder
-    has_text: bool | None  # None: the module's `has_text(source)` says it
+    has_text: bool | None  # None if `has_text(source)` of the module says it
     says_width: bool  # whether the module has `width(source)`, without loading weights
 
 
 _OPEN_CLIP = Loader("_open_clip", "open_clip_config.json", has_text=True, says_width=True)
 LOCAL, HUB, TRANSFORMERS = "local-dir:", "hf-hub:", "transformers:"
-# By the scheme with which the name of a model begins.
+# Loaders by the scheme with which the name of a model begins.
 LOADERS = {
     LOCAL: _OPEN_CLIP,
     HUB: _OPEN_CLIP,
@@ -87,21 +87,23 @@ LOADERS = {
 class ModelSource:
     """A model and its weights."""
 
-    name: str  # it may begin with a scheme
+    name: str  # may begin with a scheme
     # a tag of open_clip, or the path of a checkpoint; None if the name says all
     pretrained: str | None
     files: tuple = ()  # path and digest of each local file
-    # What open_clip knows of the weights of a tag, such as their place on the hub.
+    # The facts of open_clip on the weights of a tag, such as their place on the hub.
     tag: dict = field(default_factory=dict, compare=False, repr=False)
 
     @property
     def scheme(self):
-        """The beginning of the name that says where the model is, or an empty text."""
+        """The scheme at the beginning of the name, which says where the model is, or an empty
+        text.
+        """
         return next(scheme for scheme in LOADERS if self.name.startswith(scheme))
 
     @property
     def place(self):
-        """The name without its scheme: a folder, or what a hub calls the model."""
+        """The name without its scheme: a folder, or the name of the model on a hub."""
         return self.name.removeprefix(self.scheme)
 
     @property
@@ -109,7 +111,9 @@ class ModelSource:
         return LOADERS[self.scheme]
 
     def load(self):
-        """The `Parts` of the model; `ModelLoadError` if it or its weights are missing."""
+        """Load the `Parts` of the model. Raises a `ModelLoadError` if the model or its weights are
+        missing.
+        """
         return self.module().load(self)
 
     def module(self):
@@ -123,8 +127,8 @@ class ModelSource:
 
 
 def find_source(model_name, pretrained):
-    """The source that the parameters of an encoder name; `ModelLoadError` if there is none. Loads
-    no weights.
+    """The source that the parameters of an encoder name, without loading weights. Raises a
+    `ModelLoadError` if there is no such source.
     """
     source = ModelSource(model_name, None)
     if source.scheme:
@@ -164,8 +168,8 @@ def find_source(model_name, pretrained):
 
 
 def refuse_out_of_question(model_name, pretrained):
-    """Raise the `ModelLoadError` of a model that cannot be had without a network, before packages
-    that read models are imported. To load it would say the same, some seconds later.
+    """Raise the `ModelLoadError` of a model that needs a network, before packages that read models
+    are imported. Loading would raise the same error, some seconds later.
     """
     source = ModelSource(model_name, pretrained)
     if "open_clip" in sys.modules or model_name == BUNDLED_NAME:
@@ -176,8 +180,8 @@ def refuse_out_of_question(model_name, pretrained):
         repository = source.place
         is_of_hub = not source.files and re.fullmatch(r"\w[\w.-]*(/[\w.-]+)?", repository)
     elif not source.scheme and pretrained in ("auto", "openai") and not Path(pretrained).exists():
-        # Where on the hub the weights are, and all other tags, only open_clip knows. Is there any
-        # model of the hub?
+        # Only open_clip knows where on the hub the weights are, and knows all other tags. So ask
+        # only whether any model of the hub is on this machine.
         _known_name(model_name)
         is_of_hub = True
     if is_of_hub and is_out_of_question(repository):
@@ -187,10 +191,10 @@ def refuse_out_of_question(model_name, pretrained):
 
 
 def _known_name(name):
-    """The name as open_clip has it; `ModelLoadError` if it has none like it."""
-    # open_clip reads "ViT-B/16" as "ViT-B-16". With one spelling it is one model.
+    """The name as open_clip spells it. Raises a `ModelLoadError` if open_clip has no such name."""
+    # open_clip reads "ViT-B/16" as "ViT-B-16". One spelling makes both names one model.
     name = re.sub(r"/(?=\d)", "-", name)
-    if "open_clip" in sys.modules:  # the user may have added some
+    if "open_clip" in sys.modules:  # the user may have added architectures
         import open_clip
 
         listed = open_clip.list_models()
@@ -228,7 +232,7 @@ def _digest(path, state):
 
 
 def cannot_load(source, error):
-    """A `ModelLoadError` that says what was tried and what to do."""
+    """The `ModelLoadError` that says what was tried and what to do."""
     if source.files:
         remedy = (
             "Check that the weights are whole and belong to this architecture (weights trained with"
@@ -245,7 +249,7 @@ def cannot_load(source, error):
     is_download = not source.files
     if is_download and is_out_of_reach(error):
         error = f"it is not on this machine, and {hub_address()} cannot be reached"
-    # One line, whatever other packages say.
+    # Join lines of messages of other packages to one line.
     what = " ".join(f"The model {source} could not be loaded: {error}".split()).rstrip(".") + "."
     problem = ModelLoadError(f"{what} {remedy}")
     problem.is_download, problem.without_advice = is_download, what
@@ -253,13 +257,15 @@ def cannot_load(source, error):
 
 
 def weight_files(source, repository, names):
-    """The files of a folder, or the one of a hub that has the weights, if it is on this machine."""
+    """The files of a folder, or the file of a hub that has the weights, if this file is on this
+    machine.
+    """
     if source.files:
         return [path for path, _ in source.files]
     from huggingface_hub import try_to_load_from_cache
 
     kept = [try_to_load_from_cache(repository, name) for name in names if repository]
-    # For a file that the hub does not have, it is an object, not a path.
+    # A file that the hub does not have gives an object, not a path.
     return [path for path in kept if isinstance(path, str)][:1]
 
 
@@ -272,5 +278,5 @@ def architecture(name):
 
 
 def _architectures():
-    """The folder with a file for each architecture, which has its name."""
+    """The folder with a file for each architecture, named after the architecture."""
     return Path(find_spec("open_clip").origin).parent / "model_configs"

@@ -28,15 +28,15 @@ class CLIPTextEncoder(TextEncoder, CLIPEncoder):
         See `CLIPImageEncoder`. Images and texts may share a folder. Texts of a folder are kept in
         memory, too.
     progress : bool, default=False
-        Whether to show a progress bar, if it takes more than two seconds.
+        Whether to show a progress bar, if embedding takes more than two seconds.
 
     Attributes
     ----------
     projection_, projection_bias_ : ndarrays of shape (d, D) and (D,)
         `W` and `b_W` of the last linear layer of the text encoder. The bias may be None.
     image_projection_, image_projection_bias_ : ndarrays of shape (d_image, D) and (D,)
-        The same for the image encoder. An encoder without a last linear layer raises
-        `NoProjectionError`.
+        Weight and bias of the last linear layer of the image encoder. An encoder without a last
+        linear layer raises `NoProjectionError`.
     logit_scale_ : float
         The factor of cosine similarities before the softmax, as the model has learnt it.
 
@@ -48,7 +48,7 @@ class CLIPTextEncoder(TextEncoder, CLIPEncoder):
     (2, 128)
     """
 
-    # The encoder can embed any text, so also the words of a vocabulary.
+    # The encoder can embed any text, and thus the words of a vocabulary.
     open_vocabulary = True
 
     batch_size: int = 256
@@ -66,7 +66,7 @@ class CLIPTextEncoder(TextEncoder, CLIPEncoder):
 
     @property
     def has_text_(self) -> bool:
-        """Whether the model has texts, from its name or configuration. Some models embed images
+        """Whether the model has texts, by its name or configuration. Some models embed images
         only.
         """
         loader = ModelSource(self.model_name, None).loader
@@ -92,11 +92,11 @@ class CLIPTextEncoder(TextEncoder, CLIPEncoder):
         return rows
 
     def _compute_new(self, encoding, texts):
-        """Embeddings of texts, computed or read from the folder if the memory has them not."""
+        """Embeddings of texts: read from memory or from the folder, or computed."""
         folder = None if self.cache == "memory" else self.cache
         if self.cache is None:
             return self._compute(encoding, texts, folder)
-        # Another folder is to be filled.
+        # Results in memory are kept by folder, so that another folder is filled, too.
         shared = encoding.name(), folder if folder is None else os.path.abspath(folder)
         memory = IN_MEMORY.begin()
         rows = memory.find([(shared, text) for text in texts])
@@ -124,7 +124,7 @@ class CLIPTextEncoder(TextEncoder, CLIPEncoder):
 
 
 class _TextEncoding:
-    """How `embed` embeds texts. `cut` are those whose end was cut off."""
+    """The encoding of texts, for `embed`. `cut` are texts whose end was cut off."""
 
     refusals = ()
 
@@ -147,7 +147,7 @@ class _TextEncoding:
         return None
 
     def read(self, text):
-        # Known texts are found without their tokens.
+        # Cached texts are found without their tokens.
         return Source(text.encode(), partial(self._tokens, text))
 
     def _tokens(self, text):

@@ -8,7 +8,7 @@ from ._source import LOCAL, SAFETENSORS_OR_BIN, cannot_load, weight_files
 
 
 def load(source):
-    """The `Parts` of a model; `ModelLoadError` if it or its weights are missing."""
+    """The `Parts` of a model. Raises a `ModelLoadError` if the model or its weights are missing."""
     name = f"{LOCAL}{source.place}" if source.files else source.place
     try:
         model = timm.create_model(name, pretrained=True, num_classes=0)

@@ -1,4 +1,4 @@
-"""Models of transformers, with two encoders as CLIP and SigLIP have them, or one for images."""
+"""Models of transformers, with two encoders like CLIP and SigLIP, or with an image encoder only."""
 
 import numpy as np
 import torch
@@ -35,10 +35,10 @@ class _Text(nn.Module):
 
 
 def load(source):
-    """The `Parts` of a model; `ModelLoadError` if it or its weights are missing."""
+    """The `Parts` of a model. Raises a `ModelLoadError` if the model or its weights are missing."""
     model, loading = _read("AutoModel", source, output_loading_info=True, dtype=torch.float32)
     settings = _read("AutoImageProcessor", source).to_dict()
-    # Without weights of a pooler, the first token is the embedding.
+    # If weights of a pooler are missing, the first token is the embedding.
     missing = {key.partition(".")[0] for key in loading["missing_keys"]}
     if missing - {"pooler"}:
         raise ModelLoadError(f"The model {source} lacks weights of {', '.join(sorted(missing))}.")
@@ -75,7 +75,9 @@ def has_text(source):
 
 
 def _read(kind, source, **options):
-    """What a class of transformers reads; `ModelLoadError` if it cannot."""
+    """The object that a class of transformers reads. Raises a `ModelLoadError` if the class cannot
+    read it.
+    """
     try:
         import transformers
 
@@ -100,7 +102,7 @@ def _two_encoders(model):
 
 
 def _geometry(settings, source):
-    """The size of the pixels, how images are resized to it, and the transforms."""
+    """The size of the pixels, the way of resizing images, and the transforms."""
     size = {name: value for name, value in (settings.get("size") or {}).items() if value}
     crop = settings.get("crop_size") if settings.get("do_center_crop") else None
     is_usual = (
@@ -134,7 +136,7 @@ def _tokenizer(source, config):
     )
 
     def tokenize(text):
-        # SigLIP has read lower case only.
+        # SigLIP was trained on lower case only.
         text = text.lower() if is_siglip else text
         is_cut = len(tokenizer(text, truncation=True, max_length=n + 1)["input_ids"]) > n
         tokens = tokenizer(
