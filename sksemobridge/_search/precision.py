@@ -1,4 +1,4 @@
-"""How good a search by cosine similarity is."""
+"""Precision of a search by cosine similarity."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from sklearn.utils.validation import check_consistent_length
 from .._utils.array_api import l2_normalize, rows_as_bytes, to_numpy
 from .._utils.validation import as_labels, refuse_masked, sorted_labels, warn_caller
 
-# Number of similarities that are computed at once. Each takes 17 bytes.
+# Number of similarities that are computed at once. Each similarity takes 17 bytes.
 BLOCK_SIZE = 2**22
 
 
@@ -46,7 +46,8 @@ def mean_average_precision(
     Returns
     -------
     float
-        Mean over the queries that have a match, between 0 and 1. A warning says how many have none.
+        Mean over the queries that have a match, between 0 and 1. A warning says how many queries
+        have none.
 
     Raises
     ------
@@ -85,7 +86,8 @@ def mean_average_precision(
         # A matrix product may round equal rows differently.
         similarity = (queries[rows] @ items[first].T)[:, inverse]
         if exclude_self:
-            # The last rank of all changes no other rank, and no cosine is below -1.
+            # An excluded row gets the last rank, which changes no other rank: no cosine is below
+            # -1.
             i = np.arange(len(similarity))
             similarity[i, start + i], is_match[i, start + i] = -2, False
         found = np.flatnonzero(is_match.any(axis=1))
@@ -102,7 +104,9 @@ def mean_average_precision(
 
 
 def _average_precision(similarity, is_match):
-    """Of one query. A match has the rank of the last item that is as similar."""
+    """The average precision of one query. A match has the rank of the last item that is equally
+    similar.
+    """
     matches = np.sort(similarity[is_match])
     rank = len(similarity) - np.searchsorted(np.sort(similarity), matches)
     n_matches = len(matches) - np.searchsorted(matches, matches)

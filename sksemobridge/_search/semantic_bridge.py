@@ -36,27 +36,27 @@ class SemanticBridge(ClassNamePrefixFeaturesOutMixin, TransformerMixin, SavedEst
     Parameters
     ----------
     text_encoder : object or None, default=None
-        `CLIPTextEncoder`, or another object with `transform` (for words) or `projection_`. Its
-        model must be that of the images. Without one, the bridge is the identity.
+        `CLIPTextEncoder`, or another object with `transform` (for words) or `projection_`. The same
+        model must have embedded the images. Without a text encoder, the bridge is the identity.
     vocabulary : "auto", sequence of str or None, default="auto"
         Words, as whole texts such as `"a red squirrel"`. `"auto"` is a bundled list, if the encoder
-        can embed any text. None is the bridge of the SeMoBridge paper (arXiv 2509.26036). Then
-        transform only the queries.
+        can embed any text. None is the bridge of the SeMoBridge paper (arXiv 2509.26036), for which
+        only the queries are transformed.
     direction : {"image_to_text", "text_to_image"}, default="image_to_text"
-        `"text_to_image"` is for a search among texts. It uses `image_projection_` and no words.
-        Transform only the queries.
+        `"text_to_image"` is for a search among texts. This direction uses `image_projection_` and
+        no words. Only the queries are transformed.
     atol : "auto" or float, default="auto"
-        Without words: singular values of the projection up to `atol` count as zero. `"auto"` is 0.3
-        as in the paper where this keeps between a quarter and 95 % of them, else 0.7 times their
-        median.
+        Without words: singular values of the projection up to `atol` count as zero. `"auto"` is
+        0.3, as in the paper, if this keeps between a quarter and 95 % of the singular values, and
+        otherwise 0.7 times their median.
     normalize : bool, default=True
         Whether results get unit length.
 
     Attributes
     ----------
     bridge_, mean_ : ndarrays of shape (D, d) and (D,)
-        With words: the projector on their span, and the mean of the unit embeddings of the gallery.
-        Without words: `W+` and None.
+        With words: the projector on the span of the words, and the mean of the unit embeddings of
+        the gallery. Without words: `W+` and None.
     rank_ : int
         Number of directions that are kept.
     atol_ : float or None
@@ -77,7 +77,7 @@ class SemanticBridge(ClassNamePrefixFeaturesOutMixin, TransformerMixin, SavedEst
 
     _fitted: Bridge | Span
     _parameter_constraints = {
-        # What it must offer depends on the direction; `fit` says what is missing.
+        # The methods that a text encoder needs depend on the direction. `fit` says what is missing.
         "text_encoder": [object],
         "vocabulary": [StrOptions({"auto"}), "array-like", None],
         "direction": [StrOptions({"image_to_text", "text_to_image"})],
@@ -118,8 +118,8 @@ class SemanticBridge(ClassNamePrefixFeaturesOutMixin, TransformerMixin, SavedEst
         Raises
         ------
         ValueError
-            If `X` is not finite or has another width than the texts, or if the text encoder lacks
-            what is needed.
+            If `X` is not finite or has another width than the texts, or if the text encoder lacks a
+            method that is needed.
         """
         check_text_encoder(self, method=None)
         embeddings = validate_training_embeddings(self, X, reset=True)
@@ -167,9 +167,9 @@ class SemanticBridge(ClassNamePrefixFeaturesOutMixin, TransformerMixin, SavedEst
         Returns
         -------
         array of shape (n, D)
-            Has the precision of `X`, and with `array_api_dispatch=True` also its library and
-            device. A row without a part in the kept directions becomes zero (without a bias of the
-            projection).
+            Result in the precision of `X`, and with `array_api_dispatch=True` in its library and on
+            its device. A row without a part in the kept directions becomes zero (without a bias of
+            the projection).
         """
         check_is_fitted(self)
         X = validate_embeddings(self, X, reset=False)

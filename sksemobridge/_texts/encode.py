@@ -25,7 +25,7 @@ class ClassTexts:
     is_chance: bool = False  # whether names are no better than chance on the shots
 
     def without_embeddings(self):
-        """What is left where the texts of the classes are not used."""
+        """The fields that are left if the texts of the classes are not used."""
         return replace(self, embeddings=None, has_text=None, eos_directions=None)
 
     def take(self, rows):
@@ -65,8 +65,8 @@ def read_texts(text_encoder, prompts, for_bridge=False):
 def embed_classes(text_encoder, prompts):
     """`T_c (C, D)` of the prompts of each class, float64."""
     if hasattr(text_encoder, "_embed_each"):
-        # Several models: weighted by their scales, so that logits of texts alone are the mean of
-        # those of the models.
+        # Several models are weighted by their scales, so that logits of texts alone are the mean of
+        # the logits of the models.
         parts = text_encoder._embed_each(
             lambda encoder: embed_classes(encoder, prompts), len(prompts)
         )
@@ -121,8 +121,8 @@ def encode_texts(text_encoder, method, texts):
 
 
 def read_projection(text_encoder, prefix=""):
-    """`W (d, D)` and `b_W (D,)` (or None) of an encoder, as copies in float64. `prefix="image_"`
-    reads those of images.
+    """`W (d, D)` and `b_W (D,)` (or None) of an encoder, as copies in float64. With
+    `prefix="image_"`, the projection of images.
     """
 
     def read(name):

@@ -37,7 +37,7 @@ class ClassPrompts:
     prompts: list  # of lists of str
 
     def for_classes(self, indices, new=None):
-        """The names and texts of the classes at `indices`. For each -1, the next one of `new`, or
+        """The names and texts of the classes at `indices`. For each -1, the next class of `new`, or
         no text.
         """
         ours = list(zip(self.names, self.prompts))
@@ -47,7 +47,9 @@ class ClassPrompts:
 
 
 def why_no_texts(labels, prompts, class_names, known_names):
-    """None if the sorted labels have texts. Arguments are those of `describe_classes`."""
+    """The reason why the sorted labels have no texts, or None. Arguments are as in
+    `describe_classes`.
+    """
     names = _without_pandas(class_names)
     if names is None and isinstance(prompts, Mapping):
         names = prompts
@@ -70,7 +72,7 @@ def why_no_texts(labels, prompts, class_names, known_names):
 
 
 def describe_classes(classes, text_encoder, prompts, class_names, known_names):
-    """`ClassPrompts` of sorted labels. `prompts` and `class_names` are those of
+    """`ClassPrompts` of sorted labels. `prompts` and `class_names` are parameters of
     `FewShotClassifier`.
 
     `known_names` are the names of earlier calls, by label. A warning says if two classes have the
@@ -81,7 +83,7 @@ def describe_classes(classes, text_encoder, prompts, class_names, known_names):
     if isinstance(class_names, Mapping):
         labels = _labels_of_user(labels, class_names, known_names)
     elif class_names is None and isinstance(prompts, Mapping):
-        labels_of_numbers(labels, prompts, "prompts")  # refuses those that can be read in two ways
+        labels_of_numbers(labels, prompts, "prompts")  # refuses labels that can be read in two ways
     names = name_classes(labels, class_names, known_names)
     is_mapping = isinstance(prompts, Mapping)
     if getattr(text_encoder, "takes_class_names", False):
@@ -91,7 +93,8 @@ def describe_classes(classes, text_encoder, prompts, class_names, known_names):
         getattr(text_encoder, "open_vocabulary", False) and not is_mapping,
     )
     if takes_any_text and names.count(None) == len(names) - 1:
-        # The mean of the other texts would be the only text itself.
+        # Nameless classes get the word "other": the mean of the other texts would be the only text
+        # itself.
         spoken = [name or "other" for name in names]
     lists = build_prompts(labels, prompts, spoken)
     seen = {}
@@ -118,8 +121,8 @@ def _labels_of_user(labels, class_names, known_names):
 
 
 def _warn_of_fewer(labels, names, n_names):
-    """Warn if labels are the first numbers only: a fold may lack some classes, or a tool know of
-    fewer labels, and then it counts those that it sees.
+    """Warn if labels are the first numbers only: a fold may lack some classes, or a tool may number
+    only the labels that it sees.
     """
     n = len(labels)
     if 1 < n < n_names and all(map(is_whole, labels)) and labels == [*range(n)]:
@@ -161,7 +164,8 @@ def name_classes(labels, class_names=None, known_names=()):
     given = [_check_name(name) for name in class_names]
     names = [*map(as_words, given)]
     if all(is_whole(label) and 0 <= label < len(names) for label in [*labels, *known_names]):
-        if not known_names and (given == sorted(given) or names == sorted(names)):  # as labels are
+        # Sorted names are in the order of labels.
+        if not known_names and (given == sorted(given) or names == sorted(names)):
             _warn_of_fewer(labels, "sorted names in class_names", len(names))
         return [names[int(label)] for label in labels]
     if len(names) == len(labels) and set(known_names) <= set(labels):
@@ -245,7 +249,7 @@ def _refuse_unnamed(labels):
 
 
 def _numbered(labels):
-    """What to do if a tool has numbered the labels."""
+    """Advice if a tool has numbered the labels."""
     return "" if any(isinstance(label, str) for label in labels) else f" {NUMBERED}"
 
 

@@ -14,7 +14,8 @@ from .._utils.threads import threads_for
 from .encode import encode_texts
 
 # The kept directions have this share of the variance of the texts. In the other directions, no two
-# words differ much. RN50 has hundreds of these, and loses most of the gain if all are kept.
+# words differ much. RN50 has hundreds of the other directions, and loses most of the gain if all
+# are kept.
 VARIANCE_SHARE = 0.9
 # Least rank as a share of `D`. Coarse words need few directions, but fine classes need more.
 LEAST_RANK = 1 / 3
@@ -24,7 +25,7 @@ MOST_RANK = 1 / 2
 # Parts of unit embeddings that are shorter than this are rounding errors.
 RESOLUTION = 1e-5
 
-# One item has some megabytes. A decomposition of thousands of words takes longer than a fit.
+# A span has some megabytes. A decomposition of thousands of words takes longer than a fit.
 _spans = LRUCache(max_size=8)
 
 

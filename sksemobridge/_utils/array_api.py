@@ -28,7 +28,7 @@ def is_foreign(x):
 
 
 def namespace(x):
-    """The module with the array API functions for `x`. For NumPy arrays it is NumPy."""
+    """The module with the array API functions for `x`. For NumPy arrays this is NumPy."""
     return np if isinstance(x, np.ndarray) else array_api_compat.array_namespace(x)
 
 
@@ -47,8 +47,8 @@ def to_numpy(x):
 
 
 def map_arrays(part, function):
-    """A copy of a dataclass with `function(array)` for each NumPy array in it, also in dataclasses
-    and dicts in it.
+    """A copy of a dataclass with `function(array)` for each NumPy array, also in nested dataclasses
+    and dicts.
     """
 
     def mapped(value):
@@ -76,8 +76,8 @@ def constants_like(x, part):
 
 
 def in_blocks(function, X):
-    """`function(X)` in blocks of rows, so that memory does not grow with them. The function must
-    treat each row by itself.
+    """`function(X)` in blocks of rows, so that memory does not grow with the number of rows. The
+    function must treat each row by itself.
     """
     step, n = (
         max(1, (HOST_BLOCK if isinstance(X, np.ndarray) else DEVICE_BLOCK) // X.shape[1]),
@@ -137,10 +137,10 @@ def log_softmax(scores):
 
 
 def margins(values, least=-np.inf):
-    """The difference of the two largest `values (n, C)` of each row of a NumPy array `(n,)`, where
-    the second is at least `least`. The array is overwritten.
+    """The difference of the two largest `values (n, C)` of each row of a NumPy array `(n,)`, with
+    the second raised to at least `least`. The array is overwritten.
     """
-    # Much faster than to sort or to partition many columns.
+    # Two searches for a maximum are much faster than sorting or partitioning many columns.
     each, best = np.arange(len(values)), values.argmax(axis=1)
     largest = values[each, best]
     values[each, best] = -np.inf

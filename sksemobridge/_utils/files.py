@@ -11,17 +11,19 @@ from tempfile import TemporaryDirectory
 
 from filelock import FileLock
 
-# How the folders of unfinished files begin.
+# Prefix of the names of folders of unfinished files.
 _UNFINISHED = ".sksemobridge-unfinished-"
-# Held by the process that writes into such a folder.
+# Lock of the process that writes into such a folder.
 _LOCK = ".lock"
-# A file that changed so many nanoseconds before it was read may change again without another time:
-# some file systems count in two seconds.
+# Nanoseconds after a change during which a second change may leave the time of a file the same:
+# some file systems have a resolution of two seconds.
 SETTLED_NS = 2 * 10**9
 
 
 def why_unread(error, kind):
-    """A sentence on an `OSError` of reading a path, of a `kind` (file or folder): what to do."""
+    """A sentence on an `OSError` of reading a path of a `kind` (file or folder), which says what to
+    do.
+    """
     path = repr(os.fspath(error.filename))
     if isinstance(error, FileNotFoundError):
         return f"There is no {kind} {path}; check the path."
@@ -32,10 +34,11 @@ def why_unread(error, kind):
 
 @contextmanager
 def new_file(path, replace=False):
-    """Write a file completely, or not at all: yields a temporary path, from where it is moved to
+    """Write a file completely, or not at all: yields a temporary path, whose file is moved to
     `path` at the end.
 
-    An `OSError` names `path` if that fails, or if `path` exists then and is not to be replaced.
+    An `OSError` names `path` if writing fails, or if `path` exists at the end and `replace` is
+    false.
     """
     path = Path(path)
     if replace:
@@ -59,8 +62,8 @@ def new_file(path, replace=False):
 
 @contextmanager
 def unfinished_folder(parent):
-    """A hidden folder for unfinished files, removed at the end, as are those that killed processes
-    left in `parent`.
+    """A hidden folder for unfinished files, which is removed at the end. Folders that killed
+    processes left in `parent` are removed, too.
     """
     _clear_unfinished(parent)
     with TemporaryDirectory(prefix=_UNFINISHED, dir=parent) as folder:
@@ -77,9 +80,9 @@ def unfinished_folder(parent):
 def _clear_unfinished(parent):
     """Remove the folders of processes that were killed, whose locks have ended with them."""
     for folder in parent.glob(f"{_UNFINISHED}*"):
-        # Without a lock, it may be made at this moment.
+        # Another process may be creating a folder that has no lock yet.
         if Path(folder, _LOCK).exists():
-            # Of a process that still writes, or not ours to remove.
+            # A process may still write into the folder, or the folder may belong to another user.
             with suppress(OSError, NotImplementedError):
                 with FileLock(Path(folder, _LOCK), timeout=0):
                     pass
@@ -103,22 +106,22 @@ def folder_names(labels):
 
 
 def changed_ns(status):
-    """When a file was changed last, in nanoseconds, of its `os.stat`. Programs can set the time of
-    its content, but not that of the change of the file.
+    """The time of the last change of a file in nanoseconds, from its `os.stat`. Programs can set
+    the time of the content, but not the time of the change.
     """
     return max(status.st_mtime_ns, status.st_ctime_ns)
 
 
 def file_state(status):
-    """What changes with the content of a file, of its `os.stat`, as a text. The time of change too:
-    programs can set that of the content.
+    """A text from the `os.stat` of a file that changes with its content. The text includes the time
+    of change, since programs can set the time of the content.
     """
     facts = status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_dev, status.st_ino
     return " ".join(map(str, facts))
 
 
 def has_settled(status):
-    """Whether a later change of a file will have another time, of its `os.stat`."""
+    """Whether a later change of a file will have another time, by its `os.stat`."""
     return time.time_ns() - changed_ns(status) >= SETTLED_NS
 
 

@@ -38,7 +38,7 @@ def n_bytes(result: Any) -> int:
 
 
 def read_only(result: Any) -> Any:
-    """The result, whose arrays nobody may change from now on."""
+    """The result, with its arrays made read-only."""
     for array in arrays_of(result):
         array.flags.writeable = False
     return result
@@ -48,8 +48,8 @@ class LRUCache:
     """Results that threads may share. Results that no pass has used for the longest time are
     dropped first.
 
-    A pass drops only what earlier passes left. So a second pass over more than there is room for
-    finds the first part of it, where it would otherwise find nothing.
+    A pass drops only what earlier passes left. A second pass over more results than there is room
+    for thus finds the first part of them. Otherwise it would find nothing.
 
     Parameters
     ----------
@@ -68,7 +68,7 @@ class LRUCache:
         self._lock = threading.Lock()
 
     def begin(self) -> Pass:
-        """A new pass."""
+        """Begin a new pass."""
         with self._lock:
             self._n_passes += 1
             return Pass(self, self._n_passes)
@@ -77,7 +77,7 @@ class LRUCache:
         """The result for `key`, in a pass of its own. If it is missing, `compute()` gives it."""
         one = self.begin()
         found = one.find([key])
-        # No thread waits for another: two may compute the same.
+        # No thread waits for another, so two threads may compute one result.
         result = found[key] if key in found else compute()
         one.keep({key: result})
         return result
@@ -122,7 +122,7 @@ class Pass:
         return found
 
     def keep(self, results: Mapping[Any, Any]) -> None:
-        """Keep those results for which there is room."""
+        """Keep the results for which there is room."""
         with self._store._lock:
             for key, result in results.items():
                 self._store._keep(key, result, self._number)

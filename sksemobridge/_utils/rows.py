@@ -1,14 +1,14 @@
-"""Rows of arrays: evenly spaced ones, blocks of them, and sums by class."""
+"""Rows of arrays: evenly spaced rows, blocks of rows, and sums by class."""
 
 import numpy as np
 from scipy.sparse import coo_array
 
-# Sums of squares, relative to others, that are only rounding.
+# Relative sums of squares below this are only rounding.
 ROUNDING = 1e-14
-# Least share of a whole. Half of the digits stay for what is left without the rest, such as of a
-# class without its heaviest shot.
+# Least share of a whole. Half of the digits stay for what is left after a subtraction, such as for
+# a class without its heaviest shot.
 LEAST_SHARE = float(np.sqrt(np.finfo(float).eps))
-# Rows of a block. 256 rows of 512 numbers take 1 MB, which fit into the cache of a processor.
+# Rows of a block. 256 rows of 512 numbers take 1 MB, which fits into the cache of a processor.
 BLOCK = 2**8
 
 
@@ -32,7 +32,7 @@ def sum_rows(values, weight, index, n):
 
 
 def evenly_spaced(n, most):
-    """Indices of `most` evenly spaced rows among `n`, or of all rows if there are not more."""
+    """Indices of `most` evenly spaced rows among `n`, or of all rows if there are no more."""
     return np.arange(n) if n <= most else np.linspace(0, n - 1, most).astype(np.intp)
 
 

@@ -1,11 +1,11 @@
-"""When two embeddings are one image.
+"""Rules for when two embeddings are of one image.
 
-- Rows are equal: every number is. `distinct_rows` puts them in an order of their content, so that
-  a result does not depend on copies or on the order of the input.
-- They are the same image up to rounding, as another batch size or precision causes it:
-  `SAME_EMBEDDING`. A shot is found again among other images, and counts once.
-- They are near copies, such as augmentations of one image: `_model/near_copies`, which learns from
-  the images how near that is.
+- Equal rows have equal numbers. `distinct_rows` orders them by content, so that a result does not
+  depend on copies or on the order of the input.
+- Rows of one image differ by rounding, which another batch size or precision causes:
+  `SAME_EMBEDDING`. A shot is thus found again among other images, and counts once.
+- Near copies are, for example, augmentations of one image: `_model/near_copies` learns from the
+  images how near they must be.
 """
 
 import numpy as np
@@ -19,14 +19,13 @@ from .array_api import l2_normalize
 # batch sizes cause about 1e-6.
 SAME_EMBEDDING = 1e-5
 SAME_COSINE = 1 - SAME_EMBEDDING**2 / 2  # of unit embeddings at this distance
-# A row is compared with at most this many rows. Thousands of nearly equal rows would have too many
-# pairs.
+# Most rows with which a row is compared. Thousands of nearly equal rows would have too many pairs.
 MOST_NEIGHBOURS = 64
 
 
 def merge_within_rounding(X, codes):
-    """Chains of rows of one class that are the same image: that of each row `(n,)`, and the first
-    row of each `(m,)`.
+    """Chains of rows of one class that are the same image: the chain of each row `(n,)`, and the
+    first row of each chain `(m,)`.
     """
     n, width = X.shape
     unit, scale = l2_normalize(X), np.abs(X).max(axis=1)
@@ -50,11 +49,14 @@ def merge_within_rounding(X, codes):
 
 
 def distinct_rows(X):
-    """The distinct rows of `X (n, D)` in lexicographic order, and which of these each row is."""
+    """The distinct rows of `X (n, D)` in lexicographic order, and for each row its index among
+    them.
+    """
     order = np.lexsort(X.T[2::-1])
     ordered = X[order]
     is_new = np.append(True, np.any(ordered[1:] != ordered[:-1], axis=1))[: len(X)]
-    # Three numbers seldom leave open which of two rows comes first. To compare all takes longer.
+    # Three numbers usually decide which of two rows comes first. Comparing all numbers takes
+    # longer.
     is_open = np.append(False, np.all(ordered[1:, :3] == ordered[:-1, :3], axis=1))
     if np.any(is_new & is_open):
         return np.unique(X, axis=0, return_inverse=True)
@@ -64,15 +66,17 @@ def distinct_rows(X):
 
 
 def are_among(u, others):
-    """Whether each unit embedding of `u (n, D)` is the image of one of the `others (m, D)`."""
+    """Whether each unit embedding of `u (n, D)` is of the same image as one of the
+    `others (m, D)`.
+    """
     if not len(u) or not len(others):
         return np.zeros(len(u), dtype=bool)
-    # Close rows are also close on a line, so only neighbours there are compared.
+    # Close rows are also close on a line, so only neighbours on the line are compared.
     direction = np.random.default_rng(0).normal(size=u.shape[1])
     direction = (direction / np.linalg.norm(direction)).astype(u.dtype)
     at, at_others = u @ direction, others @ direction
     order = np.argsort(at_others)
-    # In single precision, both positions may be wrong by some rounding.
+    # In single precision, rounding may move both positions.
     low = np.searchsorted(at_others[order], at - 2 * SAME_EMBEDDING)
     high = np.searchsorted(at_others[order], at + 2 * SAME_EMBEDDING)
     n_steps, result = (high - low).max(), np.zeros(len(u), dtype=bool)

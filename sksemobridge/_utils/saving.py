@@ -1,4 +1,4 @@
-"""Estimators in files: what is saved, and which classes a file may hold."""
+"""Saving of estimators: the saved state, and the classes that a file may hold."""
 
 from importlib import import_module
 from typing import Any, get_args, get_origin, get_type_hints
@@ -63,7 +63,7 @@ class SavedEstimator(LinkedToDocs, BaseEstimator):
     def __getstate__(self):
         state = super().__getstate__().items()
         saved = {
-            # A file need not hold classes of pandas, which skops would refuse.
+            # Save a dict in place of a Series of pandas, which skops would refuse.
             name: value.to_dict() if hasattr(value, "to_dict") else value
             for name, value in state
             if name in KEPT or not name.endswith("_")

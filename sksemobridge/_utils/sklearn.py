@@ -24,9 +24,9 @@ except ImportError:  # before scikit-learn 1.9
 
 Method = TypeVar("Method", bound=Callable[..., Any])
 Kind = TypeVar("Kind", bound=type)
-# Lets scikit-learn check the parameters of an estimator before a method fits it.
+# Decorator with which scikit-learn checks the parameters of an estimator before a method fits it.
 checks_parameters: Callable[[Method], Method] = _fit_context(prefer_skip_nested_validation=True)
-# Offers a method only if a condition holds for the estimator.
+# Decorator that offers a method only if a condition holds for the estimator.
 offered_if: Callable[[Callable[[Any], Any]], Callable[[Method], Method]] = available_if
 
 
@@ -42,7 +42,7 @@ def prints_itself(kind: Kind) -> Kind:
 
 class LinkedToDocs:
     """An estimator whose diagram in HTML, as of notebooks, links to its page of the API reference.
-    scikit-learn reads these attributes.
+    scikit-learn reads the attributes below.
     """
 
     _doc_link_module = "sksemobridge"
@@ -52,13 +52,13 @@ class LinkedToDocs:
 
 
 class TrainedEstimator(CallbackSupportMixin):
-    """An estimator whose training tells the callbacks of scikit-learn of each step. `fit` begins
-    and ends by the methods here.
+    """An estimator whose training tells the callbacks of scikit-learn of each step. `fit` calls the
+    methods of this class at its beginning and end.
     """
 
     def _begin_callbacks(self, X, y):
         if hasattr(self, "set_callbacks"):
-            # How many steps a training takes is not known before.
+            # The number of training steps is not known before.
             context = self._init_callback_context(max_subtasks=None)
             context.call_on_fit_task_begin(estimator=self, X=X, y=y)
 
@@ -83,7 +83,7 @@ class TrainedEstimator(CallbackSupportMixin):
 
 
 class Count(Interval):
-    """A whole number from one on. True, which Python takes for one, is none."""
+    """A whole number from one on. True, which equals 1 in Python, is not allowed."""
 
     def __init__(self):
         super().__init__(Integral, 1, None, closed="left")
@@ -93,7 +93,9 @@ class Count(Interval):
 
 
 def in_output_container(X, original, estimator):
-    """A result as `transform` of an estimator gives it for this input: perhaps a data frame."""
+    """A result in the container that `transform` of an estimator gives for this input, such as a
+    data frame.
+    """
     return _wrap_data_with_container("transform", X, original, estimator)
 
 

@@ -1,4 +1,4 @@
-"""Tags of images as their user gives them: an indicator matrix, a data frame or a list of sets."""
+"""Tags of images as a user gives them: an indicator matrix, a data frame or a list of sets."""
 
 from dataclasses import dataclass
 from numbers import Real
@@ -28,11 +28,11 @@ class TagTable:
     """Answers for `K` tags of `n` images."""
 
     classes: np.ndarray  # the tags `(K,)`
-    values: np.ndarray  # `(n, K)`: 1, 0, or NaN where nobody looked
-    is_sets: bool  # then an image has none of the tags that its set lacks
+    values: np.ndarray  # `(n, K)`: 1, 0, or NaN without an answer
+    is_sets: bool  # whether an image has none of the tags that its set lacks
 
     def for_classes(self, classes):
-        """The values for other tags."""
+        """The values for other tags `(n, K)`."""
         place = {tag: k for k, tag in enumerate(self.classes.tolist())}
         values = np.full((len(self.values), len(classes)), 0.0 if self.is_sets else np.nan)
         for k, tag in enumerate(classes.tolist()):
@@ -42,8 +42,8 @@ class TagTable:
 
 
 def read_tags(Y, n_rows):
-    """The `TagTable` of `n_rows` images. Names of columns are tags in their order, columns of other
-    matrices are numbered, and tags of sets are sorted. If all sets are empty, there are no tags.
+    """The `TagTable` of `n_rows` images. Tags are the names of columns in their order, the numbers
+    of columns without names, or the sorted tags of sets. If all sets are empty, there are no tags.
     """
     if Y is None:
         raise ValueError("This classifier requires y to be passed, but the target y is None.")
@@ -132,8 +132,8 @@ def _is_number(value):
 
 
 def _values(array):
-    """1, 0 and NaN, from what a user gives."""
-    if array.dtype.kind in "cmM":  # NumPy would drop what makes them no numbers
+    """The values 1, 0 and NaN of an array of a user."""
+    if array.dtype.kind in "cmM":  # NumPy would convert such values without a word
         raise ValueError(f"Unknown label type: {FORMS}; it holds values of the type {array.dtype}.")
     if array.dtype.kind == "O":
         unknown = np.vectorize(is_missing_value, otypes=[bool])(array)

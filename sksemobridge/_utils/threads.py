@@ -1,5 +1,5 @@
-"""How many threads compute: one where matrix products are small, all where they or the number of
-parts are large.
+"""Number of threads that compute: one for small matrix products, all for large products or many
+parts.
 """
 
 import contextvars
@@ -16,11 +16,11 @@ try:
 except ImportError:  # before 3.8
     get_cached_controller = cache(ThreadpoolController)
 
-# Matrix products with fewer multiplications are computed by one thread. Several threads would wait
-# for each other longer than they save, and several times as long if other programs use the cores
+# One thread computes matrix products with fewer multiplications. Several threads would wait for
+# each other longer than they save, and several times as long if other programs use the cores
 # (`python benchmarks/speed.py`).
 SMALL_PRODUCT = 2**31
-# A thread embeds at least this many images at once. With fewer, each image takes longer
+# Least number of images that a thread embeds at once. With fewer images, each image takes longer
 # (`python benchmarks/encoding.py --only pieces`).
 SMALLEST_PIECE = 16
 
@@ -32,20 +32,20 @@ def threads_for(n_multiplications):
 
 @contextmanager
 def one_thread():
-    """A context in which BLAS and torch use one thread. `in_parallel` still uses as many as BLAS
-    had before.
+    """A context in which BLAS and torch use one thread. `in_parallel` still uses as many threads as
+    BLAS had before.
     """
     if _libraries("blas") is None:
         yield
         return
-    # OpenMP has a limit for each Python thread. BLAS has one for all.
+    # OpenMP has a limit for each Python thread, and BLAS has one limit for all threads.
     with _limit_openmp(1), _one_blas_thread:
         yield
 
 
 class _OneBlasThread:
-    """BLAS has one thread while at least one Python thread is in this context. The last one
-    restores what was before: contexts of threadpoolctl alone that overlap leave one thread.
+    """Context in which BLAS has one thread. The last Python thread that leaves it restores the
+    earlier limit: overlapping contexts of threadpoolctl alone would leave one thread.
     """
 
     def __init__(self):
@@ -70,7 +70,9 @@ class _OneBlasThread:
                 self._restore()
 
     def after_fork(self):
-        """In the new process no other Python thread is left that could restore the limit."""
+        """Restore the limit in a new process, in which no other Python thread is left that could do
+        it.
+        """
         if self._n_inside:
             self._restore()
         self.__init__()
@@ -89,14 +91,14 @@ def in_parallel(function, parts):
     """`[function(part) for part in parts]`. Within `one_thread`, several parts are computed at
     once.
 
-    Threads of BLAS wait for each other, busily, in each product. These threads wait only at the
-    end.
+    Threads of BLAS wait for each other, busily, in each product. The threads of this function wait
+    only at the end.
     """
     n_threads = min(_one_blas_thread.n_before, len(parts))
     if n_threads < 2:
         return [function(part) for part in parts]
     with ThreadPoolExecutor(n_threads, thread_name_prefix="sksemobridge-part") as pool:
-        # The context has `np.errstate`.
+        # Each thread gets a copy of the context, which has `np.errstate`.
         started = [pool.submit(contextvars.copy_context().run, function, part) for part in parts]
         return [part.result() for part in started]
 
@@ -117,7 +119,7 @@ def on_all_cores(forward, batch):
         return forward(batch)
 
     def compute(piece):
-        torch.get_num_threads()  # torch sets the threads of a new thread when it is first asked
+        torch.get_num_threads()  # the first call sets the number for a new thread
         with _limit_openmp(n_threads // n_pieces):
             return forward(piece)
 
@@ -131,18 +133,20 @@ def _limit_openmp(n):
 
 
 def _libraries(user_api):
-    """Their controller alone: the end of a limit restores all libraries of a controller."""
+    """A controller of these libraries alone, since the end of a limit restores all libraries of a
+    controller.
+    """
     try:
         return get_cached_controller().select(user_api=user_api)
-    # Linux without its proc file system, where loaded libraries are listed
+    # Linux without its proc file system has no list of loaded libraries.
     except FileNotFoundError:
         return None
 
 
 @contextmanager
 def _any_thread_may_limit(libraries):
-    """Since threadpoolctl 3.8, OpenBLAS otherwise silently obeys only the Python thread that
-    limited it first.
+    """Context in which any Python thread may limit OpenBLAS. Otherwise, since threadpoolctl 3.8,
+    OpenBLAS silently obeys only the first Python thread that limited it.
     """
 
     def release():

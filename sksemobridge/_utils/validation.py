@@ -1,4 +1,4 @@
-"""Checks of the input, where those of scikit-learn do not say what is wrong."""
+"""Checks of the input, for errors that scikit-learn does not explain."""
 
 import os
 import re
@@ -15,16 +15,16 @@ from sklearn.utils.validation import validate_data
 
 from .array_api import is_foreign, namespace, to_numpy
 
-# Largest factor of cosines, logits or losses that a user may give. With larger ones, these leave
-# what single precision tells apart.
+# Largest factor of cosines, logits or losses that a user may give. With larger factors, values
+# leave the range that single precision resolves.
 LARGEST_FACTOR = 1e6
-# What to do where a number stands for a name.
+# Advice for numbers in place of names.
 NUMBERED = (
     "If a tool has numbered your labels, let them be text, and pass class_names as a mapping from"
     " them to names, or as their sorted list: both name the numbers too."
 )
 
-# What to do where images have several labels.
+# Advice for images with several labels.
 SEVERAL_LABELS = "If images have several labels, use MultilabelFewShotClassifier."
 
 
@@ -32,8 +32,7 @@ def warn_caller(message, category=UserWarning, *, advice=""):
     """Warn at the line of the user's code that called this package, directly or through
     scikit-learn.
 
-    `advice` is for programs: it names parameters, which the command does not have and does not
-    show.
+    `advice` names parameters. The command has no such parameters, and does not show the advice.
     """
     frame, level = sys._getframe(1), 2
     while frame.f_back and frame.f_globals.get("__name__", "").split(".")[0] in (
@@ -52,8 +51,8 @@ def is_whole(label):
 
 
 def labels_of_numbers(labels, keys, name):
-    """The labels of a user, which a tool has numbered: number k is the k-th of the sorted keys, if
-    all of them are text. Other labels stay. `name` is the parameter that has these keys.
+    """The labels of a user, if a tool has numbered them: number k is the k-th of the sorted keys,
+    if all keys are text. Other labels stay. `name` is the parameter with these keys.
     """
     if not all(isinstance(key, str) for key in keys) or not all(map(is_whole, labels)):
         return labels
@@ -64,8 +63,8 @@ def labels_of_numbers(labels, keys, name):
 
 
 def _refuse_two_readings(labels, at_place, keys, name):
-    """Refuse numbers `labels` if they are `keys` as text, as in a JSON file, but other ones than
-    the key `at_place`, in the order of sorted keys, or None.
+    """Refuse numbered `labels` that have two readings: as the text of a key, as in a JSON file, and
+    as the place of another key. `at_place` is the key at the place of each label, or None.
     """
     found = [re.fullmatch(r"\s*([+-]?\d+)(\.0+)?\s*", key) for key in keys]
     of_number = {int(match[1]): match[0] for match in found if match}
@@ -95,7 +94,7 @@ def listed(items, limit=5):
 
 
 def plural(n, noun):
-    """A noun for a message, as it is said of `n` things."""
+    """The form of a noun for `n` things."""
     ending = "" if n == 1 else "es" if noun.endswith("s") else "s"
     return f"{noun}{ending}"
 
@@ -179,13 +178,11 @@ def _holds_text(X):
 
 
 def validate_training_embeddings(estimator, X, *, reset, name="X"):
-    """`validate_embeddings` of what is learnt from, as a NumPy array, with a warning of rows of
-    zeros.
-    """
+    """`validate_embeddings` for training, as a NumPy array, with a warning of rows of zeros."""
     X = to_numpy(validate_embeddings(estimator, X, reset=reset, name=name))
     is_zero = ~X.any(axis=1)
     if is_zero.any():
-        # No error: scikit-learn's own checks fit such rows.
+        # This is no error, since scikit-learn's own checks fit such rows.
         warn_caller(
             f"{name} has nothing but zeros in {rows_in_words(is_zero)}. Perhaps these images were"
             " not embedded."
@@ -219,13 +216,13 @@ def refuse_masked(values, name):
 
 
 def rows_in_words(is_bad):
-    """Which rows are bad `(n,)`, for a message."""
+    """The rows for which `is_bad (n,)` is true, for a message."""
     rows = np.flatnonzero(is_bad)
     return f"{len(rows)} of {len(is_bad)} rows: {listed(rows, 10)}"
 
 
 def check_text_encoder(estimator, method="transform"):
-    """Refuse a `text_encoder` without a method. If it is None, only a class is refused."""
+    """Refuse a `text_encoder` without a method. Without a method, only a class is refused."""
     text_encoder = estimator.text_encoder
     if isinstance(text_encoder, type) or (method is not None and not hasattr(text_encoder, method)):
         raise ValueError(
@@ -241,11 +238,11 @@ def as_words(text):
 
 
 def comparable(name):
-    """What is compared of a name: those that agree in it are one class. Case, `_`, spaces and the
+    """The comparable form of a name. Names with one form are one class. Case, `_`, spaces and the
     Unicode form make no difference.
     """
     text = normalize("NFC", name.encode(errors="backslashreplace").decode())
-    # Not `casefold`, which joins "Maße" and "Masse". words.js does the same.
+    # `casefold` would join "Maße" and "Masse". words.js has the same rule.
     return normalize("NFC", " ".join(as_words(text).split()).lower())
 
 
@@ -298,12 +295,12 @@ def _flat_with_missing(values, name):
 def is_missing_value(value):
     try:
         return value is None or bool(value != value)
-    except (TypeError, ValueError):  # pandas.NA compares to neither
+    except (TypeError, ValueError):  # pandas.NA is neither true nor false
         return True
 
 
 def sorted_labels(parts, **options):
-    """`np.unique` of all parts (none is empty), which must be of one kind. NumPy would take 1 for
+    """`np.unique` of all parts, which must be of one kind, and not empty. NumPy would take 1 for
     `"1"` and for True.
     """
     if len({(isinstance(part[0], str), part.dtype.kind == "b") for part in parts}) > 1:
@@ -320,9 +317,9 @@ def sorted_labels(parts, **options):
 
 
 def _require_one_for_each(values, n_rows, name):
-    """Refuse values that are not as many as the rows of embeddings."""
+    """Refuse values whose number differs from the number of rows of embeddings."""
     if values.shape != (n_rows,):
-        # What scikit-learn says, so that its users know it.
+        # The wording of scikit-learn, which users know.
         found = "Found input variables with inconsistent numbers of samples: "
         raise ValueError(
             f"{found if values.shape[:1] != (n_rows,) else ''}{name} has the shape {values.shape};"
@@ -331,7 +328,7 @@ def _require_one_for_each(values, n_rows, name):
 
 
 def validate_labels(y, n_rows, name="y"):
-    """Labels as an array of shape (n_rows,). Continuous, missing or mixed ones are errors."""
+    """Labels as an array of shape (n_rows,). Continuous, missing or mixed labels are errors."""
     if y is None:
         raise ValueError("This classifier requires y to be passed, but the target y is None.")
     y = as_labels(y, name)
@@ -358,7 +355,7 @@ def validate_labels(y, n_rows, name="y"):
 
 
 def validate_classes(classes, *labels):
-    """Sorted labels: those of `classes`, and all other `labels`. Each may be None."""
+    """Sorted labels: `classes` and all further `labels`. Each argument may be None."""
     parts = [part for part in labels if part is not None]
     if classes is not None:
         parts.append(as_labels(classes, "classes"))
@@ -368,13 +365,13 @@ def validate_classes(classes, *labels):
 
 
 def positions(classes, labels):
-    """Index of the class of each of the `labels`, or -1 for a new one."""
+    """Index of the class of each of the `labels`, or -1 for a new label."""
     index = {label: i for i, label in enumerate(classes.tolist())}
     return np.array([index.get(label, -1) for label in labels.tolist()])
 
 
 def validate_groups(groups, n_rows):
-    """Groups as an array of shape (n_rows,), in which missing ones are None; or None."""
+    """Groups as an array of shape (n_rows,), with None for missing groups; or None."""
     if groups is None:
         return None
     groups, is_missing = _flat_with_missing(groups, "groups")
@@ -400,7 +397,9 @@ def group_codes(groups, n_rows):
 
 
 def validate_weights(sample_weight, n_rows, name="sample_weight"):
-    """Sample weights as float64 of shape (n_rows,), not negative. A number is that of each row."""
+    """Sample weights as float64 of shape (n_rows,), not negative. A single number is the weight of
+    each row.
+    """
     if sample_weight is None:
         return np.ones(n_rows)
     refuse_masked(sample_weight, name)
@@ -428,8 +427,8 @@ def validate_weights(sample_weight, n_rows, name="sample_weight"):
 
 def validate_priors(priors, classes):
     """Logarithms of the prior probabilities of the sorted labels `(C,)`, which are scaled to sum to
-    one. `priors` have the order of the labels, or say them, as a Series or a mapping, which may
-    have more.
+    one. `priors` have the order of the labels, or are a Series or a mapping by label, which may
+    have more labels.
     """
     if hasattr(priors, "keys"):
         of_label, labels = dict(priors.items()), classes.tolist()

@@ -1,4 +1,4 @@
-"""Labelled images, the bundled ones and folders of your own, and the bundled names of things."""
+"""Labelled images, bundled or in folders of your own, and the bundled names of things."""
 
 from ._bundled import load_emoji, load_vocabulary
 from ._folder import load_image_folder

@@ -110,7 +110,7 @@ def is_image(path):
 
 
 def warn_passed_over(folder, kind, found):
-    """Warn of what was left out, and name the first."""
+    """Warn of files or folders that were left out, and name the first."""
     if found:
         named = listed(item if isinstance(item, str) else repr(str(item)) for item in found)
         warn_caller(f"Passed over in {str(folder)!r}, {kind} ({len(found)}): {named}.")
@@ -119,7 +119,7 @@ def warn_passed_over(folder, kind, found):
 def existing_folder(name):
     """A folder as a path. A folder that is missing, or that may not be read, is an error."""
     try:
-        # By the name itself: as a path, an empty name would be the working folder.
+        # Scan the name itself: as a path, an empty name would be the working folder.
         os.scandir(os.fspath(name)).close()
     except OSError as error:
         raise type(error)(why_unread(error, "folder")) from None
@@ -127,7 +127,7 @@ def existing_folder(name):
 
 
 def _is_sidecar(parent, name, names):
-    """Whether a file has notes on the one beside it: `a.jpg.xmp` on `a.jpg`."""
+    """Whether a file has notes on the file beside it: `a.jpg.xmp` on `a.jpg`."""
     stem, ending = os.path.splitext(name)
     is_named = ending.lower() == ".xmp" and stem in names
     return is_named and not begins_as_image(Path(parent, name))
@@ -138,7 +138,7 @@ def files_below(folder):
     that may not be read.
     """
     files, errors = [], []
-    # Without "..": the parents of a/../a would be a itself, too.
+    # The absolute path has no "..": the parents of a/../a would include a itself.
     seen = {os.path.realpath(above) for above in Path(os.path.abspath(folder)).parents}
     for parent, subfolders, names in os.walk(folder, onerror=errors.append, followlinks=True):
         place = os.path.realpath(parent)
@@ -146,7 +146,7 @@ def files_below(folder):
             subfolders.clear()
             continue
         seen.add(place)
-        # Links come last: then most files are named by their own path.
+        # Links come last, so that most files are named by their own path.
         visible = [name for name in subfolders if not name.startswith(".")]
         subfolders[:] = sorted(
             visible, key=lambda name: (os.path.islink(os.path.join(parent, name)), name)

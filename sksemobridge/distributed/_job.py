@@ -1,4 +1,6 @@
-"""A job from images or embeddings to files. The job can be continued, and gives each key once."""
+"""A job from images or embeddings to files. An interrupted job can be continued. The output has
+each key once.
+"""
 
 import os
 import warnings
@@ -16,18 +18,18 @@ from ..datasets._folder import is_image, list_files
 from ._output import VERSION, OutputFolder, hash_keys, is_among, versions_by_key
 from ._steps import EmbedImages
 
-# After the loss of a node, the actors may hold all CPUs and wait for rows of tasks that ask for
-# one.
+# Tasks ask for no CPU: after the loss of a node, actors may hold all CPUs, and wait for the rows of
+# these tasks.
 _NO_CPU = {"batch_format": "pyarrow", "num_cpus": 0}
 # Ray would repeat a task that always kills its actor for ever.
 _MAX_TASK_RETRIES = 8
 
 
 class JobReport(NamedTuple):
-    """What a job did."""
+    """The result of a job."""
 
-    n_rows: int  # of the source
-    n_new: int  # of them, those that this call wrote
+    n_rows: int  # rows of the source
+    n_new: int  # rows that this call wrote
     n_errors: int  # rows of the output with an error
 
 
@@ -38,8 +40,8 @@ def run_job(
 
     If the job ends early, the same call continues it. The output has the key and the columns of the
     step. For a folder or list of images, it also has `file_version` (size and time): files that
-    have changed since then are taken again. The file `_sksemobridge.json` in it describes the job,
-    with the classes in the order of the probabilities.
+    have changed since then are taken again. The file `_sksemobridge.json` in the output describes
+    the job, with the classes in the order of the probabilities.
 
     Parameters
     ----------
@@ -53,25 +55,25 @@ def run_job(
     key_column : str, default="path"
         Column of a dataset that tells its rows apart: texts or numbers.
     n_actors : int or None, default=None
-        Number of processes with the model. By default it grows with the cluster. Each has one CPU.
+        Number of processes with the model. By default the number grows with the cluster. Each
+        process has one CPU.
     num_gpus : float or None, default=None
-        GPUs for each actor. By default it has one if the cluster has some and the step is
+        GPUs for each actor. By default an actor has one GPU if the cluster has GPUs and the step is
         `EmbedImages`.
     rows_per_file : int, default=4096
-        Approximate number of rows in a file. A job that is killed loses about as much work of each
-        actor.
+        Approximate number of rows in a file. A killed job loses about this many rows of each actor.
 
     Returns
     -------
     JobReport
-        A named tuple: `n_rows` of the source, `n_new` that this call wrote, and `n_errors`, rows of
-        the output with an error.
+        A named tuple: `n_rows`, rows of the source; `n_new`, rows that this call wrote; and
+        `n_errors`, rows of the output with an error.
     """
     import ray.data
 
     has_images, step = isinstance(step, EmbedImages), copy(step)
     actors = _actor_options(has_images, n_actors, num_gpus)
-    # A wrong name of a model should be an error here, and not of actors that cannot start.
+    # A wrong name of a model is an error here, and not in actors that cannot start.
     manifest = {"step": type(step).__name__, **step.describe()}
     name, rows = (
         os.path.abspath(source) if isinstance(source, str | os.PathLike) else "the source",
@@ -101,7 +103,7 @@ def run_job(
             column, step.column = step.column, "_input"
             actors |= {"fn_constructor_args": [step], "batch_size": size, "batch_format": "pyarrow"}
             _write(rows, column, identity, written, actors, folder, rows_per_file)
-            # Without versions: the next call finds files that changed meanwhile.
+            # Versions are not compared here: the next call finds files that changed meanwhile.
             written, n_errors = folder.settle(versions[:0])
     n_missing = np.sum(~is_among(versions.index, written))
     if n_missing:
@@ -121,7 +123,7 @@ def _actor_options(has_images, n_actors, num_gpus):
     resources = ray.cluster_resources()
     num_gpus = int(has_images and "GPU" in resources) if num_gpus is None else num_gpus
     n = n_actors or 1
-    # A dataset is read by other processes.
+    # One CPU stays free, since other processes read the dataset.
     if n > resources["CPU"] - 1 or n * num_gpus > resources.get("GPU", 0):
         raise ValueError(
             f"The cluster has no room for {n} actors of one CPU and {num_gpus:g} GPUs, and a CPU"
@@ -145,7 +147,7 @@ def _list_images(source, rows_per_file):
         table = pa.table({name: pa.array(values, pa.string()) for name, values in columns.items()})
     except UnicodeEncodeError as error:
         raise ValueError(f"Rename the file {error.object!r}: its name is not UTF-8.") from error
-    # Small enough that all actors are busy until near the end.
+    # Blocks are small enough that all actors are busy until near the end.
     n_blocks = max(4 * int(ray.cluster_resources()["CPU"]), len(table) // rows_per_file)
     return ray.data.from_arrow(table, override_num_blocks=max(1, min(n_blocks, len(table))))
 
@@ -201,7 +203,7 @@ def _write(rows, column, identity, written, actors, folder, rows_per_file):
         return batch.select(kept).append_column("_input", batch[column])
 
     rows = rows.map_batches(without_written, **_NO_CPU)
-    # Ray deprecates max_task_retries as an option here, and has nothing else to limit retries.
+    # Ray deprecates max_task_retries as an option here, and has no other limit of retries.
     with warnings.catch_warnings(action="ignore", category=DeprecationWarning):
         results = rows.map_batches(_Actor, **actors, max_task_retries=_MAX_TASK_RETRIES)
     results = results.map_batches(folder.write_part, batch_size=rows_per_file, **_NO_CPU)

@@ -13,15 +13,15 @@ from filelock import FileLock, Timeout
 
 from .._utils.files import new_file
 
-# Size and time of the file of an image; null if it cannot be seen.
+# Column with size and time of the file of an image, null if the file cannot be seen.
 VERSION = "file_version"
 
 
 class OutputFolder:
     """A folder of Parquet files, which readers of Parquet take as one table.
 
-    A file is written under a hidden name, and renamed when it is complete. So the files tell which
-    rows are done. Ray's own checkpoints do not see that a file is lost or changed.
+    A file is written under a hidden name, and renamed when it is complete. The files thus tell
+    which rows are done. Ray's own checkpoints do not see that a file is lost or changed.
     """
 
     def __init__(self, location, columns):
@@ -29,9 +29,7 @@ class OutputFolder:
         self._columns = columns  # the key, and `VERSION` if the rows have it
 
     def locked(self):
-        """A context that keeps other jobs out. Other jobs would remove unfinished files of this
-        one.
-        """
+        """Context that keeps other jobs out, which would remove unfinished files of this job."""
         self.path.mkdir(parents=True, exist_ok=True)
         try:
             return FileLock(self.path / "_lock").acquire(timeout=0)
@@ -39,8 +37,8 @@ class OutputFolder:
             raise RuntimeError(f"Another job is writing to {str(self.path)!r}.") from error
 
     def claim(self, manifest):
-        """Note what the folder is for; `ValueError` if it holds other things than results of this
-        job.
+        """Write into the folder which job it is for. Raises a `ValueError` if the folder holds
+        anything but results of this job.
         """
         file, wanted = (
             self.path / "_sksemobridge.json",
@@ -61,10 +59,10 @@ class OutputFolder:
             )
 
     def settle(self, source):
-        """Remove unfinished files, rows of another version than `versions_by_key` of the source
-        has, and repeated rows.
+        """Remove unfinished files, rows whose version differs from the version in `source` (see
+        `versions_by_key`), and repeated rows.
 
-        Returns the sorted keys that are left, and the number of errors among them.
+        Return the sorted keys that are left, and the number of errors among them.
         """
         for path in self.path.glob(".unfinished-*"):
             path.unlink()
@@ -84,7 +82,9 @@ class OutputFolder:
         return np.sort(rows.index[keep]), int(n_errors)
 
     def write_part(self, table):
-        """Write rows as one file, completely or not at all. Returns their number as a table."""
+        """Write rows as one file, completely or not at all. Return the table with the number of
+        rows.
+        """
         if len(table):
             name = uuid.uuid4().hex
             unfinished = self.path / f".unfinished-{name}"

@@ -1,4 +1,6 @@
-"""Steps for batches of a Ray dataset: from images to embeddings, and from these to predictions."""
+"""Steps for batches of a Ray dataset: from images to embeddings, and from embeddings to
+predictions.
+"""
 
 from pathlib import Path
 
@@ -23,7 +25,7 @@ class EmbedImages:
     Parameters
     ----------
     encoder : CLIPImageEncoder
-        Its `on_error` and `progress` have no effect.
+        Encoder, whose `on_error` and `progress` have no effect.
     column : str, default="image"
         Column with paths, encoded bytes or uint8 pixels.
 
@@ -54,7 +56,7 @@ class EmbedImages:
         Returns
         -------
         dict
-            What two jobs must have in common to write into one folder.
+            Facts that two jobs must have in common to write into one folder.
 
         Raises
         ------
@@ -65,7 +67,7 @@ class EmbedImages:
         models = []
         for encoder in getattr(self._encoder, "encoders", [self._encoder]):
             source = encoder._source()
-            # Local files count by content: next time, the model may lie elsewhere, and another one
+            # Local files count by content: later, the model may lie elsewhere, and another model
             # here.
             files = {Path(path).name: digest for path, digest in source.files} or str(source)
             models.append([files, encoder.precision, bool(encoder.normalize)])
@@ -77,13 +79,13 @@ class Predict:
     `EmbedImages`.
 
     The column is replaced by the columns `label` and `error`, and on request `probabilities`
-    (float32, in the order of `estimator.classes_`). In a row without an embedding they are null,
-    and `error` has the reason.
+    (float32, in the order of `estimator.classes_`). In a row without an embedding, these columns
+    are null, and `error` has the reason.
 
     Parameters
     ----------
     estimator : fitted classifier
-        Of a pipeline of an image encoder and a classifier, give the classifier: `pipeline[-1]`.
+        Classifier of embeddings. From a pipeline with an image encoder, take `pipeline[-1]`.
     column : str, default="embedding"
         Column with embeddings.
     probabilities : bool, default=False
@@ -110,11 +112,12 @@ class Predict:
     def __call__(self, batch):
         X, errors = _read_embeddings(batch, self.column)
         classes = self._classifier.classes_
-        # scikit-learn refuses to predict nothing.
+        # scikit-learn refuses an empty X.
         codes = (
             np.searchsorted(classes, self._classifier.predict(X)) if len(X) else np.zeros(0, int)
         )
-        # Made of all classes, so that the type does not depend on the labels of one batch.
+        # Labels are taken from all classes, so that the type does not depend on the labels of a
+        # batch.
         columns = {"label": pa.array(classes).take(pa.array(codes))}
         if self._probabilities:
             probabilities = (
@@ -129,7 +132,7 @@ class Predict:
         Returns
         -------
         dict
-            What two jobs must have in common to write into one folder.
+            Facts that two jobs must have in common to write into one folder.
         """
         model = {
             "classifier": joblib.hash(self._classifier),
@@ -142,7 +145,7 @@ def _read_embeddings(batch, name):
     """The embeddings of a table, and for each row None or the reason why it has no embedding."""
     column = batch[name]
     if isinstance(column.type, pa.BaseExtensionType):
-        # Ray makes tensors of arrays of NumPy; Arrow holds them as lists.
+        # Ray makes tensors of NumPy arrays, and Arrow holds tensors as lists.
         column = column.cast(column.type.storage_type)
     widths = pc.unique(pc.list_value_length(column.drop_null())).to_pylist() or [1]
     if len(widths) > 1:
@@ -156,7 +159,9 @@ def _read_embeddings(batch, name):
 
 
 def _result(batch, replaced, columns, errors):
-    """A batch with `columns` in place of one, nulls in rows with an error, and errors."""
+    """A batch with `columns` in place of the column `replaced`, and with a column of errors. Rows
+    with an error have nulls.
+    """
     table = batch.select(
         [name for name in batch.column_names if name not in (replaced, *columns, "error")]
     )
@@ -164,7 +169,8 @@ def _result(batch, replaced, columns, errors):
     rows = pa.array(np.cumsum(valid) - 1, mask=~valid)
     for name, values in columns.items():
         if isinstance(values, np.ndarray):
-            # Not of a fixed size: of these, Arrow 25 does not read from Parquet what has a null.
+            # Lists have no fixed size, since Arrow 25 does not read lists of a fixed size with a
+            # null from Parquet.
             ends = pa.array(np.arange(len(values) + 1) * values.shape[1], pa.int32())
             values = pa.ListArray.from_arrays(ends, values.ravel())
         table = table.append_column(name, values.take(rows))
