@@ -1,16 +1,16 @@
 """Class means, estimated from shots and texts together (steps 2 and 3 of docs/method.md).
 
-`u` are unit embeddings of images, and `T_c` those of class texts. The model is Gaussian and has two
-levels:
+`u` are unit embeddings of images, and `T_c` unit embeddings of class texts. The model is Gaussian
+and has two levels:
 
     u = m + mu_c + noise                  images vary around the mean of their class
     mu_c = mhat_c + deviation             class means vary around predictions from names,
     mhat_c = slope (T_c - mean T)
 
 The `n_c` images of a class have the mean `r_c`, and move the estimate of `mu_c` from the prediction
-towards it: `mu_c = mhat_c + n_c / (n_c + kappa) (r_c - m - mhat_c)`. So a name counts as
-`kappa = var(noise) / var(deviation)` images. The method of moments estimates `kappa`, one for the
-span of the class texts (or of words, without texts), and one for the rest of the space. In the
+towards this mean: `mu_c = mhat_c + n_c / (n_c + kappa) (r_c - m - mhat_c)`. A name thus counts as
+`kappa = var(noise) / var(deviation)` images. The method of moments estimates two values of `kappa`:
+for the span of the class texts (or of words, without texts), and for the rest of the space. In the
 code, `mu_c` is the shrunken mean.
 """
 
@@ -24,51 +24,50 @@ from .._utils.rows import blocks, sum_rows, weight_in_class
 from .._utils.same_image import SAME_EMBEDDING
 from .._utils.threads import in_parallel
 
-# Guesses of `kappa / NAME_FACTOR` in images, which hold before any class has two. Chosen by
-# `python benchmarks/few_shot.py --tasks FILE.npz ...`, on the mean log loss of our rows.
+# Guesses of `kappa / NAME_FACTOR` in images, for the time before any class has two images. Chosen
+# by `python benchmarks/few_shot.py --tasks FILE.npz ...`, on the mean log loss of our rows.
 KAPPA = 4.0  # without texts and words, for texts that do not help, and outside the span of texts
 KAPPA_IN_SPAN = 2.0  # in the span of texts that help, or of words
 KAPPA_BEYOND_WORDS = 12.0  # outside the span of words
 # Guess of the slope. Random shots give 0.2 to 0.5 on ten tasks of five models. But uncertain images
-# lie between two names, and those alone give hardly any slope, as if names said nothing.
+# lie between two names. Uncertain images alone give hardly any slope, as if names said nothing.
 SLOPE = 0.35
-# A guess counts as this many images, and one of `kappa` is not too small by more than this factor.
+# Number of images as which a guess counts. A guess of `kappa` is too small by at most this factor.
 WORTH_OF_GUESS = 10.0
 # If a share `f0` of the classes has only a name, each class counts as at most this number divided
 # by `f0`. Ten images of one class say less of the others than of their own class. With 3, right
-# answers to few classes cost 0.2 points more.
+# answers for few classes cost 0.2 points more.
 MOST_IMAGES = 2.0
-# An image of less weight, as a share of the largest one of its class, is nobody's neighbour.
+# Least weight of a neighbour, as a share of the largest weight in its class.
 LEAST_NEIGHBOUR = 1e-3
 NAME_FACTOR = 1.5  # embeddings have heavier tails than a Gaussian, so a name counts as more images
 
 
 @dataclass(frozen=True, eq=False)
 class ClassMeans:
-    """Means of the classes, with each image and without it. All but `image_means` are relative to
-    `centre`.
+    """Means of the classes, with each image and without it. All means except `image_means` are
+    relative to `centre`.
     """
 
     u: np.ndarray  # unit embeddings of images `(n, D)`
-    codes: np.ndarray  # their classes `(n,)`; each class has an image
-    share: np.ndarray  # weight of each image `(n,)`; in a class they sum to one
+    codes: np.ndarray  # classes of the images `(n,)`; each class has an image
+    share: np.ndarray  # weight of each image `(n,)`, which sums to one in a class
     counts: np.ndarray  # effective number `n_c (C,)` of images
-    # for each image, the effective number of its class without the image, `(n,)`
+    # effective number of the class of each image without the image `(n,)`
     counts_without: np.ndarray
     alone: np.ndarray  # how far each image is the only one of its class `(n,)`
     image_means: np.ndarray  # `r_c (C, D)`, the weighted means of the classes
     centre: np.ndarray  # `m (D,)`, the mean of the class means
     predicted: np.ndarray  # `mhat_c (C, D)`
-    # Orthonormal directions `(D, r)` with their own `kappa`. Without texts and words, there are
-    # none
+    # Orthonormal directions `(D, r)` with their own `kappa`, none without texts and words
     span: np.ndarray
-    kappa: np.ndarray  # of the span and of the rest of the space `(2,)`
+    kappa: np.ndarray  # values for the span and for the rest of the space `(2,)`
     slope: float  # factor of the predictions from names
 
     @cached_property
     def lost(self):
-        """What the class of each image loses with it, as a share of what is left `(n,)`. An only
-        image has no residual that could be lost.
+        """The weight of each image, as a share of the rest of its class `(n,)`. An only image has
+        no residual that could be lost, and has zero.
         """
         left = 1 - self.share
         return np.where(left > 0, self.share / np.where(left > 0, left, 1.0), 0.0)
@@ -104,16 +103,16 @@ class ClassMeans:
         return means - self.alone[rows, None] * (means - self.predicted[codes])
 
     def beyond_text(self, rows):
-        """How the classes at `rows` differ from what their texts predict, as far as their images
-        tell, shape (k, D). Names of classes differ about as much as their images do, so this is
-        added to the mean text if a class has none.
+        """The deviation of the classes at `rows` from the predictions of their texts, as far as
+        their images tell, shape (k, D). Names of classes differ about as much as their images do,
+        so a class without a text has the mean text plus this deviation.
         """
         deviations = (self.image_means - self.centre - self.predicted)[rows]
         # Texts do not have the heavy tails of images.
         return self.pulled(deviations, self.counts[rows], self.kappa / NAME_FACTOR)
 
     def beyond_text_without(self, rows):
-        """For each image at `rows`, that of its class without the image, shape (k, D)."""
+        """`beyond_text` of the class of each image at `rows`, without the image, shape (k, D)."""
         deviations = self.means_without(rows) - self.predicted[self.codes[rows]]
         return self.pulled(deviations, self.counts_without[rows], self.kappa / NAME_FACTOR)
 
@@ -127,8 +126,9 @@ class ClassMeans:
 
 
 def fit_class_means(images, texts=None, trust=0.0, words=None, label_weight=1.0, most=np.inf):
-    """`ClassMeans` of `Images` of which each class has one. Texts help with the probability
-    `trust`; the part `label_weight (n,)` of each image counts, and of a class `most` images.
+    """`ClassMeans` of `Images`, with at least one image in each class. Texts help with the
+    probability `trust`. The part `label_weight (n,)` of each image counts, and at most `most`
+    images of a class.
     """
     u, codes, weight = images.u, images.codes, images.weight
     n_classes = int(codes.max()) + 1
@@ -163,7 +163,7 @@ def fit_class_means(images, texts=None, trust=0.0, words=None, label_weight=1.0,
         image_means - centre - predicted, np.full(n_classes, 1 / max(n_classes - 1, 1))
     )
     if (within + between)[-1] <= SAME_EMBEDDING**2 * (within + between).sum():
-        # All differences lie in the span. Outside there is only rounding.
+        # All differences lie in the span. Outside the span there is only rounding.
         within[-1] = between[-1] = 0.0
     kappa = NAME_FACTOR * np.array(
         [_kappa(*sums, counts) for sums in zip(within, between, guesses)]
@@ -185,8 +185,8 @@ def fit_class_means(images, texts=None, trust=0.0, words=None, label_weight=1.0,
 
 
 def effective_numbers(codes, weight, label_weight=1.0, most=np.inf):
-    """Effective number of images of each class `(C,)`, at most `most`, and for each image that of
-    its class without it `(n,)`.
+    """Effective number of images of each class `(C,)`, at most `most`, and for each image the
+    effective number of its class without the image `(n,)`.
     """
     # `(sum w)^2 / sum w^2`, times the share of the weights that counts.
     parts = np.stack([weight, weight * label_weight, weight**2])
@@ -194,8 +194,8 @@ def effective_numbers(codes, weight, label_weight=1.0, most=np.inf):
     counts = sums[0] * sums[1] / sums[2]
     kept = np.minimum(1, most / counts)
     others = sums[:, codes] - parts
-    # What is left beside a heavy image may be only rounding. The number is at least one, and at
-    # most that of all others.
+    # The weights beside a heavy image may be only rounding. The effective number is at least one,
+    # and at most the number of the other images.
     n_others = np.maximum(np.bincount(codes)[codes] - 1, 1)
     squares = np.clip(others[2], others[0] ** 2 / n_others, others[0] ** 2)
     without = others[0] * others[1] / np.where(squares > 0, squares, 1.0)
@@ -203,8 +203,8 @@ def effective_numbers(codes, weight, label_weight=1.0, most=np.inf):
 
 
 def relative_weight(codes, weight):
-    """Weights `(n,)` as shares of the largest one of each class. Their sum is a number of images
-    that does not jump if a weight goes to zero.
+    """Weights `(n,)` as shares of the largest weight of each class. The sum of the shares is a
+    number of images that does not jump if a weight goes to zero.
     """
     largest = np.zeros(codes.max(initial=-1) + 1)
     np.maximum.at(largest, codes, weight)
@@ -212,8 +212,8 @@ def relative_weight(codes, weight):
 
 
 def number_of_others(codes, relative):
-    """For each image the number of other images of its class `(n,)`, if each is as much of one as
-    `relative (n,)`.
+    """For each image the number of other images of its class `(n,)`, if each image counts as
+    `relative (n,)` images.
     """
     return np.bincount(codes, weights=relative)[codes] - relative
 

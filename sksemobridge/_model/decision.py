@@ -1,5 +1,5 @@
-"""What is learnt of shots and names: a decision that is a sum of linear terms, also for other
-classes and after unlabelled images.
+"""The model that is learnt from shots and names: a decision that is a sum of linear terms, also for
+other classes and after unlabelled images.
 """
 
 from dataclasses import dataclass, replace
@@ -20,19 +20,20 @@ class LinearModel:
     # Before unlabelled images: `"text"` (if there is text), and with shots `"shots"` and
     # `"correction"`
     terms: dict[str, Linear]
-    scales: dict[str, float]  # of `"text"` and `"shots"`
+    scales: dict[str, float]  # scales of `"text"` and `"shots"`
     trust: float  # probability that the texts help
     has_only_name: np.ndarray  # classes without shots `(C,)`
-    gaussian: Gaussian | None = None  # of the discriminant, for classes with only a name
-    slope: float = 0.0  # of the predictions from names, see `class_means`
+    gaussian: Gaussian | None = None  # part of the discriminant, for classes with only a name
+    slope: float = 0.0  # slope of the predictions from names, see `class_means`
     text_mean: np.ndarray | None = None  # mean `(D,)` of the texts of the classes with shots
     n_images: float = 0.0  # sum of the effective numbers of the classes with shots
     share_named: float = 0.0  # share of the classes with shots that have a text
-    # What follows is None without shots.
+    # The following fields are None without shots.
     image_means: np.ndarray | None = None  # `r_c (C, D)`
     typicality: Typicality | None = None
-    typicality_of_names: Typicality | None = None  # if all classes had only a name
-    # What unlabelled images have changed: the factor of all terms but the correction, and that.
+    typicality_of_names: Typicality | None = None  # typicality if all classes had only a name
+    # Changes by unlabelled images: the factor of all terms except the correction, and the change
+    # itself.
     factor: float = 1.0
     correction: Linear | None = None
 
@@ -43,30 +44,30 @@ class LinearModel:
 
     @property
     def share_only_names(self):
-        """The share of the classes that have only a name, times that of the classes with shots that
-        have a text: of others, images tell all that is known.
+        """The share of the classes that have only a name, times the share of the classes with shots
+        that have a text. Classes without a text are known from images alone.
         """
         return float(self.share_named * self.has_only_name.mean())
 
     @property
     def centre_known(self):
-        """How well the images tell their centre. All that they say of classes with only a name
-        depends on it.
+        """How well the images tell their centre. All evidence of images on classes with only a name
+        depends on the centre.
         """
-        # Few images hardly tell it. Without this, one right answer makes labels worse (`python
-        # benchmarks/robustness.py answered --tasks FILE.npz ...`).
+        # Few images hardly tell the centre. Without this factor, one right answer makes labels
+        # worse (`python benchmarks/robustness.py answered --tasks FILE.npz ...`).
         return self.n_images / (self.n_images + KAPPA_IN_SPAN * self.share_only_names)
 
     def factors(self):
-        """What each term is multiplied by in the decision."""
+        """The factor of each term in the decision."""
         factors = dict.fromkeys(self.terms, self.factor)
         if "shots" in factors and self.has_only_name.any():
             factors["shots"] *= self.centre_known
         return factors
 
     def terms_with(self, log_prior):
-        """The terms of the decision, by name. `log_prior (C,)` is added to it; None if all classes
-        are equally frequent.
+        """The terms of the decision, by name. `log_prior (C,)` is added to the decision, and is
+        None if all classes are equally frequent.
         """
         factors = self.factors()
         terms = {name: factors[name] * term for name, term in self.terms.items()}
@@ -86,7 +87,7 @@ class LinearModel:
         return {name: term(X) for name, term in self.terms_with(log_prior).items()}
 
     def blend(self):
-        """How much text and shots weigh: `blend_` of the classifier."""
+        """The weights of text and shots: `blend_` of the classifier."""
         factors = self.factors()
         scales = {name: factors[name] * scale for name, scale in self.scales.items()}
         return scales | {"trust": self.trust}
@@ -114,7 +115,7 @@ class LinearModel:
 
     def rounded(self, dtype):
         """The model with tables of another precision. At the mean of the classes, terms keep their
-        values. So a part that all images share does not add to the rounding, however large it is.
+        values. A part that all images share thus does not add to the rounding, however large it is.
         """
         centre = self.image_means.mean(axis=0)
 
@@ -133,7 +134,7 @@ class LinearModel:
         )
 
     def for_classes(self, indices, texts):
-        """The model for other classes: those at `indices (K,)`. -1 is a class without shots.
+        """The model for the classes at `indices (K,)`. -1 is a class without shots.
 
         The mean of such a class is the prediction from its name, and its correction is zero. A
         class without shots needs `texts (K, D)`, the `T_c` of all classes.
@@ -167,7 +168,7 @@ def _largest(score, X):
     """The largest value of a `Linear` for each query `(n,)`."""
 
     def largest(block):
-        # In single precision, a large part that all images share hides where they differ.
+        # In single precision, a large part that all images share hides their differences.
         block = block.astype(np.float64) if isinstance(block, np.ndarray) else block
         return namespace(block).max(score(block), axis=1)
 

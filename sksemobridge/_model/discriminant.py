@@ -25,12 +25,12 @@ from .._utils.threads import in_parallel
 from .class_means import WORTH_OF_GUESS, ClassMeans
 from .linear import Linear
 
-# With so many values in the embeddings, the terms of held-out images are computed in single
+# Number of values in the embeddings above which the terms of held-out images are computed in single
 # precision, which takes half of the time. Probabilities change by about 2e-6.
 MANY_VALUES = 2**17
 # Least mean squared distance of the images of a class to their mean. One image alone, or copies of
-# one, have none, and every prediction would be certain. Real shots of many encoders have 0.09 to
-# 0.4.
+# one image, have no distance, and every prediction would be certain. Real shots of many encoders
+# have 0.09 to 0.4.
 LEAST_SPREAD = 0.06
 
 
@@ -43,7 +43,7 @@ class Precision:
     root: np.ndarray  # `(D,)`
     ridge: float
     removed: np.ndarray  # `B`, or `S`
-    is_from_few: bool  # whether it is `B`
+    is_from_few: bool  # whether `removed` is `B`
 
     def times(self, rows):
         """`rows @ P`."""
@@ -103,8 +103,8 @@ class Discriminant:
         """`z_c` of the images at `rows`, each by a model without the image, shape (k, C).
 
         The class mean, the residual of the image, the gap of the class, and the `m` in `v` change.
-        All else stays: the `m` of the class means, `kappa`, the slope, the degrees of freedom, `R`,
-        `a` and the widths.
+        All other parts stay: the `m` of the class means, `kappa`, the slope, the degrees of
+        freedom, `R`, `a` and the widths.
         """
         classes, result = self.classes, np.empty((len(rows), len(self.classes.counts)))
         dtype = np.float32 if classes.u.size >= MANY_VALUES else np.float64
@@ -116,7 +116,8 @@ class Discriminant:
         def compute(part):
             result[part] = self._held_out(rows[part], precision, *fixed)
 
-        # Half a block, as each image has several rows. A larger one takes more memory and as long.
+        # Half a block, as each image has several rows. A larger block takes more memory, and as
+        # much time.
         in_parallel(compute, blocks(len(rows), BLOCK // 2))
         return self.gaussian.widened(result, classes.counts)
 
@@ -124,8 +125,9 @@ class Discriminant:
         """`held_out` before the widths. `own_means (C, D)` are the `r_c - m`.
 
         The scatter gains `U' K U`, where `U` has three rows: the residual of the image, the gap of
-        its class with the image, and the gap without it. So `v P mu' - mu P mu' / 2` changes by
-        `-mu P U' M U P (v - mu / 2)'` with `M = (I + K U P U')^-1 K` (the Woodbury identity).
+        its class with the image, and the gap without the image. Thus `v P mu' - mu P mu' / 2`
+        changes by `-mu P U' M U P (v - mu / 2)'` with `M = (I + K U P U')^-1 K` (the Woodbury
+        identity).
         """
         classes, codes, dtype = self.classes, self.classes.codes[rows], own_means.dtype
         count, prediction = classes.counts_without[rows], classes.predicted[codes]
@@ -164,7 +166,7 @@ class Discriminant:
 
 def fit_discriminant(classes, trust, has_words):
     """`Discriminant` of `ClassMeans`. Texts help with the probability `trust`. With `has_words`,
-    the span is that of words.
+    the span is the span of words.
     """
     counts, n_features = classes.counts, classes.u.shape[1]
     alone = np.zeros(len(counts))
@@ -180,7 +182,7 @@ def fit_discriminant(classes, trust, has_words):
     def residuals(rows):
         return factors[rows, None] * classes.residuals(rows)
 
-    # The inverse of the covariance, or from few rows that of the smaller of their Gram matrices
+    # The inverse of the covariance, or for few rows of their smaller Gram matrix
     pieces, are_few = blocks(len(factors)), len(factors) + len(gaps) < n_features
     if are_few:
         rows = np.vstack([gaps, *map(residuals, pieces)])

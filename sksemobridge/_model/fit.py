@@ -61,7 +61,7 @@ MOST_VALUES = 3 * 2**19
 
 
 class FitResult(NamedTuple):
-    """The model, and what it says of the `n` shots."""
+    """The model, and its judgement of the `n` shots."""
 
     model: LinearModel
     judged: JudgedShots
@@ -70,23 +70,22 @@ class FitResult(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class FitInput:
-    """What the steps are fitted to: `n` images of `C` classes, and what is known beside them."""
+    """The input of all steps: `n` images of `C` classes, and texts or words."""
 
     images: Images
     held_rows: np.ndarray  # indices of the images that are held out `(k,)`
     texts_alone: TextsAlone | None
     texts: np.ndarray | None  # `T_c (C, D)`; a class without a text has the mean text
     has_text: np.ndarray  # `(C,)`
-    # Directions in which words differ `(D, r)`. Words stand in for texts, and are None beside
-    # texts.
+    # Directions in which words differ `(D, r)`, which stand in for texts. None if there are texts.
     words: np.ndarray | None
-    most: float  # a class counts as so many images at most
+    most: float  # a class counts as this many images at most
     share_named: float  # share of the classes that have a text, also of those without shots
 
     @classmethod
     def of(cls, shots, class_texts, words):
-        """Of `Shots` of `C` classes, and the `ClassTexts` of these and of classes without shots,
-        which come last.
+        """The input from `Shots` of `C` classes and `ClassTexts`. Texts of classes without shots
+        come last.
         """
         images = shots.images()
         held_rows = held_out_images(images.codes, images.group)
@@ -160,8 +159,9 @@ def judge_labels(given, class_texts, label_noise):
 
 
 def judge_by_texts(given, class_texts):
-    """What texts alone say of the held-out images whose classes have a text: indices of these
-    `(j,)`, their probabilities `(j, C + M)`, the last of classes without shots, and the trust.
+    """The judgement of texts alone on the held-out images whose classes have a text: indices of
+    these images `(j,)`, their probabilities `(j, C + M)`, with classes without shots last, and the
+    trust.
     """
     is_judged, u = given.texts_alone.is_judged, given.images.u
     _, trust = given.texts_alone.fit(given.omega()[given.held_rows])
@@ -180,7 +180,7 @@ class Evidence:
     # True for the held-out images to which scales and correction are fitted `(k,)`
     in_regression: np.ndarray
     omega: np.ndarray  # `omega_i (k,)`
-    relative: np.ndarray  # how much of an image each is `(k,)`
+    relative: np.ndarray  # how much each image counts, as a share of one `(k,)`
     # the terms `z_k (k, C)` of each image, by a model without the image
     terms: dict[str, np.ndarray]
     defaults: dict[str, float]  # default scales of the terms
@@ -196,7 +196,7 @@ class Evidence:
         """
         rows = self.regression_rows
         kept = slice(None) if self.in_regression.all() else self.in_regression  # a mask would copy
-        # Without its only image, a class has nothing but its name.
+        # Without its only image, a class has only its name.
         alone = self.classes.alone[rows]
         informs = alone * self.trust + (1 - alone)
         # With few images, a correction is worth most with texts, and least without.
@@ -212,8 +212,9 @@ class Evidence:
         )
 
     def logits_without_correction(self, start):
-        """Logits `(f, C)` by scales and offsets alone, each without the image, nearly. Most of the
-        time is saved. Also the `Regression`, which starts at that of an earlier round, if any.
+        """Logits `(f, C)` by scales and offsets alone, each without the image, nearly. This saves
+        most of the time. Also the `Regression`, which starts at the regression of an earlier round,
+        if any.
         """
         problem = self.regression(np.ones((np.count_nonzero(self.in_regression), 0)))
         regression = fit_regression(problem, start)
@@ -262,7 +263,8 @@ def problem_of_correction(evidence):
     span = () if evidence.given.texts is None else (classes.span, extra)
     relative = evidence.relative[evidence.in_regression]
     if evidence.given.texts is None:
-        # Without text, an only image is not in the regression, nor beside one of hardly any weight.
+        # Without text, an only image is not in the regression, nor an image beside others of hardly
+        # any weight.
         relative = relative * (1 - classes.alone[evidence.regression_rows])
     features, back = features_of(v, relative, *span)
     problem = evidence.regression(features)
@@ -310,7 +312,7 @@ def linear_model(evidence, regression, back):
 
 
 def typicality_of_shots(evidence, scales):
-    """The `Typicality` of the held-out images, each by the model without it. Its parts are those of
+    """The `Typicality` of the held-out images, each by the model without it. The parts are
     `LinearModel.parts`.
     """
     images, rows = evidence.given.images, evidence.given.held_rows
@@ -338,19 +340,19 @@ def typicality_of_names(model, given):
 def default_scales(counts, trust, text_scale, believed=1.0, share_named=1.0):
     """The default scales `s0_k` of the terms, for classes with `counts (C,)` images.
 
-    `believed` says how much labels tell beside names, 0 to 1, and `share_named` how many of the
-    classes have a text.
+    `believed` is the evidence of labels beside names, 0 to 1, and `share_named` the share of the
+    classes that have a text.
     """
     # If the labels of a class are doubtful, it may count as less than one image.
     counts = np.maximum(counts, 1.0)
-    # the harmonic mean is near that of small classes
+    # the harmonic mean is near the counts of small classes
     n, fewest = counts.mean(), 1 / np.mean(1 / counts)
     # If other classes have many more images, the name of a class with few images must count more.
     with_text = SHOTS_SCALE * np.sqrt(fewest / n)
     without_text = max(SHOTS_SCALE_OF_ONE * np.sqrt(np.log(len(counts))) / n**2, SHOTS_SCALE)
-    # Of many labels that are believed, half of the scale that fits the names alone. If some are
-    # wrong, a half costs a point (`python benchmarks/robustness.py labels --rates 0.2 --tasks
-    # FILE.npz ...`).
+    # With many believed labels, the scale is half of the scale that fits the names alone. If some
+    # labels are wrong, a half costs a point (`python benchmarks/robustness.py labels --rates 0.2
+    # --tasks FILE.npz ...`).
     text = max(trust, np.finfo(float).tiny) * text_scale * (1 - believed / 2)
     # Where most classes have no name, images must say most. Where only a tenth of the classes has
     # none, the log loss of one shot falls by 0.014 (`python benchmarks/heuristics.py --cases
@@ -371,14 +373,14 @@ def cosines_without(classes, rows):
 
 
 def weights_of_images(codes, weight, label_weight=1.0, most=np.inf):
-    """`omega_i`. In a class they sum to its effective number of images."""
+    """`omega_i`. The weights of a class sum to its effective number of images."""
     counts, _ = effective_numbers(codes, weight, label_weight, most)
     return counts[codes] * weight_in_class(codes, weight * label_weight)
 
 
 def held_out_images(codes, group):
-    """Indices of the images that are held out. If there are very many, these are evenly spaced."""
-    # Copies with one label are one image already. So a group of two images has two labels, and is
+    """Indices of the images that are held out. Of very many images, evenly spaced ones."""
+    # Copies with one label are one image already. A group of two images thus has two labels, and is
     # not held out.
     rows = np.flatnonzero(np.bincount(group)[group] == 1)
     most = max(MOST_VALUES // (int(codes.max()) + 1), 1)

@@ -1,5 +1,5 @@
-"""What shots say of the names of their classes: are they better than chance, and is each the name
-of its own class?
+"""Judgement of shots on the names of their classes: whether names are better than chance, and
+whether each is the name of its own class.
 """
 
 from typing import NamedTuple
@@ -11,16 +11,16 @@ from scipy.special import log_softmax
 from .._utils.rows import sum_rows, weight_in_class
 from .fit import FitInput, gather_evidence
 
-# Below this probability that texts help, they are no better than chance. This happened in one of
-# 1,176 fits to real images with their names (11 sets, 2 to all classes, 1 to 4 shots).
+# Below this probability that texts help, names are no better than chance. One of 1,176 fits to real
+# images with their names is below (11 sets, 2 to all classes, 1 to 4 shots).
 LEAST_TRUST = 0.5
-# Names are exchanged if this is likelier than that they are not, by so many nats. This never
-# happened in these fits, and in 98 % of them if half of the names were exchanged.
+# Least lead, in nats, of the hypothesis that names are exchanged over the hypothesis that they are
+# not. None of these fits reaches this lead, and 98 % of them do if half of the names are exchanged.
 LEAST_LEAD = 3.0
 
 
 class JudgedNames(NamedTuple):
-    """What shots say of names."""
+    """Judgement of shots on names."""
 
     is_chance: bool  # whether names are no better than chance
     # Index of each class whose name is that of another class, and index of the other
@@ -35,7 +35,7 @@ def judge_names(shots, class_texts):
     share, named = weight_in_class(images.codes, images.weight), np.flatnonzero(given.has_text)
     means = sum_rows(images.u, share, images.codes, len(given.has_text))[named]
     other = exchanged_names(class_texts.logit_scale * means @ given.texts[named].T)
-    # Names that several classes share may help nevertheless.
+    # Names that several classes share lower `distinct`, but may help nevertheless.
     return JudgedNames(
         is_chance=trust < LEAST_TRUST * alone.distinct,
         exchanged={int(c): int(named[k]) for c, k in zip(named, other) if named[k] != c},
@@ -44,8 +44,8 @@ def judge_names(shots, class_texts):
 
 def relative_text_scale(shots, class_texts):
     """The scale of the cosines of `ClassTexts` beside the discriminant of one image of each class,
-    relative to that of their model. The result is 1 if there are more images, or if all texts are
-    the same.
+    relative to the logit scale of their model. The result is 1 if there are more images, or if all
+    texts are the same.
     """
     images = shots.image_weights()
     if np.bincount(images.codes, images.relative).max() >= 2:
@@ -60,10 +60,11 @@ def relative_text_scale(shots, class_texts):
 
 def exchanged_names(logits):
     """Index of the name that each class has by its shots `(K,)`: its own, unless exchanged names
-    are far likelier. `logits (K, K)` are those of the mean shot of each class by all names.
+    are far likelier. `logits (K, K)` are the logits of the mean shot of each class by all names.
 
-    A name that is near all images says nothing of one, so logits are relative to the mean of each
-    name. Each exchanged name costs `log K`, as there are about so many to choose from.
+    A name that is near all images says nothing of a single image, so logits are relative to the
+    mean of each name. Each exchanged name costs `log K`, as there are about `K` names to choose
+    from.
     """
     own = np.arange(len(logits))
     if len(own) < 2:

@@ -12,8 +12,8 @@ Four things look like wrong labels:
   images of another class do not confirm its name, they are no reason to doubt a label: if two names
   are swapped, neither class confirms its name.
 - The other image of a pair, where names do not help: it may say nothing.
-- An unusual image of its own class, such as one of a few of another kind. But others with its label
-  are near.
+- An unusual image of its own class, such as one of a few of another kind. But other images with its
+  label are near.
 - Hard images. If only a few images look wrong, the cases cannot be told apart, and all images
   count.
 """
@@ -27,16 +27,18 @@ from .._utils.threads import in_parallel
 from .class_means import WORTH_OF_GUESS, number_of_others
 from .texts_alone import TEXT_ODDS
 
-# Chosen by `python benchmarks/robustness.py labels`, which measures what wrong labels cost, and
-# `minorities`, what doubt costs.
-# Expected share of wrong labels. As many look wrong only because their images are hard.
+# Constants are chosen by `python benchmarks/robustness.py labels`, which measures the cost of wrong
+# labels, and `minorities`, which measures the cost of doubt.
+
+# Expected share of wrong labels. About as many look wrong only because their images are hard.
 SHARE = 0.05
 # Most rounds in which labels and a model change in turn. Four of five fits need three at most.
 MOST_ROUNDS = 10
 SMALL_CHANGE = 0.1  # the rounds end if `right` changes by less
-# An image is one of a few of another kind if one with its label is nearer than this part of the
-# distance to others (`_is_unusual`). With 0.6, more images of small kinds are doubted (12.0 for
-# 11.3 %), and with 0.8, fewer labels of look-alike classes (46 for 50 %).
+# An image is one of a few of another kind if an image with its label is nearer than this part of
+# the distance to other images (`_is_unusual`). With 0.6, more images of small kinds are doubted
+# (12.0 instead of 11.3 %). With 0.8, fewer wrong labels of look-alike classes are (46 instead of 50
+# %).
 NEAR = 0.7
 MOST_DISTANCE = 2.0  # 1 - cosine of opposite directions
 
@@ -51,8 +53,8 @@ def right_labels(images, evidence_if, by_texts, has_text, label_noise):
     n_others = number_of_others(codes, relative)
     # Nothing judges the only image of a class without a text.
     judges = 1 - np.maximum(1 - n_others, 0) * ~has_text[codes]
-    # `confirmed` says how well names are confirmed in the classes that an image looks like, apart
-    # from that of its label.
+    # `confirmed` says how well names are confirmed in the classes that an image looks like, except
+    # the class of its label.
     right, confirmed = np.ones((2, len(codes)))
 
     def judge(held, judged):
@@ -65,7 +67,7 @@ def right_labels(images, evidence_if, by_texts, has_text, label_noise):
         n_wrong = np.sum(relative[held] * (1 - after[held]))
         return after, wrong_share(n_wrong, n_images) if is_auto else label_noise
 
-    # First by the names alone. The label of a class without a text is no name.
+    # First, names alone judge. The label of a class without a text is no name.
     without_shots = np.zeros((len(codes), 1))
     if by_texts is not None:
         held, p, trust = by_texts
@@ -91,7 +93,7 @@ def right_labels(images, evidence_if, by_texts, has_text, label_noise):
             e,
         )
         right, e = judge(held, judged)
-        del evidence  # before there is another
+        del evidence  # free memory before the next evidence
         if (relative * np.abs(right - before)).max() < SMALL_CHANGE:
             break
     return right, 1 - (doubt(e) if is_auto else 1.0) * (1 - right)
@@ -103,13 +105,16 @@ def wrong_share(n_wrong, n_images):
 
 
 def doubt(share):
-    """How far to act on a share of wrong labels, 0 to 1: a few may be right ones of hard images."""
+    """How far to act on a share of wrong labels, 0 to 1: a few labels may be right labels of hard
+    images.
+    """
     return min(max(share / SHARE - 1, 0.0), 1.0)
 
 
 def _is_unusual(u, codes, relative, rows, right):
-    """Whether each image at `rows (k,)` only looks wrong as it is one of a few of another kind: one
-    of its label is much nearer than the second of others (the first may have a wrong label).
+    """Whether each image at `rows (k,)` only looks wrong as it is one of a few of another kind: an
+    image with its label is much nearer than the second image with another label (the first may have
+    a wrong label).
     """
     doubtful = np.flatnonzero(right < 0.5)
     is_unusual, second = np.zeros(len(rows), dtype=bool), min(1, len(u) - 1)
@@ -140,8 +145,8 @@ def _judged_by_names(p, codes, weight, trust, e):
     names of classes that an image looks like are confirmed `(k,)`.
     """
     each, n_classes = np.arange(len(codes)), p.shape[1]
-    # Log Bayes factor of each name: it says what its class is, against all classes are equally
-    # probable.
+    # Log Bayes factor of each name: of the hypothesis that the name says what its class is, against
+    # equal probabilities of all classes.
     ratio = weight * np.log((1 - e) * p[each, codes] * n_classes + e)
     ratio = np.bincount(codes, ratio, n_classes)
     others = p * (codes[:, None] != np.arange(n_classes))
@@ -155,8 +160,8 @@ def _judged_by_others(p, codes, weight, right, n_others, confirmed, trust, trust
     """The next `right_i (k,)`, by the probabilities `p (k, C)` of a model without the image.
     `trust_in_name (k,)` is zero for a label without a text.
     """
-    # An only image is judged by its name. Without names, the other image of a pair tells or does
-    # not, equally probably.
+    # An only image is judged by its name. Without names, the other image of a pair is evidence or
+    # not, with equal probability.
     by_name = 1 - _name_tells(trust_in_name * confirmed)
     of_pair = (1 - trust_in_name) / 2
     no_other, one_other = (np.maximum(1 - np.abs(n_others - n), 0) for n in (0, 1))
@@ -192,6 +197,6 @@ def _if_wrong(p, codes, weight, right, trust):
     class_size = max(weight.sum() / max(part.sum(), tiny), 2)
     alike = (1 - (1 - trust) * 2 / class_size) * certain ** (4 / (2 + trust * (class_size - 2)))
     among_held = np.einsum("ik,ki->i", held_proba, taken_for[:, index])
-    # A wrong label is any class, or as classes are taken for each other. Of a class without
-    # held-out images, this is unknown.
+    # A wrong label is any class, or a class that is taken for the right one. For classes without
+    # held-out images, confusions are unknown.
     return alike * among_held + (1 - alike * held_proba.sum(axis=1)) / n_classes

@@ -31,7 +31,7 @@ class Linear:
 
     def coef_and_intercept(self):
         """`coef_` and `intercept_` as in scikit-learn's `LogisticRegression`. Two classes have one
-        row: their difference.
+        row: the difference of their rows.
         """
         if len(self.offsets) != 2:
             return self.weights, self.offsets

@@ -17,27 +17,29 @@ from scipy.optimize import minimize
 from .._utils.array_api import softmax
 from .._utils.rows import ROUNDING
 
-# Chosen by `python benchmarks/few_shot.py --tasks FILE.npz ...`, on the mean log loss of our rows.
+# Width chosen by `python benchmarks/few_shot.py --tasks FILE.npz ...`, on the mean log loss of our
+# rows.
 WIDTH = 0.35  # a scale is right up to a factor of exp(0.35)
 # Least share of the mean square length that the prior of the correction takes to be in the span.
-# Random shots have 0.006 to 0.05 there. Uncertain images are alike in it, and have 0 to 0.02: two
-# of them would cost more than a point, and one wrong label of three would cost much more.
+# Random shots have 0.006 to 0.05 in the span. Uncertain images are alike in the span, and have 0 to
+# 0.02: two uncertain images would cost more than a point, and one wrong label of three would cost
+# much more.
 LEAST_IN_SPAN = 0.1
 TOL = 1e-8  # the optimisation ends if the loss decreases by less than this part
 
 
 @dataclass(frozen=True, eq=False)
 class Problem:
-    """What the regression is fitted to: `n` images."""
+    """The input of the regression: `n` images."""
 
     terms: dict[str, np.ndarray]  # `z_k (n, C)`, held out
     codes: np.ndarray  # `(n,)`
     weight: np.ndarray  # `omega_i (n,)`
     defaults: dict[str, float]  # `s0_k`
-    features: np.ndarray  # `(n, r)`. Their coefficients are independent (`features_of`)
+    features: np.ndarray  # `(n, r)`. Coefficients of features are independent (`features_of`)
     deviations: np.ndarray  # standard deviations of the priors of the coefficients `(r,)`
-    # Standard deviation of the prior of `log s`. With one, a scale may be far off, as that of CLIP
-    # is for some other models.
+    # Standard deviation of the prior of `log s`. With a width of one, a scale may be far off, like
+    # the scale of CLIP for some other models.
     width: float = 1.0
     wrong: float = 0.0  # expected share of wrong labels; a wrong label is any class, by its share
 
@@ -60,7 +62,7 @@ class Regression:
     """The posterior mode."""
 
     scales: dict[str, float]  # `s_k`
-    coefficients: np.ndarray  # of the features `(r, C)`
+    coefficients: np.ndarray  # coefficients of the features `(r, C)`
     loss: float  # value of the minimised function
     log_shares: np.ndarray  # `log pi (C,)`
 
@@ -72,8 +74,8 @@ def fit_regression(problem, start=None, tol=TOL):
             + sum_k (log(s_k / s0_k) / width)^2 / 2 + sum_rc (B_rc / deviations_r)^2 / 2
 
     with `f_ic = sum_k s_k z_k,ic + sum_r features_ir B_rc` and the shares `pi_c` of the classes in
-    `omega`. The optimisation may start at another one, of a similar problem, and ends if the loss
-    decreases by less than the part `tol`.
+    `omega`. The optimisation may start at the `Regression` of a similar problem, and ends if the
+    loss decreases by less than the part `tol`.
     """
     codes, weight, features, width = problem.codes, problem.weight, problem.features, problem.width
     names, values, k = list(problem.terms), list(problem.terms.values()), len(problem.terms)
@@ -100,7 +102,7 @@ def fit_regression(problem, start=None, tol=TOL):
         log_right = np.log1p(-problem.wrong) + true - np.log(sums)
         log_label = np.logaddexp(log_right, log_wrong)
         loss = -(weight @ log_label) + 0.5 * (x @ x)
-        pull = weight * np.exp(log_right - log_label)  # a label that is wrong pulls nothing
+        pull = weight * np.exp(log_right - log_label)  # a wrong label has no pull
         logits *= (pull / sums)[:, None]
         logits[each, codes] -= pull
         scale_gradient = width * scales * [np.vdot(logits, z) for z in values]
@@ -124,12 +126,12 @@ def fit_regression(problem, start=None, tol=TOL):
 
 def cross_fitted_logits(problem, whole, order):
     """The decisions of the images `(n, C)`, each by a regression without every tenth image in the
-    `order (n,)`. `whole` is the `Regression` of all.
+    `order (n,)`. `whole` is the `Regression` of all images.
     """
     result = np.empty(next(iter(problem.terms.values())).shape)
-    # The ten optimisations start at that of all images, and half of the digits are enough. With 400
-    # classes, probabilities change by 2e-5 in the mean, and the fit takes twice as long as without
-    # them, not four times.
+    # The ten optimisations start at the regression of all images, and half of the digits are
+    # enough. With 400 classes, this changes probabilities by 2e-5 in the mean, and the whole fit
+    # takes twice as long as without the ten regressions, not four times.
     tol = np.sqrt(TOL)
     for k in range(10):
         fitted = fit_regression(problem.at(np.delete(order, np.s_[k::10])), whole, tol)
@@ -156,7 +158,7 @@ def features_of(v, weight, span=None, extra=0.0):
     """Features `f (n, k)` of the rows `v (n, D)` with `f f' = v Q v'`, and `back (D, k)` with
     `v back = f`.
 
-    So the correction has independent coefficients, and is `A' = back @ coefficients`.
+    The correction thus has independent coefficients, and is `A' = back @ coefficients`.
     `Q = I / l^2 + extra V V' / l_V^2`. `V (D, r)` is the span, and the mean square lengths are
     `l^2` of the rows, which count as `weight (n,)`, and `l_V^2` of their parts in the span, which
     is at least a part of `l^2`.
@@ -175,7 +177,7 @@ def features_of(v, weight, span=None, extra=0.0):
 
     if len(v) >= v.shape[1]:
         return times_root(v), times_root(np.eye(v.shape[1]))
-    # Fewer coefficients: those in the span of the features.
+    # Coefficients are reduced to the span of the features.
     basis, coordinates = linalg.qr(times_root(v).T, mode="economic")
     return coordinates.T, times_root(basis.T).T
 

@@ -1,5 +1,5 @@
-"""A mixture of normal distributions, one for each class, of unlabelled images and what is known of
-the classes ("Means" in docs/method.md).
+"""A mixture of normal distributions, one for each class, of unlabelled images, shots and names
+("Means" in docs/method.md).
 """
 
 from typing import NamedTuple
@@ -12,27 +12,28 @@ from .class_means import fit_slope
 from .discriminant import LEAST_SPREAD
 from .label_noise import MOST_ROUNDS
 
-# A part of an image, or of the mean variance of the features, that does not matter. The rounds end
-# when labels move by less in the mean. A class has at least so much, and a feature varies so much.
+# A negligible part of an image, or of the mean variance of the features. The rounds end when labels
+# move by less in the mean. A class has at least this number of images, and a feature at least this
+# variance.
 NEGLIGIBLE = 1e-3
 
 
 class Labelled(NamedTuple):
-    """What is known of the class means before unlabelled images."""
+    """Evidence on the class means before unlabelled images."""
 
     texts: np.ndarray | None  # `T_c (C, D)`
     has_text: np.ndarray  # whether each class has a text of its own `(C,)`
     trust: float  # probability that the texts help
     u: np.ndarray  # unit embeddings of the images of the shots `(k, D)`
-    codes: np.ndarray  # their classes `(k,)`
-    weight: np.ndarray  # how much each counts, in images `(k,)`
-    rest: np.ndarray  # how much each counts as an unlabelled image, too `(k,)`
-    n_shots: float = 0.0  # by `relative_weight`
+    codes: np.ndarray  # classes of the images `(k,)`
+    weight: np.ndarray  # weight of each, in images `(k,)`
+    rest: np.ndarray  # weight of each as an unlabelled image, too `(k,)`
+    n_shots: float = 0.0  # number of shots by `relative_weight`
 
 
 class Mixture:
     """Normal distributions of the classes with one diagonal variance, among images `u (N, D)` that
-    count as `weight (N,)`, and what is `known`.
+    count as `weight (N,)`, and evidence `known` before.
 
     A name counts as `worth_of_name` images.
     """
@@ -73,7 +74,7 @@ class Mixture:
         numbers, products = labels.sum(axis=0, dtype=np.float64), labels.T @ self.v
         sums, counts = self.sums_of_shots, np.maximum(self.counts_of_shots, NEGLIGIBLE)
         if np.any(self.worth_of_name):
-            # The slope of the names is that of means by these labels.
+            # The slope of the names is fitted to class means by these labels.
             means = products / np.maximum(numbers, NEGLIGIBLE)[:, None]
             slope = fit_slope(self.texts, means, numbers)
             predicted = slope * (self.texts - self.texts.mean(axis=0))
@@ -112,7 +113,8 @@ class Mixture:
 
     def _update(self, numbers, products, sums, counts):
         """Means and variance from the sums of soft labels `(C,)` and of images times labels (C, D),
-        and from what else is known: `sums (C, D)` of images, of `counts (C,)` with the others.
+        and from other evidence: `sums (C, D)` of images. `counts (C,)` are the numbers of all
+        images together.
         """
         self.means = ((sums + products) / counts[:, None]).astype(np.float32)
         numbers, products = numbers + self.counts_of_shots, products + self.sums_of_shots

@@ -5,15 +5,15 @@ For a unit embedding `u`, with `z = u - m` around the mean `m` of the images, th
 
     f_k = c_k + b_k + a z'd_k + z'v_k
 
-`c_k` are the log odds of the tag among the images, and `d_k` is what its text says of it. `b_k` and
-`v_k` are a posterior mode: they minimise, in nats,
+`c_k` are the log odds of the tag among the images, and `d_k` is the direction of its text. `b_k`
+and `v_k` are a posterior mode: they minimise, in nats,
 
     -sum_i (yes_ik log p_ik + no_ik log(1 - p_ik)) + b_k^2 / (2 * 25) + |v_k|^2 / (2 C)
 
-where `p = expit(f)`, and yes and no are weights of answers. An image that nobody looked at for the
-tag has neither. `a` (nats for a cosine of one) and `C` (the variance of a weight, in nats^2) are
-the same for all tags. `a` and `C` minimise the log loss of each image by the model without it. In
-the end, `c_k + b_k` of a tag with few answers are drawn to the mean of all tags.
+where `p = expit(f)`, and yes and no are weights of answers. An image without an answer for the tag
+has neither. `a` (nats for a cosine of one) and `C` (the variance of a weight, in nats^2) are the
+same for all tags. `a` and `C` minimise the log loss of each image by the model without the image.
+In the end, `c_k + b_k` of a tag with few answers are drawn to the mean of all tags.
 """
 
 from dataclasses import dataclass
@@ -28,20 +28,22 @@ from .._utils.rows import ROUNDING, evenly_spaced, images_per_weight, sum_rows
 from .linear import Linear
 from .shots import pool_shots
 
-# Chosen by `python benchmarks/several_labels.py`, on pairs of images of eight tasks.
+# Constants chosen by `python benchmarks/several_labels.py`, on pairs of images of eight tasks.
 TEXT_PART = 0.8  # `a` is about this part of the logit scale of the model
 C = 100.0
 BIAS_VARIANCE = 25.0
-# With so many answers, a tag has half of the mean offset, if others have many more. Of 2, 5, 10 and
-# 20, at 1 to 50 answers beside 200 on two tasks: 10 and 20 are level, 2 is worse.
+# Number of answers with which a tag has half of the mean offset, if other tags have many more
+# answers. Of 2, 5, 10 and 20, with 1 to 50 answers beside 200 on two tasks, 10 and 20 are level,
+# and 2 is worse.
 FEW_ANSWERS = 10.0
 # Steps of the search for `a` and `C`.
 TEXT_STEP, C_STEP = 2.0, 3.0
-# The search takes at most so many images, and so many tags that images^2 x tags is at most this,
-# but eight. More would gain nothing, and take longer than all the rest.
+# Most images of the search, and most products images^2 x tags, which limit the tags, to no less
+# than eight. More images or tags would gain nothing, and take longer than the rest of the fit.
 MOST_SEARCHED, MOST_PAIRS = 256, 2**19
-MOST_HELD_OUT = 2**8  # of each tag
-# The optimisation ends if the loss decreases by less than this part. In the search less is enough.
+MOST_HELD_OUT = 2**8  # images of each tag
+# The optimisation ends if the loss decreases by less than this part. The search needs less
+# precision.
 MODE_TOL, SEARCH_TOL = 1e-8, 1e-5
 
 
@@ -52,10 +54,10 @@ class TaggedImages:
     X: np.ndarray  # embeddings `(n, D)`
     weight: np.ndarray  # `(n,)`
     yes: np.ndarray  # weight of the rows that have the tag `(n, K)`
-    looked_at: np.ndarray  # weight of the rows that say whether they have it `(n, K)`
+    looked_at: np.ndarray  # weight of the rows with an answer for the tag `(n, K)`
 
     def pooled(self):
-        """The images in an order that does not depend on that of the rows. Embeddings that are
+        """The images in an order that does not depend on the order of the rows. Embeddings that are
         equal up to rounding are one image.
         """
         shots, image_of_row = pool_shots(self.X, np.zeros(len(self.X), dtype=np.intp), self.weight)
@@ -66,8 +68,8 @@ class TaggedImages:
         return TaggedImages(shots.X, shots.weight, *parts)
 
     def joined(self, other):
-        """Join these images and others with the same tags. Images without any answer count only
-        where nobody looked at any.
+        """Join these images and others with the same tags. Images without any answer count only if
+        no image has an answer.
         """
         parts = [part for part in (self, other) if part.looked_at.any()] or [self, other]
         return TaggedImages(
@@ -80,7 +82,7 @@ class TaggedImages:
 
 @dataclass(frozen=True, eq=False)
 class TagProblem:
-    """What the regressions are fitted to: `n` images and `K` tags."""
+    """The input of the regressions: `n` images and `K` tags."""
 
     features: np.ndarray  # `z` in orthogonal axes `(n, r)`, where r is at most n and D
     by_text: np.ndarray  # `z'd_k (n, K)`
@@ -116,7 +118,7 @@ class TagProblem:
 
 @dataclass(frozen=True, eq=False)
 class TagModel:
-    """What is learnt of `K` tags."""
+    """The fitted model of `K` tags."""
 
     linear: Linear  # the logits
     thresholds: np.ndarray  # of probabilities `(K,)`
@@ -137,8 +139,8 @@ def log_loss(yes, looked_at, logits, log_sum):
 
 
 def fit_tags(images, texts, logit_scale):
-    """The `TagModel` of `TaggedImages`. `texts (K, D)` are unit texts, a row of zeros for a tag
-    without one.
+    """The `TagModel` of `TaggedImages`. `texts (K, D)` are unit texts, with a row of zeros for a
+    tag without a text.
     """
     u = l2_normalize(images.X.astype(np.float64))
     factor = images_per_weight(images.weight)  # the same for all tags
@@ -160,11 +162,11 @@ def fit_tags(images, texts, logit_scale):
 
 
 def text_directions(texts):
-    """`d_k (K, D)`: what the text of each tag has and those of the others have not. The direction
-    is zero for a tag without a text, whose row is zero.
+    """`d_k (K, D)`: the part of the text of each tag that other texts do not have. The direction is
+    zero for a tag without a text, whose row is zero.
 
-    What all have in common is their mean, and that of a further text of zeros: the fewer tags, the
-    less is known of it.
+    The common part is the mean of all texts and of a further text of zeros: the fewer tags, the
+    less is known of the common part.
     """
     has_text = texts.any(axis=1)
     return np.where(has_text[:, None], texts - texts.sum(axis=0) / (has_text.sum() + 1), 0.0)
@@ -180,7 +182,7 @@ def shared_offsets(own, n_answers):
     """The offsets `c_k + b_k (K,)` of tags with few answers, drawn to the mean of all.
 
     Few answers hardly say how frequent a tag is, nor how far the spread of `a z'd` moves it. A tag
-    without any has the mean, and one with as many as any other its `own`.
+    without answers has the mean, and a tag with as many answers as any other tag has its `own`.
     """
     if not n_answers.any():
         return own
@@ -192,7 +194,7 @@ def axes_of(z):
     """Rows `z (n, D)` in their principal axes: coordinates `(n, r)`, and the axes `(D, r)`."""
     is_wide = z.shape[1] > len(z)
     squares, vectors = linalg.eigh(z @ z.T if is_wide else z.T @ z)
-    # Without any axis, as of equal rows, there is no largest square.
+    # Equal rows have no axes, and no largest square.
     kept = squares > ROUNDING**0.5 * squares.max(initial=ROUNDING)
     if not is_wide:
         return z @ vectors[:, kept], vectors[:, kept]
@@ -201,7 +203,8 @@ def axes_of(z):
 
 
 def search_scales(problem, logit_scale):
-    """`a` and `C`: from a usual value, in steps, as long as one lowers the loss of held-out images.
+    """`a` and `C`: from a usual value, in steps, as long as a step lowers the loss of held-out
+    images.
 
     The logarithm of each has a prior of width one, so that few images change little.
     """
@@ -236,14 +239,15 @@ def search_scales(problem, logit_scale):
 
 def fit_modes(problem, text_scale, C, tol, dtype=np.float64):
     """The coefficients of `columns` `(r + 1, K)`, in standard deviations of their priors, and the
-    logits `(n, K)`. In single precision, it takes half of the time.
+    logits `(n, K)`. Single precision takes half of the time.
     """
     prior, columns, yes, looked_at = (
         part.astype(dtype, copy=False)
         for part in (problem.prior(text_scale), problem.columns(C), problem.yes, problem.looked_at)
     )
     shape = columns.shape[1], prior.shape[1]
-    # Curvatures of the loss along the axes are about these, so the optimisation is short.
+    # Scale the coefficients by the approximate curvatures of the loss along the axes, so that the
+    # optimisation is short.
     p = expit(problem.log_odds)
     curvature = p * (1 - p) * looked_at.mean(axis=0)
     units = 1 / np.sqrt(1 + np.sum(columns**2, axis=0)[:, None] * curvature)
@@ -265,10 +269,11 @@ def fit_modes(problem, text_scale, C, tol, dtype=np.float64):
 
 
 def held_out_logits(problem, C, logits):
-    """The logits of the images by models without them, nearly: one step of Newton's method from the
-    `logits (n, K)` of the mode (Rad and Maleki, 2020).
+    """The approximate logits of the images by models without them: one step of Newton's method from
+    the `logits (n, K)` of the mode (Rad and Maleki, 2020).
 
-    Of many images, these are the least certain ones of each tag. The others hardly change.
+    Of many images, only the logits of the least certain images of each tag are changed. Others
+    would hardly change.
     """
     columns, result = problem.columns(C), logits.copy()
     p = expit(logits)
@@ -280,7 +285,7 @@ def held_out_logits(problem, C, logits):
         if not len(rows):
             continue
         own = curvature[rows, k]
-        # These images stand for all.
+        # Scale the curvature of these images up to the curvature of all images.
         root = np.sqrt(own * (curvature[:, k].sum() / own.sum()))
         matrix = columns[rows] * root[:, None]
         matrix = matrix @ matrix.T
@@ -288,7 +293,7 @@ def held_out_logits(problem, C, logits):
         matrix = linalg.cholesky(matrix, lower=True, overwrite_a=True, check_finite=False)
         inverse_root, _ = linalg.lapack.dtrtri(matrix, lower=1)
         variance = (1 - np.einsum("ij,ij->j", inverse_root, inverse_root)) / root**2
-        # The variance of the logit without the image.
+        # Remove the image from the variance of its own logit.
         variance /= np.maximum(1 - own * variance, ROUNDING)
         result[rows, k] -= variance * pull[rows, k]
     return result
@@ -297,9 +302,9 @@ def held_out_logits(problem, C, logits):
 def best_expected_f1(p, weight=None):
     """The largest expected F1 `(K,)`, for each tag, of images with probabilities `p (n, K)`.
 
-    With the tag given to the most probable images, it is the ratio of the expected numbers, `2
-    sum_given p / (n_given + sum p)`. The images to give it to are those with at least half of it
-    (Lipton, Elkan and Naryanaswamy, 2014).
+    If the tag is given to the most probable images, F1 is the ratio of expected numbers,
+    `2 sum_given p / (n_given + sum p)`. The tag is given to images whose probability is at least
+    half of the largest F1 (Lipton, Elkan and Naryanaswamy, 2014).
     """
     order = np.argsort(-p, axis=0, kind="stable")
     p = np.take_along_axis(p, order, axis=0)
@@ -310,7 +315,7 @@ def best_expected_f1(p, weight=None):
 
 
 def tag_together(p):
-    """Which of `K` tags each image of a set with probabilities `p (n, K)` has: those with the
+    """Which of `K` tags each image of a set with probabilities `p (n, K)` has: the tags with the
     largest expected F1. No image has a tag if this is more probable.
     """
     best = best_expected_f1(p)

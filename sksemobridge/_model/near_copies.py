@@ -4,10 +4,10 @@ copies" in docs/method.md).
 Augmentations of one image, or frames of one film, are not independent images. A class would look
 narrower than it is. The closeness of two images is their distance, divided by the room that other
 classes leave. The rule assumes that of distinct images, at most a share `c` have an image of their
-class within the closeness `c`. So the closeness is like a p-value, and the limit is as in the
+class within the closeness `c`. The closeness is thus like a p-value, and the limit is as in the
 procedure of Benjamini and Hochberg (Journal of the Royal Statistical Society B, 1995): if all
-images have copies, these may fill the room; if few have, they must be much closer.
-`python benchmarks/robustness.py copies` prints what copies cost, and how many fits of distinct
+images have copies, copies may fill the room; if few images have copies, copies must be much closer.
+`python benchmarks/robustness.py copies` prints the cost of copies, and how many fits of distinct
 images change.
 """
 
@@ -18,9 +18,9 @@ from scipy.sparse.csgraph import connected_components
 from .._utils.rows import BLOCK, blocks, evenly_spaced, sum_rows
 from .._utils.threads import in_parallel
 
-# Images are compared with at most about this many that lie close to them.
+# Approximate limit of the number of close images with which an image is compared.
 COMPARED = 2**11
-# With fewer features, distinct images (or other data) are close by chance.
+# Least number of features. With fewer, distinct images (or other data) are close by chance.
 LEAST_WIDTH = 64
 
 
@@ -31,8 +31,8 @@ def near_copies(u, codes):
     n = len(codes)
     if u.shape[1] < LEAST_WIDTH or n < 3:
         return np.arange(n)
-    # Embeddings have a direction in common, so this mean is about 0.2 to 0.5. If it is one, tight
-    # groups are no copies.
+    # Embeddings have a direction in common, so this mean is about 0.2 to 0.5. If the mean is one,
+    # tight groups are no copies.
     mean = _mean_distance(u, codes)
     room = mean * np.maximum(1 - mean, 0) / 2
     eps = np.finfo(np.float32).eps
@@ -46,8 +46,8 @@ def near_copies(u, codes):
 
     def nearest_of_others(rows):
         """The cosine of each row to the nearest image of another class."""
-        # The rows of a class come together. So the pairs of one class are squares on the diagonal,
-        # and no table `(n, n)` must say which they are.
+        # The rows of a class come together. The pairs of one class are then squares on the
+        # diagonal, and no table `(n, n)` of these pairs is needed.
         rows = rows[np.argsort(codes[rows], kind="stable")]
         cosine = cosines(rows)
         for of_class in _runs(codes[rows]):
@@ -58,18 +58,18 @@ def near_copies(u, codes):
         np.concatenate, zip(*in_parallel(nearest_of_others, _cells(u, np.arange(n))))
     )
     np.minimum.at(room, rows, np.maximum(1 - cosine, 0) / 2)
-    # An image may be there under two labels, and then there is no room.
+    # An image under two labels leaves no room.
     room = np.maximum(room * (1 - 1 / max(len(np.unique(codes)), 2)), eps)
 
     def links(rows):
         """The pairs of the rows of a class in a minimum spanning forest, and their closeness. The
-        forest has the nearest image of each, and the same chains within any limit as all pairs,
-        which would take much memory.
+        forest has the nearest image of each image, and the same chains within any limit as all
+        pairs, which would take much memory.
         """
         cosine = cosines(rows)
         np.fill_diagonal(cosine, -1.0)  # the nearest image is another one
         rows = rows[1 - cosine.max(axis=1) <= room[rows]]
-        del cosine  # before there is another
+        del cosine  # free memory before the next table
         closeness = cosines(rows)
         for part in blocks(len(rows)):
             distance = np.maximum(1 - closeness[part], 0)
@@ -84,8 +84,8 @@ def near_copies(u, codes):
     np.minimum.at(nearest, np.concatenate([one, other]), np.tile(closeness, 2))
     nearest = np.sort(np.maximum(nearest, eps))
     level = np.arange(1, n + 1) / n
-    # A few distinct images may be within the level too. So the limit is where many images are much
-    # closer than the level.
+    # A few distinct images may be within the level, too. The limit is therefore where many images
+    # are much closer than the level.
     gain = level * np.log(level / nearest)
     best = gain.argmax()
     kept = (closeness <= np.sqrt(nearest * level)[best]) & (gain[best] > 0)
@@ -122,7 +122,7 @@ def _spanning_forest(weight):
 
 def _mean_distance(u, codes):
     """Mean distance of each image to the images of other classes `(n,)`, or with one class to all
-    others.
+    other images.
     """
     _, index, counts = np.unique(codes, return_inverse=True, return_counts=True)
     if len(counts) == 1:
@@ -141,11 +141,11 @@ def _runs(codes):
 
 def _cells(u, rows):
     """The `rows (n,)` in parts of at most COMPARED that lie close together. A row is in two parts,
-    because of two copies another image may be the nearest.
+    since two copies may have different nearest centres.
     """
     if len(rows) <= COMPARED:
         return [rows]
-    # Each part has about two blocks of rows. Larger parts take longer, and find one more copy of a
+    # Each part has about two blocks of rows. Larger parts take longer, and find one more copy in a
     # thousand.
     some = u[rows[evenly_spaced(len(rows), len(rows) // BLOCK)]]
 

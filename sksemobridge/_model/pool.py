@@ -1,5 +1,5 @@
-"""Unlabelled images as distinct images: a sample ordered by content, near copies joined, and what
-each image of a group counts ("Unlabelled images" in docs/method.md).
+"""Unlabelled images as distinct images: a sample ordered by content, near copies joined, and the
+weight of each image of a group ("Unlabelled images" in docs/method.md).
 """
 
 from typing import NamedTuple
@@ -16,7 +16,7 @@ MOST_SAMPLE_VALUES = 2**23
 
 
 class Pool(NamedTuple):
-    """Unlabelled images, and in which groups they are. An image may be in several."""
+    """Unlabelled images, and in which groups they are. An image may be in several groups."""
 
     X: np.ndarray  # embeddings `(N, D)`, distinct and ordered by content
     image: np.ndarray  # the number of an image `(m,)`
@@ -30,8 +30,8 @@ class Pool(NamedTuple):
 
 
 def sorted_sample(X, n_classes, groups=None):
-    """The `Pool` of `X (n, D)`, or of evenly spaced rows, in `groups (n,)` or each by itself. Equal
-    rows become one image, because a repeated image is no new information.
+    """The `Pool` of `X (n, D)`, or of evenly spaced rows, in `groups (n,)`, or with each image by
+    itself. Equal rows become one image, because a repeated image is no new information.
     """
     most = max(MOST_SAMPLE_VALUES // max(X.shape[1], n_classes), 1)
     rows = evenly_spaced(len(X), most)
@@ -41,7 +41,7 @@ def sorted_sample(X, n_classes, groups=None):
 
 def without_copies(u, logits):
     """Unit embeddings `u (N, D)`, in which near copies are replaced by their mean, and the row of
-    each image in them. `logits` have the shape `(N, C)`.
+    each image among them. `logits` have the shape `(N, C)`.
     """
     group = near_copies(u, logits.argmax(axis=1))
     first, index, counts = np.unique(group, return_inverse=True, return_counts=True)
@@ -51,8 +51,9 @@ def without_copies(u, logits):
 
 
 def weight_in_groups(image, group):
-    """The weight of each image: one, divided by the number of images in its group. Of an image in
-    several groups it is the largest. `image (m,)` and `group (m,)` say what is in which group.
+    """The weight of each image: one, divided by the number of images in its group. An image in
+    several groups has the largest weight. `image (m,)` and `group (m,)` are pairs of an image and
+    its group.
     """
     _, group = np.unique(group, return_inverse=True)
     image, group = np.unique(np.stack([image, group]), axis=1)

@@ -22,13 +22,13 @@ from .near_copies import near_copies
 
 @dataclass(frozen=True)
 class Rows:
-    """The rows of one call of `fit` or `partial_fit`, those of weight zero dropped."""
+    """The rows of one call of `fit` or `partial_fit`, without rows of weight zero."""
 
     embeddings: np.ndarray  # `(n, D)`
     labels: np.ndarray  # `(n,)`
     weight: np.ndarray  # `(n,)`, positive
     groups: np.ndarray | None  # `(n,)`; None for a row that is an image by itself
-    has_weight: np.ndarray | None = None  # whether each row of the user is one of these
+    has_weight: np.ndarray | None = None  # whether each row of the user has a weight
 
     def with_weight(self):
         """The rows with a weight above zero."""
@@ -39,19 +39,19 @@ class Rows:
 
 
 class Images(NamedTuple):
-    """The distinct images of each class. Copies are one."""
+    """The distinct images of each class. Copies are one image."""
 
     u: np.ndarray | None  # mean of the unit embeddings `(m, D)`, in float64; None if not needed
-    codes: np.ndarray  # their classes `(m,)`
+    codes: np.ndarray  # classes of the images `(m,)`
     weight: np.ndarray  # `(m,)`
     group: np.ndarray  # `(m,)`
     image_of_shot: np.ndarray  # index of the image of each shot `(n,)`
-    relative: np.ndarray  # how much of an image each is, at most one `(m,)`
+    relative: np.ndarray  # how much each counts, at most as one image `(m,)`
 
 
 @dataclass(frozen=True)
 class Shots:
-    """Pooled shots, sorted by class and then by content. So the order of the input has no
+    """Pooled shots, sorted by class and then by content. The order of the input thus has no
     influence.
     """
 
@@ -67,8 +67,8 @@ class Shots:
         return Shots(self.X[rows], self.codes[rows], self.weight[rows], self.group[rows])
 
     def image_weights(self, part=None):
-        """The `Images` without embeddings, of the shots or of those that keep some `part (n,)` of
-        their weights, above zero.
+        """The `Images` without embeddings, of all shots, or of the shots that keep a `part (n,)` of
+        their weight above zero.
         """
         rows = slice(None) if part is None else np.flatnonzero(part)
         weight = self.weight[rows] if part is None else self.weight[rows] * part[rows]
@@ -90,12 +90,12 @@ class Shots:
 
 
 def pool_shots(X, codes, weight, groups=None):
-    """Sorted `Shots` of rows, of which the same image of a class is one, and the shot of each row
-    `(n,)`. Groups that share a shot become one. Without groups, each shot is one.
+    """Sorted `Shots` of rows, and the shot of each row `(n,)`. Equal rows of a class are one shot.
+    Groups that share a shot become one group. Without groups, each shot is a group.
     """
     _, content = np.unique(rows_as_bytes(X), return_inverse=True)
-    # Equal rows become neighbours, and lighter rows come first. So sums do not depend on the order
-    # of the input.
+    # Equal rows become neighbours, and lighter rows come first. Sums thus do not depend on the
+    # order of the input.
     order = np.lexsort((weight, content, codes))
     first = np.diff(np.stack([codes, content])[:, order], prepend=-1).any(axis=0)
     shot_of_distinct, kept = merge_within_rounding(X[order[first]], codes[order[first]])
@@ -112,8 +112,8 @@ def pool_shots(X, codes, weight, groups=None):
         # together.
         n_nodes = n + given.max() + 1
         links = coo_array((np.ones(len(order)), (shot_of_row, n + given)), shape=(n_nodes,) * 2)
-        # SciPy numbers the parts by their first nodes, which are shots. So names of groups have no
-        # influence.
+        # SciPy numbers the parts by their first nodes, which are shots. Names of groups thus have
+        # no influence.
         group = connected_components(links, directed=False)[1][:n]
     total = np.bincount(shot_of_row[order], weights=weight[order])
     total = np.maximum(total, LEAST_SHARE * np.bincount(codes, weights=total)[codes])
@@ -122,13 +122,13 @@ def pool_shots(X, codes, weight, groups=None):
 
 @dataclass(frozen=True, eq=False)
 class JudgedShots:
-    """What the fit of a `LinearModel` says of each of the `m` pooled shots."""
+    """The judgement of the fit of a `LinearModel` on each of the `m` pooled shots."""
 
     right: np.ndarray  # probability that the label is right `(m,)`
     omega: np.ndarray  # how much the image of the shot counts, in images `(m,)`
-    rest: np.ndarray  # how much more it would count if its class were not cut to some `(m,)`
+    rest: np.ndarray  # further weight that the limit of its class cut off `(m,)`
     # Logits `(m, C)`, each by a model without the image of the shot and the prior, or NaN if it was
-    # not held out. None if nobody asked.
+    # not held out. None if not requested.
     held_out_logits: np.ndarray | None = None
 
 
@@ -150,7 +150,7 @@ class ShotMemory:
 
     @classmethod
     def without_shots(cls, X):
-        """No shots, of embeddings like those in `X (n, D)`."""
+        """A memory without shots, for embeddings like `X (n, D)`."""
         weight, codes = np.zeros(0), np.zeros(0, dtype=np.intp)
         shots = Shots(X[:0].copy(), codes, weight, codes)
         return cls(shots, judged=JudgedShots(weight, weight, weight))
@@ -165,7 +165,7 @@ class ShotMemory:
         )
 
     def with_near_copies(self):
-        """The memory with `near_copy_group`. Shots with groups of the user keep them."""
+        """The memory with `near_copy_group`. Shots with groups of the user keep these groups."""
         group = self.shots.group.copy()
         shots = self.shots
         weighs = relative_weight(shots.codes, shots.weight) >= LEAST_NEIGHBOUR
@@ -225,7 +225,7 @@ class ShotMemory:
 
 
 def renumbered(codes, indices):
-    """The new numbers of the classes `codes (n,)`: those at `indices (K,)` are kept, and others
+    """The new numbers of the classes `codes (n,)`. Classes at `indices (K,)` are kept, and others
     become -1.
     """
     new_code = np.full(max(codes.max(initial=0), indices.max()) + 1, -1)

@@ -1,4 +1,6 @@
-"""Do the texts help? What they say of the shots by themselves (step 1 of docs/method.md)."""
+"""Evidence of the texts alone on the shots, and whether the texts help (step 1 of
+docs/method.md).
+"""
 
 from dataclasses import dataclass
 
@@ -13,21 +15,23 @@ LEAST_GAIN = 0.15  # if texts help, the loss is below that of guessing by at lea
 
 @dataclass(frozen=True, eq=False)
 class TextsAlone:
-    """What the texts alone say of the `k` held-out images, which is the same in all rounds."""
+    """The evidence of the texts alone on the `k` held-out images, which is the same in all
+    rounds.
+    """
 
     cosines: np.ndarray  # `(k, C)`. A class without a text has the mean text
     codes: np.ndarray  # classes of the images `(k,)`
     has_text: np.ndarray  # `(C,)`
     predicted: np.ndarray  # the class of each image by all texts `(k,)`
-    most: float  # a class counts as so many images at most
+    most: float  # a class counts as this many images at most
     logit_scale: float
-    n_images: float  # of classes with a text
+    n_images: float  # number of images of classes with a text
     distinct: float  # how different the texts are: if all are the same, any scale fits alike
 
     @classmethod
     def of(cls, images, held_rows, class_texts, most):
-        """Of `Images`, those at `held_rows (k,)`, and `ClassTexts`, also of classes without
-        shots.
+        """The evidence on the `Images` at `held_rows (k,)`, by `ClassTexts`, also of classes
+        without shots.
         """
         u, codes, n_classes = images.u, images.codes, int(images.codes.max()) + 1
         own = class_texts.embeddings[class_texts.has_text]
@@ -50,7 +54,9 @@ class TextsAlone:
 
     @property
     def is_judged(self):
-        """Whether the class of each image has a text `(k,)`. Others say nothing about texts."""
+        """Whether the class of each image has a text `(k,)`. Other images say nothing about
+        texts.
+        """
         return self.has_text[self.codes]
 
     def fit(self, omega):
@@ -61,15 +67,16 @@ class TextsAlone:
             cosines, omega = cosines[np.ix_(rows, self.has_text)], omega[rows]
             predicted = predicted[rows]
             codes = (np.cumsum(self.has_text) - 1)[codes[rows]]
-        # Images that were looked at because the texts put them into one class say little of others.
+        # Images that persons looked at because the texts put them into one class say little of
+        # other images.
         numbers = np.bincount(predicted, weights=omega)
         omega = omega * np.minimum(1, self.most / numbers[predicted])
         scale, trust = fit_text(cosines, codes, omega, self.logit_scale, self.n_images)
         return scale, trust * self.distinct
 
     def with_stand_ins(self, classes, held_rows):
-        """The cosines `(k, C)`, in which stand-ins take the place of missing texts. The one of an
-        image's own class does not know the image.
+        """The cosines `(k, C)`, in which stand-ins take the place of missing texts. The stand-in of
+        the class of an image does not depend on the image.
         """
         if self.has_text.all():
             return self.cosines
@@ -83,21 +90,23 @@ class TextsAlone:
 
 
 def expected_wrong(n):
-    """The share of wrong labels among `n` if none is known, by Jeffreys' prior, so that one of few
-    does not refute all names. A constant costs 6 points if half of the names are swapped.
+    """The expected share of wrong labels among `n`, by Jeffreys' prior, if no wrong label is known.
+    One wrong label of few then does not refute all names. A constant share costs 6 points if half
+    of the names are swapped.
     """
     return 0.5 / (n + 1)
 
 
 def fit_text(cosines, codes, weight, logit_scale, n_images):
-    """The scale of cosines `(n, C)`, those of `n_images`, and the probability that the texts help.
+    """The scale of cosines `(n, C)`, which count as `n_images`, and the probability that the texts
+    help.
 
     The scale `s` minimises, in nats,
 
         -sum_i omega_i log((1 - e) softmax(s T u_i + log pi)_{y_i} + e pi_{y_i}) + log(s / s0)^2 / 2
 
-    with `s0` the `logit_scale` and `e` as `expected_wrong`. Texts that help make this less than
-    1 - LEAST_GAIN times the loss of guessing, `-sum_i omega_i log pi_{y_i}`.
+    with `s0` the `logit_scale` and `e` as `expected_wrong`. Texts that help make this loss less
+    than 1 - LEAST_GAIN times the loss of guessing, `-sum_i omega_i log pi_{y_i}`.
     """
     nothing = np.zeros((len(codes), 0)), np.zeros(0)
     wrong = expected_wrong(n_images)

@@ -1,5 +1,5 @@
-"""How typical an image is of the classes, and whether it belongs to any of them (the score is not
-from a paper).
+"""Scores of how typical an image is of the classes, and p-values of whether it belongs to any of
+them (the score is not from a paper).
 
 The score is `max_c sum_k z_k,c / d_k`. `d_k` is the standard deviation of `max_c z_k,c` over the
 held-out images. Parts are
@@ -9,8 +9,8 @@ held-out images. Parts are
 - the cosine to the class mean. This cosine is low for images of other data sets, while the decision
   is relative to the mean of all classes, and may be high for an image that is far from all of them.
 - with text, the cosine to the class text. The scales of the decision were fitted to tell classes
-  apart, so it adds information. The cosine to the class mean then counts half, because it is high
-  for similar classes that are not known.
+  apart, so this cosine adds information. The cosine to the class mean then counts half, because it
+  is high for similar classes that are not known.
 
 A p-value is the share of held-out images whose score is not higher than that of the image
 (conformal prediction). The image itself counts as one of them. Each class counts the same. About
@@ -30,8 +30,8 @@ from .class_means import LEAST_NEIGHBOUR
 from .linear import total
 from .shots import renumbered
 
-# Scores that differ by a smaller part are the same. Two single shots have the same scores, and an
-# image of hardly any weight beside one of them moves these by more than rounding does.
+# Least relative difference of scores. Two single shots have the same scores, and an image of hardly
+# any weight beside one of them moves scores by more than rounding does.
 LEAST_DEVIATION = 1e-6
 
 
@@ -42,12 +42,12 @@ class Typicality:
     units: dict[str, float]  # `d_k`, divided by the weight of the part
     held_out: np.ndarray  # `sum_k z_k,c / d_k (n, C)`, minus the level
     codes: np.ndarray  # classes of the images `(n,)`
-    weight: np.ndarray  # their weights `(n,)`
+    weight: np.ndarray  # weights of the images `(n,)`
     level: float = 0.0
 
     @classmethod
     def of(cls, parts, images, rows):
-        """Make it from `z_k (n, C)` of those of the `Images` at `rows (n,)`, which are held out."""
+        """The `Typicality` by `z_k (n, C)` of the `Images` at `rows (n,)`, which are held out."""
         relative = images.relative[rows]
         # Equal values would differ by an image of hardly any weight, and have another unit.
         relative = np.where(relative < LEAST_NEIGHBOUR, 0.0, relative)
@@ -58,8 +58,8 @@ class Typicality:
         return cls(units, scores, images.codes[rows], images.weight[rows])
 
     def rounded(self, dtype):
-        """The typicality in another precision. What all scores have in common would hide where they
-        differ.
+        """The typicality in another precision. The level is subtracted first, since rounding of a
+        large common part would hide differences.
         """
         level = float(self.held_out.mean()) if self.held_out.size else 0.0
         return replace(self, held_out=(self.held_out - level).astype(dtype), level=level)
@@ -85,7 +85,7 @@ class Typicality:
             weight_in_class(self.codes, self.weight),
         )
         weight *= images_per_weight(weight)
-        # Total weight, in images, of those with the 0, 1, ..., n lowest scores.
+        # Total weight, in images, of the images with the 0, 1, ..., n lowest scores.
         below = np.append(0.0, np.cumsum(weight[order]))
         n_below = np.searchsorted(held_out[order], scores - self.level, side="right")
         return (1 + below[n_below]) / (1 + below[-1])
@@ -93,7 +93,7 @@ class Typicality:
 
 def _unit(z, weight):
     """The standard deviation of `max_c z (n, C)` of images that count as `weight (n,)`, or one if
-    it is the same for all of them.
+    all images have the same value.
     """
     if not len(z):
         return 1.0

@@ -9,17 +9,18 @@ in `u`.
 - `g` is the discriminant of a mixture of normal distributions with one diagonal variance
   (`mixture`). `s` is less than one, because features are not independent and `f` knows much of what
   `g` says.
-- `agree` is the share of images whose best class by `g`, from the soft labels of `f` alone, is that
-  of `f`. If images form other groups than the classes, it is low, and so is `s`.
-- Classes that are predicted too often are either frequent, or the model prefers them. If the
-  predicted shares are uneven, they are believed. Otherwise offsets `o` make predictions more even.
+- `agree` is the share of images whose best class by `g`, from the soft labels of `f` alone, is
+  their best class by `f`. If images form other groups than the classes, `agree` is low, and so is
+  `s`.
+- Classes that are predicted too often are either frequent, or the model prefers them. Uneven
+  predicted shares are believed. Otherwise offsets `o` make predictions more even.
 - Images of none of the classes would teach the nearest class. Such images are left out: with shots
   by their p-values, with names alone by `typical_of_names`. Near copies count as one image, and
   each image of a group (a burst) as `1 / size` of it.
-- Half of the images should look less typical than the median held-out shot. Where there are far
-  more, the shots of a class may be of one session, and look alike.
-- Unlabelled images do not show how certain predictions should be. So one factor keeps the mean
-  entropy, nearly.
+- Half of the images should look less typical than the median held-out shot. If far more look less
+  typical, the shots of a class may be of one session, and look alike.
+- Unlabelled images do not show how certain predictions should be. One factor therefore keeps the
+  mean entropy, nearly.
 """
 
 from dataclasses import replace
@@ -40,37 +41,40 @@ from .mixture import Mixture
 from .pool import sorted_sample, weight_in_groups, without_copies
 
 # `python benchmarks/folder.py` prints the accuracies with these constants.
-# Divergence of the predicted shares from even ones (in nats) for which half of them is believed.
-# With 0.12 the accuracy differs by less than 0.2 points on any kind of folder.
+
+# Divergence of the predicted shares from even shares (in nats) for which the predicted shares are
+# believed by half. With 0.12 the accuracy differs by less than 0.2 points on any kind of folder.
 UNEVEN_SHARES = 0.15
-# Part of an even share that each class gets more, so that a class that is predicted nowhere stays
+# Part of an even share that is added to each class, so that a class that is predicted nowhere stays
 # possible.
 PART_OF_SHARE = 0.4
 # Factor of the offsets that make predictions more even. With one, 150 classes lose 0.4 points, and
 # with two, the emoji lose 0.2.
 OFFSETS = 1.5
-# Divergence of the predicted shares from even ones (in nats) for which this factor is halved. With
-# 0.2 here and above, uncertain answers on fashion lead astray: 30 % more of them are needed.
+# Divergence of the predicted shares from even shares (in nats) for which OFFSETS is halved. With
+# 0.2 here and for UNEVEN_SHARES, uncertain answers on fashion lead astray: 30 % more answers are
+# needed.
 UNEVEN = 0.3
-# With one shot of each class, images with at most this p-value are left out. With n, it is divided
-# by the root of n.
+# Images with at most this p-value are left out, with one shot of each class. With n shots, the
+# limit is divided by the root of n.
 LEAST_P_VALUE = 0.1
 # Largest share of images that are less typical than the median shot, without two standard errors.
-# Of eleven tasks with random shots and a tenth of strangers, the largest one is 0.59. Without this
-# task it would be 0.53.
+# Of eleven tasks with random shots and a tenth of strangers, the largest share is 0.59, and the
+# second largest 0.53.
 MOST_UNTYPICAL = 0.6
 # With names alone, the largest share of images that may be left out.
 MOST_STRANGERS = 0.75
 # Least number of images for which the offsets and `s` are halved, however few classes there are.
 # One to five images of two or five classes would otherwise cost 0.3 points in the mean, and up to
-# 22. 20 is as good for them but costs more with 20 and 30 images, 64 gains less with 30 and 50.
+# 22. 20 is as good for so few images, but costs more with 20 and 30 images. 64 gains less with 30
+# and 50 images.
 FEW_IMAGES = 40
 
 
 def with_unlabeled(model, X, groups, labelled, is_even):
-    """A `LinearModel` after learning from images that are no shots, and `untypical_share` of them.
-    These images replace earlier ones. `is_even` is false if a class is "everything else", and with
-    `priors`.
+    """A `LinearModel` after learning from images that are no shots, and the `untypical_share` of
+    these images. These images replace earlier ones. `is_even` is false if a class is "everything
+    else", and with `priors`.
     """
     model = without_unlabeled(model)
     pool = sorted_sample(X, len(labelled.has_text), groups)
@@ -89,12 +93,12 @@ def with_unlabeled(model, X, groups, labelled, is_even):
 
 def untypical_share(p_values, n_held_out):
     """The share of images `(N,)` that are less typical than half of `n_held_out` shots, or zero if
-    this is not far more than half of them.
+    the share is not far above a half.
     """
     if not len(p_values) or not n_held_out:
         return 0.0
     share = float(np.mean(p_values <= 0.5))
-    # Both the share and the median are uncertain. Half is the standard deviation of one image.
+    # Both the share and the median are uncertain. The standard deviation of one image is a half.
     two_errors = np.sqrt(1 / len(p_values) + 1 / n_held_out)
     return share if share > MOST_UNTYPICAL + two_errors else 0.0
 
@@ -105,8 +109,8 @@ def without_unlabeled(model):
 
 
 def is_typical(model, X, p_values, labelled):
-    """Which images are of the classes `(n,)`, by their p-values, if there are shots. Others would
-    count for the nearest class.
+    """Which images are of the classes `(n,)`, by their p-values, if there are shots. Other images
+    would count for the nearest class.
     """
     if p_values is None:
         return typical_of_names(logsumexp(model.decision(None)(X), axis=1))
@@ -124,7 +128,7 @@ def terms_with_unlabeled(terms, pool, labelled, is_even):
     logits = logits_of(u, linear)
     joined, index = without_copies(u, logits)
     weight = weight_in_groups(index[pool.image], pool.group)
-    # What an image of many does not count as a shot, it counts as an unlabelled one.
+    # The weight that the limit of a class cuts off from shots counts as unlabelled images.
     counts = labelled.rest > 0
     if counts.any():
         shots = l2_normalize(labelled.u[counts]).astype(joined.dtype)
@@ -145,7 +149,7 @@ def logits_of(u, linear):
     """The logits `(N, C)` of unit embeddings `u (N, D)` in single precision, up to a term that all
     classes share.
     """
-    # Single precision takes half of the time. What all images and all classes have in common would
+    # Single precision takes half of the time. The part that all images and all classes share would
     # hide digits of their differences.
     centre, weights = u.mean(axis=0, dtype=np.float64), linear.weights - linear.weights.mean(axis=0)
     logits = np.subtract(u, centre, dtype=np.float32) @ weights.T.astype(np.float32)
@@ -155,7 +159,7 @@ def logits_of(u, linear):
 
 
 def typical_of_names(levels):
-    """Whether each image is typical of names `(N,)`, by how well these fit it, `levels (N,)`: the
+    """Whether each image is typical of names `(N,)`, by how well the names fit, `levels (N,)`: the
     logarithm of the sum of `exp` of its logits.
     """
     x = levels.astype(np.float64)[:, None]
@@ -203,7 +207,7 @@ def learn_unlabeled(logits, u, labelled, is_even, weight):
 
 def class_offsets(logits, weight):
     """Offsets `(C,)`, by `logits (N, C)` of images that count as `weight (N,)`: uneven shares of
-    the predictions are believed, others become more even.
+    the predictions are believed, and other shares become more even.
     """
     # The share of a class that is predicted nowhere may be too small for single precision.
     p = softmax(logits.astype(np.float64))
@@ -219,7 +223,7 @@ def class_offsets(logits, weight):
     offsets = (uneven * np.log(believed / believed.mean()) - eta * np.log(n_classes * shares)) / (
         1 + uneven
     )
-    # Shares of few images say little, and less than the names do, which count as images, too.
+    # Shares of few images say little. They say less than names, which count as images, too.
     return offsets / (1 + (max(KAPPA_IN_SPAN * n_classes, FEW_IMAGES) / n_images) ** 2)
 
 
@@ -232,7 +236,7 @@ def match_entropy(changed, logits, weight, n_images):
         shifted = values - values.max(axis=1, keepdims=True)
         p = np.exp(shifted)
         sums = p.sum(axis=1)
-        # of one exponential: the mean of -log p
+        # the entropy with one exponential: the mean of -log p
         entropies = np.log(sums) - np.einsum("nc,nc->n", p, shifted) / sums
         return np.average(entropies, weights=weight)
 
@@ -241,8 +245,8 @@ def match_entropy(changed, logits, weight, n_images):
     def excess(log_factor):
         return entropy(np.exp(log_factor) * changed) - wanted
 
-    # The logits are at most halved or doubled. The entropy decreases with the factor, but that of
-    # one class is always zero.
+    # The logits are at most halved or doubled. The entropy decreases with the factor, but the
+    # entropy of one class is always zero.
     most = np.log(2)
     largest, least = excess(-most), excess(most)
     if largest <= least:
