@@ -1,4 +1,4 @@
-"""From images to predictions in one estimator."""
+"""Pipelines from images to predictions in one estimator."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ def _last_step_can(method: str) -> Callable[[Method], Method]:
 
 
 class ImagePipeline(LinkedToDocs, Pipeline):
-    """From images to predictions in one estimator: scikit-learn's `Pipeline`, with the methods of
-    the classifier.
+    """Pipeline from images to predictions in one estimator: scikit-learn's `Pipeline`, with the
+    methods of the classifier.
 
     `make_semobridge_pipeline`, `make_few_shot_pipeline` and `make_multilabel_pipeline` make such
     pipelines. The first steps embed images and learn nothing. The last step is a classifier such as

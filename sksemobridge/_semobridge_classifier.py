@@ -39,7 +39,7 @@ from ._utils.validation import (
     warn_caller,
 )
 
-# Rows of one model differ less than this factor in their lengths.
+# Lengths of rows of one model differ by less than this factor.
 MOST_LENGTHS = 3.0
 
 NOT_NEGATIVE = Interval(Real, 0, None, closed="left")
@@ -49,9 +49,9 @@ AUTO = StrOptions({"auto"})
 class SeMoBridgeClassifier(TrainedEstimator, ShotClassifier):
     """Classify CLIP image embeddings by the method of the SeMoBridge paper (arXiv 2509.26036).
 
-    A bridge maps images to where the texts of CLIP are. It is computed in closed form from the text
-    projection of the model, or trained on the labelled images (shots). The score of a class sums
-    three terms, each of a cosine with the query:
+    A bridge maps images into the space of the texts of CLIP. The bridge is computed in closed form
+    from the text projection of the model, or trained on the labelled images (shots). The score of a
+    class sums three terms, each of a cosine with the query:
 
     `score_c = lambda1 exp(-alpha (1 - z1))
     + [lambda2 exp(-beta (1 - z2)) + lambda3 exp(-gamma (1 - z3))] w_c`.
@@ -59,15 +59,15 @@ class SeMoBridgeClassifier(TrainedEstimator, ShotClassifier):
     `z1` compares the query with the text of class `c`, `z2` the query with the bridged shots, and
     `z3` the bridged query with the shots. `w_c = exp(smoothness * KL_c)` is larger if the text fits
     the shots less. `predict_proba` is the softmax of the logarithm of the score, times a
-    temperature. The :doc:`page of the guide </paper>` has the formulas, and the arguments with
-    which results are those of the published code.
+    temperature. The :doc:`page of the guide </paper>` has the formulas, and the arguments that
+    reproduce the results of the published code.
 
     Parameters
     ----------
     text_encoder : object or None, default=None
         `CLIPTextEncoder`, or another object with `transform`, `encode`, `projection_` and
-        `logit_scale_`, such as `PrecomputedTextEncoder`. Its model must be that of the images.
-        Without it the bridge starts as the identity, and there is no `z1`.
+        `logit_scale_`, such as `PrecomputedTextEncoder`. The same model must have embedded the
+        images. Without a text encoder, the bridge starts as the identity, and there is no `z1`.
     prompts : "auto", str, list of str or mapping, default="auto"
         Templates with `{}` for the name, or a mapping from labels or names to lists of whole
         prompts.
@@ -75,9 +75,9 @@ class SeMoBridgeClassifier(TrainedEstimator, ShotClassifier):
         A mapping from labels to names (None: no text), or a list of names in the order of the
         sorted labels. By default the label is the name, if it is text, and `_` is read as a space.
         `"ignore"` uses no names. Tools such as `VotingClassifier` number labels that are text. The
-        sorted list of all labels, or a mapping whose keys they are, names their numbers too.
+        sorted list of all labels, or a mapping with the labels as keys, also names these numbers.
     solver : {"closed_form", "lbfgs", "adamw"}, default="closed_form"
-        How the bridge is computed. `"closed_form"` needs no training. `"adamw"` is the training of
+        Computation of the bridge. `"closed_form"` needs no training. `"adamw"` is the training of
         the paper, step for step (SeMoBridge-T). `"lbfgs"` minimises the same loss, many times
         faster.
     alpha, beta, gamma : float or "auto", default="auto"
@@ -86,16 +86,17 @@ class SeMoBridgeClassifier(TrainedEstimator, ShotClassifier):
         Weights of the three terms. At least one term must have both a weight and a sharpness above
         zero.
     smoothness : float or "auto", default="auto"
-        Strength of the class weights, within a million. Of these seven hyperparameters, those that
-        are `"auto"` are estimated from the shots, beside those that are given. With validation
-        images they are searched around this estimate.
+        Strength of the class weights, within a million. Of these seven hyperparameters, all that
+        are `"auto"` are estimated from the shots, beside given ones. With validation images, a
+        search around this estimate follows.
     atol : float or "auto", default="auto"
-        Singular values of the text projection up to `atol` count as zero. `"auto"` is 0.3 as in the
-        paper where this keeps between a quarter and 95 % of them, else 0.7 times their median.
+        Singular values of the text projection up to `atol` count as zero. `"auto"` is 0.3, as in
+        the paper, if this keeps between a quarter and 95 % of the singular values, and otherwise
+        0.7 times their median.
     temperature : float, "auto" or None, default="auto"
         Factor of the logarithm of the score, which changes no predictions, between a millionth and
-        a million. `"auto"` estimates it from the shots, or from validation images. None is 1, as in
-        the paper.
+        a million. `"auto"` estimates the temperature from the shots, or from validation images.
+        None is 1, as in the paper.
     class_bias : bool, default=True
         Whether training learns a bias for each class, which is added only to its shots. Only for
         trained solvers.
@@ -103,24 +104,24 @@ class SeMoBridgeClassifier(TrainedEstimator, ShotClassifier):
         Weights of the training loss: images against texts, at most one, consistency of the shots,
         and bias, at most a million. Only for trained solvers.
     max_iter : int or None, default=None
-        Number of steps, for `"lbfgs"` the largest one. None is 5,000 for `"adamw"`, as in the
+        Number of steps, for `"lbfgs"` the largest number. None is 5,000 for `"adamw"`, as in the
         paper, and 1,000 for `"lbfgs"`. Only for trained solvers.
     learning_rate, weight_decay : float, default=1.5e-4, 0.01
         Only for `"adamw"`. The learning rate is reached after 500 steps. The product of both must
         be below one.
     tol : float, default=5e-5
         Training stops if the relative decrease of the loss, averaged over ten steps, is below
-        `tol`. A smaller one hardly changes predictions. Only for `"lbfgs"`, and what `"adamw"`
-        trains beside to estimate the temperature.
+        `tol`. A smaller value hardly changes predictions. Only for `"lbfgs"`, and for the bridges
+        that `"adamw"` also trains to estimate the temperature.
     priors : array-like of shape (C,), Series, mapping, "shots" or None, default=None
         Probability of each class, in the order of `classes_`. A Series or mapping goes by label,
         and may have labels that a fold lacks. `"shots"` takes the shares of the shots. None: equal,
         as with `class_weight="balanced"` elsewhere: a weight of a class is a prior here.
     label_noise : "auto" or float, default="auto"
-        Share of wrong labels. `"auto"` estimates it, and 0 trusts all labels. In closed form, it
-        keeps wrong labels from making probabilities too cautious. A bridge that is trained with
-        texts learns less from labels that look wrong. Where all hyperparameters and the temperature
-        are given, it has no effect.
+        Share of wrong labels. `"auto"` estimates it, and 0 trusts all labels. In closed form, this
+        estimate keeps wrong labels from making probabilities too cautious. A bridge that is trained
+        with texts learns less from labels that look wrong. If all hyperparameters and the
+        temperature are given, `label_noise` has no effect.
     n_candidates : int, default=1000
         Number of random candidates among which validation images choose hyperparameters. Only for
         `X_val`.
@@ -128,12 +129,12 @@ class SeMoBridgeClassifier(TrainedEstimator, ShotClassifier):
         Draws the candidates. Only for `X_val`.
     device : str, default="auto"
         Torch device of the training. `"auto"` is a CUDA GPU if there is one, else the CPU. Only for
-        trained solvers, but it must be there for each.
+        trained solvers, but every solver checks that the device exists.
     verbose : int, default=0
         Whether training shows a progress bar. Only for trained solvers. From scikit-learn 1.9 on,
-        `set_callbacks` takes its callbacks, such as `ProgressBar()`, also on a search around the
-        classifier. Each step of a training is a task of theirs, so with callbacks no training is
-        remembered.
+        `set_callbacks` takes callbacks of scikit-learn, such as `ProgressBar()`, also on a search
+        around the classifier. Each training step is a task of the callbacks, so with callbacks no
+        training is remembered.
 
     Attributes
     ----------
@@ -143,25 +144,25 @@ class SeMoBridgeClassifier(TrainedEstimator, ShotClassifier):
     text_embeddings_, class_names_, prompts_
         Unit text embeddings `(C, D)`, names and prompts of the classes. None without text.
     alpha_, beta_, gamma_, lambda1_, lambda2_, lambda3_, smoothness_ : float
-        The hyperparameters of the score. `alpha_` and `lambda1_` are None without text, and where
-        they are `"auto"` and the names are no better than chance on the shots.
+        The hyperparameters of the score. `alpha_` and `lambda1_` are None without text, and if
+        `alpha` and `lambda1` are `"auto"` and the names are no better than chance on the shots.
     temperature_ : float
         Factor of the logarithm of the score.
     bridge_ : ndarray of shape (D, d)
         `W+`, in closed form or trained. `d` is the width of the texts before the projection.
     rank_ : int
-        Number of directions that the closed form keeps. If it keeps all, as of texts without a
-        projection (`PrecomputedTextEncoder.from_joint`), the bridge is the identity.
+        Number of directions that the closed form keeps. If all directions are kept, as with texts
+        without a projection (`PrecomputedTextEncoder.from_joint`), the bridge is the identity.
     atol_ : float or None
         The cutoff of the singular values. None without a projection.
     prototypes_, image_means_ : ndarrays of shape (C, D)
-        `P_c`, the unit means of the bridged shots, and `F_c`, those of the shots.
+        `P_c`, the unit means of the bridged shots, and `F_c`, the unit means of the shots.
     class_bias_ : ndarray of shape (C, d) or None
         Trained bias of each class.
     loss_curve_ : list of float or None
         Training loss: for `"adamw"` before each step, for `"lbfgs"` at the start and after each
-        step. There it goes on from a bridge that was trained without some of the shots, which say
-        how sure probabilities may be. None in closed form.
+        step. With `"lbfgs"`, training goes on from a bridge that was trained without some of the
+        shots, which say how sure probabilities may be. None in closed form.
     n_iter_ : int
         Number of training steps, or 1 in closed form.
 
@@ -303,28 +304,28 @@ class SeMoBridgeClassifier(TrainedEstimator, ShotClassifier):
     ) -> Self:
         """Learn from labelled shots.
 
-        With validation images, the hyperparameters that are "auto" are those of random
-        candidates around their estimate that classify these images best, if they are better by more
-        than a standard error. A temperature that is "auto" suits these images, and `"adamw"` keeps
-        its best step. They are not kept for `partial_fit`.
+        With validation images, hyperparameters that are "auto" come from the best of random
+        candidates around the estimate, if it classifies these images better by more than two
+        standard errors. A temperature that is "auto" is fitted to these images, and `"adamw"` keeps
+        its best step. Validation images are not kept for `partial_fit`.
 
         Parameters
         ----------
         X : array-like of shape (n, D)
-            Image embeddings as the image encoder gives them. The result has their precision.
+            Image embeddings as the image encoder gives them. The result has the precision of `X`.
         y : array-like of shape (n,)
             Labels. Each class may have any number of shots.
         sample_weight : array-like of shape (n,) or None, default=None
             Weight of each shot within its class. Rows of weight zero are dropped.
         groups : array-like of shape (n,) or None, default=None
-            Equal values mark copies of one image (augmentations). They are held out together and
-            count as one where the shots estimate hyperparameters or the temperature. There, `fit`
-            also finds near copies, with a warning; `groups=[None] * len(y)` says that there are
-            none.
+            Equal values mark copies of one image (augmentations). Copies are held out together, and
+            count as one image in the estimates of hyperparameters and of the temperature. For these
+            estimates, `fit` also finds near copies, with a warning; `groups=[None] * len(y)` says
+            that there are none.
         X_val, y_val : array-likes of shape (m, D) and (m,), or None, default=None
-            Validation images that are no shots, and their labels. An image that is repeated counts
-            as one that weighs more. A search of scikit-learn cuts
-            what has as many rows as the images to its folds, so these too, if they are as many.
+            Validation images that are no shots, and their labels. A repeated image counts as one
+            image with more weight. A search of scikit-learn cuts all arrays with as many rows as
+            `X` into folds, and thus validation images, too, if there are as many.
         sample_weight_val : array-like of shape (m,) or None, default=None
             Weight of each validation image.
 
@@ -382,8 +383,8 @@ class SeMoBridgeClassifier(TrainedEstimator, ShotClassifier):
     def decision_function(self, X: ArrayLike) -> NDArray[Any]:
         """Return the logarithms of the probabilities.
 
-        These are `temperature_` times the logarithm of the score, plus the logarithm of the priors,
-        plus a number for each image, so that images can be compared.
+        The logarithm is `temperature_` times the logarithm of the score, plus the logarithm of the
+        priors, plus a number for each image, so that images can be compared.
 
         Parameters
         ----------
@@ -393,8 +394,8 @@ class SeMoBridgeClassifier(TrainedEstimator, ShotClassifier):
         Returns
         -------
         array of shape (n, C), or (n,) for two classes
-            Logarithms of probabilities, also of those that are too small for `predict_proba`. For
-            two classes, the log-odds of the second.
+            Logarithms of probabilities, also of probabilities that are too small for
+            `predict_proba`. For two classes, the log-odds of the second.
         """
         return self._apply(X, lambda logits: log_odds_if_two(log_softmax(logits)))
 
@@ -416,7 +417,7 @@ class SeMoBridgeClassifier(TrainedEstimator, ShotClassifier):
 
     @property
     def _counts_images(self):
-        # Where all numbers are given, copies are shots as in the paper.
+        # If all numbers are given, copies are shots, as in the paper.
         return BridgeOptions.of(self.get_params(deep=False)).is_estimated
 
     @property
@@ -428,7 +429,7 @@ class SeMoBridgeClassifier(TrainedEstimator, ShotClassifier):
         _warn_of_lengths(shots.X)
         known = put_classes_with_shots_first(memory.grouped_shots, texts, len(classes))
         images = self._read_validation(*validation, classes[known.classes], memory)
-        if self.device not in ("auto", "cpu"):  # which need no torch in closed form
+        if self.device not in ("auto", "cpu"):  # both need no torch in closed form
             resolve_device(self.device)
         options = BridgeOptions.of(self.get_params(deep=False))
         texts_of_shots = known.texts.take(slice(len(known.classes)))
@@ -448,7 +449,9 @@ class SeMoBridgeClassifier(TrainedEstimator, ShotClassifier):
         return bridged, None
 
     def _read_validation(self, X, y, sample_weight, classes, memory):
-        """The checked `Validation` images of the classes with shots, or None without them."""
+        """The checked `Validation` images of the classes with shots, or None without validation
+        images.
+        """
         if X is None and y is None and sample_weight is None:
             return None
         missing = [name for name, part in (("X_val", X), ("y_val", y)) if part is None]
@@ -476,7 +479,7 @@ class SeMoBridgeClassifier(TrainedEstimator, ShotClassifier):
                 " fits these best is worse for others.",
                 advice="Take other images as X_val, or none.",
             )
-        # As with shots, an image that is repeated is one that weighs more.
+        # As with shots, a repeated image is one image with more weight.
         images, _ = pool_shots(X[is_used], codes[is_used], weight[is_used])
         return Validation(images.X.astype(np.float64), images.codes, images.weight)
 
@@ -500,7 +503,7 @@ class SeMoBridgeClassifier(TrainedEstimator, ShotClassifier):
 
 def keeps_all_of_projection(projection: NDArray[Any] | None, rank: int) -> bool:
     """Whether nothing of a projection `(d, D)` is cut off. Texts without a projection have the
-    identity, of which nothing could be.
+    identity, which cannot be cut.
     """
     return (
         projection is not None

@@ -51,8 +51,8 @@ class LinearModel:
 
     @property
     def centre_known(self):
-        """How well the images tell their centre. All evidence of images on classes with only a name
-        depends on the centre.
+        """The degree to which the images tell their centre, 0 to 1. All evidence of images on
+        classes with only a name depends on the centre.
         """
         # Few images hardly tell the centre. Without this factor, one right answer makes labels
         # worse (`python benchmarks/robustness.py answered --tasks FILE.npz ...`).

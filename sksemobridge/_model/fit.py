@@ -139,9 +139,7 @@ def fit_model(shots, class_texts, words, label_noise, with_held_out=False):
 
 
 def label_weights(shots, class_texts, label_noise):
-    """How far the label of each of `Shots` is believed `(n,)`, with the `ClassTexts` of all
-    classes.
-    """
+    """The belief in the label of each of `Shots` `(n,)`, with the `ClassTexts` of all classes."""
     given = FitInput.of(shots, class_texts, None)
     _, label_weight = judge_labels(given, class_texts, label_noise)
     return label_weight[given.images.image_of_shot]

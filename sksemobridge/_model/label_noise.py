@@ -105,8 +105,8 @@ def wrong_share(n_wrong, n_images):
 
 
 def doubt(share):
-    """How far to act on a share of wrong labels, 0 to 1: a few labels may be right labels of hard
-    images.
+    """The degree to which doubt acts, 0 to 1, by a share of wrong labels: a few may be right labels
+    of hard images.
     """
     return min(max(share / SHARE - 1, 0.0), 1.0)
 
@@ -183,7 +183,8 @@ def _if_wrong(p, codes, weight, right, trust):
     """
     tiny, n_classes = np.finfo(float).tiny, p.shape[1]
     held, index = np.unique(codes, return_inverse=True)
-    # How far each class has an image that is held out. An image of little weight hardly counts.
+    # The degree to which each class has a held-out image, 0 to 1. An image of little weight hardly
+    # counts.
     part = np.zeros(len(held))
     np.maximum.at(part, index, weight)
     held_proba = p[:, held]

@@ -315,8 +315,8 @@ def best_expected_f1(p, weight=None):
 
 
 def tag_together(p):
-    """Which of `K` tags each image of a set with probabilities `p (n, K)` has: the tags with the
-    largest expected F1. No image has a tag if this is more probable.
+    """Whether each image of a set has each of `K` tags `(n, K)`, by probabilities `p (n, K)`: the
+    choice with the largest expected F1. No image has a tag if this is more probable.
     """
     best = best_expected_f1(p)
     with np.errstate(divide="ignore"):

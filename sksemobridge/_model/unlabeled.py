@@ -109,7 +109,7 @@ def without_unlabeled(model):
 
 
 def is_typical(model, X, p_values, labelled):
-    """Which images are of the classes `(n,)`, by their p-values, if there are shots. Other images
+    """Whether each image is of the classes `(n,)`, by its p-value, if there are shots. Other images
     would count for the nearest class.
     """
     if p_values is None:

@@ -1,4 +1,4 @@
-"""From class labels to prompts, which are the texts of each class."""
+"""Prompts of classes, the texts that are made from the labels."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

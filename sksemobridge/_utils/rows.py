@@ -18,8 +18,9 @@ def weight_in_class(codes, weight):
 
 
 def images_per_weight(weight):
-    """How many images a weight of one is, if all weights `(n,)` together are as many as their
-    effective number, `(sum w)^2 / sum w^2`. The result does not jump if a weight goes to zero.
+    """The number of images that a weight of one counts, if all weights `(n,)` together count as
+    their effective number, `(sum w)^2 / sum w^2`. The result does not jump if a weight goes to
+    zero.
     """
     return weight.sum() / np.square(weight).sum()
 

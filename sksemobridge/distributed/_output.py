@@ -113,7 +113,7 @@ def hash_keys(column):
 
 
 def is_among(keys, sorted_keys):
-    """Which keys are among sorted keys."""
+    """Whether each key is among sorted keys."""
     if not len(sorted_keys):
         return np.zeros(len(keys), dtype=bool)
     return sorted_keys[np.searchsorted(sorted_keys, keys).clip(max=len(sorted_keys) - 1)] == keys

@@ -1,4 +1,4 @@
-"""From images and texts to embeddings."""
+"""Encoders from images and texts to embeddings."""
 
 from ._decoding import ImageReadError
 from ._image_encoder import CLIPImageEncoder

@@ -1,5 +1,5 @@
-"""From images or texts to their embeddings: threads read, the model embeds each content once, in
-full batches.
+"""Embedding of images or texts: threads read, and the model embeds each content once, in full
+batches.
 """
 
 import hashlib

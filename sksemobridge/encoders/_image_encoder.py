@@ -1,4 +1,4 @@
-"""From images to embeddings, with the image encoder of a CLIP model."""
+"""Embeddings of images, by the image encoder of a CLIP model."""
 
 import io
 import os

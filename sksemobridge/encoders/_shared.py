@@ -92,7 +92,7 @@ class StatelessEncoder(
 
 
 class ImageEncoder(StatelessEncoder):
-    """From images to embeddings, by one model or by several.
+    """Encoder from images to embeddings, by one model or by several.
 
     A subclass has `on_error`, and `_embed_rows(images, ends_at_problem=False)` for a list of
     images. The method gives embeddings `(n, D)` and a dict from each row without an embedding,
@@ -165,7 +165,9 @@ def embed_rows(encoder: Any, images: list) -> tuple[Any, dict[int, str]]:
 
 
 class TextEncoder(StatelessEncoder):
-    """From texts to embeddings. A subclass has `_embed(texts, project)` for a list of str."""
+    """Encoder from texts to embeddings. A subclass has `_embed(texts, project)` for a list of
+    str.
+    """
 
     def encode(self, texts: Sequence[str]) -> NDArray[Any]:
         """Embed texts before the projection: at the end-of-text token, after the last layer norm.

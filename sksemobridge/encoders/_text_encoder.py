@@ -1,4 +1,4 @@
-"""From texts to embeddings, with the text encoder of a CLIP model."""
+"""Embeddings of texts, by the text encoder of a CLIP model."""
 
 import os
 from dataclasses import dataclass

@@ -45,8 +45,8 @@ class ShownBursts:
         return [*first.values()]
 
     def count(self, is_done):
-        """How many bursts are done. A burst is done if all its pictures that can be shown, and at
-        least one picture, are in `is_done (n,)`.
+        """The number of bursts that are done. A burst is done if all its pictures that can be
+        shown, and at least one picture, are in `is_done (n,)`.
         """
         if self.groups is None:
             return int(is_done.sum())
@@ -57,7 +57,7 @@ class ShownBursts:
 
     @property
     def total(self):
-        """How many bursts there are."""
+        """The number of bursts."""
         return self.pictures.n_photos if self.groups is None else len(self.members)
 
     def _key(self, number):

@@ -1,3 +1,3 @@
-"""From a folder of images to a table: the command, its tables and answers, and the page of the
+"""The command that labels a folder of images: its tables and answers, and the page of the
 labels.
 """

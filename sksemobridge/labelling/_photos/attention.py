@@ -1,5 +1,5 @@
-"""How attentively persons confirm pages, by planted pictures: pictures of a known label, shown
-under another class. A person who misses planted pictures misses errors of the model, too.
+"""Attention of persons who confirm pages, measured by planted pictures: pictures of a known label,
+shown under another class. A person who misses planted pictures misses errors of the model, too.
 """
 
 from dataclasses import dataclass, field, replace

@@ -1,4 +1,4 @@
-"""Which classes have a text, and by which names and prompts."""
+"""Texts of classes: whether a class has a text, and its names and prompts."""
 
 from sklearn.base import clone
 

@@ -179,7 +179,7 @@ KINDS = {
     "planted": Kind(_plant, needs=("pictures",), each_needs=("label", "shown")),
     # Planting of pictures is switched on or off.
     "planting": Kind(_switch_planting, among=("on", "off")),
-    # One event is taken back, see `undone`.
+    # An event is undone, see `undone`.
     "undo": Kind(needs=("of",)),
     # Pictures are put off, to be asked later.
     "skip": Kind(_put_off, needs=("pictures",)),
@@ -204,7 +204,7 @@ KINDS = {
         needs=("names", "into"),
     ),
     "drop": Kind(_drop, lambda event: f"the drop of {_names(event)}", needs=("names",)),
-    # What became of a suggestion: of a name, or of a cluster, which its first picture stands for.
+    # An action on a suggestion: on a name, or on a cluster, which its first picture stands for.
     # `into` is its new name, or the name with which it was joined.
     "card": Kind(_take_card, among=("kept", "dropped", "joined")),
     # A file that this command wrote.

@@ -59,8 +59,9 @@ def share_by_evidence(annotations, n_pictures, proba, **params):
 
 
 def first_answers(annotations):
-    """How many of the first answers the names alone predict, and the number of these answers. Their
-    pictures were drawn at random. None before the end of the first round, or without first answers.
+    """The number of the first answers that the names alone predict, and the number of all first
+    answers. Their pictures were drawn at random. None before the end of the first round, or without
+    first answers.
     """
     first = [answer for answer in annotations.answers.values() if answer.at_random]
     if not annotations.rounds or not first:

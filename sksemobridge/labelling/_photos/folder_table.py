@@ -1,5 +1,5 @@
-"""From a folder of images to a table of predictions with one row for each file, and from the table
-to a file.
+"""Table of predictions for a folder of images, with one row for each file, and writers of this
+table.
 """
 
 import csv

@@ -112,8 +112,8 @@ def as_class(text, folders):
 
 def puzzling_names(names, models):
     """Names without a word, and names with other letters where a model reads only English."""
-    # Which languages models of other packages, or from folders, read is not known. Such models have
-    # a scheme before their name.
+    # Languages of models of other packages, or from folders, are not known. Such models have a
+    # scheme before their name.
     configs = [architecture(model).get("text_cfg", {}) for model in models if ":" not in model]
     is_english = any("hf_tokenizer_name" not in config for config in configs)
     has_word = re.compile(r"\b[^\W\d_]{2,}\b").search

@@ -43,7 +43,7 @@ def groups_of(bursts, real):
 
 
 def count_bursts(groups):
-    """How many bursts and pictures there are, as text. `groups` are the bursts of all pictures."""
+    """The numbers of bursts and pictures, as text. `groups` are the bursts of all pictures."""
     n_bursts, n = len({*groups}), len(groups)
     return f"{n_bursts:,} {plural(n_bursts, 'burst')}, {n:,} {plural(n, 'picture')}"
 

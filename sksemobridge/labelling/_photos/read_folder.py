@@ -1,4 +1,6 @@
-"""From the options of a user to a `FolderJob`: pictures, classes, shots, and labels by a person."""
+"""Reading of the options of a user into a `FolderJob`: pictures, classes, shots, and labels by a
+person.
+"""
 
 import os
 import warnings

@@ -69,8 +69,8 @@ def _job_anew(options, answers, job):
 
 
 class Outputs:
-    """Outputs of a run with a page: those of the options, and those that a person asks for in the
-    page.
+    """Outputs of a run with a page: outputs of the options, and outputs that a person asks for in
+    the page.
     """
 
     def __init__(self, options, answers):
