@@ -163,7 +163,7 @@ class FewShotClassifier(ShotClassifier, LinearClassifier):
         sample_weight: ArrayLike | None = None,
         groups: ArrayLike | None = None,
     ) -> Self:
-        """Add shots, also of new classes. The result is that of `fit` on all shots together.
+        """Add shots, also of new classes. The result is the same as of `fit` on all shots together.
 
         Parameters
         ----------
@@ -202,7 +202,7 @@ class FewShotClassifier(ShotClassifier, LinearClassifier):
         return model, judged
 
     def _word_span(self, memory):
-        """The directions of the words that help where classes have no text, or None."""
+        """The directions of words that help if classes have no text, or None."""
         # Embedding thousands of words takes long, so words are used only if the user does without
         # names.
         is_meant = self.text_encoder is None or self._ignores_names()

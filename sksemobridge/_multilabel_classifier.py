@@ -153,8 +153,8 @@ class MultilabelFewShotClassifier(BaseEmbeddingClassifier):
         *,
         y: Any = None,
     ) -> Self:
-        """Add tagged images, also with new tags. The result is that of `fit` on all images. As long
-        as no image has a tag, there is no tag to predict.
+        """Add tagged images, also with new tags. The result is the same as of `fit` on all images.
+        As long as no image has a tag, there is no tag to predict.
 
         Parameters
         ----------

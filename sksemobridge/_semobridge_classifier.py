@@ -361,7 +361,7 @@ class SeMoBridgeClassifier(TrainedEstimator, ShotClassifier):
         y_val: ArrayLike | None = None,
         sample_weight_val: ArrayLike | None = None,
     ) -> Self:
-        """Add shots, also of new classes. The result is that of `fit` on all shots together.
+        """Add shots, also of new classes. The result is the same as of `fit` on all shots together.
 
         Parameters
         ----------
@@ -522,7 +522,7 @@ def _warn_of_identity(rank):
 
 
 def _warn_of_lengths(X):
-    """Warn if rows differ so much in their lengths that some count much more than others."""
+    """Warn if the lengths of rows differ so much that some rows count much more than others."""
     squares = np.einsum("nd,nd->n", X, X, dtype=np.float64)  # without a copy of X
     lengths = np.sqrt(squares[X.any(axis=1)])
     if lengths.max() > MOST_LENGTHS * lengths.min():

@@ -134,7 +134,7 @@ class ShotClassifier(EmbeddingClassifier):
             if part is not None:
                 require_width(rows.embeddings.shape[1], part.shape[1])
         if texts.embeddings is not None and lacks_mean(
-            # Classes without a text are left out: their text is the mean of the others.
+            # Classes without a text are left out: their text is the mean of the other texts.
             rows.embeddings,
             texts.embeddings[[name is not None for name in class_prompts.names]],
         ):
@@ -387,7 +387,9 @@ def warn_of_labels(
 
 
 class ClassesWithShots(NamedTuple):
-    """Shots and texts, with the classes that have shots numbered from zero and the others last."""
+    """Shots and texts, with the classes that have shots numbered from zero, and all other classes
+    last.
+    """
 
     shots: Shots
     texts: ClassTexts

@@ -48,15 +48,15 @@ from .shots import Images, JudgedShots
 from .texts_alone import TextsAlone
 from .typicality import Typicality
 
-# Default scales of the discriminant, as shares of a log-likelihood ratio: they are below one,
+# Default scales of the discriminant, as shares of a log-likelihood ratio. The scales are below one,
 # because features are not independent. Chosen by
 # `python benchmarks/few_shot.py --tasks FILE.npz ...`, on the mean log loss of our rows.
 SHOTS_SCALE = 0.04
 # The scale for classes of one image, where no held-out shot could correct it. This scale is
 # multiplied by `sqrt(log C)`: the largest of `C` errors grows so.
 SHOTS_SCALE_OF_ONE = 0.064
-# Largest number of values of images times classes (12 MB), where evenly spaced images do: those
-# that are held out, and those whose entropy is measured.
+# Largest number of images times classes (12 MB). Above it, evenly spaced images are held out, and
+# the entropy is measured on evenly spaced images.
 MOST_VALUES = 3 * 2**19
 
 
@@ -325,8 +325,8 @@ def typicality_of_names(model, given):
     """The `Typicality` of the held-out images of a `FitInput` if all classes had only a name."""
     images, n_classes = given.images, len(given.has_text)
     of_names = model.for_classes(np.full(n_classes, -1), given.texts).parts()
-    # Images as they are, since joined ones are shorter than one. Images of classes without a text
-    # do not tell how well names fit.
+    # Images are not joined, since joined images are shorter than one. Images of classes without a
+    # text do not tell how well names fit.
     rows = given.held_rows[given.has_text[images.codes[given.held_rows]]]
     parts = {
         name: images.u[rows] @ linear.weights.T + linear.offsets
@@ -352,9 +352,9 @@ def default_scales(counts, trust, text_scale, believed=1.0, share_named=1.0):
     # labels are wrong, a half costs a point (`python benchmarks/robustness.py labels --rates 0.2
     # --tasks FILE.npz ...`).
     text = max(trust, np.finfo(float).tiny) * text_scale * (1 - believed / 2)
-    # Where most classes have no name, images must say most. Where only a tenth of the classes has
-    # none, the log loss of one shot falls by 0.014 (`python benchmarks/heuristics.py --cases
-    # nameless ...`).
+    # If most classes have no name, images must decide. If only a tenth of the classes has no name,
+    # this lowers the log loss of one shot by 0.014
+    # (`python benchmarks/heuristics.py --cases nameless ...`).
     told = trust * share_named
     return {"text": text, "shots": told * with_text + (1 - told) * without_text}
 
@@ -377,7 +377,9 @@ def weights_of_images(codes, weight, label_weight=1.0, most=np.inf):
 
 
 def held_out_images(codes, group):
-    """Indices of the images that are held out. Of very many images, evenly spaced ones."""
+    """Indices of the images that are held out: all, or evenly spaced ones if there are very
+    many.
+    """
     # Copies with one label are one image already. A group of two images thus has two labels, and is
     # not held out.
     rows = np.flatnonzero(np.bincount(group)[group] == 1)

@@ -8,10 +8,10 @@ counts with this probability, and the fit gives new `p_i`.
 
 Four things look like wrong labels:
 
-- A name that means nothing. All images of the class together tell how probable this is. If the
-  images of another class do not confirm its name, they are no reason to doubt a label: if two names
-  are swapped, neither class confirms its name.
-- The other image of a pair, where names do not help: it may say nothing.
+- A name that means nothing. All images of the class together tell how probable this is. Images of
+  another class that do not confirm its name are no reason to doubt a label: if two names are
+  swapped, neither class confirms its name.
+- An image of a pair, if names do not help: the other image may say nothing of it.
 - An unusual image of its own class, such as one of a few of another kind. But other images with its
   label are near.
 - Hard images. If only a few images look wrong, the cases cannot be told apart, and all images
@@ -100,7 +100,7 @@ def right_labels(images, evidence_if, by_texts, has_text, label_noise):
 
 
 def wrong_share(n_wrong, n_images):
-    """The share of wrong labels, of which `n_wrong` were found among so many images."""
+    """The share of wrong labels, if `n_wrong` were found among `n_images`."""
     return (n_wrong + WORTH_OF_GUESS * SHARE) / (n_images + WORTH_OF_GUESS)
 
 

@@ -6,7 +6,7 @@ For a unit embedding `u`, with `z = u - m` around the mean `m` of the images, th
     f_k = c_k + b_k + a z'd_k + z'v_k
 
 `c_k` are the log odds of the tag among the images, and `d_k` is the direction of its text. `b_k`
-and `v_k` are a posterior mode: they minimise, in nats,
+and `v_k` are a posterior mode: the mode minimises, in nats,
 
     -sum_i (yes_ik log p_ik + no_ik log(1 - p_ik)) + b_k^2 / (2 * 25) + |v_k|^2 / (2 C)
 

@@ -10,7 +10,7 @@ from scipy.special import expit
 from .logistic import Problem, fit_regression
 
 TEXT_ODDS = 10.0  # prior odds that texts help: CLIP knows most words that are names
-LEAST_GAIN = 0.15  # if texts help, the loss is below that of guessing by at least this part
+LEAST_GAIN = 0.15  # if texts help, the loss is below the loss of guessing by this part
 
 
 @dataclass(frozen=True, eq=False)

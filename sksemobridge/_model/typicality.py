@@ -12,7 +12,7 @@ held-out images. Parts are
   apart, so this cosine adds information. The cosine to the class mean then counts half, because it
   is high for similar classes that are not known.
 
-A p-value is the share of held-out images whose score is not higher than that of the image
+A p-value is the share of held-out images whose score is not higher than the score of the image
 (conformal prediction). The image itself counts as one of them. Each class counts the same. About
 `alpha` of the images of the classes have a p-value of at most `alpha`. With few shots there are
 fewer, because a class is known less well without one of its few shots.

@@ -223,7 +223,7 @@ def class_offsets(logits, weight):
     offsets = (uneven * np.log(believed / believed.mean()) - eta * np.log(n_classes * shares)) / (
         1 + uneven
     )
-    # Shares of few images say little. They say less than names, which count as images, too.
+    # Shares of few images say little, and less than names, which count as images, too.
     return offsets / (1 + (max(KAPPA_IN_SPAN * n_classes, FEW_IMAGES) / n_images) ** 2)
 
 

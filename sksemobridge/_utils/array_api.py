@@ -114,8 +114,8 @@ def softmax(scores):
     to this precision.
     """
     xp = namespace(scores)
-    # One exponential, whose array is used again: with 1,000 classes this takes most of the time of
-    # a prediction.
+    # The array of the exponential is used again: with 1,000 classes, exponentials take most of the
+    # time of a prediction.
     p = scores - xp.max(scores, axis=1, keepdims=True)
     p = np.exp(p, out=p) if xp is np else xp.exp(p)
     p /= xp.sum(p, axis=1, keepdims=True)

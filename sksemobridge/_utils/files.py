@@ -90,8 +90,8 @@ def _clear_unfinished(parent):
 
 
 def folder_names(labels):
-    """A folder name for each label. No name is a path or equal to another, also where case makes no
-    difference.
+    """A folder name for each label. No name is a path, and no two names are equal, also on file
+    systems without case.
     """
     names, taken = {}, set()
     for label in labels:

@@ -5,8 +5,8 @@ from scipy.sparse import coo_array
 
 # Relative sums of squares below this are only rounding.
 ROUNDING = 1e-14
-# Least share of a whole. Half of the digits stay for what is left after a subtraction, such as for
-# a class without its heaviest shot.
+# Least share of a whole. Half of the digits stay for a difference, such as for a class without its
+# heaviest shot.
 LEAST_SHARE = float(np.sqrt(np.finfo(float).eps))
 # Rows of a block. 256 rows of 512 numbers take 1 MB, which fits into the cache of a processor.
 BLOCK = 2**8

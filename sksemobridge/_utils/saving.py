@@ -10,7 +10,8 @@ from . import __version__
 from .sklearn import LinkedToDocs
 from .validation import warn_caller
 
-# Fitted attributes that are saved. All others that end in "_" are computed from `_fitted`.
+# Fitted attributes that are saved. All other attributes that end in "_" are computed from
+# `_fitted`.
 KEPT = ("n_features_in_", "feature_names_in_")
 
 

@@ -39,9 +39,9 @@ def run_job(
     """Embed images or predict on a cluster, into Parquet files with each key exactly once.
 
     If the job ends early, the same call continues it. The output has the key and the columns of the
-    step. For a folder or list of images, it also has `file_version` (size and time): files that
-    have changed since then are taken again. The file `_sksemobridge.json` in the output describes
-    the job, with the classes in the order of the probabilities.
+    step. For a folder or list of images, the output also has `file_version` (size and time): files
+    that have changed since then are taken again. The file `_sksemobridge.json` in the output
+    describes the job, with the classes in the order of the probabilities.
 
     Parameters
     ----------

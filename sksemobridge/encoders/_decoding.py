@@ -16,7 +16,7 @@ from ._heads import ImageReadError, check_size, open_image, read_image_file
 
 # Factors by which a JPEG may be shrunk while it is decoded, each with the least ratio of its
 # shorter side to the input of the model afterwards. With smaller margins, some embeddings have
-# cosines below 0.999 to those of whole images.
+# cosines below 0.999 to the embeddings of whole images.
 _SHRINKS = {8: 1.5, 4: 1.5, 2: 2}
 
 # The first bytes of files that may have 16 bits a channel: PNG, and TIFF in two byte orders and two

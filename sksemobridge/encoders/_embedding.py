@@ -49,10 +49,10 @@ def embed(encoding, items, *, cache, batch_size, bar_options, n_threads=1, ends_
     `cache` is the parameter of the encoder. The first refusal by an error of the class `ends_at` is
     the last row. `bar_options` are options of tqdm. `n_threads` threads read.
 
-    An `encoding` has a `width`, `digest()` of what embeddings depend on besides the content,
-    `name()`, which stands for it within this process, `path(item)`, the file that an item is or
-    None, `read(item)`, which gives a `Source` in any thread, and `compute(inputs)`, which gives a
-    tensor of embeddings of a tensor of inputs. Reading and loading may refuse an item by an error
+    An `encoding` has a `width`, `digest()` of all that embeddings depend on besides the content,
+    `name()`, which replaces the digest within this process, `path(item)`, the file that an item is
+    or None, `read(item)`, which gives a `Source` in any thread, and `compute(inputs)`, which gives
+    a tensor of embeddings of a tensor of inputs. Reading and loading may refuse an item by an error
     of the classes `refusals`.
     """
     from tqdm.auto import tqdm

@@ -55,7 +55,7 @@ def load(source):
 def _files(source):
     if source.scheme == HUB:
         return weight_files(source, source.place, _WEIGHTS)
-    # The tag ends with a file, or with a slash where the file has a usual name.
+    # The tag ends with a file, or with a slash if the file has a usual name.
     repository, _, file = source.tag.get("hf_hub", "").rpartition("/")
     names = [f"{os.path.splitext(file)[0]}.safetensors", file] if file else _WEIGHTS
     return weight_files(source, repository, names)
@@ -113,7 +113,7 @@ def _tokenizer(source):
         ids = tokenizer([text])[0].numpy()
         n = len(ids)
         # A token is at least one byte, and two more tokens mark start and end. With room for one
-        # more token, a cut text has another token where its end was marked.
+        # more token, a cut text has another token in place of its end mark.
         may_be_cut = len(text.encode()) + 2 > n
         return ids, bool(
             may_be_cut and tokenizer([text], context_length=n + 1)[0, n - 1] != ids[-1]

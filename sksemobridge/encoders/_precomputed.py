@@ -75,7 +75,7 @@ class PrecomputedTextEncoder(TextEncoder):
         and texts.
 
         `FewShotClassifier` needs no more. `SeMoBridgeClassifier`, and `SemanticBridge` without
-        words, also need the projection `W`. Without `W`, they take the identity.
+        words, also need the projection `W`. Without `W`, both take the identity.
 
         Parameters
         ----------

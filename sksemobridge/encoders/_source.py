@@ -51,7 +51,7 @@ class ModelLoadError(RuntimeError):
     """A CLIP model or its weights are missing. The message says what to do."""
 
     is_download = False  # whether the model was to be downloaded
-    without_advice = ""  # the message without what to do
+    without_advice = ""  # the message without its advice
 
 
 class NoTextError(ValueError):

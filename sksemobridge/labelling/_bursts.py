@@ -1,4 +1,4 @@
-"""Bursts: images that show the same, such as those of a camera trap within a few seconds."""
+"""Bursts: images that show the same, such as images of a camera trap within a few seconds."""
 
 from __future__ import annotations
 

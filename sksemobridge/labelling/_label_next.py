@@ -37,7 +37,7 @@ UNCERTAIN = 0.5
 def label_next(
     estimator: Any, X: ArrayLike, n_images: int = 20, *, groups: ArrayLike | None = None
 ) -> NDArray[np.intp]:
-    """Return which images of `X` to label next: those whose labels help most.
+    """Return which images of `X` to label next: the images whose labels help most.
 
     A copy of the classifier first learns from all images (`with_unlabeled`). Then the images come
     first whose two most probable classes are nearly as probable, and the predicted classes take

@@ -42,9 +42,9 @@ def review_next(
 ) -> NDArray[np.intp]:
     """Return which images of `X` to look through together, to find wrong predictions.
 
-    A person sees the images under their predicted classes, marks wrong ones, and so confirms the
-    others. A glance at many images that should be alike takes little longer than a question about
-    one, and it also finds errors of which the model is certain.
+    A person sees the images under their predicted classes, marks wrong images, and thus confirms
+    all others. A glance at many images that should be alike takes little longer than a question
+    about one, and it also finds errors of which the model is certain.
 
     A page has equally many images of one, two, three, four or six classes, the least certain of
     each. Of all such pages, the result has the most expected errors a second. The estimator

@@ -85,12 +85,12 @@ def share_right(proba, answers=(), *, codes=None, n=None, n_checked=0, n_right=0
     """`ShareRight` of the predictions with these probabilities `(n, C)`. The predictions may be a
     sample of `n`.
 
-    The predictions are the columns `codes (n,)`, by default those of the largest probabilities, of
-    which the estimate is the mean. Images that were chosen because they are uncertain say little of
-    the others. But if far more answers differ from the predictions than the probabilities said, all
-    probabilities are too high. One factor of the log probabilities is therefore fitted to
-    `answers`, a list of `Answered`. `n_checked` images were drawn at random, and `n_right` of their
-    predictions were right.
+    The predictions are the columns `codes (n,)`, by default the columns of the largest
+    probabilities. The estimate is the mean of these probabilities. Images that were chosen because
+    they are uncertain say little of other images. But if far more answers differ from the
+    predictions than the probabilities said, all probabilities are too high. One factor of the log
+    probabilities is therefore fitted to `answers`, a list of `Answered`. `n_checked` images were
+    drawn at random, and `n_right` of their predictions were right.
     """
     factor, n = _factor(answers), n or len(proba)
     sample = evenly_spaced(len(proba), MOST_ESTIMATED)

@@ -104,7 +104,7 @@ def strangers_and_typical(classifier, X, strangers, weight):
         [_features(classifier, rows, labelled, is_stranger) for rows in (X, labelled)]
     )
     level, n = features[:, 0].copy(), len(X)
-    # A missing neighbour counts as the median of the others.
+    # The cosine of a missing neighbour is the median of the other cosines.
     for nearest in features[:, 1:].T:
         found = np.isfinite(nearest)
         nearest[~found] = np.median(nearest[found]) if found.any() else 0.0

@@ -39,7 +39,7 @@ from .._utils.validation import comparable, require_width, validate_embeddings
 from ..encoders._shared import list_texts
 
 # Factor of the cosines between images and words, `s`. Of 30, 40, 60, 80 and 120, the last two find
-# the most classes in eight real folders, equally many.
+# the most classes in eight real folders.
 SHARPNESS_OF_WORDS = 80.0
 # Factor of the cosines between images and places that have moved. Values from 30 to 60 are equally
 # good.
@@ -63,7 +63,7 @@ class SuggestedName(NamedTuple):
     """A name for some of the images."""
 
     name: str
-    share: float  # of the images
+    share: float  # share of the images
     rows: NDArray[np.intp]  # indices of images, the most typical first
 
 

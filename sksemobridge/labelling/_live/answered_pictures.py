@@ -1,4 +1,6 @@
-"""The pictures that a person answered, and the others of their bursts, as events keep them."""
+"""The pictures that a person answered, and the other pictures of their bursts, as events keep
+them.
+"""
 
 from contextlib import suppress
 

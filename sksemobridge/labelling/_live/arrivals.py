@@ -23,8 +23,8 @@ class Arrivals:
 
     def begin(self, job):
         """Begin to count pictures that a job does not have."""
-        # A file may have been half copied when the job read it: it counts as new if it has changed
-        # since.
+        # A file may have been half copied when the job read it: such a file counts as new if it has
+        # changed since.
         unread = {path: changed(path) for path in job.problems}
         self._known = dict.fromkeys(job.files) | unread
         self._n, self._looked_at = 0, time.monotonic()

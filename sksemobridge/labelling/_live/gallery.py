@@ -140,7 +140,9 @@ def _example(view, name, labelled, predicted):
 
 
 def _checked(now):
-    """By class, the number of right predictions in the last check, and of all answered ones."""
+    """By class, the number of right predictions in the last check, and of all answered
+    predictions.
+    """
     annotations, checked = now.annotations, {}
     for real, is_right in annotations.checked().items():
         counts = checked.setdefault(annotations.now(annotations.check.shown[real]), [0, 0])

@@ -68,7 +68,7 @@ class Learner:
         self._thread.start()
 
     def end(self):
-        """End the thread, after what it is learning now."""
+        """End the thread, after the model that it is learning now."""
         with self._changed:
             self._ended = True
             self._changed.notify_all()

@@ -49,7 +49,8 @@ def next_pictures(now, reserved, tab, n_images, among="rest", name=None, without
 
     `name` is the label of all pictures, None for any label. Pictures of `without` are left out.
     `of` are numbers of events: with it, pictures are from these pages. The pictures are reserved
-    for the tab, unless `without` is given: then the tab only asks which pictures come after those.
+    for the tab, unless `without` is given: then the tab only asks which pictures come after these
+    pictures.
     """
     if type(n_images) is not int or n_images < 1 or among not in AMONG:
         raise Refused("A page has 1 or more pictures, of the rest, or of what was seen or doubted.")

@@ -6,7 +6,7 @@ from scipy.stats import binomtest
 from .refused import Refused
 
 # Number of pictures of a check: of pictures that nobody labelled, and of seen pictures. The numbers
-# are assumptions: a person answers as many in a minute or two. If all are right, the interval of 95
+# are assumptions of what a person answers in a minute or two. If all are right, the interval of 95
 # % begins at 89 % and at 86 %.
 N_CHECKED = {"rest": 30, "seen": 24}
 # The interval of a check holds the share in 19 of 20 cases, as is usual.

@@ -60,9 +60,9 @@ STATIC = {
 POLICY = "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 
 
-# Requests without numbers of pictures. All others are refused if new pictures were read since the
-# page was loaded. While another action runs, no new pictures come in, and no other tab gets the
-# same pictures.
+# Requests without numbers of pictures. All other requests are refused if new pictures were read
+# since the page was loaded. While another action runs, no new pictures come in, and no other tab
+# gets the same pictures.
 WITHOUT_NUMBERS = ("state", "add", "read_new", "words", "done", "also", "end")
 
 
@@ -299,7 +299,7 @@ class _LivePage:
         try:
             self.write_all(ends=True)
             self.say_farewell()
-        # `serve` writes again, and raises what is wrong.
+        # `serve` writes again, and raises the error.
         except Exception:
             self.finished = None
         finally:
@@ -333,7 +333,7 @@ class _LivePage:
         return self.write_all(ends=False)
 
     def also(self, tab, who, name):
-        """Write an output that was not asked for at the beginning, and all others again."""
+        """Write an output that was not asked for at the beginning, and all other outputs again."""
         if self.outputs is None or name not in self.outputs.further:
             raise Refused("This was asked for already, or cannot be written.")
         return self.outputs.add(name, lambda: self.write_all(ends=False, anew=True))

@@ -108,8 +108,8 @@ class Session:
     # Answers
 
     def say(self, tab, who, number, label):
-        """Label a picture, and with it the others of its burst. An empty label is none of the
-        classes.
+        """Label a picture, and with it the other pictures of its burst. An empty label is none of
+        the classes.
         """
         with self.lock:
             now, notes = self.snapshot(), []
@@ -123,8 +123,8 @@ class Session:
             return {"answer": answer, "n_pictures": len(parts), "notes": notes}
 
     def say_same(self, tab, who, numbers, label, alone=False):
-        """Label pictures that a person chose, and with them the others of their bursts unless
-        `alone`. The answers say nothing of the predictions, since nobody chooses at random.
+        """Label pictures that a person chose, and with them the other pictures of their bursts
+        unless `alone`. The answers say nothing of the predictions, since nobody chooses at random.
         """
         with self.lock:
             now, notes = self.snapshot(), []
@@ -140,8 +140,8 @@ class Session:
             return {"n_answered": len(marks), "n_pictures": len(parts), "notes": notes}
 
     def say_all(self, tab, who, pictures, knew=None, seconds=None):
-        """Label the pictures of a page, and with them the others of their bursts. Each picture has
-        its `number`, the label `shown`, and `label`.
+        """Label the pictures of a page, and with them the other pictures of their bursts. Each
+        picture has its `number`, the label `shown`, and `label`.
 
         `knew` is the number of events that the page knew when it was shown. Later answers win.
         Pictures that are `planted` get no label. `seconds` is the time for which the page was on

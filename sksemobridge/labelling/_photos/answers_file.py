@@ -89,7 +89,7 @@ class Answers:
             raise UsageError(f"--answers: {os.fspath(self.path)!r} {newer}; update sksemobridge")
 
     def notes(self):
-        """Sentences on the lines that were passed over."""
+        """Sentences on the lines that were skipped."""
         name = os.fspath(self.path)
         if self.damaged:
             lines = ", ".join(map(str, self.damaged[:10]))

@@ -1,6 +1,6 @@
 """A file of embeddings that a user made with a model of his own (`--embeddings`).
 
-The file takes the place of a model: it has rows of images by path, and texts of classes and words.
+The file takes the place of a model, with rows of images by path, and texts of classes and words.
 Neither a model nor torch is loaded.
 """
 
@@ -191,7 +191,7 @@ def read_embeddings(path, photos):
 
     The file is one of `numpy.savez` with `paths (n,)`, relative to PHOTOS or absolute, and
     `images (n, D)`. The file may also have `names (C,)` and `texts (C, D)` of classes, `words (W,)`
-    and `word_texts (W, D)`, and `logit_scale`. A `UsageError` says what does not fit.
+    and `word_texts (W, D)`, and `logit_scale`. A `UsageError` names the part that does not fit.
     """
     with naming("--embeddings"):
         status = os.stat(path)

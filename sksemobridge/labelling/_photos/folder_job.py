@@ -1,4 +1,4 @@
-"""The job of the command: a folder of pictures, and what is known of the classes.
+"""The job of the command: a folder of pictures, with its classes, shots and answers.
 
 A job learns from answers as often as the live page asks. The command, the page and `label_folder`
 have one job each, and `FolderLabels` refer to it.
@@ -40,7 +40,7 @@ LEAST_POOL = 50
 
 @dataclass(frozen=True, eq=False)
 class FolderJob:
-    """The input of a user, and what was read from it. A job never changes."""
+    """The input of a user, and the content that was read. A job never changes."""
 
     pipeline: Pipeline  # fitted only if an earlier run saved it
     files: list[str]  # all files in PHOTOS

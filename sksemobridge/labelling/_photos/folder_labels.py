@@ -64,7 +64,7 @@ class FolderLabels:
         return len(self.shots.labels) > len(self.annotations.answers)
 
     def is_predicted(self):
-        """Whether each picture has a label that no person said `(n,)`."""
+        """Whether each picture has a label that no person gave `(n,)`."""
         by_person = {*self.shots.real, *self.annotations.answers}
         is_open = [real not in by_person for real in self.job.real]
         return np.array(is_open, dtype=bool) & self.has_label

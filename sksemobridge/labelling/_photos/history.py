@@ -8,7 +8,7 @@ from .event_kinds import KINDS
 
 
 def fold(events, find, classes=(), corrections=None):
-    """`Annotations` by all events together, without those that were taken back.
+    """`Annotations` by all events together, without events that were undone.
 
     `classes` are the names to begin with. `corrections` are the labels of a list: a dict from real
     paths to `(path, label)`.
@@ -25,14 +25,14 @@ def fold(events, find, classes=(), corrections=None):
 
 
 def after(annotations, event, find):
-    """`Annotations` with one more event, which takes none back."""
+    """`Annotations` with one more event, which is no undo."""
     annotations = annotations.copy()
     KINDS[event.kind].effect(annotations, event, find)
     return annotations
 
 
 def undone(events):
-    """Positions of the events that were taken back."""
+    """Positions of the events that were undone."""
     places, taken_back = {}, set()
     for position, event in enumerate(events):
         if event.kind == "undo" and event.of in places:

@@ -8,7 +8,7 @@ from contextlib import contextmanager, suppress
 
 from ..._utils.files import why_unread
 
-# Characters that a terminal obeys: controls, and marks that change the direction of what follows.
+# Characters that a terminal obeys: controls, and marks that change the direction of text.
 CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
 REPORT_AT = "https://github.com/sksemobridge/sksemobridge/issues"
 

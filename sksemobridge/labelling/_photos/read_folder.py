@@ -47,9 +47,9 @@ def files_to_label(options, answers=None):
 def read_job(options, answers, make_pipeline, *, corrections=None, progress=False):
     """Read a `FolderJob` and `Annotations` from options and from `Answers`.
 
-    A `UsageError` says what is wrong, before `make_pipeline(paths)` gives the pipeline that embeds
-    these files. `corrections` are the corrections of an earlier job with these options, if there is
-    one.
+    Mistakes of a user raise a `UsageError` before `make_pipeline(paths)` gives the pipeline that
+    embeds these files. `corrections` are the corrections of an earlier job with these options, if
+    there is one.
     """
     files = files_to_label(options, answers)
     if options.embeddings is not None:

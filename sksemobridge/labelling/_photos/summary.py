@@ -71,7 +71,7 @@ def _how_many_right(labels):
 
 
 def _check_lines(annotations):
-    """A line on what the last check found, if there was one."""
+    """A line on the result of the last check, if there was one."""
     if not (is_right := [*annotations.checked().values()]):
         return []
     which = "predictions" if annotations.check.among == "rest" else "labels that were seen"

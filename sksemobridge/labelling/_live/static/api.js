@@ -3,7 +3,7 @@
 
 // Milliseconds to wait for a reply, except to a slow request.
 const PATIENCE = 20000;
-// Slow requests: they write files, read pictures, or wait for the first result of a model.
+// Slow requests, which write files, read pictures, or wait for the first result of a model.
 const SLOW = ["done", "also", "end", "suggest", "read_new", "add", "find"];
 // Milliseconds between attempts when the program does not reply.
 const AGAIN = 500;
@@ -16,7 +16,7 @@ const HARMLESS = ["state", "look", "look_at_class", "overview", "suggest", "disp
 // The name of this tab, which stays when the page is loaded again.
 const tab = (sessionStorage.tab ??= `${Date.now()}-${Math.random()}`.slice(0, 50));
 
-// The person of this tab: others may have other tabs of this browser.
+// The person of this tab: other persons may have other tabs of this browser.
 export const who = {
   get name() { return sessionStorage.who ?? ""; },
   set name(text) { sessionStorage.who = text.trim().slice(0, 50); },

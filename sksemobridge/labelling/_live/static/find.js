@@ -126,7 +126,7 @@ function show(pictures) {
 const title = () => (query.like ? `Like ${plural(query.like.length, "picture")}, the most alike first`
   : `${quoted(query.text)}, the likeliest first`);
 
-// A click selects one more tile. With Shift, it selects all tiles up to this one.
+// A click selects one more tile. With Shift, a click selects all tiles up to this one.
 /** @param {import("./tiles.js").Tile} tile @param {boolean} adds */
 function choose_tile(tile, adds) {
   const { chosen } = tiles, all = tiles.tiles, [a, b] = [all.indexOf(from), all.indexOf(tile)];

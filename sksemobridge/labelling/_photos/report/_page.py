@@ -34,7 +34,7 @@ def report(path, folder, labels, lines):
     """A page for a file at `path`, from `FolderLabels`. `lines` are its summary.
 
     The first `N_THUMBNAILS` pictures, in the order of doubt, are in the page. The browser reads the
-    others from their files.
+    other pictures from their files.
     """
     data = page_data(labels)
     readable = [item for item in data["pictures"] if item["readable"]]
