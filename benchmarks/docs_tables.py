@@ -28,8 +28,9 @@ import search
 import several_labels
 import speed
 import validation_images
+from click_methods import NAMELESS, RIVAL
 from click_methods import OURS as OUR_CLICKS
-from few_shot_methods import CLOSED_FORM, OURS, PEERS, TRAINED, WITHOUT_TEXT, ZERO_SHOT
+from few_shot_methods import OURS, WITHOUT_TEXT, ZERO_SHOT
 from tasks import shots_in_words, table
 
 HERE = Path(__file__).parent
@@ -43,6 +44,9 @@ AERIAL = (
     "whurs19_skyclip50_vit-l-14",
 )
 FOLDERS = ("caltech101", "cifar10_vit_b32", "fashion", "whurs19_remoteclip_vit-l-14")
+# Nine sets of pictures: those of whurs19 come through five models.
+NINE = ("caltech101", "cifar10_vit_b32", "fashion", *IMAGENET, *AERIAL, "whurs19_clip_vit-l-14")
+NINE = (*NINE, "emoji", "digits")
 WITHOUT_TEXTS = ("dtd", "oxford_flowers")
 FIVE = PHOTOGRAPHS + IMAGENET
 IMAGES = ("among", "images")
@@ -51,21 +55,19 @@ OUR_ROWS = ("method", OUR_CLICKS)
 TITLES = {
     "cifar10_vit_b32": "cifar10",
     "whurs19_clip_vit-b-32": "whurs19, CLIP B/32",
+    "whurs19_clip_vit-l-14": "whurs19, CLIP L/14",
     "whurs19_remoteclip_vit-l-14": "whurs19, RemoteCLIP L/14",
     "whurs19_skyclip50_vit-b-32": "whurs19, SkyCLIP B/32",
     "whurs19_skyclip50_vit-l-14": "whurs19, SkyCLIP L/14",
 }
-N_BEST = 5
-OTHERS = {OURS, WITHOUT_TEXT, CLOSED_FORM, TRAINED, ZERO_SHOT}
 IN_README = {
     OUR_CLICKS: "FewShotClassifier: names, the folder, `label_next`",
-    "FewShotClassifier, no names": "the same without names",
-    "LogisticRegression, from names": (
-        "LogisticRegression, the texts of the names as first examples, least margin"
-    ),
-    "LogisticRegression, margin": "LogisticRegression, least margin",
-    "zero-shot, margin": "zero-shot names, least margin",
-    "LogisticRegression, random": "LogisticRegression, random images",
+    RIVAL: "LogisticRegression around the texts, least margin",
+    "TextCoord, margin": "TextCoord, least margin",
+    "SeMoBridge, margin": "SeMoBridgeClassifier (closed form), least margin",
+    "zero-shot, margin": "names alone, least margin",
+    NAMELESS: "FewShotClassifier without names, `label_next`",
+    "LogisticRegression, margin": "LogisticRegression without names, least margin",
 }
 CLICKED = {
     "caltech101": "objects (Caltech-101, CLIP ViT-B/32)",
@@ -87,18 +89,8 @@ SHOT = {
 # Tables that no program prints as they stand in a page: functions of the rows.
 
 
-def best_peers(frame):
-    """The peers with the best mean over tasks and the numbers of shots that all of them have."""
-    peers = frame[frame.method.isin(PEERS.keys() - {ZERO_SHOT})]
-    common = set.intersection(*peers.groupby("method").shots.agg(set))
-    of_method = peers[peers.shots.isin(common)].groupby(["method", "task", "shots"]).accuracy.mean()
-    return set(of_method.groupby("method").mean().nlargest(N_BEST).index)
-
-
-def means(frame, shots=(1, 2, 4, 8, 16), best_only=False):
+def means(frame, shots=(1, 2, 4, 8, 16)):
     frame = in_percent(frame[frame.shots.isin(shots)])
-    if best_only:
-        frame = frame[frame.method.isin(OTHERS | best_peers(frame))]
     return few_shot.means_by_shots(frame, "accuracy", 1)
 
 
@@ -135,6 +127,11 @@ def calibration(frame):
 
 def in_readme(frame):
     return clicks.ratios_table(frame, IN_README, levels=(95, 99))
+
+
+def of_readme(made):
+    """A table of the methods that README has."""
+    return lambda frame: made(frame[frame.method.isin(IN_README)])
 
 
 def clicks_by_task(frame):
@@ -286,11 +283,12 @@ def in_draws(numbers):
 
 PAGE = "docs/benchmarks.md"
 TABLES = (
-    Table("README.md", "clicks", "clicks", in_readme, FOLDERS),
-    Table("README.md", "shots", "few_shot", partial(means, best_only=True), PHOTOGRAPHS),
+    Table("README.md", "clicks", "clicks", in_readme, NINE),
     Table(PAGE, "settings", "peer_settings", peer_settings.choices),
-    Table(PAGE, "clicks by task", "clicks", clicks.labels_table, FOLDERS, titled=True),
-    Table(PAGE, "shares", "clicks", clicks.shares_table, FOLDERS),
+    Table(PAGE, "clicks of others", "clicks", clicks.ratios_table, NINE),
+    Table(PAGE, "clicks by task", "clicks", of_readme(clicks.labels_table), NINE, titled=True),
+    Table(PAGE, "shares", "clicks", clicks.shares_table, NINE),
+    Table(PAGE, "said shares", "clicks", of_readme(clicks.estimates_table), NINE),
     Table(PAGE, "strangers", "strangers", clicks.shares_table),
     Table(PAGE, "seconds", "pages", pages.report, (*FOLDERS, AERIAL[0]), titled=True),
     Table(PAGE, "names", "classes_found", classes_found.report, titled=True),
