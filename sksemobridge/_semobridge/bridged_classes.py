@@ -18,10 +18,8 @@ from .bridge import Bridge
 from .score import START, Hyperparameters, class_divergence, log_score, terms_of_score
 from .shot_counts import CountFactors
 
-# Elements of unit rows that differ less are equal in single precision.
-SAME = 1e-6
-# The same in units of the rounding of any precision.
-SAME_IN_ROUNDING = 8
+# Elements of unit rows that differ by fewer units of rounding are equal.
+ROUNDING_OF_SAME = 8
 # Guess of the slope of a stand-in for a missing text, which counts as so many classes with a text.
 # The slopes of eight tasks are between 0.3 and 0.8.
 STAND_IN, STAND_IN_CLASSES = 0.4, 10.0
@@ -59,7 +57,7 @@ class CosineRows:
         of_classes = {name: of_classes[name] for name, *_ in used}
         of_length, is_rest, inside = means[:0], True, {}
         is_identity = bridge.matrix is None and {"z2", "z3"} <= set(of_classes)
-        least = SAME_IN_ROUNDING * np.finfo(means.dtype).eps
+        least = ROUNDING_OF_SAME * np.finfo(means.dtype).eps
         z3_is_z2 = is_identity and bool(np.abs(prototypes - means).max() < least)
         if z3_is_z2:
             del of_classes["z3"]
@@ -68,9 +66,10 @@ class CosineRows:
         if bridge.basis is not None and not is_rest:
             # Products with few directions are needed for the length. Prototypes are in their span,
             # but for those of classes without shots.
+            same = ROUNDING_OF_SAME * np.finfo(np.float32).eps
             for name, rows in of_classes.items():
                 in_span = rows @ of_length.T
-                if np.abs(in_span @ of_length - rows).max() < SAME:
+                if np.abs(in_span @ of_length - rows).max() < same:
                     inside[name] = in_span
         direct = {name: rows for name, rows in of_classes.items() if name not in inside}
         return cls(

@@ -84,8 +84,6 @@ TEMPERATURE_SPREAD = 0.7
 TEMPERATURE_REACH = 4.0
 # Error of this log. It is much smaller than what the shots leave open.
 TOLERANCE = 0.02
-# A term that is nearly zero, for the numbers that are given, would ask for an infinite weight.
-MOST_LOG_WEIGHT = 300.0
 # Standard deviation of the logarithms of candidates around the hyperparameters "auto". With half of
 # it, validation images gain as much with one shot, and less with more.
 SPREAD = 1.0
@@ -289,7 +287,7 @@ def automatic_hyperparameters(
         log_weight += sharpness * (1 - cosine) - log_w
         # Nearly zero, a term would need an infinite weight to rise like the text's. A weight that
         # rounds to zero leaves out a term that is far too high beside the text's.
-        return float(np.exp(min(log_weight, MOST_LOG_WEIGHT)))
+        return float(np.exp(min(log_weight, np.log(np.finfo(float).max) / 2)))
 
     lambda2 = weight(ratio * count, beta, typical.cosines["z2"])
     # The cosine of a shot and itself is the reach. A mean of many shots is near no image.

@@ -30,8 +30,6 @@ N_DIRECTIONS = 96
 WINDOW = 10
 # Training without the shots that are left out may end this much earlier: it is only a start.
 FIRST_TOLERANCE = 4.0
-# Embeddings have single precision. Directions below its rounding are not in their span.
-FLOAT32_ROUNDING = np.finfo(np.float32).eps
 # If the bridge can change along more than this share of all directions, shots are multiplied by the
 # bridge itself. This takes less memory than their coordinates in these directions, and as much
 # time.
@@ -273,7 +271,8 @@ def principal_directions(X, rows, share, bridge):
             part = _weighted_inputs(X, rows[some], share[some], bridge)
             products += part.T @ part
         squares, directions = linalg.eigh(products, check_finite=False)
-    kept = squares > FLOAT32_ROUNDING**2 * squares[-1]
+    # Embeddings have single precision. Directions below its rounding are not in their span.
+    kept = squares > np.finfo(np.float32).eps ** 2 * squares[-1]
     lengths, directions = np.sqrt(squares[kept]), directions[:, kept]
     if few is not None:
         directions = few.T @ directions / lengths
