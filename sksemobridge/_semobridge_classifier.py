@@ -111,8 +111,8 @@ class SeMoBridgeClassifier(TrainedEstimator, ShotClassifier):
         be below one.
     tol : float, default=5e-5
         Training stops if the relative decrease of the loss, averaged over ten steps, is below
-        `tol`. A smaller value hardly changes predictions. Only for `"lbfgs"`, and for the bridges
-        that `"adamw"` also trains to estimate the temperature.
+        `tol`. A much smaller value may fit the shots too closely. Only for `"lbfgs"`, and for the
+        bridges that `"adamw"` also trains to estimate the temperature.
     priors : array-like of shape (C,), Series, mapping, "shots" or None, default=None
         Probability of each class, in the order of `classes_`. A Series or mapping goes by label,
         and may have labels that a fold lacks. `"shots"` takes the shares of the shots. None: equal,
