@@ -14,8 +14,8 @@ from .._utils.array_api import l2_normalize
 from .._utils.lru import LRUCache, content_key
 from .._utils.validation import warn_caller
 
-# The cutoff of the paper, for models of OpenAI. It keeps 209 of 512 directions of ViT-B/16, 607 of
-# 768 of ViT-L/14, and 881 of 1,024 of RN50x64.
+# The cutoff of the paper, for models of OpenAI. The bridge keeps 209 of 512 directions of ViT-B/16,
+# 607 of 768 of ViT-L/14, and 881 of 1,024 of RN50x64.
 PAPER_ATOL = 0.3
 # `atol="auto"` is that of the paper where it keeps a share of the directions between these. Fewer
 # or more say that the singular values of a model have another scale.
@@ -79,8 +79,8 @@ class Bridge:
         return l2_normalize(eos if class_bias is None else eos + class_bias)
 
     def joint(self, eos):
-        """`L * eos @ W + b_W`, shape (n, D). It is affine, so the result for a mean is the mean of
-        the results.
+        """`L * eos @ W + b_W`, shape (n, D). The bridge is affine, so the result for a mean is the
+        mean of the results.
         """
         joint = eos if self.projection is None else eos @ self.projection
         return (

@@ -37,7 +37,7 @@ class BridgeOptions:
 
     @property
     def trained_by(self) -> Solver | None:
-        """The solver that trains the bridge on the shots; None in closed form."""
+        """The solver that trains the bridge on the shots, or None in closed form."""
         return SOLVERS[self.solver]
 
     @property

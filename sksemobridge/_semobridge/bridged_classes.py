@@ -48,7 +48,7 @@ class CosineRows:
 
     @classmethod
     def of(cls, classes: BridgedClasses) -> CosineRows | None:
-        """Those of `classes`, or None with a bias of the projection."""
+        """The `CosineRows` of `classes`, or None if the projection has a bias."""
         bridge, of_classes = classes.bridge, classes.rows
         if bridge.projection_bias is not None:
             return None
@@ -200,7 +200,7 @@ class BridgedClasses:
 
         `texts (K, D)` are the `T_c` of these classes, or None without text.
         """
-        # -1 takes the last row here. It is replaced below, or refused.
+        # Here -1 takes the last row, which is replaced below, or refused.
         prototypes, image_means = self.prototypes[indices], self.image_means[indices]
         new = indices < 0
         if texts is not None and new.any():

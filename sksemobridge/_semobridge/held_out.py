@@ -34,7 +34,7 @@ class HeldOut(NamedTuple):
     shots: LabelledCosines  # weights have equal sums in all classes, and sum to all images
     n_images: float  # number of images of a class in a fold, as `images_of_class` has it
     reach: float  # mean cosine of a shot and its own bridge, which limits `"z3"`
-    # All classes have one image. Then predictions from the names replace the classes without it.
+    # All classes have one image. Names then predict a class without its image.
     is_single: bool
 
 

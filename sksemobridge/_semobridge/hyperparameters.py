@@ -31,22 +31,22 @@ from .validation_images import HALF_AN_IMAGE
 # tasks left out in turn the choice is the same, but without CIFAR-10, on which shots gain nothing:
 # it makes one shot count less.
 
-# Weight of the text's term. Those of the others are relative to it.
+# Weight of the text's term. The other weights are relative to this one.
 LAMBDA1 = 1.0
 # Sharpness of the text's term. The score is close to linear in it, and accuracies with 6 are equal.
 ALPHA = 1.0
-# Sharpness of the bridged shots' term. It is small, so that the smoothness, which is proportional
-# to it, stays in the paper's range, up to 1.5.
+# Sharpness of the bridged shots' term. The value is small, so that the smoothness, which is
+# proportional to it, stays in the paper's range, up to 1.5.
 BETA = 0.1
-# Sharpness of the shots' term. It is large, so that this term is for pictures that are nearly a
-# shot: beside one, it rises as steeply as the text's. 15 and 30 are as good.
+# Sharpness of the shots' term. The value is large, so that this term is for pictures that are
+# nearly a shot: beside one, it rises as steeply as the text's. 15 and 30 are as good.
 GAMMA = 16.0
 # The ratio for one shot, which is the centre of its prior. The best ratios of the tasks are between
 # 0.03 and 0.4. A larger one gains in the mean, and loses more where names are nearly always right.
 RATIO = 0.04
-# Standard deviation of the prior of the log of the ratio. It is wide, for models to which names say
-# nothing: their best ratio is above 3. With 1, such a model is 2 to 4 points worse on two to five
-# classes, where few shots say that the names help no more than chance.
+# Standard deviation of the prior of the log of the ratio. The prior is wide, for models to which
+# names say nothing: their best ratio is above 3. With 1, such a model is 2 to 4 points worse on two
+# to five classes, where few shots say that the names help no more than chance.
 RATIO_SPREAD = 1.4
 # Logs of ratios, relative to the centre of the prior, over which the posterior is summed.
 RATIO_GRID = np.linspace(-3.5, 4.5, 17)
@@ -56,8 +56,8 @@ OFFSET = 0.7
 # Number of shots that closes half of it. With few shots, much of the gap is chance.
 OFFSET_COUNT = 6.0
 # Without text, both terms of the shots are equal, trained or not. Training without text fits the
-# prototypes closely to the shots. Where they count three times as much as the image means, as they
-# do beside texts, 2.4 points are lost in the mean of seven families of tasks. Where these count
+# prototypes closely to the shots. If prototypes count three times as much as the image means, as
+# beside texts, 2.4 points are lost in the mean of seven families of tasks. If the image means count
 # twice as much as the prototypes, 0.2 points are gained, but 0.3 are lost with four shots.
 WITHOUT_TEXT = START._replace(smoothness=0.0)
 # Hyperparameters with texts and a trained bridge, whose prototypes have seen the shots.
@@ -65,15 +65,15 @@ TRAINED = Hyperparameters(
     alpha=6.0, beta=1.0, gamma=1.5, lambda1=1.0, lambda2=0.25, lambda3=0.05, smoothness=0.01
 )
 # The temperature of a trained bridge, which has seen its shots, relative to its default: with
-# texts, and with one shot and without. There it grows as this power of the number of shots. With
-# each family of tasks left out, the first would change by at most .05, and the last two, which are
-# chosen on a grid, would stay or be .17 and .45.
+# texts, and without texts for one shot. Without texts, the temperature grows as this power of the
+# number of shots. With each family of tasks left out, the first would change by at most .05, and
+# the last two, which are chosen on a grid, would stay or be .17 and .45.
 SEEN = 0.84
 SEEN_WITHOUT_TEXT = 0.22
 SEEN_GROWTH = 0.3
-# The same in closed form, without text and with one shot of each class, where the others say too
-# little of a class without its shot. On eight families of tasks this halves the log loss, 2.5 to
-# 1.3. Each family, left out, would choose 0.25 to 0.33.
+# Relative temperature in closed form, without text and with one shot of each class, where the other
+# classes say too little of a class without its shot. On eight families of tasks this halves the log
+# loss, 2.5 to 1.3. Each family, left out, would choose 0.25 to 0.33.
 SINGLE_WITHOUT_TEXT = 0.3
 # Standard deviation of the prior of its log around this, and of that by validation images around
 # the temperature of one shot of each class. With more it falls, as the error of what they say.
@@ -82,12 +82,13 @@ KNOWN_TEMPERATURE_SPREAD = 0.2
 TEMPERATURE_SPREAD = 0.7
 # Largest distance of the log of the temperature from its default.
 TEMPERATURE_REACH = 4.0
-# Error of this log. It is much smaller than what the shots leave open.
+# Error of this log, much smaller than what the shots leave open.
 TOLERANCE = 0.02
 # Standard deviation of the logarithms of candidates around the hyperparameters "auto". With half of
 # it, validation images gain as much with one shot, and less with more.
 SPREAD = 1.0
-# The same for a trained bridge, whose hyperparameters are constants that suit a task less well.
+# Such a standard deviation for a trained bridge, whose hyperparameters are constants, which suit a
+# task less well.
 TRAINED_SPREAD = 1.5
 
 
@@ -145,7 +146,7 @@ def mean_calibration(options: BridgeOptions, parts: list[tuple[float, Calibratio
 def mean_hyperparameters(
     options: BridgeOptions, parts: list[tuple[float, Hyperparameters]]
 ) -> Hyperparameters:
-    """The same of hyperparameters. Those that are given stay."""
+    """The mean of hyperparameters by shares. Hyperparameters that the user gave stay."""
     shares = [share for share, _ in parts]
     values = zip(*(hyperparameters for _, hyperparameters in parts))
     means: list[Any] = [None if None in value else np.dot(shares, value) for value in values]
@@ -198,9 +199,10 @@ def trained_temperature(
 
 def share_of_wrong_labels(options: BridgeOptions, held_out: HeldOut, logit_scale: float) -> float:
     """The share of the labels that is taken to be wrong, by held-out shots, with the ratio at the
-    centre of its prior. It is zero if nothing judges them: one image of each class, and no text.
+    centre of its prior. The share is zero if nothing judges the labels: one image of each class,
+    and no text.
 
-    A wrong label is any class. So a shot that is hard, whose class is among the few probable ones,
+    A wrong label is any class, so that a hard shot, whose class is among the few probable ones,
     hardly counts as wrong.
     """
     if held_out.is_single and "z1" not in held_out.shots.cosines:
@@ -428,7 +430,7 @@ def search_hyperparameters(
 
 
 def draw_candidates(auto: Hyperparameters, options: BridgeOptions) -> list[Hyperparameters]:
-    """`auto` times random factors, one by one. Those that are given stay."""
+    """`auto` times random factors, one by one. Hyperparameters that the user gave stay."""
     if not options.auto:
         return []
     values = np.array([getattr(auto, name) for name in options.auto])
@@ -457,7 +459,7 @@ def compare(
 
 
 def _is_right(hyperparameters: Hyperparameters, images: LabelledCosines) -> np.ndarray:
-    """One for each image that the score classifies right, else zero."""
+    """Whether the score classifies each image right, as 1 or 0 `(n,)`."""
     exponents = [
         sharpness * images.cosines[name] + (offset - sharpness)
         for name, sharpness, offset in terms_of_score(

@@ -32,8 +32,8 @@ def minimize(function, x, max_iter, is_done, precondition=lambda vector: vector.
     for _ in range(max_iter):
         direction = _direction(gradient, memory, precondition)
         slope = _dot(gradient, direction)
-        # All steps are as large as `x`. The oldest makes room before the search of the next. Where
-        # that one is refused below, for its curvature, the memory shrinks.
+        # All steps are as large as `x`. The oldest makes room before the search of the next. If the
+        # next step is refused below, for its curvature, the memory shrinks.
         memory = memory[1 - most :]
         found = _search(function, x, value, direction, slope) if slope < 0 else None
         del direction

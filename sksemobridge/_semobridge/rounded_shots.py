@@ -23,8 +23,8 @@ BITS_OF_SHARE = 16
 
 def rounded_shots(training: Training) -> tuple[Training, float]:
     """The training on rounded shots, which are sorted by class and then by content, and the typical
-    length by which embeddings are divided. It is one if the projection has a bias: then the bridge
-    of a longer embedding is another.
+    length by which embeddings are divided. The length is one if the projection has a bias: then the
+    bridge of a longer embedding is another.
     """
     codes, share, length = training.codes, training.share, 1.0
     if training.bridge.projection_bias is None:

@@ -32,7 +32,7 @@ class Hyperparameters(NamedTuple):
     smoothness: float
 
 
-# Where the search of the paper starts.
+# The start of the search of the paper.
 START = Hyperparameters(
     alpha=1.0, beta=1.0, gamma=1.0, lambda1=0.5, lambda2=0.5, lambda3=0.5, smoothness=0.01
 )

@@ -31,15 +31,15 @@ WINDOW = 10
 # Training without the shots that are left out may end this much earlier: it is only a start.
 FIRST_TOLERANCE = 4.0
 # If the bridge can change along more than this share of all directions, shots are multiplied by the
-# bridge itself. This takes less memory than their coordinates in these directions, and as much
+# bridge itself. This product takes less memory than coordinates in these directions, and as much
 # time.
 MOST_DIRECTIONS = 0.75
 # Exponent of the preconditioning. With 0, directions of the inputs keep their lengths, and with 1,
-# directions of little variance change the bridge as much as others. It chooses among the many
-# minima of the loss, and trades accuracy for iterations.
+# directions of little variance change the bridge as much as others. The exponent chooses among the
+# many minima of the loss, and trades accuracy for iterations.
 PRECONDITIONING = 0.5
 # Unit of the class bias, relative to that of the bridge. Queries have no class bias, so they lose
-# what it learns. It chooses among the minima, too.
+# what it learns. The unit chooses among the minima, too.
 BIAS_SCALE = 0.25
 
 
@@ -68,11 +68,11 @@ class TrainedBridge(NamedTuple):
     loss_curve: list
     n_iter: int
     converged: bool = True
-    # That of the shots that are not left out, by L-BFGS
+    # the bridge of the shots that are not left out, by L-BFGS
     held_out: TrainedBridge | None = None
 
     def map_class_bias(self, function: Callable[[np.ndarray], np.ndarray]) -> TrainedBridge:
-        """The same with `function(class_bias)`, if there is a bias of each class."""
+        """A copy with `function(class_bias)`, if there is a bias of each class."""
         if self.class_bias is None:
             return self
         held_out = self.held_out and self.held_out.map_class_bias(function)
@@ -190,7 +190,8 @@ def _lbfgs(problem: Problem, counts: list[int]) -> list[TrainedBridge]:
         start, metric, k = bridge.matrix, tensor(basis), width
         del basis
     del offset
-    # Without text, the bridge learns only what the bias does not learn. So both have equal units.
+    # Without text, the bridge learns only what the bias does not learn, so that both have equal
+    # units.
     bias_unit = unit * (BIAS_SCALE if texts.embeddings is not None else 1.0)
     n_biases = int(codes.max()) + 1 if options.class_bias else 0
     parameters, results = tensor(np.pad(start, [(0, n_biases), (0, 0)])), []

@@ -26,7 +26,7 @@ class Validation(NamedTuple):
     weight: np.ndarray  # `(m,)`
 
     def thinned(self, n_classes: int) -> Validation:
-        """So many evenly spaced images that there are at most `MOST_SCORES` scores."""
+        """Evenly spaced images, as many as have at most `MOST_SCORES` scores."""
         rows = evenly_spaced(len(self.codes), max(MOST_SCORES // n_classes, 1))
         return Validation(*(part[rows] for part in self))
 
@@ -39,7 +39,7 @@ class Judge(NamedTuple):
     closed: BridgedClasses  # whose image means and texts no step changes
 
     def for_classes(self, order: np.ndarray, texts: np.ndarray | None) -> Judge:
-        """It for the classes in another order, whose `T_c` are `texts`."""
+        """The judge for the classes in another order, whose `T_c` are `texts`."""
         codes = np.argsort(order)[self.validation.codes]
         validation = self.validation._replace(codes=codes)
         return self._replace(validation=validation, closed=self.closed.for_classes(order, texts))
