@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import expit
 from sklearn.base import clone
 from sklearn.pipeline import Pipeline
-from sklearn.utils.validation import column_or_1d
+from sklearn.utils.validation import check_consistent_length, check_is_fitted, column_or_1d
 
 from ._few_shot_classifier import FewShotClassifier
 from ._texts.encode import read_logit_scale
@@ -63,6 +63,79 @@ class ShotEvaluation:
     doubtful: NDArray[np.intp]
     duplicates: NDArray[np.intp]
     doubtful_names: NDArray[Any]
+
+    @classmethod
+    def from_fitted(
+        cls, classifier: Any, X: ArrayLike, y: ArrayLike, *, groups: ArrayLike | None = None
+    ) -> Self:
+        """Evaluate a classifier that is fitted already.
+
+        Parameters
+        ----------
+        classifier : FewShotClassifier
+            Fitted to these shots, with `store_held_out=True`. With `label_noise=0`, a copy is
+            fitted too, for `label_proba`.
+        X : array-like of shape (n, D)
+            Embeddings of the shots.
+        y : array-like of shape (n,)
+            Labels of the shots.
+        groups : array-like of shape (n,) or None, default=None
+            Groups of the shots, as they were given to `fit`.
+
+        Returns
+        -------
+        ShotEvaluation
+
+        Raises
+        ------
+        NotFittedError
+            If the classifier was not fitted, or without `store_held_out=True`.
+        ValueError
+            If X and y are not the shots of the fit: other numbers of rows, or labels of no class.
+        """
+        check_is_fitted(
+            classifier,
+            "held_out_proba_",
+            msg="Nothing was held out when this %(name)s was fitted: fit it with"
+            " store_held_out=True, or call evaluate_shots.",
+        )
+        check_consistent_length(X, y, classifier.held_out_proba_)
+        y = column_or_1d(np.asarray(y))
+        if not (is_known := np.isin(y, classifier.classes_)).all():
+            raise ValueError(
+                f"y has labels of no class: {listed(np.unique(y[~is_known]))}. Give the shots to"
+                " which the classifier was fitted."
+            )
+        label_proba = classifier.label_proba_
+        if classifier.label_noise == 0:
+            judge = clone(classifier).set_params(label_noise="auto")
+            label_proba = judge.fit(X, y, groups=groups).label_proba_
+        classes, held_out = classifier.classes_, classifier.held_out_proba_
+        codes = np.searchsorted(classes, y.astype(classes.dtype))
+        unit = l2_normalize(to_numpy(validate_embeddings(classifier, X, reset=False)))
+        known = np.isfinite(held_out).all(axis=1)
+        truth = codes[known]
+        names_accuracy, doubtful_names = np.nan, classes[:0]
+        if classifier.text_embeddings_ is not None:
+            name_proba = _name_proba(classifier)
+            by_doubt = np.argsort(name_proba, kind="stable")
+            doubtful_names = classes[by_doubt[name_proba[by_doubt] < DOUBTFUL]]
+            by_names = (unit[known] @ classifier.text_embeddings_.T).argmax(axis=1)
+            names_accuracy = _mean(by_names == truth)
+        order = np.argsort(label_proba, kind="stable")
+        chain, first = merge_within_rounding(unit, np.zeros(len(unit)))
+        pairs = np.column_stack([np.arange(len(unit)), first[chain]])
+        return cls(
+            classes=classes,
+            n_shots=np.bincount(codes, minlength=len(classes)),
+            accuracy=_mean(held_out[known].argmax(axis=1) == truth),
+            names_accuracy=names_accuracy,
+            held_out_proba=held_out,
+            label_proba=label_proba,
+            doubtful=order[label_proba[order] < DOUBTFUL],
+            duplicates=pairs[pairs[:, 0] != pairs[:, 1]],
+            doubtful_names=doubtful_names,
+        )
 
     def __str__(self) -> str:
         counts = listed([f"{label} {n}" for label, n in zip(self.classes, self.n_shots)], 10)
@@ -135,41 +208,7 @@ def evaluate_shots(
     if isinstance(estimator, Pipeline) and len(estimator) > 1:
         X = clone(estimator[:-1]).fit_transform(X, y)
     fitted = clone(classifier).set_params(store_held_out=True).fit(X, y, groups=groups)
-    return evaluate_fitted(fitted, X, y, groups)
-
-
-def evaluate_fitted(fitted, X, y, groups=None):
-    """The evaluation of a classifier that was fitted to these shots, with `store_held_out=True`."""
-    label_proba = fitted.label_proba_
-    if fitted.label_noise == 0:
-        label_proba = (
-            clone(fitted).set_params(label_noise="auto").fit(X, y, groups=groups).label_proba_
-        )
-    classes, held_out = fitted.classes_, fitted.held_out_proba_
-    codes = np.searchsorted(classes, column_or_1d(np.asarray(y)).astype(classes.dtype))
-    unit = l2_normalize(to_numpy(validate_embeddings(fitted, X, reset=False)))
-    known = np.isfinite(held_out).all(axis=1)
-    truth = codes[known]
-    names_accuracy, doubtful_names = np.nan, classes[:0]
-    if fitted.text_embeddings_ is not None:
-        name_proba = _name_proba(fitted)
-        by_doubt = np.argsort(name_proba, kind="stable")
-        doubtful_names = classes[by_doubt[name_proba[by_doubt] < DOUBTFUL]]
-        names_accuracy = _mean((unit[known] @ fitted.text_embeddings_.T).argmax(axis=1) == truth)
-    order = np.argsort(label_proba, kind="stable")
-    chain, first = merge_within_rounding(unit, np.zeros(len(unit)))
-    pairs = np.column_stack([np.arange(len(unit)), first[chain]])
-    return ShotEvaluation(
-        classes=classes,
-        n_shots=np.bincount(codes, minlength=len(classes)),
-        accuracy=_mean(held_out[known].argmax(axis=1) == truth),
-        names_accuracy=names_accuracy,
-        held_out_proba=held_out,
-        label_proba=label_proba,
-        doubtful=order[label_proba[order] < DOUBTFUL],
-        duplicates=pairs[pairs[:, 0] != pairs[:, 1]],
-        doubtful_names=doubtful_names,
-    )
+    return ShotEvaluation.from_fitted(fitted, X, y, groups=groups)
 
 
 def _name_proba(fitted):

@@ -3,12 +3,14 @@
 import numpy as np
 import pytest
 from sklearn.base import clone
+from sklearn.exceptions import NotFittedError
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV
 
 from sksemobridge import (
     FewShotClassifier,
     SeMoBridgeClassifier,
+    ShotEvaluation,
     ZeroShotClassifier,
     evaluate_shots,
     make_few_shot_pipeline,
@@ -157,3 +159,17 @@ def test_a_name_that_two_shots_contradict_is_doubtful(pipeline, shots, embedded)
     for rows, groups in ((first, None), (np.arange(len(y)), y)):
         one_image = evaluate_shots(classifier, X[rows], y[rows], groups=groups)
         assert one_image.doubtful_names.tolist() == []
+
+
+def test_a_classifier_that_is_fitted_already_is_evaluated_as_it_is(pipeline, embedded):
+    X, y = embedded
+    classifier = clone(pipeline[-1]).set_params(store_held_out=True).fit(X, y)
+    found, expected = ShotEvaluation.from_fitted(classifier, X, y), evaluate_shots(classifier, X, y)
+    assert str(found) == str(expected)
+    assert np.array_equal(found.held_out_proba, expected.held_out_proba)
+    with pytest.raises(NotFittedError, match="store_held_out=True, or call evaluate_shots"):
+        ShotEvaluation.from_fitted(clone(pipeline[-1]).fit(X, y), X, y)
+    with pytest.raises(ValueError, match="inconsistent numbers of samples"):
+        ShotEvaluation.from_fitted(classifier, X[1:], y[1:])
+    with pytest.raises(ValueError, match="labels of no class: tench"):
+        ShotEvaluation.from_fitted(classifier, X, ["tench", *y[1:]])

@@ -24,7 +24,6 @@ MODULES = {module_of(path): path for path in sorted(PACKAGE.rglob("*.py"))}
 PRIVATE_NAMES_OF_LABELLING = {
     "_base.EmbeddingClassifier",
     "_base.LinearClassifier",
-    "_evaluation.evaluate_fitted",
     "_model.near_copies.near_copies",
     "_model.unlabeled.typical_of_names",
     "_texts.encode.embed_classes",

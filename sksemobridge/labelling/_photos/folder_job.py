@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from sklearn.pipeline import Pipeline
 
-from ..._evaluation import evaluate_fitted
+from ..._evaluation import ShotEvaluation
 from ..._zero_shot import ZeroShotClassifier
 from .._bursts import first_of_each
 from .._strangers import strangers_and_typical
@@ -112,7 +112,7 @@ class FolderJob:
             parts = shots.embeddings, shots.labels
             classifier.partial_fit(*parts, classes=classes, groups=groups)
             if evaluate:
-                evaluation = evaluate_fitted(classifier, *parts, groups)
+                evaluation = ShotEvaluation.from_fitted(classifier, *parts, groups=groups)
                 doubtful = [
                     row for row in evaluation.doubtful if shots.real[row] not in annotations.answers
                 ]
