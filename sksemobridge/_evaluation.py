@@ -100,18 +100,18 @@ class ShotEvaluation:
             " store_held_out=True, or call evaluate_shots.",
         )
         check_consistent_length(X, y, classifier.held_out_proba_)
-        y = column_or_1d(np.asarray(y))
-        if not (is_known := np.isin(y, classifier.classes_)).all():
+        labels = column_or_1d(np.asarray(y))
+        if not (is_known := np.isin(labels, classifier.classes_)).all():
             raise ValueError(
-                f"y has labels of no class: {listed(np.unique(y[~is_known]))}. Give the shots to"
-                " which the classifier was fitted."
+                f"y has labels of no class: {listed(np.unique(labels[~is_known]))}. Give the shots"
+                " to which the classifier was fitted."
             )
         label_proba = classifier.label_proba_
         if classifier.label_noise == 0:
             judge = clone(classifier).set_params(label_noise="auto")
             label_proba = judge.fit(X, y, groups=groups).label_proba_
         classes, held_out = classifier.classes_, classifier.held_out_proba_
-        codes = np.searchsorted(classes, y.astype(classes.dtype))
+        codes = np.searchsorted(classes, labels.astype(classes.dtype))
         unit = l2_normalize(to_numpy(validate_embeddings(classifier, X, reset=False)))
         known = np.isfinite(held_out).all(axis=1)
         truth = codes[known]

@@ -15,7 +15,8 @@ from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import check_consistent_length
 
 from ._utils.sklearn import best_of, check_matplotlib_support
-from .encoders._decoding import ImageReadError, decode, describe, fetch
+from .encoders import ImageReadError, read_image
+from .encoders._decoding import describe
 from .encoders._shared import list_images
 
 __all__ = ["PredictionsDisplay"]
@@ -176,7 +177,7 @@ def _wrap(label):
 
 def _draw(ax, image, title, color):
     try:
-        picture = decode(fetch(image))
+        picture = read_image(image)
     except ImageReadError as error:
         raise ImageReadError(f"The image {describe(image)} cannot be read: {error}.") from error
     picture.thumbnail((224, 224))  # whole photographs would make figures of many megabytes

@@ -1,6 +1,6 @@
 """Labelled images, bundled or in folders of your own, and the bundled names of things."""
 
 from ._bundled import load_emoji, load_vocabulary
-from ._folder import load_image_folder
+from ._folder import is_image, list_files, load_image_folder
 
-__all__ = ["load_emoji", "load_image_folder", "load_vocabulary"]
+__all__ = ["is_image", "list_files", "load_emoji", "load_image_folder", "load_vocabulary"]

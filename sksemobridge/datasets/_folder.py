@@ -89,9 +89,27 @@ def load_image_folder(root: str | os.PathLike[str]) -> Bunch:
     )
 
 
-def list_files(folder):
-    """Sorted paths (str) of all files in a folder, as `files_below` finds them. A folder without
-    files is an error.
+def list_files(folder: str | os.PathLike[str]) -> list[str]:
+    """List the files of a folder and of the folders in it.
+
+    Hidden files, sidecars (`a.jpg.xmp` beside `a.jpg`), and copies that `sort_into` made are left
+    out. Folders that may not be read are left out with a warning.
+
+    Parameters
+    ----------
+    folder : path
+
+    Returns
+    -------
+    list of str
+        Sorted paths, which begin with `folder`.
+
+    Raises
+    ------
+    OSError
+        If the folder is missing, or may not be read.
+    ValueError
+        If the folder has no files.
     """
     files, locked = files_below(existing_folder(folder))
     warn_passed_over(folder, "folders that may not be read", locked)
@@ -100,9 +118,19 @@ def list_files(folder):
     return [str(path) for path in files]
 
 
-def is_image(path):
-    """True if a file is an image by its name, or else by its content. The image may be broken."""
-    if path.suffix.lower() in _SUFFIXES:
+def is_image(path: str | os.PathLike[str]) -> bool:
+    """Tell whether a file is an image, by its name, or else by its content.
+
+    Parameters
+    ----------
+    path : path
+
+    Returns
+    -------
+    bool
+        True also for an image that is broken. Films and folders are no images.
+    """
+    if Path(path).suffix.lower() in _SUFFIXES:
         return True
     # For large images, readers warn.
     with warnings.catch_warnings(action="ignore"):

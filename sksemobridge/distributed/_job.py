@@ -14,7 +14,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.dataset as pads
 
-from ..datasets._folder import is_image, list_files
+from ..datasets import is_image, list_files
 from ._output import VERSION, OutputFolder, hash_keys, is_among, versions_by_key
 from ._steps import EmbedImages
 
@@ -138,7 +138,7 @@ def _list_images(source, rows_per_file):
     import ray
 
     if isinstance(source, str | os.PathLike):
-        source = [path for path in list_files(os.path.abspath(source)) if is_image(Path(path))]
+        source = [path for path in list_files(os.path.abspath(source)) if is_image(path)]
     paths = list(map(os.fspath, source))
     if not paths:
         raise ValueError("The source has no images.")

@@ -10,8 +10,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from sklearn.base import clone
 
+from ..encoders import embed_images
 from ..encoders._image_encoder import READING_VERSION
-from ..encoders._shared import embed_rows
 
 
 class EmbedImages:
@@ -45,7 +45,7 @@ class EmbedImages:
 
     def __call__(self, batch):
         images = batch[self.column].to_pylist()
-        embeddings, problems = embed_rows(self._encoder, images)
+        embeddings, problems = embed_images(self._encoder, images)
         errors = np.array([problems.get(row) for row in range(len(images))], dtype=object)
         columns = {"embedding": embeddings[np.equal(errors, None)]}
         return _result(batch, self.column, columns, errors)

@@ -6,13 +6,14 @@ import os
 import threading
 from contextlib import suppress
 from functools import partial
+from typing import Any
 
 import numpy as np
 from PIL import Image, ImageOps
 
 from .._utils.array_api import to_numpy
 from ._depth import in_8_bits, read_depth
-from ._heads import ImageReadError, check_size, open_image, read_image_file
+from ._heads import ImageReadError, check_size, open_image, read_file, read_open_file
 
 # Factors by which a JPEG may be shrunk while it is decoded, each with the least ratio of its
 # shorter side to the input of the model afterwards. With smaller margins, some embeddings have
@@ -65,7 +66,9 @@ def fetch(source, choose=int):
         with _LOCKS[id(source) // 16 % len(_LOCKS)]:
             return np.asarray(_decode_opened(source, choose=choose))
     if isinstance(source, (str, os.PathLike)):
-        source = read_image_file(os.fspath(source))
+        source = read_file(os.fspath(source))
+    elif isinstance(source, io.BufferedReader):
+        source = read_open_file(source)
     if not isinstance(source, (bytes, bytearray, memoryview)):
         raise ImageReadError(
             f"{source!r:.60} ({type(source).__name__}) is not an image; give a path, encoded bytes,"
@@ -74,6 +77,32 @@ def fetch(source, choose=int):
     if not len(source):
         raise ImageReadError("the file is empty")
     return source
+
+
+def read_image(source: Any, *, shortest_side: int | None = None) -> Image.Image:
+    """Read an image as people see it.
+
+    The result is upright, of the first frame, in RGB, and white where the source is transparent.
+
+    Parameters
+    ----------
+    source : path, bytes, file opened by `open(path, "rb")`, image of Pillow or uint8 array
+        Arrays have the shape `(h, w)`, `(h, w, 3)` or `(h, w, 4)`. Of a file that does not begin as
+        an image, only the beginning is read.
+    shortest_side : int or None, default=None
+        Pixels of the shorter side that are needed. A large JPEG may be read at a smaller size, with
+        sides above this number, which takes a fraction of the time.
+
+    Returns
+    -------
+    PIL.Image.Image
+
+    Raises
+    ------
+    ImageReadError
+        If the image cannot be read. The error says why.
+    """
+    return decode(fetch(source), shortest_side)
 
 
 def decode(content, shortest_side=None, resize=None, choose=int):

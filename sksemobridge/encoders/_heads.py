@@ -98,7 +98,7 @@ def open_image(file):
         raise ImageReadError(f"Pillow cannot open it: {error}") from error
 
 
-def read_image(file):
+def read_open_file(file):
     """The bytes of an open file that begins as an image. Other files are not read, and raise an
     `ImageReadError`.
     """
@@ -121,14 +121,14 @@ def read_image(file):
         raise ImageReadError(f"its {n_bytes:,} bytes do not fit into memory") from None
 
 
-def read_image_file(path):
-    """`read_image` of a path."""
+def read_file(path):
+    """`read_open_file` of a path."""
     # A directory is no image, and reading a pipe would wait for a writer.
     if os.path.exists(path) and not os.path.isfile(path):
         raise ImageReadError("it is not a regular file")
     try:
         with open(path, "rb") as file:
-            return read_image(file)
+            return read_open_file(file)
     except ImageReadError:
         raise
     except (OSError, ValueError) as error:
@@ -143,7 +143,7 @@ def read_exif(path):
             image = open_image(_Head(file))
         except _WholeFileError:
             file.seek(0)
-            image = open_image(io.BytesIO(read_image(file)))
+            image = open_image(io.BytesIO(read_open_file(file)))
         # Pillow would look for the metadata behind the pixels, and decode the pixels.
         is_png = image.format == "PNG" and "exif" not in image.info
         exif = Image.Exif() if is_png else image.getexif()

@@ -2,6 +2,7 @@
 
 import io
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from numbers import Integral
@@ -24,6 +25,7 @@ from ._decoding import (
 )
 from ._depth import DEPTHS
 from ._embedding import Source, embed
+from ._file_index import forget_files
 from ._remembered import with_model
 from ._shared import CLIPEncoder, ImageEncoder
 
@@ -91,6 +93,12 @@ class CLIPImageEncoder(CLIPEncoder, ImageEncoder):
     normalize: bool = False
     on_error: Literal["raise", "nan"] = "raise"
     progress: bool = False
+
+    def forget_files(self, paths: Sequence[str]) -> None:
+        if self.cache not in (None, "memory"):
+            forget_files(self.cache, list(paths))
+
+    forget_files.__doc__ = ImageEncoder.forget_files.__doc__
 
     def _embed_rows(self, images, ends_at_problem=False):
         use = partial(self._embed_with, images, ends_at_problem)

@@ -88,6 +88,12 @@ class JoinedImageEncoder(_Joined, ImageEncoder):
         """Treatment of an image that cannot be read: `"nan"` if all encoders have this value."""
         return "nan" if all(encoder.on_error == "nan" for encoder in self.encoders) else "raise"
 
+    def forget_files(self, paths: Sequence[str]) -> None:
+        for encoder in self.encoders:
+            encoder.forget_files(paths)
+
+    forget_files.__doc__ = ImageEncoder.forget_files.__doc__
+
     def _embed_rows(self, images, ends_at_problem=False):
         embeddings = np.full((len(images), self._n_features_out), np.nan, dtype=np.float32)
         readable, problems, end = list(range(len(images))), {}, 0

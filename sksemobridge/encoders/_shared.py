@@ -140,15 +140,37 @@ class ImageEncoder(StatelessEncoder):
             )
         return embeddings
 
+    def forget_files(self, paths: Sequence[str]) -> None:
+        """Let the next `transform` read these files, even if they seem unchanged.
+
+        A cache in a folder takes a file for unchanged if its size and its times are. Embeddings are
+        kept by content, so a file that is the same is not embedded again.
+
+        Parameters
+        ----------
+        paths : list of str
+        """
+
     def _embed_rows(self, images, ends_at_problem=False):
         raise NotImplementedError
 
 
-def embed_rows(encoder: Any, images: list) -> tuple[Any, dict[int, str]]:
-    """Embeddings `(n, D)` by any transformer, and a dict from rows without an embedding to the
-    reasons.
+def embed_images(encoder: Any, images: list) -> tuple[Any, dict[int, str]]:
+    """Embed images by any transformer, and say why images have no embedding.
 
-    The embeddings are in the container that `transform` gives.
+    Parameters
+    ----------
+    encoder : ImageEncoder, or another transformer of images
+        Its `on_error` does not matter. Another transformer gives a row of NaN for an image that it
+        cannot read.
+    images : list of n images
+
+    Returns
+    -------
+    embeddings : array of shape (n, D)
+        In the container that `transform` gives. A row without an embedding is not finite.
+    problems : dict
+        The reason of each row without an embedding.
     """
     is_ours = isinstance(encoder, ImageEncoder)
     if is_ours and type(encoder).transform is ImageEncoder.transform:

@@ -5,8 +5,8 @@ import os
 import pytest
 from PIL import Image
 
-from sksemobridge.datasets import load_image_folder
-from sksemobridge.datasets._folder import COPIES_MARK, is_image, list_files
+from sksemobridge.datasets import is_image, list_files, load_image_folder
+from sksemobridge.datasets._folder import COPIES_MARK
 
 from ..user_folder import link
 

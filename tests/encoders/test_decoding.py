@@ -11,18 +11,13 @@ from numpy.testing import assert_allclose, assert_array_equal
 from PIL import Image, features
 from sklearn.datasets import load_sample_images
 
-from sksemobridge.encoders import CLIPImageEncoder, ImageReadError
-from sksemobridge.encoders._decoding import decode, fetch
+from sksemobridge.encoders import CLIPImageEncoder, ImageReadError, read_image
 from sksemobridge.encoders._heads import _readable_formats
 
 from ..encoder_helpers import some_pictures
 
 PIXELS = some_pictures(1, size=(24, 36))[0]
 PICTURE = Image.fromarray(PIXELS)
-
-
-def read_image(source, **options):
-    return decode(fetch(source), **options)
 
 
 def encoded(image, kind="PNG", **options):
@@ -310,3 +305,17 @@ def test_content_that_starts_programs_is_refused_under_any_name(tmp_path):
     )
     for source in (path.read_bytes(), path):
         refused(source, "not an image of a kind that is read")
+
+
+def test_an_open_file_is_read_as_its_path_is(tmp_path):
+    path = tmp_path / "a.png"
+    Image.new("RGB", (40, 20), "teal").save(path)
+    with open(path, "rb") as file:
+        file.read(5)
+        found = read_image(file)
+    assert (found.size, found.mode) == ((40, 20), "RGB")
+    assert found.tobytes() == read_image(path).tobytes()
+    text = tmp_path / "notes.txt"
+    text.write_text("not an image")
+    with open(text, "rb") as file, pytest.raises(ImageReadError, match="not an image"):
+        read_image(file)

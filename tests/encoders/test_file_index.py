@@ -10,8 +10,7 @@ import pytest
 from numpy.testing import assert_array_equal
 from PIL import Image
 
-from sksemobridge.encoders import CLIPImageEncoder, _image_encoder
-from sksemobridge.encoders._file_index import forget_files
+from sksemobridge.encoders import CLIPImageEncoder, JoinedImageEncoder, _image_encoder
 
 from ..encoder_helpers import some_pictures, write_pictures
 
@@ -159,10 +158,10 @@ def test_the_index_has_digests_of_contents_alone(encoder, paths, tmp_path, settl
 
 
 @on_disk
-def test_files_that_are_forgotten_are_read_again(encoder, paths, settled, read, cache, passes):
+def test_files_that_are_forgotten_are_read_again(encoder, paths, settled, read, passes):
     encoder.transform(paths)
     read.clear()
-    forget_files(cache, paths[:2])
+    JoinedImageEncoder([encoder]).forget_files(paths[:2])
     encoder.transform(paths)
     assert sorted(read) == ["000.png", "001.png"]
     assert sum(passes) == 6

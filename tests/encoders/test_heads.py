@@ -10,8 +10,8 @@ from PIL import Image, features
 from sksemobridge.encoders._heads import (
     ImageReadError,
     begins_as_image,
-    read_image,
-    read_image_file,
+    read_file,
+    read_open_file,
 )
 
 from ..encoder_helpers import some_pictures
@@ -39,7 +39,7 @@ class Counted(io.FileIO):
 
 def refused(path, message):
     with Counted(path) as file, pytest.raises(ImageReadError, match=message):
-        read_image(file)
+        read_open_file(file)
     return file
 
 
@@ -52,7 +52,7 @@ def test_a_picture_is_read_whole(tmp_path, kind):
     path, content = tmp_path / "picture", encoded(kind)
     path.write_bytes(content)
     assert begins_as_image(path)
-    assert read_image_file(path) == content
+    assert read_file(path) == content
 
 
 def test_a_picture_may_have_a_head_of_megabytes(tmp_path):
@@ -61,7 +61,7 @@ def test_a_picture_may_have_a_head_of_megabytes(tmp_path):
     depth = b"\xff\xe1\xff\xffhttp://ns.adobe.com/xmp/extension/\0".ljust(65537, b"x")
     path = tmp_path / "portrait.jpg"
     path.write_bytes(content[:2] + 100 * depth + content[2:])
-    assert len(read_image_file(path)) == len(content) + 100 * len(depth)
+    assert len(read_file(path)) == len(content) + 100 * len(depth)
 
 
 def test_of_what_is_no_picture_only_a_few_bytes_are_read(tmp_path):
@@ -97,7 +97,7 @@ def test_more_bytes_than_a_picture_can_have_are_not_read(tmp_path, limit_pixels)
         path, "its 67,188,865 bytes are more than the limit of .* Raise PIL."
     ).n_bytes < (1000)
     os.truncate(path, 8 * 10_000 + 2**26)
-    assert len(read_image_file(path)) == 8 * 10_000 + 2**26
+    assert len(read_file(path)) == 8 * 10_000 + 2**26
 
 
 def test_what_does_not_fit_into_memory_is_refused(tmp_path, monkeypatch):
@@ -111,4 +111,4 @@ def test_what_does_not_fit_into_memory_is_refused(tmp_path, monkeypatch):
             return super().read(size)
 
     with Large(path) as file, pytest.raises(ImageReadError, match="do not fit into memory"):
-        read_image(file)
+        read_open_file(file)

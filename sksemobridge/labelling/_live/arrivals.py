@@ -4,9 +4,8 @@ import os
 import threading
 import time
 from contextlib import suppress
-from pathlib import Path
 
-from ...datasets._folder import is_image
+from ...datasets import is_image
 
 # Seconds between two looks into the folder, while a page is open.
 EVERY = 10
@@ -40,7 +39,7 @@ class Arrivals:
         """Look into the folder now."""
         known = self._known
         try:
-            n = sum(is_image(Path(path)) for path in self._find() if is_new(path, known))
+            n = sum(is_image(path) for path in self._find() if is_new(path, known))
         # The folder may be gone for a while.
         except (OSError, ValueError):
             n = 0

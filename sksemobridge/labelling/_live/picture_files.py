@@ -2,12 +2,13 @@
 beginning is refused.
 """
 
+import hashlib
 import os
 import stat
+from contextlib import contextmanager
 
-from ..._utils.files import digest_of
 from ..._utils.lru import LRUCache
-from ...encoders._heads import ImageReadError, read_image
+from ...encoders import ImageReadError
 from .._photos.events import PictureEvent
 from .._photos.picture_index import settled_change
 from .._photos.report._page import jpeg
@@ -50,13 +51,17 @@ class PictureFiles:
         side of `side` pixels, or None without `side`.
         """
         try:
-            content, changed = self._content(number)
-            picture = None if side is None else jpeg(content, side)
+            with self._opened(number) as file:
+                before = os.fstat(file.fileno())
+                picture = None if side is None else jpeg(file, side)
+                file.seek(0)
+                sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+                after = os.fstat(file.fileno())
         except (OSError, ImageReadError) as error:
             self.unread[number] = getattr(error, "strerror", None) or str(error)
             raise ImageReadError(self.unread[number]) from error
         self.unread.pop(number, None)
-        self._contents[number] = *digest_of(content), changed
+        self._contents[number] = before.st_size, sha256, settled_change(before, after)
         return picture
 
     def event(self, number, *, is_shown=True, **fields):
@@ -71,10 +76,9 @@ class PictureFiles:
         root, path = self._place[self.pictures.real[number]]
         return PictureEvent(path, root, *self._contents[number], **fields)
 
-    def _content(self, number):
-        """The content of a file, and the time of its last change. A link that leads to another file
-        than at the beginning is an error.
-        """
+    @contextmanager
+    def _opened(self, number):
+        """An open file. A link that leads to another file than at the beginning is an error."""
         path, real = self.pictures.paths[number], self.pictures.real[number]
         flags = [getattr(os, name, 0) for name in ("O_NOFOLLOW", "O_NONBLOCK", "O_BINARY")]
         with open(os.open(real, os.O_RDONLY | sum(flags)), "rb") as file:
@@ -82,5 +86,4 @@ class PictureFiles:
             is_same = os.path.realpath(path) == real and os.path.samestat(status, os.lstat(real))
             if not is_same or not stat.S_ISREG(status.st_mode):
                 raise ImageReadError("it leads to another file than at the beginning")
-            content = read_image(file)
-            return content, settled_change(status, os.fstat(file.fileno()))
+            yield file

@@ -3,8 +3,7 @@
 import numpy as np
 
 from ..._utils.rows import evenly_spaced
-from ...encoders._decoding import decode
-from ...encoders._heads import ImageReadError, read_image_file
+from ...encoders import ImageReadError, read_image
 
 # Number of pictures that are looked at, and their side in pixels.
 N_LOOKED_AT = 24
@@ -28,7 +27,7 @@ def are_icons(paths):
 def share_of_border(path):
     """The share of the border of a picture that has its usual colour, None if it cannot be read."""
     try:
-        picture = decode(read_image_file(path), shortest_side=SIDE)
+        picture = read_image(path, shortest_side=SIDE)
     except (OSError, ImageReadError):
         return None
     pixels = np.asarray(picture.resize((SIDE, SIDE)), dtype=float)

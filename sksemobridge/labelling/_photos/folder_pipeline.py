@@ -12,7 +12,7 @@ from ..._base import EmbeddingClassifier
 from ..._few_shot_classifier import FewShotClassifier
 from ..._pipeline import ImagePipeline, make_few_shot_pipeline
 from ..._utils.saving import trusted_types
-from ...encoders._file_index import forget_files
+from ...encoders import ImageEncoder
 from .embeddings_file import EmbeddingsOfFile, read_embeddings, text_encoder_of
 from .folder_table import image_pipeline
 from .messages import UsageError, naming, say
@@ -48,7 +48,8 @@ def pipeline_of_options(options, paths):
         return _saved_pipeline(options, paths)
     if options.embeddings is not None:
         return pipeline_of_embeddings(options)
-    return pipeline_of_models(options.model, _cache_of(options, paths), progress=True)
+    pipeline = pipeline_of_models(options.model, _cache_folder(options), progress=True)
+    return _with_all_read(pipeline, options, paths)
 
 
 def _saved_pipeline(options, paths):
@@ -84,8 +85,8 @@ def _saved_pipeline(options, paths):
             f"--alpha: the {type(pipeline[-1]).__name__} of --model-file has no p-values"
         )
     if "cache" in pipeline[0].get_params():
-        pipeline[0].set_params(cache=_cache_of(options, paths))
-    return pipeline
+        pipeline[0].set_params(cache=_cache_folder(options))
+    return _with_all_read(pipeline, options, paths)
 
 
 def _on_embeddings(classifier, options):
@@ -118,12 +119,11 @@ def model_names(encoder):
     return [encoder.model_name for encoder in encoders if hasattr(encoder, "model_name")]
 
 
-def _cache_of(options, paths):
-    """`_cache_folder`. With `--read-all`, the cache forgets these files."""
-    cache = _cache_folder(options)
-    if options.read_all and cache != "memory":
-        forget_files(cache, paths)
-    return cache
+def _with_all_read(pipeline, options, paths):
+    """The pipeline, which reads all of these files with `--read-all`."""
+    if options.read_all and isinstance(pipeline[0], ImageEncoder):
+        pipeline[0].forget_files(paths)
+    return pipeline
 
 
 def _cache_folder(options):

@@ -18,9 +18,8 @@ from sklearn.utils.validation import check_is_fitted
 
 from ..._utils.rows import blocks
 from ..._utils.sklearn import best_of
-from ...datasets._folder import is_image, list_files
-from ...encoders import ImageEncoder
-from ...encoders._shared import embed_rows
+from ...datasets import is_image, list_files
+from ...encoders import ImageEncoder, embed_images
 from .._bursts import proba_by_group
 from .class_names import NONE_OF_THESE
 from .picture_bursts import find_bursts, groups_of
@@ -166,7 +165,7 @@ def embed_readable(encoder, paths, *, progress):
     """
     if isinstance(encoder, ImageEncoder) and hasattr(encoder, "progress"):
         encoder = clone(encoder).set_params(progress=progress)
-    embeddings, problems = embed_rows(encoder, paths)
+    embeddings, problems = embed_images(encoder, paths)
     readable = [row for row in range(len(paths)) if row not in problems]
     problems = {paths[row]: problems[row] for row in sorted(problems)}
     return take_rows(embeddings, readable), problems
@@ -249,7 +248,7 @@ def was_read(row):
 def count_files(rows):
     """Text that counts the files, and the rows of images that could not be read."""
     problems = [row["problem"] for row in rows]
-    skipped = [row for row in rows if not was_read(row) and is_image(Path(row["path"]))]
+    skipped = [row for row in rows if not was_read(row) and is_image(row["path"])]
     counts = {
         "files labelled": problems.count(""),
         "of none of the classes": problems.count(NONE_OF_THESE),

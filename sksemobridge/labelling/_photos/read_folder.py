@@ -11,8 +11,8 @@ from sklearn.base import clone
 
 from ..._utils.files import digest_of
 from ..._utils.validation import comparable, listed, warn_caller
-from ...datasets import load_image_folder
-from ...datasets._folder import COPIES_MARK, existing_folder, list_files
+from ...datasets import list_files, load_image_folder
+from ...datasets._folder import COPIES_MARK, existing_folder
 from .class_names import refuse_names
 from .class_texts import class_has_text
 from .corrections import is_own_table, read_corrections

@@ -13,7 +13,7 @@ from jinja2 import Environment, PackageLoader
 from markupsafe import Markup
 from tqdm.contrib.concurrent import thread_map
 
-from ....encoders._decoding import ImageReadError, decode, fetch
+from ....encoders import ImageReadError, read_image
 from ..folder_table import count_files, plain, was_read
 from ..picture_index import real_paths
 
@@ -85,15 +85,15 @@ def page_data(labels):
 def thumbnail(path):
     """The data address of a small picture, or None if it cannot be read."""
     try:
-        content = jpeg(fetch(path), THUMBNAIL_SIDE)
+        content = jpeg(path, THUMBNAIL_SIDE)
     except ImageReadError:
         return None
     return f"data:image/jpeg;base64,{base64.b64encode(content).decode('ascii')}"
 
 
-def jpeg(content, side):
-    """A picture of at most `side` pixels as a JPEG, from the content of a file."""
-    picture = decode(content, shortest_side=side)
+def jpeg(source, side):
+    """A picture of at most `side` pixels as a JPEG. `source` is for `read_image`."""
+    picture = read_image(source, shortest_side=side)
     picture.thumbnail((side, side))
     file = io.BytesIO()
     picture.save(file, "JPEG")
