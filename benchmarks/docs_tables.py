@@ -309,9 +309,9 @@ TABLES = (
     Table("docs/method.md", "terms", "robustness", robustness.report, FIVE, ("case", "terms")),
     Table("docs/method.md", "heuristics", "heuristics", heuristics.report, titled=True),
     Table("docs/paper.md", "projection", "projection", projection.report),
-    Table("docs/paper.md", "validation", "validation_images", validation_images.report),
+    Table("docs/paper_method.md", "validation", "validation_images", validation_images.report),
     Table("docs/paper.md", "not clean", "bridge_rules", bridge_rules.compared),
-    Table("docs/paper.md", "rules", "bridge_rules", bridge_rules.gains),
+    Table("docs/paper_method.md", "rules", "bridge_rules", bridge_rules.gains),
     Table(
         "docs/several_labels_method.md", "several labels", "several_labels", several_labels.report
     ),

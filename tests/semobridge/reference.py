@@ -1,4 +1,4 @@
-"""The bridge by docs/paper.md alone: plain loops and refits, slow on purpose."""
+"""The bridge by docs/paper_method.md alone: plain loops and refits, slow on purpose."""
 
 from collections import namedtuple
 from dataclasses import replace

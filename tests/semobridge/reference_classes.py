@@ -1,4 +1,4 @@
-"""The bridge, the arrays of the classes, and their score by docs/paper.md alone, as `reference`."""
+"""The bridge, the arrays and the score of classes by docs/paper_method.md alone, as `reference`."""
 
 from dataclasses import dataclass
 from types import SimpleNamespace

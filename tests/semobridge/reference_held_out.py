@@ -1,4 +1,4 @@
-"""Shots that are held out by docs/paper.md alone, as `reference`."""
+"""Shots that are held out by docs/paper_method.md alone, as `reference`."""
 
 from types import SimpleNamespace
 

@@ -1,4 +1,4 @@
-"""The training of the bridge by docs/paper.md alone, as `reference`. Its gradients are torch's."""
+"""The training of the bridge by docs/paper_method.md alone, as `reference`."""
 
 import math
 from types import SimpleNamespace

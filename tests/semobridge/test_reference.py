@@ -1,4 +1,4 @@
-"""The bridge is what docs/paper.md says: it agrees with a reference that follows the page alone."""
+"""The bridge is what docs/paper_method.md says: it agrees with a reference by the page alone."""
 
 from dataclasses import dataclass, field, replace
 from functools import partial
