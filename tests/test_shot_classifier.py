@@ -193,6 +193,7 @@ def test_order_of_rows_and_names_of_groups_do_not_matter(problem, seed):
 
 
 @quiet
+@pytest.mark.filterwarnings("ignore:sample_weight is the same for all shots of a class")
 @given(problems(), st.lists(st.integers(1, 4), min_size=25, max_size=25), st.floats(1e-3, 1e3))
 def test_a_repeated_row_is_a_heavier_row_and_weights_are_relative(problem, repeats, factor):
     _, classifier, X, y = problem
