@@ -89,6 +89,10 @@ def guess_kappa(within, between, guess, counts):
     return guess
 
 
+def without_gaps(classes, trust, has_words):
+    return fit_discriminant(classes, 0.0, has_words)
+
+
 def same_width(self, counts):
     return np.ones(len(counts))
 
@@ -159,7 +163,7 @@ def all_typical(levels):
 
 
 fit_text, features_of, default_scales = texts_alone.fit_text, fit.features_of, fit.default_scales
-judged_by_names = label_noise._judged_by_names
+fit_discriminant, judged_by_names = fit.fit_discriminant, label_noise._judged_by_names
 of_texts_alone = fit.TextsAlone.of
 # Each heuristic: the modules or classes, their attributes, and what takes the place of these.
 SWITCHES = {
@@ -169,6 +173,7 @@ SWITCHES = {
         (logistic, "LEAST_IN_SPAN", 1e-6),
     ],
     "kappa by moments": [(class_means, "_kappa", guess_kappa)],
+    "gaps in the covariance": [(fit, "fit_discriminant", without_gaps)],
     "features by deviations": [(discriminant, "WORTH_OF_GUESS", 1e12)],
     "few classes with many images": [(fit, "MOST_IMAGES", np.inf)],
     "images of one predicted class": [(fit.TextsAlone, "of", each_alone)],

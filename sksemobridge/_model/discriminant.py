@@ -6,12 +6,12 @@ held-out images.
 shrinkage, and features are divided by their standard deviation as far as residuals tell them. Steps
 4 and 5 of docs/method.md have the formulas.
 
-The scatter has the residuals of the images. A class of one image has no residuals, and in their
-place the gap `r_c - m - mu_c` between its image and its shrunken mean. The mean of a class with few
-images is less certain, so its covariance is wider by `width_c`, and `z_c` becomes
-`a + (z_c - a) / width_c`. Here `a = mean_c mu_c' P mu_c / 2` is the mean `z_c` of images for their
-own class. Up to a term that all classes share, this is the log density of the class to first order
-in `width_c - 1`.
+The scatter has the residuals of the images, and the gaps `r_c - m - mu_c`, which show how far
+images lie from the prediction of a name. A gap counts as far as the texts help, and wholly for a
+class of one image, which has no residuals. The mean of a class with few images is less certain, so
+its covariance is wider by `width_c`, and `z_c` becomes `a + (z_c - a) / width_c`. Here
+`a = mean_c mu_c' P mu_c / 2` is the mean `z_c` of images for their own class. Up to a term that all
+classes share, this is the log density of the class to first order in `width_c - 1`.
 """
 
 from dataclasses import dataclass, replace
@@ -96,7 +96,7 @@ class Discriminant:
 
     classes: ClassMeans
     gaussian: Gaussian
-    gap_weight: np.ndarray  # `zeta_c (C,)`, one for a class of one image
+    gap_weight: np.ndarray  # `gap_weight_c (C,)`
     scatter_factor: float  # `(1 - l) / f`, the factor of the scatter in `inv(P)`
 
     def held_out(self, rows):
@@ -164,11 +164,14 @@ class Discriminant:
         return z - np.sum(U_by_means * np.einsum("kab,bkc->akc", M, rest), axis=0)
 
 
-def fit_discriminant(classes, has_words):
-    """`Discriminant` of `ClassMeans`. With `has_words`, the span is the span of words."""
+def fit_discriminant(classes, trust, has_words):
+    """`Discriminant` of `ClassMeans`. Texts help with the probability `trust`. With `has_words`,
+    the span is the span of words.
+    """
     counts, n_features = classes.counts, classes.u.shape[1]
-    gap_weight = np.zeros(len(counts))
-    np.maximum.at(gap_weight, classes.codes, classes.alone)
+    alone = np.zeros(len(counts))
+    np.maximum.at(alone, classes.codes, classes.alone)
+    gap_weight = alone + (1 - alone) * trust
     pull = counts / (counts + classes.kappa[-1])
     # If the labels of a class are doubtful, it may count as less than one image.
     degrees = np.maximum(counts, 1) - 1 + gap_weight * (1 - pull)
@@ -191,7 +194,7 @@ def fit_discriminant(classes, has_words):
         squares = np.diag(scatter)
     known = degrees / (degrees + WORTH_OF_GUESS)
     if has_words:
-        known *= 1 - gap_weight.min()  # words say more of variances than single images do
+        known *= 1 - alone.min()  # words say more of variances than single images do
     root = np.sqrt(known * squares / max(squares.mean(), ROUNDING) + 1 - known)
     kept = degrees / (degrees + n_features)
     ridge = (1 - kept) * max(float((squares / root**2).mean()), LEAST_SPREAD / n_features)

@@ -231,7 +231,7 @@ def gather_evidence(given, label_weight):
     if texts is not None:
         terms["text"] = given.texts_alone.with_stand_ins(classes, held_rows)
     # 4. One covariance, and 5. the discriminant, for queries and for held-out images.
-    discriminant = fit_discriminant(classes, has_words=given.words is not None)
+    discriminant = fit_discriminant(classes, trust, has_words=given.words is not None)
     terms["shots"] = discriminant.held_out(held_rows)
     relative = images.relative
     believed = np.sum(relative * label_weight) / (np.sum(relative) + KAPPA_IN_SPAN)

@@ -67,11 +67,12 @@ def gaussian(u, y, w, x, beta, T, tau, words, most):
                 r_now[c] += alone[out] * (m + mhat[c] - r_now[c])
             mu[c] = mean(c, r_now[c], n_c)
             gap = r_now[c] - m - mu[c]
-            fS += single[c] * n_c * np.outer(gap, gap)
+            fS += gamma[c] * n_c * np.outer(gap, gap)
         return fS, mu, r_now, n_now
 
     single = np.array([alone[i].max() for i in rows])
-    f = np.sum(np.maximum(n, 1) - 1 + single * kappa[1] / (n + kappa[1]))
+    gamma = single + (1 - single) * tau
+    f = np.sum(np.maximum(n, 1) - 1 + gamma * kappa[1] / (n + kappa[1]))
     fS, mu, _, _ = scatter()
     variances = np.diag(fS) / f
     k = f / (f + 10) * (1 if words is None else 1 - single.min())

@@ -74,7 +74,7 @@ def test_held_out_values_are_those_of_a_refit_without_the_image(trust, width, we
     classes = class_means(
         u, codes, weight, None if trust is None else texts, label_weight, trust=trust or 0.0
     )
-    discriminant = fit_discriminant(classes, has_words=False)
+    discriminant = fit_discriminant(classes, trust or 0.0, has_words=False)
     unit = u / np.linalg.norm(u, axis=1, keepdims=True)
     expected = values(
         unit, discriminant, *refit(discriminant, weight, label_weight), classes.centre
@@ -92,7 +92,7 @@ def test_held_out_values_are_those_of_a_refit_without_the_image(trust, width, we
 def test_held_out_values_of_many_images_are_the_same_in_single_precision(monkeypatch, width):
     u, codes, weight, texts = small_task(width, (9, 1, 2, 12, 3, 4, 5))
     classes = class_means(u, codes, weight, texts, trust=0.7)
-    discriminant, rows = fit_discriminant(classes, has_words=False), np.arange(len(u))
+    discriminant, rows = fit_discriminant(classes, 0.7, has_words=False), np.arange(len(u))
     expected = discriminant.held_out(rows)
     monkeypatch.setattr(discriminant_module, "MANY_VALUES", 1)
     found = discriminant.held_out(rows)
@@ -104,8 +104,8 @@ def test_held_out_values_of_many_images_are_the_same_in_single_precision(monkeyp
 def test_the_covariance_is_shrunk_in_features_that_are_scaled_by_what_is_known_of_them(per_class):
     u, codes, _, _ = small_task(30, (per_class,) * 3)
     classes = class_means(u, codes)
-    precision = fit_discriminant(classes, has_words=False).gaussian.precision
-    degrees = 3.0 * (per_class - 1)
+    precision = fit_discriminant(classes, 0.0, has_words=False).gaussian.precision
+    degrees = 3.0 * (per_class - 1)  # gaps are of no account without texts
     residuals = (u - classes.image_means[codes]) / np.sqrt(degrees)
     variances = np.square(residuals).sum(axis=0)
     known = degrees / (degrees + WORTH_OF_GUESS)
