@@ -3,10 +3,9 @@
 from functools import cached_property
 
 import numpy as np
+from sklearn.preprocessing import normalize
 
-from ..._utils.array_api import l2_normalize
-from ..._utils.rows import evenly_spaced
-from ..._zero_shot import ZeroShotClassifier
+from ... import ZeroShotClassifier
 from .._photos.class_texts import has_text
 from .._photos.folder_table import plain
 from .._suggest_names import without_article
@@ -74,7 +73,7 @@ def by_pictures(measured, picked):
     pictures and the rest, from the difference of the means and the covariance.
     """
     mean, covariance = measured.spread
-    direction = np.linalg.solve(covariance, l2_normalize(picked).mean(axis=0) - mean)
+    direction = np.linalg.solve(covariance, normalize(picked).mean(axis=0) - mean)
     return measured.unit @ direction
 
 
@@ -94,7 +93,7 @@ def by_text(now, measured, text):
     if others is None:
         return measured.unit @ row
     centred = measured.unit - measured.spread[0]
-    return l2_normalize(centred) @ (row - others.mean(axis=0))
+    return normalize(centred) @ (row - others.mean(axis=0))
 
 
 def _embedding(now, number):
@@ -108,14 +107,16 @@ class Measured:
     """Unit embeddings `(n, D)` of a job, and statistics that are computed once."""
 
     def __init__(self, job):
-        self.job, self.unit = job, l2_normalize(job.embeddings)
+        self.job, self.unit = job, normalize(job.embeddings)
 
     @cached_property
     def spread(self):
         """The mean of the pictures, and their covariance plus the same variance in each
         direction.
         """
-        rows = self.unit[evenly_spaced(len(self.unit), MOST_MEASURED)].astype(np.float64)
+        n = len(self.unit)
+        some = np.linspace(0, n - 1, min(n, MOST_MEASURED), dtype=int)
+        rows = self.unit[some].astype(np.float64)
         mean = rows.mean(axis=0)
         covariance = np.cov(rows, rowvar=False, bias=True).reshape(len(mean), len(mean))
         added = RIDGE * np.trace(covariance) / len(mean) or 1.0

@@ -6,8 +6,8 @@ import hashlib
 import os
 import stat
 from contextlib import contextmanager
+from functools import lru_cache, partial
 
-from ..._utils.lru import LRUCache
 from ...encoders import ImageReadError
 from .._photos.events import PictureEvent
 from .._photos.picture_index import settled_change
@@ -17,8 +17,8 @@ from .._photos.report._page import jpeg
 LARGE_SIDE = 800
 # Pixels of the longer side of a picture among others.
 SMALL_SIDE = 160
-# Most bytes of small pictures that are kept in memory. A small picture has about 5,000 bytes.
-MOST_KEPT_BYTES = 20_000_000
+# Most small pictures that are kept in memory. A small picture has about 5,000 bytes.
+MOST_SMALL = 4000
 
 
 class PictureFiles:
@@ -36,15 +36,13 @@ class PictureFiles:
         # The content that was shown last, by number: size, digest, and time of the last change of
         # the file.
         self._contents = {}
-        self._small = LRUCache(MOST_KEPT_BYTES, len)
+        self._small = lru_cache(MOST_SMALL)(partial(self._read, side=SMALL_SIDE))
 
     def jpeg(self, number, is_small=False):
         """A picture as a JPEG. An ImageReadError says why a picture cannot be read."""
         if is_small:
-            return self._small.get(number, lambda: self._read(number, SMALL_SIDE))
-        picture = self._read(number, LARGE_SIDE)
-        self._small.get(number, lambda: jpeg(picture, SMALL_SIDE))
-        return picture
+            return self._small(number)
+        return self._read(number, LARGE_SIDE)
 
     def _read(self, number, side=None):
         """Read a picture, and keep the digest of its file for `event`. Return a JPEG with a longer

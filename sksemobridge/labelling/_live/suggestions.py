@@ -4,8 +4,8 @@ import threading
 
 import numpy as np
 from sklearn.cluster import KMeans
+from sklearn.preprocessing import normalize
 
-from ..._utils.array_api import l2_normalize
 from .._photos.folder_table import plain
 from .._suggest_names import spelling, suggest_names
 from .refused import Refused
@@ -74,7 +74,7 @@ def _clusters(now, n_clusters):
     numbers = now.rest()
     if not numbers:
         return []
-    embeddings = l2_normalize(now.job.embeddings[numbers])
+    embeddings = normalize(now.job.embeddings[numbers])
     n_clusters = min(n_clusters, max(1, len(numbers) // N_CLUSTERED))
     means = KMeans(n_clusters, n_init=3, random_state=0).fit(embeddings)
     distance = means.transform(embeddings)

@@ -2,7 +2,6 @@
 
 import numpy as np
 
-from ..._utils.rows import evenly_spaced
 from .._photos.evidence import looked_enough, share_by_evidence, why_unsure
 from .._photos.summary import NO_ICONS
 from .._share_right import MOST_ESTIMATED, ShareRight
@@ -79,7 +78,7 @@ def _n_checked_from(now):
 def _share_of_unsure(now, rows, codes):
     """`ShareRight` of these labels."""
     # Copying the probabilities of all pictures would take longer than the rest of a response.
-    some = evenly_spaced(len(rows), MOST_ESTIMATED)
+    some = np.linspace(0, len(rows) - 1, min(len(rows), MOST_ESTIMATED), dtype=int)
     proba, n = now.view.proba[rows[some]], now.pictures.n_photos
     return share_by_evidence(now.annotations, n, proba, codes=codes[some], n=len(rows))
 

@@ -6,10 +6,11 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
+from sklearn.utils import gen_batches
 
-from ..._utils.rows import blocks
 from .._label_next import least_certain
 from .._photos.annotations import Annotations
+from .._photos.folder_table import N_AT_ONCE
 
 # A model with more answers and shots, or with more pictures times classes, takes longer than a
 # second to learn.
@@ -113,7 +114,11 @@ def _view(labels, learnt, order=None):
         proba = np.vstack([proba, np.column_stack([shots, np.zeros(len(shots))])])
         is_own = [*is_own, *[True] * len(shots)]
     # NumPy copies an array for `argmax`, unless the array is a whole table.
-    best = (i for part in blocks(len(proba)) for i in proba[part, :-1].argmax(axis=1).tolist())
+    best = (
+        i
+        for part in gen_batches(len(proba), N_AT_ONCE)
+        for i in proba[part, :-1].argmax(axis=1).tolist()
+    )
     predicted = [columns[i] if own else "" for i, own in zip(best, is_own)]
     order, drawn_first = order or labels.to_label(), labels.drawn_first
     return ModelView(annotations, learnt, columns, proba, predicted, order, drawn_first, labels)

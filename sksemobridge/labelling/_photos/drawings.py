@@ -2,7 +2,6 @@
 
 import numpy as np
 
-from ..._utils.rows import evenly_spaced
 from ...encoders import ImageReadError, read_image
 
 # Number of pictures that are looked at, and their side in pixels.
@@ -19,7 +18,9 @@ def are_icons(paths):
     """Whether pictures have a border of one colour, as drawn icons have. Pictures that cannot be
     read do not count.
     """
-    shares = [share_of_border(paths[row]) for row in evenly_spaced(len(paths), N_LOOKED_AT)]
+    n = len(paths)
+    rows = np.linspace(0, n - 1, min(n, N_LOOKED_AT), dtype=int)
+    shares = [share_of_border(paths[row]) for row in rows]
     found = [share for share in shares if share is not None]
     return not found or float(np.median(found)) >= LEAST_BORDER
 

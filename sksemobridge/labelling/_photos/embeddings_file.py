@@ -12,9 +12,9 @@ from pathlib import Path, PurePath
 from typing import Any
 
 import numpy as np
+from sklearn.preprocessing import normalize
 
 from ..._texts.prompts import ENSEMBLE_TEMPLATES
-from ..._utils.array_api import l2_normalize
 from ..._utils.validation import as_words, comparable, listed, warn_caller
 from ...encoders import CLIPTextEncoder, PrecomputedTextEncoder
 from ...encoders._shared import ImageEncoder
@@ -131,7 +131,7 @@ class TextsOfFile(PrecomputedTextEncoder):
         rows = [
             super(TextsOfFile, self)._embed([text], project)[0]
             if as_words(text) in known
-            else l2_normalize(self.model.transform([self.template.replace("{}", text)]))[0]
+            else normalize(self.model.transform([self.template.replace("{}", text)]))[0]
             for text in texts
         ]
         return np.array(rows)
@@ -168,9 +168,7 @@ def text_encoder_of(content, model=None):
     expected = content.text_rows[: len(names)]
     cosines = {}
     for template in TEMPLATES:
-        rows = l2_normalize(
-            own.transform([template.replace("{}", as_words(name)) for name in names])
-        )
+        rows = normalize(own.transform([template.replace("{}", as_words(name)) for name in names]))
         if rows.shape[1] != expected.shape[1]:
             raise UsageError(
                 f"--model: {model} gives rows of {rows.shape[1]} numbers, and {content.path!r} has"
@@ -243,7 +241,7 @@ def _read(full, path, photos, changed):
         row_at,
         images,
         [*names, *(without_article(words[row]) for row in rows)],
-        l2_normalize(texts.astype(np.float64)),
+        normalize(texts.astype(np.float64)),
         len(names),
         float(scale.item()),
     )

@@ -13,10 +13,9 @@ from typing import Any
 import numpy as np
 from sklearn.base import clone
 from sklearn.pipeline import Pipeline
-from sklearn.utils import Bunch, check_scalar
+from sklearn.utils import Bunch, check_scalar, gen_batches
 from sklearn.utils.validation import check_is_fitted
 
-from ..._utils.rows import blocks
 from ..._utils.sklearn import best_of
 from ...datasets import is_image, list_files
 from ...encoders import ImageEncoder, embed_images
@@ -26,6 +25,8 @@ from .picture_bursts import find_bursts, groups_of
 from .picture_index import real_paths
 from .user_tables import without_formulas
 
+# Images whose probabilities are computed at a time.
+N_AT_ONCE = 256
 # Columns, and their titles in a table for people.
 COLUMNS = {
     "path": "File",
@@ -184,7 +185,7 @@ def proba_with_none(classifier, X, strangers=0.0, groups=None):
     if not len(X):  # classifiers refuse an empty X
         return np.zeros((0, len(classifier.classes_) + 1))
     # Work block by block: a second table of many classes of many images would take much memory.
-    for part in blocks(len(X)):
+    for part in gen_batches(len(X), N_AT_ONCE):
         own = classifier.predict_proba(take_rows(X, part))
         if not part.start:
             proba = np.empty((len(X), own.shape[1] + 1), dtype=own.dtype)
