@@ -1,6 +1,7 @@
 """How the modules of the package hang together."""
 
 import ast
+import re
 from collections import defaultdict
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
@@ -20,23 +21,27 @@ def module_of(path):
 MODULES = {module_of(path): path for path in sorted(PACKAGE.rglob("*.py"))}
 
 
-# What labelling uses of other rooms beside their public names and `_utils`. The list only shrinks.
-PRIVATE_NAMES_OF_LABELLING = {
-    "_base.EmbeddingClassifier",
-    "_base.LinearClassifier",
-    "_model.near_copies.near_copies",
-    "_model.unlabeled.typical_of_names",
-    "_texts.encode.embed_classes",
-    "_texts.encode.read_logit_scale",
-    "_texts.prompts.ENSEMBLE_TEMPLATES",
-    "_texts.words.bundled_words",
-    "datasets._folder.COPIES_MARK",
-    "datasets._folder.existing_folder",
-    "encoders._heads.begins_as_image",
-    "encoders._heads.read_exif",
-    "encoders._shared.list_texts",
-    "encoders._source.PLACE_OF_DOWNLOADS",
-    "encoders._source.architecture",
+# The application labels folders, and is a client of the library, as a user's program is.
+APPLICATION = ("sksemobridge.labelling._live", "sksemobridge.labelling._photos")
+# What it uses beside public names, and the algorithms of `sksemobridge.labelling`. The list only
+# shrinks.
+PRIVATE_NAMES_OF_APPLICATION = {
+    "_texts.prompts.ENSEMBLE_TEMPLATES": "a table of names asks for the prompts of the classifier",
+    "_utils.files.new_file": "writes a file completely, or not at all",
+    "_utils.files.settled_change": "index of files and answers have one rule of what is unchanged",
+    "_utils.files.unfinished_folder": "many sidecars are written in one unfinished folder",
+    "_utils.validation.comparable": "classifier and page have one rule of what is the same name",
+    "_utils.validation.listed": "messages of the library and the command name offenders alike",
+    "_utils.validation.plural": "messages",
+    "_utils.validation.warn_caller": "messages",
+    "datasets._folder.COPIES_MARK": "load_image_folder passes over what the command writes",
+    "encoders._heads.read_exif": "reads what Pillow needs plug-ins for",
+}
+# Attributes of objects of the library that begin with an underscore.
+PRIVATE_ATTRIBUTES_OF_APPLICATION = {
+    "_parameter_constraints": "as scikit-learn asks of a subclass",
+    "_taught_by": "with_unlabeled, which also says what the pictures have taught",
+    "_none_of_these": "a mark of the application in a classifier that is saved",
 }
 
 
@@ -108,18 +113,35 @@ def test_no_two_modules_have_a_constant_of_the_same_name():
     assert {name: found for name, found in modules.items() if len(found) > 1} == {}
 
 
-def test_labelling_uses_public_names_and_a_short_list_of_private_ones():
+def trees_of_application():
+    for name, path in MODULES.items():
+        if name.startswith(APPLICATION):
+            yield name, path, ast.parse(path.read_text(encoding="utf-8"))
+
+
+def test_the_application_uses_public_names_and_a_short_list_of_private_ones():
     public = {*sksemobridge.__all__, *sksemobridge.datasets.__all__, *sksemobridge.encoders.__all__}
     used = set()
-    for name, path in MODULES.items():
-        if not name.startswith("sksemobridge.labelling"):
-            continue
+    for name, path, tree in trees_of_application():
         package = name if path.name == "__init__.py" else name.rpartition(".")[0]
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        for node in ast.walk(tree):
             if isinstance(node, ast.ImportFrom) and node.level:
                 above = package.split(".")[: len(package.split(".")) + 1 - node.level]
                 base = ".".join([*above, *filter(None, [node.module])])
-                if not base.startswith(("sksemobridge.labelling", "sksemobridge._utils")):
+                if not base.startswith("sksemobridge.labelling"):
                     names = {alias.name for alias in node.names} - public
                     used |= {f"{base}.{name}" for name in names}
-    assert {name.removeprefix("sksemobridge.") for name in used} == PRIVATE_NAMES_OF_LABELLING
+    found = {name.removeprefix("sksemobridge.") for name in used}
+    assert found == PRIVATE_NAMES_OF_APPLICATION.keys()
+
+
+def test_the_application_uses_no_private_attributes_but_those_of_a_short_list():
+    own, used = set(), set()
+    for _, _, tree in trees_of_application():
+        for node in ast.walk(tree):
+            if isinstance(node, ast.FunctionDef | ast.ClassDef):
+                own.add(node.name)
+            elif isinstance(node, ast.Attribute) and re.match("_[a-z]", node.attr):
+                is_own = isinstance(node.value, ast.Name) and node.value.id in ("self", "cls")
+                (own if is_own else used).add(node.attr)
+    assert used - own == PRIVATE_ATTRIBUTES_OF_APPLICATION.keys()

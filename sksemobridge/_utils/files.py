@@ -1,8 +1,6 @@
 """Files and folders on Linux, macOS and Windows."""
 
-import hashlib
 import os
-import re
 import shutil
 import time
 from contextlib import contextmanager, suppress
@@ -18,18 +16,6 @@ _LOCK = ".lock"
 # Nanoseconds after a change during which a second change may leave the time of a file the same:
 # some file systems have a resolution of two seconds.
 SETTLED_NS = 2 * 10**9
-
-
-def why_unread(error, kind):
-    """A sentence on an `OSError` of reading a path of a `kind` (file or folder), which says what to
-    do.
-    """
-    path = repr(os.fspath(error.filename))
-    if isinstance(error, FileNotFoundError):
-        return f"There is no {kind} {path}; check the path."
-    if isinstance(error, NotADirectoryError | IsADirectoryError):
-        return f"{path} is no {kind}; give a {kind}."
-    return f"The {kind} {path} cannot be read: {error.strerror}."
 
 
 @contextmanager
@@ -89,22 +75,6 @@ def _clear_unfinished(parent):
                 shutil.rmtree(folder)
 
 
-def folder_names(labels):
-    """A folder name for each label. No name is a path, and no two names are equal, also on file
-    systems without case.
-    """
-    names, taken = {}, set()
-    for label in labels:
-        name = re.sub(r'[\x00-\x1f\\/:*?"<>|]', "_", str(label)).strip(". ") or "_"
-        number, free = 1, name
-        while free.casefold() in taken:
-            number += 1
-            free = f"{name}-{number}"
-        taken.add(free.casefold())
-        names[label] = free
-    return names
-
-
 def changed_ns(status):
     """The time of the last change of a file in nanoseconds, from its `os.stat`. Programs can set
     the time of the content, but not the time of the change.
@@ -125,6 +95,9 @@ def has_settled(status):
     return time.time_ns() - changed_ns(status) >= SETTLED_NS
 
 
-def digest_of(content):
-    """Size and digest of the content of a file."""
-    return len(content), hashlib.sha256(content).hexdigest()
+def settled_change(before, after):
+    """`changed_ns` of a file that was read between two `os.fstat`. None if this time cannot tell
+    whether the file was changed later.
+    """
+    is_same = (before.st_size, changed_ns(before)) == (after.st_size, changed_ns(after))
+    return changed_ns(after) if is_same and has_settled(after) else None

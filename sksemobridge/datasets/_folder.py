@@ -8,7 +8,6 @@ from pathlib import Path
 import numpy as np
 from sklearn.utils import Bunch
 
-from .._utils.files import why_unread
 from .._utils.validation import listed, warn_caller
 from ..encoders._heads import begins_as_image
 
@@ -150,8 +149,18 @@ def existing_folder(name):
         # Scan the name itself: as a path, an empty name would be the working folder.
         os.scandir(os.fspath(name)).close()
     except OSError as error:
-        raise type(error)(why_unread(error, "folder")) from None
+        raise type(error)(_why_unread(error)) from None
     return Path(name)
+
+
+def _why_unread(error):
+    """What an `OSError` says of a folder, and what to do."""
+    path = repr(os.fspath(error.filename))
+    if isinstance(error, FileNotFoundError):
+        return f"There is no folder {path}; check the path."
+    if isinstance(error, NotADirectoryError):
+        return f"{path} is no folder; give a folder."
+    return f"The folder {path} cannot be read: {error.strerror}."
 
 
 def _is_sidecar(parent, name, names):

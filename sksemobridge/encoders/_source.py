@@ -3,11 +3,9 @@ package that loads the model.
 """
 
 import hashlib
-import json
 import os
 import re
 import sys
-from contextlib import suppress
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from functools import lru_cache
@@ -42,8 +40,9 @@ _BEST_TAGS = (
     *("laion2b_s34b_b79k", "laion2b_s34b_b88k", "laion2b_s39b_b160k", "openai"),
 )
 
-PLACE_OF_DOWNLOADS = (
-    "Downloads are kept in the cache of huggingface_hub (HF_HOME, by default ~/.cache/huggingface)."
+FIRST_USE = (
+    "The first use of a model downloads it. Downloads are kept in the cache of huggingface_hub"
+    " (HF_HOME, by default ~/.cache/huggingface)."
 )
 
 
@@ -51,7 +50,7 @@ class ModelLoadError(RuntimeError):
     """A CLIP model or its weights are missing. The message says what to do."""
 
     is_download = False  # whether the model was to be downloaded
-    without_advice = ""  # the message without its advice
+    without_advice = ""  # the message without its advice for Python
 
 
 class NoTextError(ValueError):
@@ -241,8 +240,8 @@ def cannot_load(source, error):
     else:
         scheme = LOCAL if source.scheme in ("", HUB) else source.scheme
         remedy = (
-            f"The first use downloads the weights. {PLACE_OF_DOWNLOADS} Without network, copy that"
-            " folder from a machine that has used the model, or give a folder:"
+            f"{FIRST_USE} Without network, copy that folder from a machine that has used the model,"
+            " or give a folder:"
             f" '{scheme}FOLDER'. For a trial, model_name={BUNDLED_NAME!r},"
             f" pretrained={BUNDLED_TAG!r} needs no download."
         )
@@ -252,7 +251,8 @@ def cannot_load(source, error):
     # Join lines of messages of other packages to one line.
     what = " ".join(f"The model {source} could not be loaded: {error}".split()).rstrip(".") + "."
     problem = ModelLoadError(f"{what} {remedy}")
-    problem.is_download, problem.without_advice = is_download, what
+    problem.is_download = is_download
+    problem.without_advice = f"{what} {FIRST_USE}" if is_download else what
     return problem
 
 
@@ -267,14 +267,6 @@ def weight_files(source, repository, names):
     kept = [try_to_load_from_cache(repository, name) for name in names if repository]
     # A file that the hub does not have gives an object, not a path.
     return [path for path in kept if isinstance(path, str)][:1]
-
-
-def architecture(name):
-    """open_clip's description of one of its models, without importing it; empty for other names."""
-    with suppress(OSError, ValueError):
-        file = _architectures() / f"{re.sub(r'/(?=[0-9])', '-', name)}.json"
-        return json.loads(file.read_text())
-    return {}
 
 
 def _architectures():

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from .._utils.array_api import softmax, to_numpy
+from .._model.near_copies import near_copies
+from .._utils.array_api import l2_normalize, softmax, to_numpy
 from .._utils.rows import sum_rows
 from .._utils.validation import group_codes
 
@@ -62,3 +63,14 @@ def first_of_each(groups):
     is_first = np.zeros(len(groups), dtype=bool)
     is_first[np.unique(groups, return_index=True)[1]] = True
     return is_first
+
+
+def with_near_copies(groups, labels, embeddings):
+    """The numbers of the bursts `groups (n,)`, where near copies of one label that are in no burst
+    are a burst, too. `labels (n,)`, `embeddings (n, D)`.
+    """
+    alone, groups = np.bincount(groups)[groups] == 1, groups.copy()
+    _, codes = np.unique(labels[alone], return_inverse=True)
+    copy_of = near_copies(l2_normalize(embeddings[alone]), codes)
+    groups[alone] = groups[alone][copy_of]
+    return groups

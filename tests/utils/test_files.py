@@ -122,15 +122,3 @@ def test_what_a_killed_run_left_is_cleared_by_the_next_and_nothing_of_others(tmp
             assert left[0] not in os.listdir(tmp_path)
         assert outer.exists()
     assert sorted(os.listdir(tmp_path)) == [".others", "b.csv", "c.csv"]
-
-
-def test_names_of_folders_hold_on_every_system():
-    labels = ["Bird", "bird", "a/b", "a_b", "..", "x:y", "trailing. ", "", 3]
-    names = files.folder_names(labels)
-    assert list(names) == labels
-    assert len({name.casefold() for name in names.values()}) == len(labels)
-    assert (names["Bird"], names[3]) == ("Bird", "3")
-    for name in names.values():
-        assert not set(name) & set('\\/:*?"<>|')
-        assert name == name.strip(". ")
-        assert name

@@ -4,7 +4,7 @@ them.
 
 from contextlib import suppress
 
-from ...encoders._heads import ImageReadError
+from ...encoders import ImageReadError
 
 # Number of probabilities that an event keeps, so that its line stays short with many classes: an
 # assumption. In the estimate, the other columns share the rest.

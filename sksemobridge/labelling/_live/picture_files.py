@@ -5,12 +5,11 @@ beginning is refused.
 import hashlib
 import os
 import stat
-from contextlib import contextmanager
-from functools import lru_cache, partial
+from contextlib import contextmanager, suppress
 
+from ..._utils.files import settled_change
 from ...encoders import ImageReadError
 from .._photos.events import PictureEvent
-from .._photos.picture_index import settled_change
 from .._photos.report._page import jpeg
 
 # Pixels of the longer side of a picture that a person is asked about.
@@ -36,13 +35,23 @@ class PictureFiles:
         # The content that was shown last, by number: size, digest, and time of the last change of
         # the file.
         self._contents = {}
-        self._small = lru_cache(MOST_SMALL)(partial(self._read, side=SMALL_SIDE))
+        self._small = {}
 
     def jpeg(self, number, is_small=False):
         """A picture as a JPEG. An ImageReadError says why a picture cannot be read."""
         if is_small:
-            return self._small(number)
-        return self._read(number, LARGE_SIDE)
+            return self._small.get(number) or self._keep(number, self._read(number, SMALL_SIDE))
+        picture = self._read(number, LARGE_SIDE)
+        self._keep(number, jpeg(picture, SMALL_SIDE))
+        return picture
+
+    def _keep(self, number, picture):
+        """Keep a small picture in place of the one that was read first."""
+        self._small[number] = picture
+        if len(self._small) > MOST_SMALL:
+            with suppress(StopIteration, KeyError, RuntimeError):  # other threads drop some, too
+                del self._small[next(iter(self._small))]
+        return picture
 
     def _read(self, number, side=None):
         """Read a picture, and keep the digest of its file for `event`. Return a JPEG with a longer

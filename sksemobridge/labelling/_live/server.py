@@ -22,7 +22,7 @@ from starlette.middleware.base import BaseHTTPMiddleware
 from starlette.responses import HTMLResponse, PlainTextResponse, RedirectResponse, Response
 from starlette.routing import Route
 
-from ...encoders._heads import ImageReadError
+from ...encoders import ImageReadError
 from .._photos.folder_table import plain
 from .._photos.messages import UsageError, fault
 from .access import Access

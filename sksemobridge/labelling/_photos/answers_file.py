@@ -4,6 +4,7 @@ Each line is on the disk before the page shows its event. A damaged line, or a l
 this version does not know, is skipped, and stays in the file.
 """
 
+import hashlib
 import json
 import os
 from collections import Counter
@@ -13,7 +14,7 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from ..._utils.files import digest_of, new_file
+from ..._utils.files import new_file
 from .events import Event, event_of, to_json
 from .messages import UsageError
 
@@ -224,6 +225,11 @@ class Answers:
             return Path(os.path.relpath(real, here)).as_posix()
         except ValueError:  # another drive of Windows
             return Path(real).as_posix()
+
+
+def digest_of(content):
+    """Size and digest of the content of a file."""
+    return len(content), hashlib.sha256(content).hexdigest()
 
 
 def _line(data):

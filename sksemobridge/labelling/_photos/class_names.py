@@ -8,6 +8,11 @@ from .messages import CONTROL, UsageError
 NONE_OF_THESE = "none of these"
 
 
+def words_of(name):
+    """The words of a name. In names of folders, `_` is a space."""
+    return name.replace("_", " ")
+
+
 def refuse_control(argument, names):
     """Refuse names with characters that a terminal obeys."""
     for name in names:

@@ -2,7 +2,7 @@
 
 from sklearn.base import clone
 
-from ..._utils.validation import as_words
+from .class_names import words_of
 from .embeddings_file import TextsOfFile
 from .given_classes import usual_prompts
 
@@ -34,7 +34,7 @@ def with_texts(classifier, classes, annotations):
         names = {label: next(filter(None, found), None) for label, found in texts.items()}
         return classifier.set_params(class_names=names if any(names.values()) else "ignore")
     if isinstance(names, dict):
-        names = {label: names.get(label, as_words(label)) for label in classes}
+        names = {label: names.get(label, words_of(label)) for label in classes}
         if prompts != "auto":
             prompts = {
                 label: prompts.get(label) or usual_prompts(names[label]) for label in classes

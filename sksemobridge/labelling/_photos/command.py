@@ -32,7 +32,6 @@ def main(argv=None):
     except UsageError as error:
         _refuse(parser, error)
     from ...encoders import ModelLoadError
-    from ...encoders._source import PLACE_OF_DOWNLOADS
     from .run import run
 
     with forgiving_stderr(), warnings.catch_warnings():
@@ -50,10 +49,7 @@ def main(argv=None):
         except UsageError as error:
             _refuse(parser, error)
         except ModelLoadError as error:
-            trial = (
-                f"The first use of a model downloads it. {PLACE_OF_DOWNLOADS} For a trial, use"
-                " --model mini, which knows only drawn icons."
-            )
+            trial = "For a trial, use --model mini, which knows only drawn icons."
             say(f"{error.without_advice} {trial}" if error.is_download else str(error))
             return 3
         except OSError as error:

@@ -15,11 +15,10 @@ import numpy as np
 from sklearn.preprocessing import normalize
 
 from ..._texts.prompts import ENSEMBLE_TEMPLATES
-from ..._utils.validation import as_words, comparable, listed, warn_caller
-from ...encoders import CLIPTextEncoder, PrecomputedTextEncoder
-from ...encoders._shared import ImageEncoder
+from ..._utils.validation import comparable, listed, warn_caller
+from ...encoders import CLIPTextEncoder, ImageEncoder, PrecomputedTextEncoder
 from .._suggest_names import without_article
-from .class_names import refuse_control, refuse_names
+from .class_names import refuse_control, refuse_names, words_of
 from .messages import UsageError, naming
 
 # Arrays that are read from a file.
@@ -122,15 +121,15 @@ class TextsOfFile(PrecomputedTextEncoder):
         found = {comparable(text): text for text in reversed(self.texts)}.get(comparable(label))
         if found is None and self.model is None:
             return None
-        return as_words(label if found is None else found)
+        return words_of(label if found is None else found)
 
     def _embed(self, texts, project):
         if self.model is None:
             return super()._embed(texts, project)
-        known = {*map(as_words, self.texts)}
+        known = {*map(words_of, self.texts)}
         rows = [
             super(TextsOfFile, self)._embed([text], project)[0]
-            if as_words(text) in known
+            if words_of(text) in known
             else normalize(self.model.transform([self.template.replace("{}", text)]))[0]
             for text in texts
         ]
@@ -168,7 +167,7 @@ def text_encoder_of(content, model=None):
     expected = content.text_rows[: len(names)]
     cosines = {}
     for template in TEMPLATES:
-        rows = normalize(own.transform([template.replace("{}", as_words(name)) for name in names]))
+        rows = normalize(own.transform([template.replace("{}", words_of(name)) for name in names]))
         if rows.shape[1] != expected.shape[1]:
             raise UsageError(
                 f"--model: {model} gives rows of {rows.shape[1]} numbers, and {content.path!r} has"
@@ -241,7 +240,7 @@ def _read(full, path, photos, changed):
         row_at,
         images,
         [*names, *(without_article(words[row]) for row in rows)],
-        normalize(texts.astype(np.float64)),
+        normalize(texts.astype(np.float64)) if len(texts) else texts,
         len(names),
         float(scale.item()),
     )

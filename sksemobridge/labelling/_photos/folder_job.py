@@ -12,8 +12,7 @@ from typing import Any
 import numpy as np
 from sklearn.pipeline import Pipeline
 
-from ..._evaluation import ShotEvaluation
-from ..._zero_shot import ZeroShotClassifier
+from ... import ShotEvaluation, ZeroShotClassifier
 from .._bursts import first_of_each
 from .._strangers import strangers_and_typical
 from .class_texts import class_has_text, with_texts

@@ -7,8 +7,7 @@ from typing import Any
 import numpy as np
 from sklearn.pipeline import Pipeline
 
-from ..._base import EmbeddingClassifier
-from ..._evaluation import ShotEvaluation
+from ... import ShotEvaluation
 from .._bursts import first_of_each
 from .._label_next import N_AT_RANDOM, draw_first, images_to_label, least_certain, shot_directions
 from .annotations import Annotations
@@ -95,8 +94,7 @@ class FolderLabels:
         """
         classifier, answers, job = self.classifier, self.annotations.answers, self.job
         n = N_AT_RANDOM - sum(not answer.by_burst for answer in answers.values())
-        is_ours = isinstance(classifier, EmbeddingClassifier)
-        has_names = is_ours and classifier.text_embeddings_ is not None
+        has_names = getattr(classifier, "text_embeddings_", None) is not None
         if n <= 0 or not has_names or len(shot_directions(classifier)) > len(answers):
             return []
         groups = np.arange(len(job.paths)) if job.groups is None else job.groups

@@ -6,12 +6,11 @@ import os
 from pathlib import Path
 
 import joblib
+from sklearn.base import is_classifier
+from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import check_is_fitted
 
-from ..._base import EmbeddingClassifier
-from ..._few_shot_classifier import FewShotClassifier
-from ..._pipeline import ImagePipeline, make_few_shot_pipeline
-from ..._utils.saving import trusted_types
+from ... import FewShotClassifier, ImagePipeline, make_few_shot_pipeline, trusted_types
 from ...encoders import ImageEncoder
 from .embeddings_file import EmbeddingsOfFile, read_embeddings, text_encoder_of
 from .folder_table import image_pipeline
@@ -64,7 +63,8 @@ def _saved_pipeline(options, paths):
             import skops.io
 
             estimator = skops.io.load(path, trusted=trusted_types())
-        takes_embeddings = isinstance(estimator, EmbeddingClassifier)
+        estimator = getattr(estimator, "best_estimator_", estimator)
+        takes_embeddings = not isinstance(estimator, Pipeline) and is_classifier(estimator)
         if takes_embeddings:
             check_is_fitted(estimator)
         else:
@@ -78,7 +78,7 @@ def _saved_pipeline(options, paths):
     elif options.embeddings is not None:
         raise UsageError(
             f"--embeddings: {path!r} has an encoder of images; leave --embeddings out, or give a"
-            " classifier that was saved with --embeddings"
+            " classifier of embeddings"
         )
     if options.alpha and not hasattr(pipeline[-1], "p_values"):
         raise UsageError(
@@ -94,8 +94,8 @@ def _on_embeddings(classifier, options):
     path, width = options.model_file, classifier.n_features_in_
     if options.embeddings is None:
         raise UsageError(
-            f"--model-file: {path!r} was saved with --embeddings; give those of PHOTOS, by the same"
-            " model"
+            f"--model-file: {path!r} is a classifier of embeddings; give --embeddings with those of"
+            " PHOTOS, by the same model"
         )
     content = read_embeddings(options.embeddings, options.photos)
     if content.images.shape[1] != width:

@@ -16,7 +16,6 @@ from sklearn.pipeline import Pipeline
 from sklearn.utils import Bunch, check_scalar, gen_batches
 from sklearn.utils.validation import check_is_fitted
 
-from ..._utils.sklearn import best_of
 from ...datasets import is_image, list_files
 from ...encoders import ImageEncoder, embed_images
 from .._bursts import proba_by_group
@@ -138,7 +137,7 @@ def image_pipeline(estimator):
     """The pipeline from images to predictions, also the best one of a search. Raises an error if
     the estimator is no such pipeline, or is not fitted.
     """
-    estimator = best_of(estimator)
+    estimator = getattr(estimator, "best_estimator_", estimator)
     is_pipeline = isinstance(estimator, Pipeline) and len(estimator) > 1
     if not is_pipeline or not hasattr(estimator, "predict_proba"):
         raise TypeError(

@@ -1,13 +1,15 @@
 """The classes that a user gives: their names, and whole prompts."""
 
+import json
 import os
 import re
+from contextlib import suppress
+from importlib.util import find_spec
 from pathlib import Path
 
 from ..._texts.prompts import ENSEMBLE_TEMPLATES
-from ..._utils.validation import as_words, comparable, listed, warn_caller
-from ...encoders._source import architecture
-from .class_names import NONE_OF_THESE, refuse_names
+from ..._utils.validation import comparable, listed, warn_caller
+from .class_names import NONE_OF_THESE, refuse_names, words_of
 from .messages import UsageError, naming
 from .user_tables import read_rows
 
@@ -42,7 +44,7 @@ def read_names(path, classes):
             f"--names: {header!r}, in the first line of {path!r}, is no class; read as a header."
         )
     rows, folders = _rows_of_classes(path, lines.values(), classes), classes.current
-    names = {folder: (rows.get(folder) or [""])[0] or as_words(folder) for folder in folders}
+    names = {folder: (rows.get(folder) or [""])[0] or words_of(folder) for folder in folders}
     own = {folder: list(filter(None, words[1:])) for folder, words in rows.items()}
     prompts = {folder: own.get(folder) or usual_prompts(names[folder]) for folder in folders}
     return {"class_names": names, "prompts": prompts if any(own.values()) else "auto"}
@@ -114,7 +116,17 @@ def puzzling_names(names, models):
     """Names without a word, and names with other letters where a model reads only English."""
     # Languages of models of other packages, or from folders, are not known. Such models have a
     # scheme before their name.
-    configs = [architecture(model).get("text_cfg", {}) for model in models if ":" not in model]
-    is_english = any("hf_tokenizer_name" not in config for config in configs)
+    is_english = any(":" not in model and _reads_only_english(model) for model in models)
     has_word = re.compile(r"\b[^\W\d_]{2,}\b").search
     return [name for name in names if not has_word(name) or (is_english and not name.isascii())]
+
+
+def _reads_only_english(model):
+    """Whether a model of open_clip has the tokenizer of CLIP, which knows only English words. Its
+    file says so; to import open_clip would take seconds.
+    """
+    configs = Path(find_spec("open_clip").origin).parent / "model_configs"
+    config = {}
+    with suppress(OSError, ValueError):
+        config = json.loads((configs / f"{re.sub(r'/(?=[0-9])', '-', model)}.json").read_text())
+    return "hf_tokenizer_name" not in config.get("text_cfg", {})

@@ -10,7 +10,7 @@ from typing import Any
 
 from sklearn.utils import check_scalar
 
-from ..._evaluation import ShotEvaluation
+from ... import ShotEvaluation
 from .._share_right import ShareRight
 from .answers_file import Answers
 from .folder_pipeline import pipeline_of, pipeline_of_embeddings, pipeline_of_models

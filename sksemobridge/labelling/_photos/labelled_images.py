@@ -4,9 +4,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..._model.near_copies import near_copies
-from ..._utils.array_api import l2_normalize
-from .._bursts import first_of_each
+from .._bursts import first_of_each, with_near_copies
 from .picture_bursts import groups_of
 
 
@@ -78,8 +76,4 @@ def groups_of_shots(bursts, shots):
     groups = groups_of(bursts, shots.real)
     if groups is None or first_of_each(groups).all():
         return None
-    alone = np.bincount(groups)[groups] == 1
-    _, codes = np.unique(shots.labels[alone], return_inverse=True)
-    copy_of = near_copies(l2_normalize(shots.embeddings[alone]), codes)
-    groups[alone] = groups[alone][copy_of]
-    return groups
+    return with_near_copies(groups, shots.labels, shots.embeddings)

@@ -6,8 +6,6 @@ import re
 import sys
 from contextlib import contextmanager, suppress
 
-from ..._utils.files import why_unread
-
 # Characters that a terminal obeys: controls, and marks that change the direction of text.
 CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
 REPORT_AT = "https://github.com/sksemobridge/sksemobridge/issues"
@@ -79,6 +77,15 @@ def naming(argument, *kinds):
     try:
         yield
     except (FileNotFoundError, NotADirectoryError, IsADirectoryError, *kinds) as error:
-        is_raw = isinstance(error, OSError) and error.filename is not None
-        why = why_unread(error, "file") if is_raw else str(error)
-        raise UsageError(f"{argument}: {why}") from error
+        raise UsageError(f"{argument}: {_reason(error)}") from error
+
+
+def _reason(error):
+    path = getattr(error, "filename", None)
+    if path is None:
+        return str(error)
+    if isinstance(error, FileNotFoundError):
+        return f"There is no file {os.fspath(path)!r}; check the path."
+    if isinstance(error, NotADirectoryError | IsADirectoryError):
+        return f"{os.fspath(path)!r} is no file; give a file."
+    return f"The file {os.fspath(path)!r} cannot be read: {error.strerror}."

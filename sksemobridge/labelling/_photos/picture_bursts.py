@@ -6,11 +6,13 @@ from collections import Counter, defaultdict
 from datetime import datetime
 from pathlib import Path
 
+import numpy as np
 from PIL.ExifTags import IFD, Base
 from tqdm.contrib.concurrent import thread_map
 
-from ..._utils.validation import group_codes, listed, plural, warn_caller
-from ...encoders._heads import begins_as_image, read_exif
+from ..._utils.validation import listed, plural, warn_caller
+from ...datasets import is_image
+from ...encoders._heads import read_exif
 from .embeddings_file import after_name
 from .messages import UsageError
 from .options import TABLES
@@ -39,7 +41,12 @@ def find_bursts(given, photos, paths, *, progress=False):
 
 def groups_of(bursts, real):
     """The number of the burst of each picture, by real paths. None if no bursts are wanted."""
-    return None if bursts is None else group_codes([bursts.get(path) for path in real], len(real))
+    if bursts is None:
+        return None
+    numbers = {}
+    # A picture without a burst is a burst by itself.
+    keys = (bursts.get(path, (path,)) for path in real)
+    return np.array([numbers.setdefault(key, len(numbers)) for key in keys], dtype=int)
 
 
 def count_bursts(groups):
@@ -71,7 +78,7 @@ def _by_time(seconds, paths, progress):
         if taken is not None:
             camera, time = taken
             by_camera[os.path.dirname(path), camera].append((time, path))
-        elif begins_as_image(path):
+        elif is_image(path):
             without.append(path)
     dated = [path for pictures in by_camera.values() for _, path in pictures]
     bursts, burst, real_of = {}, 0, real_paths(dated)

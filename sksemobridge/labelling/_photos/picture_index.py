@@ -7,7 +7,7 @@ from contextlib import suppress
 from functools import cache
 from pathlib import PurePath
 
-from ..._utils.files import changed_ns, has_settled
+from ..._utils.files import settled_change
 
 
 class Pictures:
@@ -64,7 +64,8 @@ class Pictures:
             return True
         with suppress(OSError):
             status = os.stat(real)
-            if (status.st_size, changed_ns(status)) == (size, changed):
+            is_same = (status.st_size, settled_change(status, status)) == (size, changed)
+            if is_same and changed is not None:
                 return True
         if real not in self._digests:
             with suppress(OSError), open(real, "rb") as file:
@@ -97,11 +98,3 @@ def real_paths(paths):
 def key_of(picture):
     """The values by which an event identifies a picture."""
     return picture.root, picture.path, picture.size, picture.sha256, picture.changed
-
-
-def settled_change(before, after):
-    """`changed_ns` of a file that was read between two `os.fstat`. None if this time cannot tell
-    whether the file was changed later.
-    """
-    is_same = (before.st_size, changed_ns(before)) == (after.st_size, changed_ns(after))
-    return changed_ns(after) if is_same and has_settled(after) else None

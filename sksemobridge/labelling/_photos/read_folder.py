@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 from sklearn.base import clone
 
-from ..._utils.files import digest_of
 from ..._utils.validation import comparable, listed, warn_caller
 from ...datasets import list_files, load_image_folder
-from ...datasets._folder import COPIES_MARK, existing_folder
+from ...datasets._folder import COPIES_MARK
+from .answers_file import digest_of
 from .class_names import refuse_names
 from .class_texts import class_has_text
 from .corrections import is_own_table, read_corrections
@@ -234,10 +234,17 @@ def _read_shots(folder):
     """Paths and labels of the images in a folder with one sub-folder for each class, and all names
     of sub-folders.
     """
-    with naming("--shots"):
-        below = [path for path in existing_folder(folder).iterdir() if path.is_dir()]
+    with naming("--shots"), warnings.catch_warnings():
+        # Empty sub-folders are classes here.
+        warnings.filterwarnings("ignore", ".*sub-folders without images")
+        try:
+            found = load_image_folder(folder)
+        except ValueError:  # no sub-folder has images
+            found = None
     folders = [
-        path.name for path in below if path.name[0] != "." and not (path / COPIES_MARK).exists()
+        path.name
+        for path in Path(folder).iterdir()
+        if path.is_dir() and path.name[0] != "." and not (path / COPIES_MARK).exists()
     ]
     if not folders:
         raise UsageError(f"--shots: {folder!r} has no sub-folders, one for each class")
@@ -246,11 +253,6 @@ def _read_shots(folder):
             f"--shots: the name of the folder {unreadable[0]!r} is not UTF-8; give it another"
         )
     refuse_names("--shots", folders)
-    with warnings.catch_warnings():
-        # Empty sub-folders are classes here.
-        warnings.filterwarnings("ignore", ".*sub-folders without images")
-        try:
-            found = load_image_folder(folder)
-        except ValueError:  # all sub-folders are empty
-            return [], [], folders
+    if found is None:
+        return [], [], folders
     return found.paths.tolist(), found.target_names[found.target].tolist(), folders

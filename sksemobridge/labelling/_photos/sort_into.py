@@ -8,10 +8,11 @@ of a person, and copies that a person changed, are not touched.
 import filecmp
 import json
 import os
+import re
 import shutil
 from contextlib import suppress
 
-from ..._utils.files import folder_names, new_file
+from ..._utils.files import new_file
 from ..._utils.validation import listed, warn_caller
 from ...datasets._folder import COPIES_MARK
 from .folder_table import was_read
@@ -99,6 +100,22 @@ def sub_folders(rows):
                 f"--sort-into: the label {str(label)[:40] + '…'!r} is too long for the name of a"
                 f" folder (at most {LONGEST_FOLDER_NAME} bytes); give this class a shorter name"
             )
+    return names
+
+
+def folder_names(labels):
+    """A folder name for each label. No name is a path, and no two names are equal, also on file
+    systems without case.
+    """
+    names, taken = {}, set()
+    for label in labels:
+        name = re.sub(r'[\x00-\x1f\\/:*?"<>|]', "_", str(label)).strip(". ") or "_"
+        number, free = 1, name
+        while free.casefold() in taken:
+            number += 1
+            free = f"{name}-{number}"
+        taken.add(free.casefold())
+        names[label] = free
     return names
 
 

@@ -11,8 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from sksemobridge._utils.files import digest_of
-from sksemobridge.labelling._photos.answers_file import Answers
+from sksemobridge.labelling._photos.answers_file import Answers, digest_of
 from sksemobridge.labelling._photos.event_kinds import KINDS
 from sksemobridge.labelling._photos.events import PictureEvent
 from sksemobridge.labelling._photos.history import undone

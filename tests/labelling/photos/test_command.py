@@ -25,11 +25,10 @@ from sklearn.preprocessing import FunctionTransformer
 
 import sksemobridge
 from sksemobridge import CLIPImageEncoder, clear_model_cache, make_few_shot_pipeline
-from sksemobridge._utils.files import digest_of
 from sksemobridge.datasets._folder import COPIES_MARK
 from sksemobridge.encoders import _image_encoder
 from sksemobridge.labelling import label_folder, predict_folder
-from sksemobridge.labelling._photos.answers_file import Answers
+from sksemobridge.labelling._photos.answers_file import Answers, digest_of
 from sksemobridge.labelling._photos.command import main
 from sksemobridge.labelling._photos.events import PictureEvent
 

@@ -9,6 +9,8 @@ import joblib
 import numpy as np
 import pytest
 import skops.io
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import GridSearchCV
 
 from sksemobridge import CLIPImageEncoder, CLIPTextEncoder, FewShotClassifier, trusted_types
 from sksemobridge.labelling import label_folder
@@ -58,7 +60,7 @@ def test_a_classifier_that_was_saved_takes_the_embeddings_of_another_folder(labe
     label(f"photos --embeddings e.npz --corrections said.csv --out a.csv --save a.{kind}")
     status, said = label(f"photos --model-file a.{kind} --out b.csv")
     assert status == 2
-    assert f"--model-file: 'a.{kind}' was saved with --embeddings; give those of PHOTOS" in said
+    assert f"--model-file: 'a.{kind}' is a classifier of embeddings; give --embeddings" in said
     os.rename("photos", "next")
     Path("e.npz").rename("next.npz")
     again = f"next --model-file a.{kind} --embeddings next.npz"
@@ -76,6 +78,21 @@ def test_a_classifier_that_was_saved_takes_the_embeddings_of_another_folder(labe
     np.savez("wide.npz", paths=np.array(PATHS), images=np.ones((6, 3)))
     said = label(f"photos --model-file b.{kind} --embeddings wide.npz --out c.csv")[1]
     assert f"'wide.npz' has rows of 3 numbers, and 'b.{kind}' learnt from rows of" in said
+
+
+@pytest.mark.parametrize("is_search", [False, True])
+def test_a_classifier_of_scikit_learn_takes_embeddings(label, is_search):
+    write()
+    labels = np.repeat(CLASSES, 2)
+    rows, y = np.repeat(np.load("e.npz")["images"], 2, axis=0), np.repeat(labels, 2)
+    classifier = LogisticRegression()
+    if is_search:
+        classifier = GridSearchCV(classifier, {"C": [1, 10]}, cv=2)
+    joblib.dump(classifier.fit(rows, y), "a.joblib")
+    status, _ = label("photos --model-file a.joblib --embeddings e.npz --out a.csv")
+    assert status == 1  # two files have no row
+    found = labels_of("a.csv")
+    assert [found[str(Path("photos", path))] for path in PATHS] == [*labels]
 
 
 def test_a_classifier_with_an_encoder_takes_no_embeddings(label):

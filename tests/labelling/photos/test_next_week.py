@@ -7,10 +7,9 @@ from pathlib import Path
 import joblib
 import pytest
 
-from sksemobridge._utils.files import digest_of
 from sksemobridge.datasets import load_emoji
 from sksemobridge.labelling import stranger_proba
-from sksemobridge.labelling._photos.answers_file import Answers
+from sksemobridge.labelling._photos.answers_file import Answers, digest_of
 from sksemobridge.labelling._photos.events import PictureEvent
 
 from ...user_folder import SHOTS, fitted_to_shots, rows_of, save

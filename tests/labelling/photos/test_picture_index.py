@@ -7,9 +7,10 @@ from types import SimpleNamespace
 
 import pytest
 
-from sksemobridge._utils.files import changed_ns, digest_of
+from sksemobridge._utils.files import changed_ns, settled_change
+from sksemobridge.labelling._photos.answers_file import digest_of
 from sksemobridge.labelling._photos.events import Event, PictureEvent
-from sksemobridge.labelling._photos.picture_index import Pictures, settled_change
+from sksemobridge.labelling._photos.picture_index import Pictures
 
 from ...user_folder import link
 
@@ -89,7 +90,8 @@ def test_links_lead_to_one_picture():
     assert pictures.place[os.path.realpath("photos/a.png")] == ("photos", "a.png")
 
 
-def test_a_file_that_was_not_changed_since_is_not_read():
+def test_a_file_that_was_not_changed_since_is_not_read(monkeypatch):
+    monkeypatch.setattr("sksemobridge._utils.files.SETTLED_NS", 0)
     pictures = Pictures({"photos": "photos"}, {"photos": ["photos/a.png"]})
     status = os.stat("photos/a.png")
     # Its content would not fit.
