@@ -13,9 +13,10 @@ from sklearn.utils import check_scalar
 from ... import ShotEvaluation
 from .._share_right import ShareRight
 from .answers_file import Answers
-from .folder_pipeline import pipeline_of, pipeline_of_embeddings, pipeline_of_models
+from .folder_pipeline import pipeline_of
 from .folder_table import as_table
 from .options import LabelOptions
+from .pipeline_of_options import pipeline_of_embeddings, pipeline_of_models
 from .read_folder import read_job
 
 Path = str | os.PathLike[str]

@@ -6,23 +6,16 @@ from it. This module imports nothing heavy, so that `--help` answers at once.
 
 import argparse
 import os
-import sys
 from dataclasses import MISSING, Field, dataclass, field, fields
-from importlib.util import find_spec
 from os import PathLike
 from typing import Any
 
 from .messages import UsageError
+from .needed_packages import check_packages
+from .user_tables import TABLES
 
 # The default model is accurate and fast on a CPU.
 MODEL = "ViT-B-32-256"
-# Packages that a kind of file, or the page, needs.
-NEEDS = {
-    ".xlsx": ["pandas", "openpyxl"],
-    ".skops": ["skops"],
-    "--open": ["starlette", "uvicorn"],
-}
-TABLES = (".csv", ".xlsx")
 CLASSIFIERS = (".joblib", ".skops")
 
 
@@ -164,14 +157,6 @@ class LabelOptions:
 def flag(name: str) -> str:
     """The flag of an option on the command line."""
     return f"--{name.replace('_', '-')}"
-
-
-def check_packages(option: str, what: str, kind: str) -> None:
-    """Raise a `UsageError` if packages of `NEEDS` are missing."""
-    missing = [name for name in NEEDS.get(kind, []) if find_spec(name) is None]
-    if missing:
-        install = f"{sys.executable} -m pip install {' '.join(missing)}"
-        raise UsageError(f"{option}: {what} {' and '.join(missing)}: {install}")
 
 
 class _Once(argparse.Action):

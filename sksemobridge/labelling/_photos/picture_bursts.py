@@ -15,9 +15,8 @@ from ...datasets import is_image
 from ...encoders._heads import read_exif
 from .embeddings_file import after_name
 from .messages import UsageError
-from .options import TABLES
 from .picture_index import real_paths
-from .user_tables import read_rows, with_formulas
+from .user_tables import TABLES, read_rows, with_formulas
 
 BURST_COLUMNS = ("path", "burst")
 

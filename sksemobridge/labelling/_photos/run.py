@@ -7,8 +7,8 @@ from pathlib import Path
 
 from .answers_file import Answers
 from .folder_labels import FolderLabels
-from .folder_pipeline import pipeline_of_options
 from .messages import UsageError, say
+from .pipeline_of_options import pipeline_of_options
 from .read_folder import files_to_label, keep_corrections, read_job
 from .sort_into import earlier_copies
 from .summary import summary, summary_of_saved

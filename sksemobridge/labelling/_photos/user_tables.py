@@ -7,8 +7,10 @@ from datetime import date, time
 from pathlib import Path
 
 from .messages import UsageError, naming
-from .options import check_packages
+from .needed_packages import check_packages
 
+# Endings of tables.
+TABLES = (".csv", ".xlsx")
 # Places where a spreadsheet may begin a cell: separators differ between countries. `page.js` has
 # the same two patterns.
 _BEGIN = r"(?:^|(?<=[,;\t\r\n\"]))"

@@ -15,7 +15,8 @@ from .embeddings_file import EmbeddingsOfFile, without_file
 from .folder_table import count_files, write_table
 from .labelled_images import remember_none
 from .messages import UsageError
-from .options import LabelOptions, check_packages, flag
+from .needed_packages import check_packages
+from .options import LabelOptions, flag
 from .report._page import is_own_page, report
 from .sidecars import write_sidecars
 from .sort_into import sort_into, sub_folders

@@ -320,7 +320,7 @@ WRONG = {
 def test_wrong_use_is_said_before_the_work_and_has_status_2(label, monkeypatch, arguments, message):
     monkeypatch.setattr("open_clip.create_model", None)
     installed = {"skops": "installed"}
-    monkeypatch.setattr("sksemobridge.labelling._photos.options.find_spec", installed.get)
+    monkeypatch.setattr("sksemobridge.labelling._photos.needed_packages.find_spec", installed.get)
     Path("there.csv").write_text("mine")
     Path("a.skops").touch()
     Path("no.jsonl").write_text("notes")
@@ -706,7 +706,7 @@ def test_a_corrected_workbook_of_excel_is_used(label):
 
 
 def test_the_page_has_a_table_of_its_own_beside_no_picture(label, monkeypatch):
-    monkeypatch.setattr("sksemobridge.labelling._photos.options.find_spec", str)
+    monkeypatch.setattr("sksemobridge.labelling._photos.needed_packages.find_spec", str)
     monkeypatch.chdir("photos")
     status, said = label("../photos --shots ../shots --model mini --open")
     assert status == 2

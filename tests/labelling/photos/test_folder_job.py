@@ -279,7 +279,7 @@ def test_models_without_text_need_shots_of_each_class(label, monkeypatch):
         )
 
     monkeypatch.setattr(
-        "sksemobridge.labelling._photos.folder_pipeline.make_few_shot_pipeline", make
+        "sksemobridge.labelling._photos.pipeline_of_options.make_few_shot_pipeline", make
     )
     status, said = label(f"{SHOTS} --classes heart --out a.csv")
     assert status == 2

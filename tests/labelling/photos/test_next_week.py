@@ -125,7 +125,9 @@ def test_a_saved_classifier_remembers_which_images_are_none_of_the_classes(
 
 
 def test_a_missing_skops_is_said_before_any_work(label, monkeypatch):
-    monkeypatch.setattr("sksemobridge.labelling._photos.options.find_spec", lambda name: None)
+    monkeypatch.setattr(
+        "sksemobridge.labelling._photos.needed_packages.find_spec", lambda name: None
+    )
     monkeypatch.setattr("sksemobridge.labelling._photos.run.read_job", None)
     status, said = label(f"{SHOTS} --out a.csv --save a.skops")
     assert status == 2
