@@ -33,10 +33,9 @@ from sklearn.preprocessing import FunctionTransformer
 from timing import timed
 
 from sksemobridge import PrecomputedTextEncoder
-from sksemobridge._utils.files import digest_of
 from sksemobridge.labelling._live.server import serve
 from sksemobridge.labelling._live.session import Session
-from sksemobridge.labelling._photos.answers_file import Answers
+from sksemobridge.labelling._photos.answers_file import Answers, digest_of
 from sksemobridge.labelling._photos.events import PictureEvent
 from sksemobridge.labelling._photos.folder_job import FolderJob
 from sksemobridge.labelling._photos.folder_pipeline import pipeline_of
