@@ -33,15 +33,15 @@ from sklearn.preprocessing import FunctionTransformer
 from timing import timed
 
 from sksemobridge import PrecomputedTextEncoder
+from sksemobridge.labelling._answers.answers_file import Answers, digest_of
+from sksemobridge.labelling._answers.events import PictureEvent
+from sksemobridge.labelling._command.read_folder import read_annotations
 from sksemobridge.labelling._live.server import serve
 from sksemobridge.labelling._live.session import Session
-from sksemobridge.labelling._photos.answers_file import Answers, digest_of
-from sksemobridge.labelling._photos.events import PictureEvent
 from sksemobridge.labelling._photos.folder_job import FolderJob
 from sksemobridge.labelling._photos.folder_pipeline import pipeline_of
 from sksemobridge.labelling._photos.labelled_images import LabelledImages
 from sksemobridge.labelling._photos.picture_index import Pictures
-from sksemobridge.labelling._photos.read_folder import read_annotations
 
 WIDTH = 512
 # Numbers of pictures of a page.

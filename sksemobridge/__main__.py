@@ -8,7 +8,7 @@ import sys
 def main():
     """Run the command, and return its exit status."""
     try:
-        from .labelling._photos.command import main as run
+        from .labelling._command.cli import main as run
 
         return run()
     except KeyboardInterrupt:

@@ -162,7 +162,7 @@ def place(tmp_path, monkeypatch):
 @pytest.fixture
 def label(place, capsys):
     """Runs `sksemobridge label` with arguments in one text. Gives its status, and what it said."""
-    from sksemobridge.labelling._photos.command import main
+    from sksemobridge.labelling._command.cli import main
 
     def run(arguments):
         try:

@@ -21,8 +21,10 @@ def module_of(path):
 MODULES = {module_of(path): path for path in sorted(PACKAGE.rglob("*.py"))}
 
 
-# The application labels folders, and is a client of the library, as a user's program is.
-APPLICATION = ("sksemobridge.labelling._live", "sksemobridge.labelling._photos")
+# The application labels folders, and is a client of the library, as a user's program is. Each room
+# of the application uses only rooms before it.
+ROOMS_OF_APPLICATION = ("_messages", "_web", "_answers", "_photos", "_live", "_command")
+APPLICATION = tuple(f"sksemobridge.labelling.{room}" for room in ROOMS_OF_APPLICATION)
 # What it uses beside public names, and the algorithms of `sksemobridge.labelling`. The list only
 # shrinks.
 PRIVATE_NAMES_OF_APPLICATION = {
@@ -117,6 +119,22 @@ def trees_of_application():
     for name, path in MODULES.items():
         if name.startswith(APPLICATION):
             yield name, path, ast.parse(path.read_text(encoding="utf-8"))
+
+
+def test_each_room_of_the_application_uses_only_rooms_before_it():
+    floor_of = {room: floor for floor, room in enumerate(ROOMS_OF_APPLICATION)}
+    seen = set()
+    for name, path, tree in trees_of_application():
+        own = name.split(".")[2]
+        seen.add(own)
+        package = name if path.name == "__init__.py" else name.rpartition(".")[0]
+        for other in imports(tree, package):
+            if other.startswith(APPLICATION):
+                room = other.split(".")[2]
+                assert own == room or floor_of[room] < floor_of[own], (name, other)
+    assert seen == set(ROOMS_OF_APPLICATION)
+    packages = {path.parent.name for path in (PACKAGE / "labelling").glob("*/__init__.py")}
+    assert packages <= seen
 
 
 def test_the_application_uses_public_names_and_a_short_list_of_private_ones():

@@ -46,10 +46,10 @@ MORE_TESTS = {
     "sksemobridge/labelling/_live/answered_pictures.py": [
         "tests/labelling/live/test_shown_bursts.py"
     ],
-    "sksemobridge/labelling/_photos/evidence.py": ["tests/labelling/photos/test_annotations.py"],
-    "sksemobridge/labelling/_photos/event_kinds.py": [
-        "tests/labelling/photos/test_annotations.py",
-        "tests/labelling/photos/test_answers_file.py",
+    "sksemobridge/labelling/_answers/evidence.py": ["tests/labelling/answers/test_annotations.py"],
+    "sksemobridge/labelling/_answers/event_kinds.py": [
+        "tests/labelling/answers/test_annotations.py",
+        "tests/labelling/answers/test_answers_file.py",
     ],
 }
 # What tests load before the package.
@@ -89,11 +89,11 @@ NAMED = [
     ),
     ("labelling/_photos/folder_job.py", "teaches &= strangers < 0.5", "pass"),
     (
-        "labelling/_photos/evidence.py",
+        "labelling/_answers/evidence.py",
         "if real not in shown and not answer.by_burst",
         "if not answer.by_burst",
     ),
-    ("labelling/_photos/event_kinds.py", '"n_columns", "round", "at_random"', '"n_columns"'),
+    ("labelling/_answers/event_kinds.py", '"n_columns", "round", "at_random"', '"n_columns"'),
     ("_model/decision.py", "has_only_name=new | self.has_only_name[indices]", "has_only_name=new"),
     (
         "labelling/_suggest_names.py",

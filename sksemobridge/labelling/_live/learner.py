@@ -3,7 +3,7 @@
 import threading
 import traceback
 
-from .._photos.event_kinds import ANSWERS_OF_A_ROUND
+from .._answers.event_kinds import ANSWERS_OF_A_ROUND
 from .._photos.labelled_images import is_taught
 from .view import first_view_of, view_of
 

@@ -1,9 +1,9 @@
 """The class that a typed text means."""
 
 from ..._utils.validation import comparable
-from .._photos.class_names import NONE_OF_THESE
+from .._answers.class_names import NONE_OF_THESE
+from .._messages import CONTROL
 from .._photos.folder_table import plain
-from .._photos.messages import CONTROL
 from .refused import Refused
 
 # Most letters of a typed name. A longer text is a slip, such as a list in one line. Names from

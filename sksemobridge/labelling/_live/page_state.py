@@ -1,7 +1,7 @@
 """The state of the page, as plain values."""
 
-from .._photos.event_kinds import ANSWERS
-from .._photos.evidence import first_answers
+from .._answers.event_kinds import ANSWERS
+from .._answers.evidence import first_answers
 from .._photos.folder_table import plain
 from .random_check import check_so_far
 from .snapshot import in_words

@@ -9,7 +9,7 @@ from contextlib import contextmanager, suppress
 
 from ..._utils.files import settled_change
 from ...encoders import ImageReadError
-from .._photos.events import PictureEvent
+from .._answers.events import PictureEvent
 from .._photos.report._page import jpeg
 
 # Pixels of the longer side of a picture that a person is asked about.

@@ -23,8 +23,8 @@ from starlette.responses import HTMLResponse, PlainTextResponse, RedirectRespons
 from starlette.routing import Route
 
 from ...encoders import ImageReadError
+from .._messages import UsageError, fault
 from .._photos.folder_table import plain
-from .._photos.messages import UsageError, fault
 from .access import Access
 from .find import Finder, words
 from .gallery import Gallery, disputed, look_at_class
@@ -49,13 +49,18 @@ ALWAYS_SENT = {
     "Referrer-Policy": "no-referrer",
     "X-Content-Type-Options": "nosniff",
 }
-# Parts of the page, by name.
-STATIC_FOLDER = files(__package__) / "static"
+# Folders of the files of the page, by address. Addresses are those of the folders in the package,
+# so that a module imports the same file in a browser and for `tsc`.
+STATIC_FOLDERS = {
+    "/_live/static": files(__package__) / "static",
+    "/_web": files("sksemobridge.labelling._web"),
+}
 MEDIA_TYPES = {"js": "text/javascript", "css": "text/css", "svg": "image/svg+xml"}
 STATIC = {
-    part.name: part
-    for part in STATIC_FOLDER.iterdir()
-    if part.name.rpartition(".")[2] in MEDIA_TYPES
+    f"{address}/{file.name}": file
+    for address, folder in STATIC_FOLDERS.items()
+    for file in folder.iterdir()
+    if file.name.rpartition(".")[2] in MEDIA_TYPES
 }
 POLICY = "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 
@@ -128,7 +133,7 @@ class _LivePage:
         self.access, self.finished = Access(), None
         self.questions, self.actions = _questions(), self._actions()
         routes = [Route("/", self.page), Route("/picture/{number}", self.picture)]
-        routes.append(Route("/static/{name}", self.static))
+        routes += [Route(address, self.static) for address in STATIC]
         routes.append(Route("/{action}", self.act, methods=["POST"]))
         app = Starlette(
             routes=routes, middleware=[Middleware(BaseHTTPMiddleware, dispatch=self.guard)]
@@ -186,7 +191,7 @@ class _LivePage:
         if secret is None:
             policy = f"{POLICY}; img-src 'self'; connect-src 'self'"
             policy += "; style-src 'self'; script-src 'self'"
-            text = (STATIC_FOLDER / "live.html").read_text("utf-8")
+            text = (STATIC_FOLDERS["/_live/static"] / "live.html").read_text("utf-8")
             return HTMLResponse(text, headers={"Content-Security-Policy": policy})
         if not self.access.enters(secret, request.cookies):
             return PlainTextResponse(
@@ -211,11 +216,10 @@ class _LivePage:
         )
 
     async def static(self, request):
-        """A part of the page."""
-        name = request.path_params["name"]
-        if name not in STATIC:
-            return PlainTextResponse("There is no such part.", 404)
-        return Response(STATIC[name].read_bytes(), media_type=MEDIA_TYPES[name.rpartition(".")[2]])
+        """A file of the page."""
+        file = STATIC[request.url.path]
+        media_type = MEDIA_TYPES[file.name.rpartition(".")[2]]
+        return Response(file.read_bytes(), media_type=media_type)
 
     async def act(self, request):
         """Answer a request. The response is the state afterwards, or what went wrong."""

@@ -5,10 +5,10 @@ browser.
 import threading
 from dataclasses import replace
 
-from .._photos.event_kinds import KINDS
+from .._answers.event_kinds import KINDS
+from .._answers.history import after
+from .._messages import UsageError
 from .._photos.folder_table import plain
-from .._photos.history import after
-from .._photos.messages import UsageError
 from .answered_pictures import answered_pictures, readable
 from .confirmed_page import check_page, without_newer
 from .learner import Learner

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from .._photos.annotations import Answer
+from .._answers.annotations import Answer
 from .picture_numbers import PictureNumbers
 
 

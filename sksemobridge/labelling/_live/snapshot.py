@@ -6,12 +6,12 @@ from functools import cached_property
 
 import numpy as np
 
-from .._photos.annotations import Annotations
-from .._photos.event_kinds import ANSWERS, KINDS
-from .._photos.events import Event
+from .._answers.annotations import Annotations
+from .._answers.event_kinds import ANSWERS, KINDS
+from .._answers.events import Event
+from .._answers.history import last_undoable
 from .._photos.folder_job import FolderJob
 from .._photos.folder_table import plain
-from .._photos.history import last_undoable
 from .picture_numbers import PictureNumbers
 from .shown_bursts import ShownBursts
 from .view import ModelView

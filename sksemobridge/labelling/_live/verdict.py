@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from .._photos.evidence import looked_enough, share_by_evidence, why_unsure
+from .._answers.evidence import looked_enough, share_by_evidence, why_unsure
 from .._photos.summary import NO_ICONS
 from .._share_right import MOST_ESTIMATED, ShareRight
 from .random_check import check_so_far

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 from sklearn.utils import gen_batches
 
+from .._answers.annotations import Annotations
 from .._label_next import least_certain
-from .._photos.annotations import Annotations
 from .._photos.folder_table import N_AT_ONCE
 
 # A model with more answers and shots, or with more pictures times classes, takes longer than a

@@ -1,3 +1,1 @@
-"""The command that labels a folder of images: its tables and answers, and the page of the
-labels.
-"""
+"""The folder of a user: reading it, learning from it, its labels, and the files that hold these."""

@@ -2,7 +2,7 @@
 
 from sklearn.base import clone
 
-from .class_names import words_of
+from .._answers.class_names import words_of
 from .embeddings_file import TextsOfFile
 from .given_classes import usual_prompts
 

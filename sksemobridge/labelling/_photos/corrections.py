@@ -8,10 +8,10 @@ from contextlib import suppress
 from typing import NamedTuple
 
 from ..._utils.validation import comparable, listed, warn_caller
-from .class_names import NONE_OF_THESE, refuse_names
+from .._answers.class_names import NONE_OF_THESE, refuse_names
+from .._messages import UsageError
 from .folder_table import WRITTEN
 from .given_classes import as_class
-from .messages import UsageError
 from .user_tables import read_rows, with_formulas
 
 # Columns of a table of this command.

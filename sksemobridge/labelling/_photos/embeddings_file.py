@@ -17,9 +17,9 @@ from sklearn.preprocessing import normalize
 from ..._texts.prompts import ENSEMBLE_TEMPLATES
 from ..._utils.validation import comparable, listed, warn_caller
 from ...encoders import CLIPTextEncoder, ImageEncoder, PrecomputedTextEncoder
+from .._answers.class_names import refuse_control, refuse_names, words_of
+from .._messages import UsageError, naming
 from .._suggest_names import without_article
-from .class_names import refuse_control, refuse_names, words_of
-from .messages import UsageError, naming
 
 # Arrays that are read from a file.
 ARRAYS = ("paths", "images", "names", "texts", "words", "word_texts", "logit_scale")

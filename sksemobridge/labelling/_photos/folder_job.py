@@ -13,6 +13,7 @@ import numpy as np
 from sklearn.pipeline import Pipeline
 
 from ... import ShotEvaluation, ZeroShotClassifier
+from .._answers.history import fold
 from .._bursts import first_of_each
 from .._strangers import strangers_and_typical
 from .class_texts import class_has_text, with_texts
@@ -20,7 +21,6 @@ from .drawings import are_icons
 from .folder_labels import FolderLabels
 from .folder_pipeline import model_names, with_classifier
 from .folder_table import take_rows
-from .history import fold
 from .labelled_images import (
     LabelledImages,
     groups_of_shots,

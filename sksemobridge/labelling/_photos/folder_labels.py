@@ -8,10 +8,10 @@ import numpy as np
 from sklearn.pipeline import Pipeline
 
 from ... import ShotEvaluation
+from .._answers.annotations import Annotations
+from .._answers.evidence import share_by_evidence
 from .._bursts import first_of_each
 from .._label_next import N_AT_RANDOM, draw_first, images_to_label, least_certain, shot_directions
-from .annotations import Annotations
-from .evidence import share_by_evidence
 from .folder_table import has_label, proba_with_none, table_rows
 from .labelled_images import LabelledImages
 

@@ -18,8 +18,8 @@ from sklearn.utils.validation import check_is_fitted
 
 from ...datasets import is_image, list_files
 from ...encoders import ImageEncoder, embed_images
+from .._answers.class_names import NONE_OF_THESE
 from .._bursts import proba_by_group
-from .class_names import NONE_OF_THESE
 from .picture_bursts import find_bursts, groups_of
 from .picture_index import real_paths
 from .user_tables import without_formulas

@@ -9,8 +9,8 @@ from pathlib import Path
 
 from ..._texts.prompts import ENSEMBLE_TEMPLATES
 from ..._utils.validation import comparable, listed, warn_caller
-from .class_names import NONE_OF_THESE, refuse_names, words_of
-from .messages import UsageError, naming
+from .._answers.class_names import NONE_OF_THESE, refuse_names, words_of
+from .._messages import UsageError, naming
 from .user_tables import read_rows
 
 

@@ -3,7 +3,7 @@
 import sys
 from importlib.util import find_spec
 
-from .messages import UsageError
+from .._messages import UsageError
 
 # Packages that a kind of file, or the page, needs.
 NEEDS = {

@@ -13,8 +13,8 @@ from tqdm.contrib.concurrent import thread_map
 from ..._utils.validation import listed, plural, warn_caller
 from ...datasets import is_image
 from ...encoders._heads import read_exif
+from .._messages import UsageError
 from .embeddings_file import after_name
-from .messages import UsageError
 from .picture_index import real_paths
 from .user_tables import TABLES, read_rows, with_formulas
 

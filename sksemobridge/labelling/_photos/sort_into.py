@@ -15,8 +15,8 @@ from contextlib import suppress
 from ..._utils.files import new_file
 from ..._utils.validation import listed, warn_caller
 from ...datasets._folder import COPIES_MARK
+from .._messages import UsageError
 from .folder_table import was_read
-from .messages import UsageError
 
 # Most bytes in the name of a folder. Windows and macOS count in other units, of which a name has no
 # more.

@@ -3,8 +3,8 @@
 from dataclasses import replace
 
 from ..._utils.validation import listed, plural
-from .class_names import NONE_OF_THESE
-from .evidence import OTHERS_AMONG_THEM
+from .._answers.class_names import NONE_OF_THESE
+from .._answers.evidence import OTHERS_AMONG_THEM
 from .folder_labels import FolderLabels
 from .given_classes import puzzling_names
 from .labelled_images import none_of_these

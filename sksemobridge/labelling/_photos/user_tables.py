@@ -6,7 +6,7 @@ import re
 from datetime import date, time
 from pathlib import Path
 
-from .messages import UsageError, naming
+from .._messages import UsageError, naming
 from .needed_packages import check_packages
 
 # Endings of tables.

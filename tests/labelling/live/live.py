@@ -17,15 +17,15 @@ import numpy as np
 from PIL import Image
 from sklearn.preprocessing import FunctionTransformer
 
+from sksemobridge.labelling._answers.answers_file import Answers
+from sksemobridge.labelling._command.read_folder import read_annotations
 from sksemobridge.labelling._live.arrivals import Arrivals
 from sksemobridge.labelling._live.server import serve
 from sksemobridge.labelling._live.session import Session
-from sksemobridge.labelling._photos.answers_file import Answers
 from sksemobridge.labelling._photos.folder_job import FolderJob
 from sksemobridge.labelling._photos.folder_pipeline import pipeline_of
 from sksemobridge.labelling._photos.labelled_images import LabelledImages
 from sksemobridge.labelling._photos.picture_index import Pictures
-from sksemobridge.labelling._photos.read_folder import read_annotations
 
 CLASSES = ["bird", "clock", "fruit"]
 # Colours have three dimensions, and words of other classes the others.

@@ -22,7 +22,7 @@ def test_what_waits_for_a_model_is_waited_for(ask, asked):
     # As if the patience of the page had ended at once.
     reply = person.run(
         "AbortSignal.timeout = () => AbortSignal.abort(),"
-        f" import('/static/api.js').then(({{ request }}) => request({asked}, {{}}))"
+        f" import('/_live/static/api.js').then(({{ request }}) => request({asked}, {{}}))"
         ".catch((error) => ({ failed: error.message }))"
     )
     assert "failed" not in reply
@@ -73,7 +73,7 @@ def test_a_class_keeps_its_key(ask):
 def test_classes_that_had_the_same_key_have_two_beside_each_other(ask):
     person = ask()
     n_keys = person.run(
-        "import('/static/keys.js').then(({ class_keys }) => {"
+        "import('/_live/static/keys.js').then(({ class_keys }) => {"
         " const names = [...'abcdefghi']; class_keys.assign(names); class_keys.assign(['x']);"
         " return names.map((name) => class_keys.assign([name, 'x']).size); })"
     )
@@ -229,7 +229,7 @@ def test_the_first_line_says_how_many_of_the_first_five_the_names_had_right(ask)
 def test_only_all_is_a_hundred_percent_and_only_none_is_zero(ask):
     person = ask()
     texts = person.run(
-        "import('/static/words.js').then(({ percent }) => [0, 0.001, 0.424, 0.999, 1].map(percent))"
+        "import('/_web/words.js').then(({ percent }) => [0, 0.001, 0.424, 0.999, 1].map(percent))"
     )
     assert texts == ["0", "1", "42", "99", "100"]
 

@@ -7,13 +7,13 @@ from unittest.mock import patch
 import pandas as pd
 import pytest
 
+from sksemobridge.labelling._answers.answers_file import Answers
+from sksemobridge.labelling._command import write_files
+from sksemobridge.labelling._command.options import LabelOptions
+from sksemobridge.labelling._command.write_files import check_outputs
 from sksemobridge.labelling._live.refused import Refused
 from sksemobridge.labelling._live.session import Session
-from sksemobridge.labelling._photos import write_files
-from sksemobridge.labelling._photos.answers_file import Answers
 from sksemobridge.labelling._photos.folder_job import FolderJob
-from sksemobridge.labelling._photos.options import LabelOptions
-from sksemobridge.labelling._photos.write_files import check_outputs
 
 from .live import make_job
 

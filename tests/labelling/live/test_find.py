@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from sksemobridge._utils.array_api import l2_normalize
+from sksemobridge.labelling._answers.evidence import evidence
 from sksemobridge.labelling._live.find import Measured, by_pictures
-from sksemobridge.labelling._photos.evidence import evidence
 
 
 def numbers(answer):

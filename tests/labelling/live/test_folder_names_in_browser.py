@@ -114,7 +114,7 @@ def test_a_reply_between_press_and_release_loses_no_click(begin):
     )
     wait_until(lambda: person.all("#suggestions .joins button") == ["with a group ×"])
     person.mouse("mousePressed", "#suggestions .joins button")
-    person.run("import('/static/state.js').then(({ see }) => see('state')).then(() => null)")
+    person.run("import('/_live/static/state.js').then(({ see }) => see('state')).then(() => null)")
     person.mouse("mouseReleased", "#suggestions .joins button")
     wait_until(lambda: person.all("#suggestions .joins button") == [])
 

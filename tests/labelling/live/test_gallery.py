@@ -6,9 +6,9 @@ from unittest.mock import Mock
 import numpy as np
 import pytest
 
+from sksemobridge.labelling._answers.events import Event, PictureEvent
+from sksemobridge.labelling._answers.history import fold
 from sksemobridge.labelling._live.gallery import held_out_accuracy
-from sksemobridge.labelling._photos.events import Event, PictureEvent
-from sksemobridge.labelling._photos.history import fold
 
 from ...browser import wait_until
 from .live import WIDTH, make_job

@@ -119,7 +119,7 @@ def test_a_page_that_is_back_after_undo_wins_over_answers_before_it(look):
     shown = dict(person.tiles())
     person.press("Enter")
     person.page.act("say", tab="b", number=0, label="something else")
-    heard = "import('/static/state.js').then(({ now }) => now.state.changes)"
+    heard = "import('/_live/static/state.js').then(({ now }) => now.state.changes)"
     wait_until(lambda: person.run(heard) == person.page.state()["changes"])
     person.press("Backspace")
     assert person.page.labels() == {0: "something else"}
@@ -259,7 +259,9 @@ def test_what_was_said_in_another_view_stays(look):
     for number in (57, 58):
         person.page.act("say", tab="b", number=number, label="none of these")
     wait_until(lambda: person.page.state()["strangers"])
-    person.run("import('/static/look_through.js').then(({ look }) => look.begin({ name: '' }))")
+    person.run(
+        "import('/_live/static/look_through.js').then(({ look }) => look.begin({ name: '' }))"
+    )
     person.wait()
     wait_until(lambda: person.view == "look" and person.tiles())
     (number, _), *rest = person.tiles()
@@ -426,7 +428,7 @@ def test_a_second_look_is_there_at_any_time(look):
 
 
 def begin(person, which):
-    person.run(f"import('/static/look_through.js').then(({{ look }}) => look.begin({which}))")
+    person.run(f"import('/_live/static/look_through.js').then(({{ look }}) => look.begin({which}))")
     person.wait()
 
 
@@ -512,7 +514,7 @@ def test_pictures_are_as_large_as_there_is_room(look):
     person = look()
     person.browser.look(1280, "light", 800)
     place = "fit(document.getElementById('look-tiles'), [18, 18])"
-    assert person.run(f"import('/static/fit.js').then(({{ fit }}) => {place})") > 100
+    assert person.run(f"import('/_live/static/fit.js').then(({{ fit }}) => {place})") > 100
 
 
 @pytest.mark.parametrize("size", [(390, 844), (390, 600)])

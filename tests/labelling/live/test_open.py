@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from sksemobridge.labelling._photos.command import main
+from sksemobridge.labelling._command.cli import main
 
 from ...browser import wait_until
 from ...programs import start_program
@@ -29,9 +29,7 @@ class Program(Asks):
     """The command in a process of its own, and the page that it serves."""
 
     def __init__(self, arguments=FILES):
-        code = (
-            "import sys; from sksemobridge.labelling._photos.command import main; sys.exit(main())"
-        )
+        code = "import sys; from sksemobridge.labelling._command.cli import main; sys.exit(main())"
         self.said = Path("said.txt")
         self.process = start_program(
             code, "label", *SHOTS.split(), *arguments.split(), output=self.said

@@ -14,7 +14,7 @@ from PIL import Image
 
 from sksemobridge import labelling
 from sksemobridge.labelling._live.shown_bursts import ShownBursts
-from sksemobridge.labelling._photos.messages import UsageError
+from sksemobridge.labelling._messages import UsageError
 
 from ...browser import wait_until
 from ...user_folder import link
@@ -53,7 +53,7 @@ def test_the_program_says_what_the_page_knows_by_its_types(unchanged):
 
 
 @pytest.mark.parametrize(
-    "path", ["/", "/picture/0", "/picture/0?small", "/static/live.js", "/nothing"]
+    "path", ["/", "/picture/0", "/picture/0?small", "/_live/static/live.js", "/nothing"]
 )
 def test_nobody_without_the_secret_learns_anything(unchanged, path):
     for cookie in ("", "sksemobridge=x", "é", "secret={}", "{}"):

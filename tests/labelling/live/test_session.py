@@ -15,13 +15,13 @@ from sklearn.preprocessing import FunctionTransformer
 
 from sksemobridge import ZeroShotClassifier
 from sksemobridge.labelling import label_next
+from sksemobridge.labelling._answers.answers_file import Answers
+from sksemobridge.labelling._answers.evidence import evidence
+from sksemobridge.labelling._answers.history import fold
 from sksemobridge.labelling._live.learner import Learner
 from sksemobridge.labelling._live.view import view_of
-from sksemobridge.labelling._photos.answers_file import Answers
-from sksemobridge.labelling._photos.evidence import evidence
 from sksemobridge.labelling._photos.folder_job import FolderJob
 from sksemobridge.labelling._photos.folder_pipeline import pipeline_of
-from sksemobridge.labelling._photos.history import fold
 from sksemobridge.labelling._photos.summary import summary
 
 from ...browser import wait_until

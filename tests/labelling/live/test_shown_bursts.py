@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from sksemobridge.labelling._photos.answers_file import Answers
-from sksemobridge.labelling._photos.evidence import evidence
+from sksemobridge.labelling._answers.answers_file import Answers
+from sksemobridge.labelling._answers.evidence import evidence
 
 # Two bursts of birds and of clocks. The other seven pictures are by themselves.
 BURSTS = [[0, 3, 6], [1, 4]]

@@ -3,9 +3,9 @@
 import pytest
 
 from sksemobridge import PrecomputedTextEncoder
+from sksemobridge.labelling._answers.events import Event
+from sksemobridge.labelling._answers.history import fold
 from sksemobridge.labelling._photos.embeddings_file import TextsOfFile
-from sksemobridge.labelling._photos.events import Event
-from sksemobridge.labelling._photos.history import fold
 
 from .live import CLASSES, embed_text, make_job
 

@@ -105,7 +105,7 @@ def test_a_classifier_with_an_encoder_takes_no_embeddings(label):
 def test_neither_a_model_nor_torch_is_loaded(place):
     write()
     program = (
-        "import sys; from sksemobridge.labelling._photos.command import main;"
+        "import sys; from sksemobridge.labelling._command.cli import main;"
         "main(['label', 'photos', '--embeddings', 'e.npz', '--out', 'o.csv']);"
         "print({'torch', 'open_clip'} & {*sys.modules})"
     )

@@ -9,13 +9,13 @@ import numpy as np
 from sksemobridge import CLIPImageEncoder, FewShotClassifier, ImagePipeline, make_few_shot_pipeline
 from sksemobridge.datasets import load_emoji
 from sksemobridge.labelling import label_next
-from sksemobridge.labelling._photos.events import Event, PictureEvent
+from sksemobridge.labelling._answers.events import Event, PictureEvent
+from sksemobridge.labelling._answers.history import fold
+from sksemobridge.labelling._command.options import LabelOptions
+from sksemobridge.labelling._command.read_folder import read_job
 from sksemobridge.labelling._photos.folder_job import FolderJob
-from sksemobridge.labelling._photos.history import fold
 from sksemobridge.labelling._photos.labelled_images import LabelledImages
-from sksemobridge.labelling._photos.options import LabelOptions
 from sksemobridge.labelling._photos.picture_index import Pictures
-from sksemobridge.labelling._photos.read_folder import read_job
 from sksemobridge.labelling._strangers import strangers_and_typical
 
 from ...user_folder import CLASSES, SHOTS, link, rows_of
@@ -279,7 +279,7 @@ def test_models_without_text_need_shots_of_each_class(label, monkeypatch):
         )
 
     monkeypatch.setattr(
-        "sksemobridge.labelling._photos.pipeline_of_options.make_few_shot_pipeline", make
+        "sksemobridge.labelling._command.pipeline_of_options.make_few_shot_pipeline", make
     )
     status, said = label(f"{SHOTS} --classes heart --out a.csv")
     assert status == 2

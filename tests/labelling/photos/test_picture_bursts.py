@@ -10,7 +10,7 @@ from PIL import Image
 from PIL.ExifTags import IFD, Base
 
 from sksemobridge.labelling import label_folder, predict_folder, proba_by_group
-from sksemobridge.labelling._photos.messages import UsageError
+from sksemobridge.labelling._messages import UsageError
 from sksemobridge.labelling._photos.picture_bursts import count_bursts, find_bursts, groups_of
 
 from ...user_folder import CLASSES, SHOTS, fitted_to_shots, rows_of

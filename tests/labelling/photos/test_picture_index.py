@@ -8,8 +8,8 @@ from types import SimpleNamespace
 import pytest
 
 from sksemobridge._utils.files import changed_ns, settled_change
-from sksemobridge.labelling._photos.answers_file import digest_of
-from sksemobridge.labelling._photos.events import Event, PictureEvent
+from sksemobridge.labelling._answers.answers_file import digest_of
+from sksemobridge.labelling._answers.events import Event, PictureEvent
 from sksemobridge.labelling._photos.picture_index import Pictures
 
 from ...user_folder import link

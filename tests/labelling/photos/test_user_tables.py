@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sksemobridge.labelling._photos.class_names import ClassNames
+from sksemobridge.labelling._answers.class_names import ClassNames
+from sksemobridge.labelling._messages import UsageError
 from sksemobridge.labelling._photos.corrections import read_corrections
 from sksemobridge.labelling._photos.given_classes import (
     as_class,
@@ -16,7 +17,6 @@ from sksemobridge.labelling._photos.given_classes import (
     read_classes,
     read_names,
 )
-from sksemobridge.labelling._photos.messages import UsageError
 from sksemobridge.labelling._photos.user_tables import read_rows, with_formulas, without_formulas
 
 

@@ -3,14 +3,14 @@
 // the same way.
 import { Chooser } from "./chooser.js";
 import { like_address } from "./chosen.js";
-import { button, by_id, element, element_of, main_of } from "./dom.js";
+import { button, by_id, element, element_of, main_of } from "../../_web/dom.js";
 import { enlarge } from "./enlarged.js";
 import { look } from "./look_through.js";
 import { note, note_of, offer_strangers } from "./notes.js";
 import { burst_buttons, large, thumb } from "./pictures.js";
 import { is_pressable, once_each } from "./presses.js";
 import { act, now } from "./state.js";
-import { count, label_of, percent, quoted } from "./words.js";
+import { count, label_of, percent, quoted } from "../../_web/words.js";
 
 // Number of pictures that are fetched before they are shown.
 const N_AHEAD = 4;

@@ -1,10 +1,10 @@
 // @ts-check
 // The choice of a class: by its key, by letters, or from the list of all classes.
-import { element } from "./dom.js";
+import { element } from "../../_web/dom.js";
 import { class_keys, is_letter } from "./keys.js";
 import { once_each } from "./presses.js";
 import { now } from "./state.js";
-import { NONE, comparable, label_of } from "./words.js";
+import { NONE, comparable, label_of } from "../../_web/words.js";
 
 // Largest number of likely classes that have a digit, and the least probability of such a class.
 const N_LIKELY = 5;

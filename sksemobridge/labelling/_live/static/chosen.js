@@ -1,9 +1,9 @@
 // @ts-check
 // The panel that asks for the class of the chosen tiles.
 import { Chooser } from "./chooser.js";
-import { button, by_id, element } from "./dom.js";
+import { button, by_id, element } from "../../_web/dom.js";
 import { small } from "./pictures.js";
-import { count } from "./words.js";
+import { count } from "../../_web/words.js";
 
 // The address of a search for pictures like these.
 /** @type {(numbers: number[]) => string} */

@@ -1,7 +1,7 @@
 // @ts-check
 // "Classes": figures of each class, its pictures, and the ways to change the class.
 import { ChosenPanel } from "./chosen.js";
-import { by_id, element } from "./dom.js";
+import { by_id, element } from "../../_web/dom.js";
 import { is_choice, is_letter } from "./keys.js";
 import { look } from "./look_through.js";
 import { note, note_of, sure, ways } from "./notes.js";
@@ -9,7 +9,7 @@ import { thumb } from "./pictures.js";
 import { once_each } from "./presses.js";
 import { act, now, see } from "./state.js";
 import { Tiles } from "./tiles.js";
-import { NONE, comparable, count, label_of, percent, plural, quoted } from "./words.js";
+import { NONE, comparable, count, label_of, percent, plural, quoted } from "../../_web/words.js";
 
 // Pictures of a gallery that are shown at a time.
 const N_IMAGES = 60;

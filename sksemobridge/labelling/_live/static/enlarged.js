@@ -1,7 +1,7 @@
 // @ts-check
 // The dialog with a picture as large as it fits.
 import { like_address } from "./chosen.js";
-import { by_id } from "./dom.js";
+import { by_id } from "../../_web/dom.js";
 import { burst_buttons, large } from "./pictures.js";
 import { now } from "./state.js";
 

@@ -2,12 +2,12 @@
 // "Find": pictures in the order of their likeness to a text or to some pictures, to label many at
 // once.
 import { ChosenPanel, like_address } from "./chosen.js";
-import { by_id } from "./dom.js";
+import { by_id } from "../../_web/dom.js";
 import { is_choice, is_letter } from "./keys.js";
 import { note_of, ways } from "./notes.js";
 import { act, now, see, tile_noun } from "./state.js";
 import { Tiles } from "./tiles.js";
-import { count, label_of, plural, quoted } from "./words.js";
+import { count, label_of, plural, quoted } from "../../_web/words.js";
 
 // Number of pictures that are shown at a time, and most pictures that get a label at once, as in
 // session.py.

@@ -1,12 +1,12 @@
 // @ts-check
 // "Done": disputed pictures, the written files, the next step, and the end of the program.
 import { Chooser } from "./chooser.js";
-import { button, by_id, element } from "./dom.js";
+import { button, by_id, element } from "../../_web/dom.js";
 import { look_at_doubted } from "./look_through.js";
 import { sure, ways } from "./notes.js";
 import { thumb } from "./pictures.js";
 import { act, end, has_bursts, now, see, tile_noun } from "./state.js";
-import { count, label_of, plural, quoted } from "./words.js";
+import { count, label_of, plural, quoted } from "../../_web/words.js";
 
 // The view to go back to.
 let from = "ask";

@@ -1,11 +1,11 @@
 // @ts-check
 // "What is in this folder?": suggested names for the pictures, to keep, change, join or drop.
-import { button, by_id, element } from "./dom.js";
+import { button, by_id, element } from "../../_web/dom.js";
 import { enlarge } from "./enlarged.js";
 import { note, note_of } from "./notes.js";
 import { thumb } from "./pictures.js";
 import { act, now, see } from "./state.js";
-import { comparable, count, plural, quoted } from "./words.js";
+import { comparable, count, plural, quoted } from "../../_web/words.js";
 
 // Number of suggestions in a request.
 const N_NAMES = 30;

@@ -1,6 +1,6 @@
 // @ts-check
 // Keys: digits that stay with their class, and keys for the view in sight.
-import { by_id, element_of } from "./dom.js";
+import { by_id, element_of } from "../../_web/dom.js";
 import { SIDES, choose_side, usual_side } from "./fit.js";
 
 const DIGITS = "123456789";

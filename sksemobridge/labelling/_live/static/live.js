@@ -3,7 +3,7 @@
 import { who } from "./api.js";
 import { ask } from "./ask.js";
 import { classes } from "./classes.js";
-import { by_id, element } from "./dom.js";
+import { by_id, element } from "../../_web/dom.js";
 import { find } from "./find.js";
 import { finish, show_end } from "./finish.js";
 import { SIDES, choose_side, usual_side } from "./fit.js";

@@ -1,7 +1,7 @@
 // @ts-check
 // "Look through": a page of pictures under the labels that the model gives them.
 import { ChosenPanel } from "./chosen.js";
-import { button, by_id, element, element_of, main_of } from "./dom.js";
+import { button, by_id, element, element_of, main_of } from "../../_web/dom.js";
 import { how_many_fit } from "./fit.js";
 import { is_choice, is_letter } from "./keys.js";
 import { note, note_of, offer_strangers, sure, ways } from "./notes.js";
@@ -10,7 +10,7 @@ import { small, thumb } from "./pictures.js";
 import { is_pressable, once_each } from "./presses.js";
 import { act, bursts_of, has_bursts, now, see, tile_noun } from "./state.js";
 import { Tiles } from "./tiles.js";
-import { NONE, comparable, count, label_of, plural, quoted } from "./words.js";
+import { NONE, comparable, count, label_of, plural, quoted } from "../../_web/words.js";
 
 // Number of pictures of a second look: 48 pictures had two thirds of the overlooked errors.
 const N_SECOND = 48;

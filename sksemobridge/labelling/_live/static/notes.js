@@ -1,7 +1,7 @@
 // @ts-check
 // Messages of the page: the line at the foot, with buttons, and questions.
-import { button, by_id } from "./dom.js";
-import { count } from "./words.js";
+import { button, by_id } from "../../_web/dom.js";
+import { count } from "../../_web/words.js";
 
 /** @type {number | null} */
 let strangers_after = null;

@@ -1,6 +1,6 @@
 // @ts-check
 // Pictures of the folder, by number.
-import { element } from "./dom.js";
+import { element } from "../../_web/dom.js";
 
 // The generation of the numbers: pictures get other numbers when new pictures are read.
 export const numbers = { generation: 0 };

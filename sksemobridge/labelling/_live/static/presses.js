@@ -1,6 +1,6 @@
 // @ts-check
 // Clicks and keys, without effects that a person does not mean.
-import { element_of } from "./dom.js";
+import { element_of } from "../../_web/dom.js";
 
 // A mouse click on a button does not focus the button, and takes the focus from other buttons, so
 // that Space then presses nothing. A text field keeps the focus.

@@ -1,9 +1,9 @@
 // @ts-check
 // The line at the top: how good the labels are, and when to stop.
-import { by_id } from "./dom.js";
+import { by_id } from "../../_web/dom.js";
 import { how_many_fit } from "./fit.js";
 import { bursts_of, has_bursts, now } from "./state.js";
-import { count, percent, plural } from "./words.js";
+import { count, percent, plural } from "../../_web/words.js";
 
 // Number of labels after a check until its result is no longer shown. The check is then only part
 // of the estimate.

@@ -1,9 +1,9 @@
 // @ts-check
 // The last state that the program sent, and the requests that change it.
 import { Failed, request } from "./api.js";
-import { by_id } from "./dom.js";
+import { by_id } from "../../_web/dom.js";
 import { numbers } from "./pictures.js";
-import { plural } from "./words.js";
+import { plural } from "../../_web/words.js";
 
 // Milliseconds between requests for news while the model learns.
 const SOON = 400;

@@ -1,10 +1,10 @@
 // @ts-check
 // A grid of pictures under headings: one tab stop with arrows inside, marks, and a choice of tiles.
-import { by_id, element } from "./dom.js";
+import { by_id, element } from "../../_web/dom.js";
 import { enlarge } from "./enlarged.js";
 import { SHARP, fit, usual_side } from "./fit.js";
 import { large, small, thumb } from "./pictures.js";
-import { count, label_of } from "./words.js";
+import { count, label_of } from "../../_web/words.js";
 
 // Milliseconds after which a press is a hold, which enlarges the picture.
 const HOLD = 350;

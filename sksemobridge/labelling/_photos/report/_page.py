@@ -26,7 +26,7 @@ N_NEXT = 20
 # Mark of a page of this command, among its first bytes.
 MARK = '<meta name="generator" content="sksemobridge label">'
 # Folders of the parts of a page: parts of this page alone, and parts that the live page has, too.
-PLACES = (files(__package__), files("sksemobridge.labelling._live") / "static")
+PLACES = (files(__package__), files("sksemobridge.labelling._web"))
 IMPORT = re.compile(r'^import [^;]+ from "[^"]*?([^"/]+)";\n', re.MULTILINE)
 
 

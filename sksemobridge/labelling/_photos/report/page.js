@@ -1,7 +1,7 @@
 // @ts-check
 // The page of `--report`: predictions for all pictures, to tick right or wrong.
-import { button, by_id, element, element_of } from "../../_live/static/dom.js";
-import { NONE, comparable, percent, plural } from "../../_live/static/words.js";
+import { button, by_id, element, element_of } from "../../_web/dom.js";
+import { NONE, comparable, percent, plural } from "../../_web/words.js";
 
 // Choices that are no class.
 const UNSAID = "\u0000unsaid", ANOTHER = "\u0000another";

@@ -14,7 +14,7 @@ import pytest
 from PIL import Image
 
 from sksemobridge.labelling import label_next, predict_folder
-from sksemobridge.labelling._photos.annotations import Annotations
+from sksemobridge.labelling._answers.annotations import Annotations
 from sksemobridge.labelling._photos.folder_job import FolderJob
 from sksemobridge.labelling._photos.folder_labels import FolderLabels
 from sksemobridge.labelling._photos.labelled_images import LabelledImages
@@ -23,7 +23,7 @@ from sksemobridge.labelling._photos.report._page import report as page_of
 
 from ....browser import wait_until
 from ....user_folder import SHOTS, fitted_to_shots
-from ..spellings import COMPARED_AS
+from ...spellings import COMPARED_AS
 
 HOSTILE = "<img src=x onerror=\"document.title='hurt'\">.png"
 N_CARDS = "document.querySelectorAll('article').length"

@@ -10,9 +10,9 @@ from dataclasses import MISSING, Field, dataclass, field, fields
 from os import PathLike
 from typing import Any
 
-from .messages import UsageError
-from .needed_packages import check_packages
-from .user_tables import TABLES
+from .._messages import UsageError
+from .._photos.needed_packages import check_packages
+from .._photos.user_tables import TABLES
 
 # The default model is accurate and fast on a CPU.
 MODEL = "ViT-B-32-256"

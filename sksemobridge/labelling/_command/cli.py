@@ -10,7 +10,7 @@ import traceback
 import warnings
 from importlib.metadata import requires, version
 
-from .messages import REPORT_AT, UsageError, escaped, forgiving_stderr, say
+from .._messages import REPORT_AT, UsageError, escaped, forgiving_stderr, say
 from .options import add_options, read_options
 
 EPILOG = """\

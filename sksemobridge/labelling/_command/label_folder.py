@@ -11,10 +11,10 @@ from typing import Any
 from sklearn.utils import check_scalar
 
 from ... import ShotEvaluation
+from .._answers.answers_file import Answers
+from .._photos.folder_pipeline import pipeline_of
+from .._photos.folder_table import as_table
 from .._share_right import ShareRight
-from .answers_file import Answers
-from .folder_pipeline import pipeline_of
-from .folder_table import as_table
 from .options import LabelOptions
 from .pipeline_of_options import pipeline_of_embeddings, pipeline_of_models
 from .read_folder import read_job

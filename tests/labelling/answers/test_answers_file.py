@@ -11,10 +11,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from sksemobridge.labelling._photos.answers_file import Answers, digest_of
-from sksemobridge.labelling._photos.event_kinds import KINDS
-from sksemobridge.labelling._photos.events import PictureEvent
-from sksemobridge.labelling._photos.history import undone
+from sksemobridge.labelling._answers.answers_file import Answers, digest_of
+from sksemobridge.labelling._answers.event_kinds import KINDS
+from sksemobridge.labelling._answers.events import PictureEvent
+from sksemobridge.labelling._answers.history import undone
 
 HEADER = {"format": "sksemobridge answers", "version": 1}
 

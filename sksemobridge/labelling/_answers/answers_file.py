@@ -15,8 +15,8 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from ..._utils.files import new_file
+from .._messages import UsageError
 from .events import Event, event_of, to_json
-from .messages import UsageError
 
 # Content of the first line.
 FORMAT, FORMAT_VERSION = "sksemobridge answers", 1

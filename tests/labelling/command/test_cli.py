@@ -28,9 +28,9 @@ from sksemobridge import CLIPImageEncoder, clear_model_cache, make_few_shot_pipe
 from sksemobridge.datasets._folder import COPIES_MARK
 from sksemobridge.encoders import _image_encoder
 from sksemobridge.labelling import label_folder, predict_folder
-from sksemobridge.labelling._photos.answers_file import Answers, digest_of
-from sksemobridge.labelling._photos.command import main
-from sksemobridge.labelling._photos.events import PictureEvent
+from sksemobridge.labelling._answers.answers_file import Answers, digest_of
+from sksemobridge.labelling._answers.events import PictureEvent
+from sksemobridge.labelling._command.cli import main
 
 from ...programs import run_program
 from ...user_folder import CLASSES, SHOTS, cells_of, fitted_to_shots, rows_of, save
@@ -349,7 +349,7 @@ def test_the_command_says_the_versions_that_a_report_needs(capsys):
 
 def test_packages_that_do_not_say_their_version_stop_no_command(label, monkeypatch):
     monkeypatch.setattr(
-        "sksemobridge.labelling._photos.command.version", Mock(side_effect=PackageNotFoundError)
+        "sksemobridge.labelling._command.cli.version", Mock(side_effect=PackageNotFoundError)
     )
     assert label("--classes=a,b --out=labels.csv")[0] != 4
 
@@ -510,7 +510,7 @@ def test_what_is_cached_is_labelled_without_torch_also_beside_other_files(label,
 
 def test_a_fault_of_the_program_is_a_traceback_that_asks_for_a_report(label, monkeypatch):
     monkeypatch.setattr(
-        "sksemobridge.labelling._photos.write_files.count_files",
+        "sksemobridge.labelling._command.write_files.count_files",
         Mock(side_effect=ValueError("broadcast")),
     )
     status, said = label(f"{SHOTS} --out a.csv")

@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sksemobridge.labelling._photos.event_kinds import ANSWERS_OF_A_ROUND
-from sksemobridge.labelling._photos.events import Event, PictureEvent
-from sksemobridge.labelling._photos.evidence import evidence, first_answers, shares_now, why_unsure
-from sksemobridge.labelling._photos.history import after, fold, last_undoable
+from sksemobridge.labelling._answers.event_kinds import ANSWERS_OF_A_ROUND
+from sksemobridge.labelling._answers.events import Event, PictureEvent
+from sksemobridge.labelling._answers.evidence import evidence, first_answers, shares_now, why_unsure
+from sksemobridge.labelling._answers.history import after, fold, last_undoable
 
 CLASSES = ["bird", "clock"]
 LIKELY = (("bird", 0.6), ("clock", 0.3))

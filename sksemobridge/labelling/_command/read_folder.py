@@ -12,22 +12,22 @@ from sklearn.base import clone
 from ..._utils.validation import comparable, listed, warn_caller
 from ...datasets import list_files, load_image_folder
 from ...datasets._folder import COPIES_MARK
-from .answers_file import digest_of
-from .class_names import refuse_names
-from .class_texts import class_has_text
-from .corrections import is_own_table, read_corrections
-from .embeddings_file import read_embeddings, require_pictures
-from .event_kinds import ANSWERS, classes_in
-from .events import PictureEvent
-from .folder_job import FolderJob
-from .folder_pipeline import model_names, with_classifier
-from .folder_table import embed_folder, embed_readable, plain
-from .given_classes import as_class, read_classes, read_names
-from .history import fold
-from .labelled_images import LabelledImages
-from .messages import UsageError, naming
-from .picture_bursts import find_bursts
-from .picture_index import Pictures, real_paths
+from .._answers.answers_file import digest_of
+from .._answers.class_names import refuse_names
+from .._answers.event_kinds import ANSWERS, classes_in
+from .._answers.events import PictureEvent
+from .._answers.history import fold
+from .._messages import UsageError, naming
+from .._photos.class_texts import class_has_text
+from .._photos.corrections import is_own_table, read_corrections
+from .._photos.embeddings_file import read_embeddings, require_pictures
+from .._photos.folder_job import FolderJob
+from .._photos.folder_pipeline import model_names, with_classifier
+from .._photos.folder_table import embed_folder, embed_readable, plain
+from .._photos.given_classes import as_class, read_classes, read_names
+from .._photos.labelled_images import LabelledImages
+from .._photos.picture_bursts import find_bursts
+from .._photos.picture_index import Pictures, real_paths
 
 # Number of labels that a class without text needs until nine of ten images are right, in the mean
 # of four folders (`python benchmarks/clicks.py`).

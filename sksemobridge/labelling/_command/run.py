@@ -5,13 +5,13 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-from .answers_file import Answers
-from .folder_labels import FolderLabels
-from .messages import UsageError, say
+from .._answers.answers_file import Answers
+from .._messages import UsageError, say
+from .._photos.folder_labels import FolderLabels
+from .._photos.sort_into import earlier_copies
+from .._photos.summary import summary, summary_of_saved
 from .pipeline_of_options import pipeline_of_options
 from .read_folder import files_to_label, keep_corrections, read_job
-from .sort_into import earlier_copies
-from .summary import summary, summary_of_saved
 from .write_files import OUTPUTS, check_file, check_outputs, write_files
 
 

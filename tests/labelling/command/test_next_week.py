@@ -9,8 +9,8 @@ import pytest
 
 from sksemobridge.datasets import load_emoji
 from sksemobridge.labelling import stranger_proba
-from sksemobridge.labelling._photos.answers_file import Answers, digest_of
-from sksemobridge.labelling._photos.events import PictureEvent
+from sksemobridge.labelling._answers.answers_file import Answers, digest_of
+from sksemobridge.labelling._answers.events import PictureEvent
 
 from ...user_folder import SHOTS, fitted_to_shots, rows_of, save
 
@@ -128,7 +128,7 @@ def test_a_missing_skops_is_said_before_any_work(label, monkeypatch):
     monkeypatch.setattr(
         "sksemobridge.labelling._photos.needed_packages.find_spec", lambda name: None
     )
-    monkeypatch.setattr("sksemobridge.labelling._photos.run.read_job", None)
+    monkeypatch.setattr("sksemobridge.labelling._command.run.read_job", None)
     status, said = label(f"{SHOTS} --out a.csv --save a.skops")
     assert status == 2
     assert "label: --save: .skops files need skops" in said

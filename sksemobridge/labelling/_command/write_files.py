@@ -10,16 +10,16 @@ import joblib
 
 from ..._utils.files import new_file
 from ..._utils.validation import plural
-from .corrections import is_own_table
-from .embeddings_file import EmbeddingsOfFile, without_file
-from .folder_table import count_files, write_table
-from .labelled_images import remember_none
-from .messages import UsageError
-from .needed_packages import check_packages
+from .._messages import UsageError
+from .._photos.corrections import is_own_table
+from .._photos.embeddings_file import EmbeddingsOfFile, without_file
+from .._photos.folder_table import count_files, write_table
+from .._photos.labelled_images import remember_none
+from .._photos.needed_packages import check_packages
+from .._photos.report._page import is_own_page, report
+from .._photos.sidecars import write_sidecars
+from .._photos.sort_into import sort_into, sub_folders
 from .options import LabelOptions, flag
-from .report._page import is_own_page, report
-from .sidecars import write_sidecars
-from .sort_into import sort_into, sub_folders
 
 MINI = "Note: The model mini knows drawn icons only. Its labels of photographs mean nothing."
 # Options that name a file to write.

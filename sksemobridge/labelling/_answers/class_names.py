@@ -3,7 +3,7 @@ changed.
 """
 
 from ..._utils.validation import comparable
-from .messages import CONTROL, UsageError
+from .._messages import CONTROL, UsageError
 
 NONE_OF_THESE = "none of these"
 

@@ -10,10 +10,10 @@ from sklearn.utils.validation import check_is_fitted
 
 from ... import ImagePipeline, make_few_shot_pipeline, trusted_types
 from ...encoders import ImageEncoder
-from .embeddings_file import EmbeddingsOfFile, read_embeddings, text_encoder_of
-from .folder_pipeline import pipeline_of
-from .folder_table import image_pipeline
-from .messages import UsageError, naming, say
+from .._messages import UsageError, naming, say
+from .._photos.embeddings_file import EmbeddingsOfFile, read_embeddings, text_encoder_of
+from .._photos.folder_pipeline import pipeline_of
+from .._photos.folder_table import image_pipeline
 from .options import MODEL
 
 

@@ -5,9 +5,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sksemobridge._utils.validation import comparable
-from sksemobridge.labelling._photos.class_names import ClassNames
+from sksemobridge.labelling._answers.class_names import ClassNames
 
-from .spellings import COMPARED_AS
+from ..spellings import COMPARED_AS
 
 
 @pytest.mark.parametrize("text", COMPARED_AS)

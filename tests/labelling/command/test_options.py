@@ -7,8 +7,8 @@ from dataclasses import fields
 
 import pytest
 
-from sksemobridge.labelling._photos.messages import UsageError
-from sksemobridge.labelling._photos.options import LabelOptions, add_options, flag, read_options
+from sksemobridge.labelling._command.options import LabelOptions, add_options, flag, read_options
+from sksemobridge.labelling._messages import UsageError
 
 
 def read(*arguments):

@@ -1,0 +1,1 @@
+"""Files that the live page and the page of `--report` share."""
