@@ -10,7 +10,7 @@ export const large = (number) => `/picture/${number}?g=${numbers.generation}`;
 export const small = (number) => `${large(number)}&small`;
 
 // A small image, which is empty, not broken, if there is no picture.
-/** @param {number} number @param {import("./dom.js").Attributes} attributes */
+/** @param {number} number @param {import("../../_web/dom.js").Attributes} attributes */
 export function thumb(number, attributes = {}) {
   return element("img", { src: small(number), alt: "", draggable: "false", ...attributes });
 }
