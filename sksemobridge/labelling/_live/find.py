@@ -42,11 +42,11 @@ class Finder:
     def __init__(self):
         self._measured = None
 
-    def find(self, now, start, n_images, text, like, is_open):
+    def find(self, now, start, n_images, text=None, like=(), is_open=False):
         """Pictures in the order in which they fit a text, or the picked pictures `like`, which come
         first. With `is_open`, only pictures that nobody labelled.
         """
-        if not (isinstance(like, list) and (isinstance(text, str) or like)):
+        if not (isinstance(like, list | tuple) and (isinstance(text, str) or like)):
             raise Refused("Give a text, or pictures.")
         if type(start) is not int or type(n_images) is not int or min(start, n_images) < 0:
             raise Refused("Ask for a number of pictures.")

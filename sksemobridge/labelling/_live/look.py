@@ -22,10 +22,11 @@ UNUSUAL = 0.1
 QUICK = 0.15
 
 
-def look(now, reserved, tab, n_images, among, name, without, of, plant):
+def look(session, tab, who, n_images, among="rest", name=None, without=(), of=(), plant=False):
     """The next page as plain values: the pictures of `next_pictures`, and with `plant` now and then
     planted pictures.
     """
+    now, reserved = session.snapshot(), session.reserved
     plant = plant is True and among == "rest" and is_time_to_plant(now.annotations, tab)
     if plant and type(n_images) is int:
         n_images = max(n_images - N_PLANTED, 1)

@@ -2,6 +2,7 @@
 
 import asyncio
 import functools
+import inspect
 import json
 import os
 import signal
@@ -69,6 +70,8 @@ POLICY = "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancesto
 # since the page was loaded. While another action runs, no new pictures come in, and no other tab
 # gets the same pictures.
 WITHOUT_NUMBERS = ("state", "add", "read_new", "words", "done", "also", "end")
+# Parameters of questions and actions that the server gives. All others are fields of the request.
+GIVEN = ("now", "tab", "who")
 
 
 def serve(session, write, title, say, outputs=None):
@@ -144,32 +147,26 @@ class _LivePage:
         self.server = _Server(uvicorn.Config(app, http="h11", **options), self.interrupt)
 
     def _actions(self):
-        """Actions of a person, in the form of `_questions`, but with functions of tab and
-        person.
-        """
+        """Actions of a person by name: functions of tab, person, and the fields of the request."""
         session = self.session
         return {
-            "say": (session.say, ("number", "label"), {}),
-            "say_same": (session.say_same, ("numbers", "label"), {"alone": False}),
-            "page": (session.say_all, ("pictures",), {"knew": None, "seconds": None}),
-            "undo": (self.undo, (), {}),
-            "skip": (session.skip, ("number",), {}),
-            "check": (session.check, ("begin",), {"among": "rest"}),
-            "planting": (session.switch_planting, ("on",), {}),
-            "add": (session.add, ("names",), {}),
-            "rename": (session.rename, ("name", "into"), {}),
-            "join": (session.join, ("names", "into"), {}),
-            "drop": (session.drop, ("name",), {}),
-            "card": (session.card, ("how", "into"), {"name": None, "number": None}),
-            "look": (
-                self.look,
-                ("n_images",),
-                {"among": "rest", "name": None, "without": [], "of": [], "plant": False},
-            ),
-            "done": (self.done, (), {}),
-            "also": (self.also, ("name",), {}),
-            "end": (self.end, (), {}),
-            "read_new": (session.read_new, (), {}),
+            "say": session.say,
+            "say_same": session.say_same,
+            "page": session.say_all,
+            "undo": self.undo,
+            "skip": session.skip,
+            "check": session.check,
+            "planting": session.switch_planting,
+            "add": session.add,
+            "rename": session.rename,
+            "join": session.join,
+            "drop": session.drop,
+            "card": session.card,
+            "look": functools.partial(look, session),
+            "done": self.done,
+            "also": self.also,
+            "end": self.end,
+            "read_new": session.read_new,
         }
 
     async def guard(self, request, call_next):
@@ -271,18 +268,20 @@ class _LivePage:
         """The function of a request, its tab, person, number of known changes and generation, and
         the other arguments of the function. A request that does not fit raises an error.
         """
-        function, needs, may = (self.questions | self.actions)[action]
+        function = (self.questions | self.actions)[action]
         data = json.loads(body)
         tab, who, since = data["tab"], data.get("who", ""), data.get("since")
         is_text = all(isinstance(text, str) and len(text) <= 50 for text in (tab, who))
         generation = data.get("generation")
         if not is_text or not all(type(n) in (int, type(None)) for n in (since, generation)):
             raise TypeError
-        values = {name: data[name] for name in needs}
-        values |= {name: data.get(name, may[name]) for name in may}
+        values = {
+            name: data[name] if default is inspect.Parameter.empty else data.get(name, default)
+            for name, default in request_fields(function).items()
+        }
         if not isinstance(values.get("name"), str | None):
             raise TypeError
-        if not all(isinstance(values.get(key, []), list) for key in ("without", "of")):
+        if not all(isinstance(values.get(key, ()), list | tuple) for key in ("without", "of")):
             raise TypeError
         return function, tab, who, since, generation, values
 
@@ -290,9 +289,6 @@ class _LivePage:
         undone, now = self.session.undo(tab, who)["undone"], self.session.snapshot()
         numbers = now.bursts.first_of_each(undone.pop("numbers"))
         return {"undone": undone | {"items": items(now, numbers)}}
-
-    def look(self, tab, who, **asked):
-        return look(self.session.snapshot(), self.session.reserved, tab, **asked)
 
     def interrupt(self):
         """Write the files after Ctrl-C, and tell the pages, in a thread of its own."""
@@ -350,22 +346,24 @@ class _LivePage:
 
 
 def _questions():
-    """Questions of a person by name: a function of a `Snapshot`, the fields that a request must
-    have, and the fields that it may have, with defaults.
-    """
+    """Questions of a person by name: functions of a `Snapshot` and the fields of the request."""
     return {
-        "state": (lambda now: None, (), {}),
-        "look_at_class": (look_at_class, ("name", "start", "n_images"), {}),
-        "overview": (Gallery().overview, (), {}),
-        "disputed": (disputed, (), {}),
-        "suggest": (Suggestions().suggest, ("n_names",), {}),
-        "words": (words, (), {}),
-        "find": (
-            Finder().find,
-            ("start", "n_images"),
-            {"text": None, "like": [], "is_open": False},
-        ),
+        "state": lambda now: None,
+        "look_at_class": look_at_class,
+        "overview": Gallery().overview,
+        "disputed": disputed,
+        "suggest": Suggestions().suggest,
+        "words": words,
+        "find": Finder().find,
     }
+
+
+def request_fields(function):
+    """Fields of the request for a question or an action: names, each with its default or
+    `Parameter.empty`. They are the parameters of the function after `GIVEN`.
+    """
+    parameters = inspect.signature(function).parameters.values()
+    return {each.name: each.default for each in parameters if each.name not in GIVEN}
 
 
 def check_generation(generation, current):

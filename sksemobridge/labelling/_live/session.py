@@ -202,7 +202,7 @@ class Session:
             others = readable(self.files, now.bursts.of(number)[1:])
             self._append("skip", tab, who, pictures=(self.files.event(number), *others))
 
-    def check(self, tab, who, begin, among):
+    def check(self, tab, who, begin, among="rest"):
         """Begin a check with pictures drawn at random, or end the check."""
         with self.lock:
             if among not in [*N_CHECKED]:
