@@ -117,16 +117,24 @@ def test_the_map_of_the_package_names_files_that_are_there():
     ] == []
 
 
-def test_the_map_of_the_package_names_each_file_of_programs_and_pages():
+def test_the_map_of_the_package_names_each_room():
     text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
-    files = [path for path in PACKAGE.rglob("*.*") if path.name != "__init__.py"]
-    names = [
-        path.relative_to(PACKAGE).as_posix()
-        for path in files
-        if path.suffix in (".py", ".js", ".css", ".html")
-    ]
-    assert len(names) > 50
+    rooms = {path.parent for path in PACKAGE.rglob("*.*") if path.suffix in (".py", ".js")}
+    names = [f"{room.relative_to(PACKAGE).as_posix()}/" for room in rooms - {PACKAGE}]
+    names += [path.name for path in PACKAGE.glob("[!_]*.py")]
+    names += [path.name for path in PACKAGE.glob("_[!_]*.py")]
+    assert len(names) > 20
     assert [name for name in names if f"`{name}`" not in text] == []
+
+
+@pytest.mark.parametrize(("suffix", "first"), [("py", '"""\\w'), ("js", '// ["A-Z]')])
+def test_each_module_says_first_what_it_has(suffix, first):
+    paths = [path for path in PACKAGE.rglob(f"*.{suffix}") if "data" not in path.parts]
+    assert len(paths) > 20
+    lines = {path: path.read_text(encoding="utf-8").splitlines() for path in paths}
+    assert [
+        path for path, text in lines.items() if not any(re.match(first, line) for line in text[:2])
+    ] == []
 
 
 def anchors(page):
