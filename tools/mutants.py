@@ -105,7 +105,7 @@ NAMED = [
         "fold = automatic_hyperparameters(options, ratio, held_out.n_images,",
         "fold = automatic_hyperparameters(options, ratio, count,",
     ),
-    ("labelling/_live/page_state.py", "view.learnt, len(now.events), ", "view.learnt, "),
+    ("labelling/_live/page_state.py", "view.learnt, len(snapshot.events), ", "view.learnt, "),
     (
         "labelling/_live/shown_bursts.py",
         "is_left[[number for number in self.unread if number < len(is_left)]]",

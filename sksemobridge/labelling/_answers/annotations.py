@@ -77,7 +77,9 @@ class Annotations:
         cards = [
             key
             for key, (how, name) in self.cards.items()
-            if how == "kept" and self.names.now(name) == label and self.names.now(key) is None
+            if how == "kept"
+            and self.names.current_name(name) == label
+            and self.names.current_name(key) is None
         ]
         return [label, *self.names.before(label), *cards]
 
@@ -85,11 +87,11 @@ class Annotations:
         """The name of a person, empty without one."""
         return "" if person in self.runs else person
 
-    def now(self, label):
+    def current_name(self, label):
         """The name that the class of a label has now, None if the class was dropped. The empty
         label, for none of the classes, stays empty.
         """
-        return self.names.now(label) if label else ""
+        return self.names.current_name(label) if label else ""
 
     def labels(self):
         """Labels by picture."""
@@ -98,7 +100,7 @@ class Annotations:
     def disputed(self):
         """The labels by person of the pictures on which persons differ."""
         now = {
-            real: {who: self.now(label) for who, label in opinions.items()}
+            real: {who: self.current_name(label) for who, label in opinions.items()}
             for real, opinions in self.opinions.items()
             if len(opinions) > 1
         }
@@ -112,7 +114,7 @@ class Annotations:
             return {}
         found = {real: self.answers.get(real) for real in self.check.shown}
         return {
-            real: answer.label == self.now(self.check.shown[real])
+            real: answer.label == self.current_name(self.check.shown[real])
             for real, answer in found.items()
             if answer is not None and answer.event > self.check.event
         }

@@ -61,7 +61,7 @@ class ClassNames:
         """Sorted names of all classes."""
         return sorted(self._names.values())
 
-    def now(self, name):
+    def current_name(self, name):
         """The class that a name means, or None if there is none."""
         return self._names.get(self._last(comparable(name)))
 
@@ -93,7 +93,7 @@ class ClassNames:
         before, after = self._last(comparable(old)), comparable(new)
         if before not in self._names:
             return None
-        if after != before and self._last(after) != before and self.now(new) is not None:
+        if after != before and self._last(after) != before and self.current_name(new) is not None:
             return self.join([old], new)
         del self._names[before]
         self._became.pop(after, None)

@@ -113,9 +113,9 @@ def _join(annotations, event, find):
 
 def _drop(annotations, event, find):
     for name in event.names:
-        dropped = annotations.now(name)
+        dropped = annotations.current_name(name)
         for key, (_, called) in annotations.cards.items():
-            if dropped is not None and annotations.names.now(called or key) == dropped:
+            if dropped is not None and annotations.names.current_name(called or key) == dropped:
                 annotations.cards[key] = "dropped", called
         annotations.names.drop(name)
     _follow_names(annotations)
@@ -123,7 +123,10 @@ def _drop(annotations, event, find):
 
 def _follow_names(annotations):
     """Give answers the current names of their classes. Answers of dropped classes are deleted."""
-    now = {answer.label: annotations.now(answer.label) for answer in annotations.answers.values()}
+    now = {
+        answer.label: annotations.current_name(answer.label)
+        for answer in annotations.answers.values()
+    }
     for real, answer in list(annotations.answers.items()):
         if now[answer.label] is None:
             del annotations.answers[real]

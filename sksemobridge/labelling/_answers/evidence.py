@@ -71,7 +71,7 @@ def first_answers(annotations):
 
 def _is_right(annotations, answer):
     """Whether the model predicted the answer when the picture was asked."""
-    return bool(answer.likely) and annotations.now(answer.likely[0][0]) == answer.label
+    return bool(answer.likely) and annotations.current_name(answer.likely[0][0]) == answer.label
 
 
 def evidence(annotations):
@@ -126,5 +126,5 @@ def shares_now(annotations, answer):
     """
     shares = defaultdict(float)
     for name, share in answer.likely:
-        shares[annotations.now(name)] += share
+        shares[annotations.current_name(name)] += share
     return dict(shares)

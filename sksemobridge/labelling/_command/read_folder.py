@@ -131,7 +131,7 @@ def read_annotations(answers, pictures, classes, corrections):
         warn_caller(f"{what} ({len(gone)}): {listed(sorted(gone))}.")
     annotations = fold(events, find, classes, corrections)
     for name in classes:
-        if (now := annotations.names.now(name)) != name:
+        if (now := annotations.names.current_name(name)) != name:
             became = "was dropped" if now is None else f"is {now!r} since it was renamed or joined"
             warn_caller(f"The class {name!r} {became}; undo that in the page to have it back.")
     return annotations
@@ -203,7 +203,9 @@ def _check_texts(options, annotations, pipeline, labels):
     """Refuse, or name in a warning, classes that have neither a text nor one of the `labels` of
     shots.
     """
-    labelled = {annotations.now(label) for label in labels} | {*annotations.labels().values()}
+    labelled = {annotations.current_name(label) for label in labels} | {
+        *annotations.labels().values()
+    }
     known, encoder = {*annotations.names.current}, pipeline[-1].text_encoder
     missing = sorted(
         name for name in known - labelled if not class_has_text(encoder, annotations, name)

@@ -11,7 +11,7 @@ from ...encoders import ImageReadError
 N_LISTED = 5
 
 
-def answered_pictures(now, files, marks, notes, alone=False):
+def answered_pictures(snapshot, files, marks, notes, alone=False):
     """Pictures of an event. `marks` have number, label and shown label of each answered picture.
     Unless `alone`, the other pictures of their bursts follow. Messages for the person are added to
     `notes`.
@@ -20,8 +20,8 @@ def answered_pictures(now, files, marks, notes, alone=False):
     # Two pictures of the page may be of one burst, after an answer was undone.
     named = {number for number, _, _ in marks}
     for number, label, shown in marks:
-        parts.append(_answered(now, files, number, label, shown))
-        others = [i for i in now.bursts.of(number)[1:] if not (alone or i in named)]
+        parts.append(_answered(snapshot, files, number, label, shown))
+        others = [i for i in snapshot.bursts.of(number)[1:] if not (alone or i in named)]
         named.update(others)
         read = [*readable(files, others, label=label, shown=shown, taught=True, by_burst=True)]
         parts += read
@@ -31,12 +31,12 @@ def answered_pictures(now, files, marks, notes, alone=False):
     return tuple(parts)
 
 
-def _answered(now, files, number, label, shown):
-    if number in now.unread:
-        raise ImageReadError(now.unread[number])
-    if number < now.pictures.n_photos:
-        likely = now.view.likely(number, N_LISTED, label)
-        n_columns = len(now.view.columns) + 1
+def _answered(snapshot, files, number, label, shown):
+    if number in snapshot.unread:
+        raise ImageReadError(snapshot.unread[number])
+    if number < snapshot.pictures.n_photos:
+        likely = snapshot.view.likely(number, N_LISTED, label)
+        n_columns = len(snapshot.view.columns) + 1
     else:  # a shot has taught already
         likely, n_columns = [], 0
     return files.event(

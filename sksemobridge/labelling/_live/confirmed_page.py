@@ -15,7 +15,7 @@ MOST_SECONDS = 366 * 86400
 MARKED = ("number", "label", "shown")
 
 
-def check_page(now, pictures, seconds):
+def check_page(snapshot, pictures, seconds):
     """Refuse a request whose pictures are no page, or whose `seconds` on the screen do not fit."""
     if not isinstance(pictures, list) or not 0 < len(pictures) <= MOST_TILES:
         raise Refused(f"A page has 1 to {MOST_TILES} pictures.")
@@ -23,29 +23,31 @@ def check_page(now, pictures, seconds):
         raise Refused("A picture of a page has its number, its label, and what was shown.")
     numbers = [picture["number"] for picture in pictures]
     for number in numbers:
-        now.pictures.check(number)
+        snapshot.pictures.check(number)
     if len({*numbers}) < len(numbers):
         raise Refused("A picture is twice on the page.")
     if type(seconds) not in (int, float, type(None)) or not 0 <= (seconds or 0) < MOST_SECONDS:
         raise Refused("A page is on the screen for some seconds.")
 
 
-def without_newer(now, pictures, knew, notes):
+def without_newer(snapshot, pictures, knew, notes):
     """The pictures of a page, without pictures that were answered since, and without labels that
     were dropped since. The page knew the first `knew` events. `notes` says how many are left out.
     """
-    if type(knew) is not int or not 0 <= knew <= len(now.events):
+    if type(knew) is not int or not 0 <= knew <= len(snapshot.events):
         raise Refused("A page knew some of the events.")
-    last = now.events[knew - 1].id if knew else 0
-    later = now.events[knew:]
+    last = snapshot.events[knew - 1].id if knew else 0
+    later = snapshot.events[knew:]
     dropped = {comparable(name) for event in later if event.kind == "drop" for name in event.names}
     kept, n_answered, n_dropped = [], 0, Counter()
     for picture in pictures:
-        answer = now.annotations.answers.get(now.pictures.real[picture["number"]])
-        label = as_label(now.annotations.names, picture["label"], [])
+        answer = snapshot.annotations.answers.get(snapshot.pictures.real[picture["number"]])
+        label = as_label(snapshot.annotations.names, picture["label"], [])
         if answer is not None and answer.event > last:
             n_answered += 1
-        elif comparable(label) in dropped and now.annotations.names.now(label) is None:
+        elif (
+            comparable(label) in dropped and snapshot.annotations.names.current_name(label) is None
+        ):
             n_dropped[label] += 1
         else:
             kept.append(picture)

@@ -27,9 +27,9 @@ RIDGE = 10.0
 MOST_MEASURED = 10_000
 
 
-def words(now):
+def words(snapshot):
     """The texts by which a person can find pictures, None for any text."""
-    encoder = now.job.pipeline[-1].text_encoder
+    encoder = snapshot.job.pipeline[-1].text_encoder
     if encoder is None:
         return {"words": []}
     is_open = not hasattr(encoder, "texts") or getattr(encoder, "model", None) is not None
@@ -42,7 +42,7 @@ class Finder:
     def __init__(self):
         self._measured = None
 
-    def find(self, now, start, n_images, text=None, like=(), is_open=False):
+    def find(self, snapshot, start, n_images, text=None, like=(), is_open=False):
         """Pictures in the order in which they fit a text, or the picked pictures `like`, which come
         first. With `is_open`, only pictures that nobody labelled.
         """
@@ -50,22 +50,22 @@ class Finder:
             raise Refused("Give a text, or pictures.")
         if type(start) is not int or type(n_images) is not int or min(start, n_images) < 0:
             raise Refused("Ask for a number of pictures.")
-        if len(like) > MOST_CHOSEN or not all(map(now.pictures.has, like)):
+        if len(like) > MOST_CHOSEN or not all(map(snapshot.pictures.has, like)):
             raise Refused("There is no such picture.")
         measured = self._measured
-        if measured is None or measured.job is not now.job:
-            measured = self._measured = Measured(now.job)
+        if measured is None or measured.job is not snapshot.job:
+            measured = self._measured = Measured(snapshot.job)
         if like:
-            picked = np.stack([_embedding(now, number) for number in like])
+            picked = np.stack([_embedding(snapshot, number) for number in like])
             scores = by_pictures(measured, picked)
         else:
-            scores = by_text(now, measured, text)
+            scores = by_text(snapshot, measured, text)
         order = np.argsort(-scores, kind="stable").tolist()
         order = [*dict.fromkeys([*(number for number in like if number < len(order)), *order])]
-        may = now.is_open if is_open is True else now.is_readable
-        shown = now.bursts.first_of_each(filter(may, order))
+        may = snapshot.is_open if is_open is True else snapshot.is_readable
+        shown = snapshot.bursts.first_of_each(filter(may, order))
         stop = start + min(n_images, MOST_FOUND)
-        return {"found": {"total": len(shown), "pictures": items(now, shown[start:stop])}}
+        return {"found": {"total": len(shown), "pictures": items(snapshot, shown[start:stop])}}
 
 
 def by_pictures(measured, picked):
@@ -77,18 +77,18 @@ def by_pictures(measured, picked):
     return measured.unit @ direction
 
 
-def by_text(now, measured, text):
+def by_text(snapshot, measured, text):
     """Scores of all pictures: the cosine to the text, both centred. The text is centred by the
     texts of the classes: otherwise, what all texts share would count most.
     """
     if not text.strip() or len(text) > LONGEST_TEXT:
         raise Refused(f"A text has 1 to {LONGEST_TEXT} letters.")
-    encoder, text = now.job.pipeline[-1].text_encoder, without_article(text.strip())
+    encoder, text = snapshot.job.pipeline[-1].text_encoder, without_article(text.strip())
     if not has_text(encoder, text):
         raise Refused(f"There is no text “{text}” in what was given.")
     names = {text: encoder.name_of(text)} if hasattr(encoder, "name_of") else None
     found = ZeroShotClassifier(encoder, class_names=names).fit(None, [text])
-    row, labels = found.text_embeddings_[0], now.view.labels
+    row, labels = found.text_embeddings_[0], snapshot.view.labels
     others = None if labels is None else labels.classifier.text_embeddings_
     if others is None:
         return measured.unit @ row
@@ -96,11 +96,11 @@ def by_text(now, measured, text):
     return normalize(centred) @ (row - others.mean(axis=0))
 
 
-def _embedding(now, number):
-    n = now.pictures.n_photos
+def _embedding(snapshot, number):
+    n = snapshot.pictures.n_photos
     if number < n:
-        return now.job.embeddings[number]
-    return now.job.shots.embeddings[now.job.shown_shots[number - n]]
+        return snapshot.job.embeddings[number]
+    return snapshot.job.shots.embeddings[snapshot.job.shown_shots[number - n]]
 
 
 class Measured:

@@ -24,16 +24,16 @@ class Gallery:
         # measured.
         self._accuracy, self._accuracy_of, self._is_measuring = {}, None, False
 
-    def overview(self, now):
+    def overview(self, snapshot):
         """Figures of each class, and last of none of the classes."""
-        self._measure(now.view)
-        numbers, checked = {}, _checked(now)
-        for number, label in enumerate(_labels(now)):
+        self._measure(snapshot.view)
+        numbers, checked = {}, _checked(snapshot)
+        for number, label in enumerate(_labels(snapshot)):
             numbers.setdefault(label, []).append(number)
         rows = [
-            _figures(now, name, numbers.get(name, []))
+            _figures(snapshot, name, numbers.get(name, []))
             | {"accuracy": self._accuracy.get(name), "checked": checked.get(name, [0, 0])}
-            for name in [*now.classes, ""]
+            for name in [*snapshot.classes, ""]
         ]
         return {"overview": rows, "measuring": self._is_measuring}
 
@@ -55,69 +55,75 @@ class Gallery:
         self._accuracy, self._is_measuring = accuracy, False
 
 
-def look_at_class(now, name, start, n_images):
+def look_at_class(snapshot, name, start, n_images):
     """Pictures of a class: first pictures with an answer, then given shots, then predictions, the
     least certain first.
     """
     if type(start) is not int or type(n_images) is not int:
         raise Refused("Pictures are asked for by numbers.")
-    label = known_class(now.annotations.names, name) if name != "" else ""
-    own = [number for number, other in enumerate(_labels(now)) if other == label]
-    labelled = [*filter(now.is_labelled, own)]
-    labelled.sort(key=lambda number: now.pictures.real[number] not in now.annotations.answers)
-    rest = sorted({*own}.difference(labelled), key=lambda number: now.view.top[number])
-    shown = [*filter(now.is_readable, [*labelled, *rest])]
+    label = known_class(snapshot.annotations.names, name) if name != "" else ""
+    own = [number for number, other in enumerate(_labels(snapshot)) if other == label]
+    labelled = [*filter(snapshot.is_labelled, own)]
+    labelled.sort(
+        key=lambda number: snapshot.pictures.real[number] not in snapshot.annotations.answers
+    )
+    rest = sorted({*own}.difference(labelled), key=lambda number: snapshot.view.top[number])
+    shown = [*filter(snapshot.is_readable, [*labelled, *rest])]
     start, stop = max(start, 0), max(start, 0) + min(max(n_images, 0), MOST_OF_CLASS)
-    pictures = [item | {"predicted": plain(label)} for item in items(now, shown[start:stop])]
+    pictures = [item | {"predicted": plain(label)} for item in items(snapshot, shown[start:stop])]
     return {"gallery": {"name": name, "total": len(shown), "pictures": pictures}}
 
 
-def disputed(now):
+def disputed(snapshot):
     """Pictures to which persons gave different labels."""
-    number_of = now.pictures.number_of
+    number_of = snapshot.pictures.number_of
     found = {
         number_of[real]: opinions
-        for real, opinions in now.annotations.disputed().items()
+        for real, opinions in snapshot.annotations.disputed().items()
         if real in number_of
     }
-    shown = items(now, now.bursts.first_of_each(found))
-    return {"disputed": [item | {"opinions": _spelt(now, found[item["number"]])} for item in shown]}
+    shown = items(snapshot, snapshot.bursts.first_of_each(found))
+    return {
+        "disputed": [item | {"opinions": _spelt(snapshot, found[item["number"]])} for item in shown]
+    }
 
 
-def _spelt(now, opinions):
+def _spelt(snapshot, opinions):
     """Pairs of person and label. The label of a dropped class is empty."""
     return [
-        [plain(now.annotations.name_of(who)), plain(label or "")] for who, label in opinions.items()
+        [plain(snapshot.annotations.name_of(who)), plain(label or "")]
+        for who, label in opinions.items()
     ]
 
 
-def _labels(now):
+def _labels(snapshot):
     """The label of each picture: of the answer, of the shot, or the prediction."""
-    job, answers = now.job, now.annotations.answers
-    given = [now.annotations.now(job.shots.labels[row]) for row in job.shown_shots]
-    usual = [*now.view.predicted[: now.pictures.n_photos], *given]
+    job, answers = snapshot.job, snapshot.annotations.answers
+    given = [snapshot.annotations.current_name(job.shots.labels[row]) for row in job.shown_shots]
+    usual = [*snapshot.view.predicted[: snapshot.pictures.n_photos], *given]
     return [
         answers[real].label if real in answers else label
-        for real, label in zip(now.pictures.real, usual)
+        for real, label in zip(snapshot.pictures.real, usual)
     ]
 
 
-def _figures(now, name, own):
+def _figures(snapshot, name, own):
     """Figures of a class, whose pictures are `own`."""
-    answered = [i for i in own if now.pictures.real[i] in now.annotations.answers]
+    answered = [i for i in own if snapshot.pictures.real[i] in snapshot.annotations.answers]
     shots = [
         i
         for i in own
-        if i >= now.pictures.n_photos and now.pictures.real[i] not in now.annotations.answers
+        if i >= snapshot.pictures.n_photos
+        and snapshot.pictures.real[i] not in snapshot.annotations.answers
     ]
-    predicted = [i for i in own if not now.is_labelled(i)]
+    predicted = [i for i in own if not snapshot.is_labelled(i)]
     return {
         "name": plain(name),
         "labelled": len(answered),
         "predicted": len(predicted),
         "shots": len(shots),
-        "doubt": _doubt(now.view, name, predicted),
-        "example": _example(now.view, name, [*answered, *shots], predicted),
+        "doubt": _doubt(snapshot.view, name, predicted),
+        "example": _example(snapshot.view, name, [*answered, *shots], predicted),
     }
 
 
@@ -139,13 +145,13 @@ def _example(view, name, labelled, predicted):
     return predicted[int(view.proba[predicted, column].argmax())]
 
 
-def _checked(now):
+def _checked(snapshot):
     """By class, the number of right predictions in the last check, and of all answered
     predictions.
     """
-    annotations, checked = now.annotations, {}
+    annotations, checked = snapshot.annotations, {}
     for real, is_right in annotations.checked().items():
-        counts = checked.setdefault(annotations.now(annotations.check.shown[real]), [0, 0])
+        counts = checked.setdefault(annotations.current_name(annotations.check.shown[real]), [0, 0])
         counts[0] += is_right
         counts[1] += 1
     return checked

@@ -26,25 +26,26 @@ def look(session, tab, who, n_images, among="rest", name=None, without=(), of=()
     """The next page as plain values: the pictures of `next_pictures`, and with `plant` now and then
     planted pictures.
     """
-    now, reserved = session.snapshot(), session.reserved
-    plant = plant is True and among == "rest" and is_time_to_plant(now.annotations, tab)
+    snapshot, reserved = session.snapshot(), session.reserved
+    plant = plant is True and among == "rest" and is_time_to_plant(snapshot.annotations, tab)
     if plant and type(n_images) is int:
         n_images = max(n_images - N_PLANTED, 1)
-    by_label, left = next_pictures(now, reserved, tab, n_images, among, name, without, of)
+    by_label, left = next_pictures(snapshot, reserved, tab, n_images, among, name, without, of)
     shown = [
-        {"label": plain(label), "pictures": items(now, part)} for label, part in by_label.items()
+        {"label": plain(label), "pictures": items(snapshot, part)}
+        for label, part in by_label.items()
     ]
     if plant:
         rng = np.random.default_rng()
-        for number, label in draw_planted(now, by_label):
+        for number, label in draw_planted(snapshot, by_label):
             pictures = next(part for part in shown if part["label"] == plain(label))["pictures"]
-            (item,) = items(now, [number])
+            (item,) = items(snapshot, [number])
             at = rng.integers(len(pictures) + 1)
             pictures.insert(at, item | {"planted": True, "burst": [number]})
-    return {"look": {"groups": shown, "left": left, "knew": len(now.events)}}
+    return {"look": {"groups": shown, "left": left, "knew": len(snapshot.events)}}
 
 
-def next_pictures(now, reserved, tab, n_images, among="rest", name=None, without=(), of=()):
+def next_pictures(snapshot, reserved, tab, n_images, among="rest", name=None, without=(), of=()):
     """Numbers of the next pictures by the label that the page shows over them, and how many are
     left.
 
@@ -57,24 +58,28 @@ def next_pictures(now, reserved, tab, n_images, among="rest", name=None, without
         raise Refused("A page has 1 or more pictures, of the rest, or of what was seen or doubted.")
     if any(type(number) is not int for number in [*without, *of]):
         raise Refused("Pictures and pages have numbers.")
-    if not now.view.columns:
+    if not snapshot.view.columns:
         raise Refused(
             "The classifier knows no class yet: label a picture of each class under “Ask” first."
         )
     n_images, without = min(n_images, MOST_TILES), {*without}
-    numbers = {"rest": _not_seen, "seen": lambda now: _of_pages(now, of), "doubted": _doubted}
-    numbers = now.bursts.first_of_each(numbers[among](now))
-    labels = now.labels_of([number for number in numbers if number not in without])
+    numbers = {
+        "rest": _not_seen,
+        "seen": lambda snapshot: _of_pages(snapshot, of),
+        "doubted": _doubted,
+    }
+    numbers = snapshot.bursts.first_of_each(numbers[among](snapshot))
+    labels = snapshot.labels_of([number for number in numbers if number not in without])
     if name is not None:
-        wanted = now.annotations.names.now(name) if name else ""
+        wanted = snapshot.annotations.names.current_name(name) if name else ""
         labels = {number: label for number, label in labels.items() if label == wanted}
     others = reserved.of_others(tab)
     own = [number for number in labels if number not in others]
     rows = np.array(own or [*labels], dtype=int)
     if among == "rest":
-        chosen = full_page(now.view, rows, n_images)
+        chosen = full_page(snapshot.view, rows, n_images)
     else:
-        chosen = quickest_first(now, most_doubted(now, labels, rows))[:n_images].tolist()
+        chosen = quickest_first(snapshot, most_doubted(snapshot, labels, rows))[:n_images].tolist()
     if not without:
         reserved.order(tab, chosen, len(chosen))
     by_label = {}
@@ -94,46 +99,54 @@ def full_page(view, rows, n_images):
     return chosen
 
 
-def _not_seen(now):
-    is_seen = now.pictures.among(now.annotations.seen)
-    return [number for number in now.rest() if not is_seen[number]]
+def _not_seen(snapshot):
+    is_seen = snapshot.pictures.among(snapshot.annotations.seen)
+    return [number for number in snapshot.rest() if not is_seen[number]]
 
 
-def _of_pages(now, ids):
+def _of_pages(snapshot, ids):
     """Seen pictures, on pages with these numbers of events, or on any page."""
     of_pages = {
-        number for event in now.events if event.id in ids for number in now.numbers_of(event)
+        number
+        for event in snapshot.events
+        if event.id in ids
+        for number in snapshot.numbers_of(event)
     }
-    return [number for number in now.seen() if not ids or number in of_pages]
+    return [number for number in snapshot.seen() if not ids or number in of_pages]
 
 
-def _doubted(now):
+def _doubted(snapshot):
     """Pictures that were confirmed on a page, and whose label the model takes for wrong."""
-    answers, real = now.annotations.answers, now.pictures.real
-    numbers = [number for number in now.seen() if answers[real[number]].confirmed]
-    is_doubted = how_sure(now, now.labels_of(numbers), np.array(numbers, dtype=int)) < LEAST_SURE
+    answers, real = snapshot.annotations.answers, snapshot.pictures.real
+    numbers = [number for number in snapshot.seen() if answers[real[number]].confirmed]
+    is_doubted = (
+        how_sure(snapshot, snapshot.labels_of(numbers), np.array(numbers, dtype=int)) < LEAST_SURE
+    )
     return np.array(numbers, dtype=int)[is_doubted].tolist()
 
 
-def quickest_first(now, rows):
+def quickest_first(snapshot, rows):
     """The rows, with pictures first that were confirmed too quickly to be looked at, the quickest
     first.
     """
-    answers = [now.annotations.answers[now.pictures.real[row]] for row in rows.tolist()]
+    answers = [snapshot.annotations.answers[snapshot.pictures.real[row]] for row in rows.tolist()]
     seconds = [answer.seconds if answer.confirmed else None for answer in answers]
     seconds = np.array(seconds, dtype=float)
     seconds[~(seconds < QUICK)] = np.inf
     return rows[np.argsort(seconds, kind="stable")]
 
 
-def most_doubted(now, labels, rows):
+def most_doubted(snapshot, labels, rows):
     """The rows in order of doubt: first the label that the model doubts most."""
-    return rows[np.argsort(how_sure(now, labels, rows), kind="stable")]
+    return rows[np.argsort(how_sure(snapshot, labels, rows), kind="stable")]
 
 
-def how_sure(now, labels, rows):
+def how_sure(snapshot, labels, rows):
     """The probability of the label of each row `(k,)`."""
-    view, columns = now.view, {label: column for column, label in enumerate(now.view.columns)}
+    view, columns = (
+        snapshot.view,
+        {label: column for column, label in enumerate(snapshot.view.columns)},
+    )
     sure = np.array(
         [
             view.proba[row, columns[labels[row]]] if labels[row] in columns else 0.0
@@ -142,17 +155,17 @@ def how_sure(now, labels, rows):
     )
     is_none = np.array([not labels[row] for row in rows.tolist()], dtype=bool)
     if is_none.any():
-        sure[is_none] = 1 - proba_of_answered(now, rows[is_none])
+        sure[is_none] = 1 - proba_of_answered(snapshot, rows[is_none])
     return sure
 
 
-def proba_of_answered(now, rows):
+def proba_of_answered(snapshot, rows):
     """The probability `(k,)` that pictures are of a class with an answer, by the classifier alone:
     the model of none of the classes has learnt from these pictures themselves.
     """
-    view = now.view
+    view = snapshot.view
     classifier, proba = view.labels.classifier, view.proba[rows, :-1]
-    answered = {answer.label for answer in now.annotations.answers.values()}
+    answered = {answer.label for answer in snapshot.annotations.answers.values()}
     is_answered = np.isin(view.columns, [*answered])
     if not is_answered.any() or not hasattr(classifier, "p_values"):
         return np.zeros(len(rows))

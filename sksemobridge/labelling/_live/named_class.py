@@ -13,7 +13,7 @@ LONGEST_NAME = 100
 
 def known_class(names, text):
     """The class of a text that the page shows. `names` are `ClassNames`."""
-    if not isinstance(text, str) or (name := names.now(text)) is None:
+    if not isinstance(text, str) or (name := names.current_name(text)) is None:
         raise Refused("There is no such class.")
     return name
 
@@ -25,7 +25,7 @@ def as_class(names, text, notes, current=False):
     label = as_label(names, text, notes)
     if not label:
         raise Refused(f"A class cannot be called “{text}”.")
-    if current and names.now(text) is not None and comparable(text) != comparable(label):
+    if current and names.current_name(text) is not None and comparable(text) != comparable(label):
         raise Refused(
             f"“{text.strip()}” still means “{plain(label)}”, which was called so before. Give"
             f" another name, or join “{plain(label)}”."
@@ -41,7 +41,7 @@ def as_label(names, text, notes):
         raise Refused("The name of a class is a text.")
     if not text or comparable(text) == NONE_OF_THESE:
         return ""
-    if (name := names.now(text)) is None:
+    if (name := names.current_name(text)) is None:
         if names.is_dropped(text):
             notes.append(f"“{text.strip()}” was dropped before, and is a class again.")
         return new_name(text)

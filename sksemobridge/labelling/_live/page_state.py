@@ -25,143 +25,145 @@ class PageState:
         self.reserved = reserved
         self._known_share = None, (None, [])
 
-    def of(self, now, tab, since=None):
+    def of(self, snapshot, tab, since=None):
         """The data that a tab shows of a `Snapshot`. `since` is the number of changes that the tab
         knows.
         """
-        annotations, view, n = now.annotations, now.view, now.pictures.n_photos
-        queue = self.reserved.order(tab, queue_of(now), N_RESERVED)
-        share, left = self._share_of_all(now)
+        annotations, view, n = snapshot.annotations, snapshot.view, snapshot.pictures.n_photos
+        queue = self.reserved.order(tab, queue_of(snapshot), N_RESERVED)
+        share, left = self._share_of_all(snapshot)
         return {
-            "changes": len(now.events),
-            "generation": now.generation,
-            "arrived": now.n_arrived,
+            "changes": len(snapshot.events),
+            "generation": snapshot.generation,
+            "arrived": snapshot.n_arrived,
             "learnt": view.learnt,
-            "learning": now.is_learning,
-            "problem": now.problem,
-            "stage": "label" if now.classes else "names",
-            "labelled": now.bursts.count(now.pictures.among(annotations.answers)[:n]),
-            "seen": now.bursts.count(now.pictures.among(annotations.seen)[:n]),
-            "total": now.bursts.total,
+            "learning": snapshot.is_learning,
+            "problem": snapshot.problem,
+            "stage": "label" if snapshot.classes else "names",
+            "labelled": snapshot.bursts.count(snapshot.pictures.among(annotations.answers)[:n]),
+            "seen": snapshot.bursts.count(snapshot.pictures.among(annotations.seen)[:n]),
+            "total": snapshot.bursts.total,
             "pictures": n,
             "right": share,
             "doubt_left": left,
-            "may_stop": may_stop(now, share),
-            "why_unsure": why_no_verdict(now),
+            "may_stop": may_stop(snapshot, share),
+            "why_unsure": why_no_verdict(snapshot),
             "plants": annotations.attention.is_on,
             "first": first_answers(annotations),
-            "strangers": int((now.are_open & ~view.has_class[:n]).sum()),
-            "classes": [plain(label) for label in now.classes],
-            "cards": cards_of(now),
-            "queue": items(now, queue[:N_SENT]),
-            "recent": items(now, recent(now)),
-            "check": _check(now),
-            "news": items(now, _told_since(now, since, lambda event: event.tab != tab)),
-            "own": _own(now, tab, since),
-            "undoable": _undoable(now, tab),
+            "strangers": int((snapshot.are_open & ~view.has_class[:n]).sum()),
+            "classes": [plain(label) for label in snapshot.classes],
+            "cards": cards_of(snapshot),
+            "queue": items(snapshot, queue[:N_SENT]),
+            "recent": items(snapshot, recent(snapshot)),
+            "check": _check(snapshot),
+            "news": items(snapshot, _told_since(snapshot, since, lambda event: event.tab != tab)),
+            "own": _own(snapshot, tab, since),
+            "undoable": _undoable(snapshot, tab),
         }
 
-    def _share_of_all(self, now):
+    def _share_of_all(self, snapshot):
         """`share_of_all` and `doubt_left`, kept until something changes."""
         known_of, share = self._known_share
-        key = now.generation, now.view.learnt, len(now.events), len(now.unread)
+        key = snapshot.generation, snapshot.view.learnt, len(snapshot.events), len(snapshot.unread)
         if known_of != key:
-            share = share_of_all(now), doubt_left(now)
+            share = share_of_all(snapshot), doubt_left(snapshot)
             self._known_share = key, share
         return share
 
 
-def queue_of(now):
+def queue_of(snapshot):
     """Pictures to ask. Pictures that were put off come last."""
-    skipped, number_of = now.annotations.skipped, now.pictures.number_of
+    skipped, number_of = snapshot.annotations.skipped, snapshot.pictures.number_of
     later = [number_of[real] for real in skipped if real in number_of]
-    is_next = now.are_open & ~now.pictures.among(skipped)[: now.pictures.n_photos]
-    order = [number for number in now.view.order if is_next[number]]
-    return now.bursts.first_of_each([*order, *filter(now.is_open, later)])
+    is_next = snapshot.are_open & ~snapshot.pictures.among(skipped)[: snapshot.pictures.n_photos]
+    order = [number for number in snapshot.view.order if is_next[number]]
+    return snapshot.bursts.first_of_each([*order, *filter(snapshot.is_open, later)])
 
 
-def recent(now):
+def recent(snapshot):
     """Pictures that were answered, the last first, also if the answer was undone."""
-    told = [event for event in now.events if event.kind in ANSWERS]
+    told = [event for event in snapshot.events if event.kind in ANSWERS]
     numbers = (
         number
         for event in reversed(told)
-        for number in now.bursts.first_of_each(now.numbers_of(event))
+        for number in snapshot.bursts.first_of_each(snapshot.numbers_of(event))
     )
     found = {}
     for number in numbers:
         found.setdefault(number)
         if len(found) == N_SENT:
             break
-    return now.bursts.first_of_each(found)
+    return snapshot.bursts.first_of_each(found)
 
 
-def cards_of(now):
+def cards_of(snapshot):
     """Suggestions that are no class now: the suggested name, or the number of the first picture of
     a cluster, what became of it (see `card` in `KINDS`), and its name.
     """
     found = []
-    for key, (how, name) in now.annotations.cards.items():
-        key = now.pictures.number_of.get(key, key)
+    for key, (how, name) in snapshot.annotations.cards.items():
+        key = snapshot.pictures.number_of.get(key, key)
         is_cluster = not isinstance(key, str)
-        if (is_cluster and not name) or now.annotations.names.now(name or key) is None:
+        if (is_cluster and not name) or snapshot.annotations.names.current_name(
+            name or key
+        ) is None:
             found.append([key if is_cluster else plain(key), how, plain(name)])
     return found
 
 
-def _told_since(now, since, is_told):
+def _told_since(snapshot, since, is_told):
     """Pictures that were answered or undone after the first `since` events, by events for which
     `is_told` is true.
     """
-    by_id = {event.id: event for event in now.events}
+    by_id = {event.id: event for event in snapshot.events}
     found = {}
-    for event in () if since is None else now.events[max(since, 0) :]:
+    for event in () if since is None else snapshot.events[max(since, 0) :]:
         about = by_id.get(event.of) if event.kind == "undo" else event
         if is_told(event) and about is not None and about.kind in ANSWERS:
-            found |= dict.fromkeys(now.numbers_of(about))
+            found |= dict.fromkeys(snapshot.numbers_of(about))
     return [*found]
 
 
-def _own(now, tab, since):
+def _own(snapshot, tab, since):
     """Pictures that this tab answered, with their current answer."""
-    told = _told_since(now, since, lambda event: event.tab == tab)
-    answers = [now.annotations.answers.get(now.pictures.real[number]) for number in told]
+    told = _told_since(snapshot, since, lambda event: event.tab == tab)
+    answers = [snapshot.annotations.answers.get(snapshot.pictures.real[number]) for number in told]
     return [
         [number, None if answer is None else plain(answer.label)]
         for number, answer in zip(told, answers)
     ]
 
 
-def _check(now):
-    check = check_so_far(now)
-    return check and check | {"queue": items(now, check["queue"][:N_SENT])}
+def _check(snapshot):
+    check = check_so_far(snapshot)
+    return check and check | {"queue": items(snapshot, check["queue"][:N_SENT])}
 
 
-def _undoable(now, tab):
-    event = now.undoable(tab)
+def _undoable(snapshot, tab):
+    event = snapshot.undoable(tab)
     return event and {"kind": event.kind, "what": in_words(event)}
 
 
-def items(now, numbers):
+def items(snapshot, numbers):
     """The data that the page shows of pictures."""
-    learnt, known = {*now.view.columns}, {*now.classes}
-    new = [[plain(label), None] for label in now.classes if label not in learnt][:N_NEW]
-    return [_item(now, number, known, new) for number in numbers]
+    learnt, known = {*snapshot.view.columns}, {*snapshot.classes}
+    new = [[plain(label), None] for label in snapshot.classes if label not in learnt][:N_NEW]
+    return [_item(snapshot, number, known, new) for number in numbers]
 
 
-def _item(now, number, known, new):
-    answer = now.annotations.answers.get(now.pictures.real[number])
+def _item(snapshot, number, known, new):
+    answer = snapshot.annotations.answers.get(snapshot.pictures.real[number])
     likely = [
         [plain(label), share]
-        for label, share in now.view.likely(number, N_LIKELY + 1)
+        for label, share in snapshot.view.likely(number, N_LIKELY + 1)
         if label in known
     ]
     return {
         "number": number,
-        "name": plain(now.pictures.paths[number]),
+        "name": plain(snapshot.pictures.paths[number]),
         "likely": likely[: N_LIKELY - len(new)] + new,
-        "predicted": plain(now.shown(number)),
+        "predicted": plain(snapshot.shown(number)),
         "label": None if answer is None else plain(answer.label),
         "who": "" if answer is None else plain(answer.who),
-        "burst": sorted(now.bursts.of(number)),
+        "burst": sorted(snapshot.bursts.of(number)),
     }

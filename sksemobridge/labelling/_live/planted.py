@@ -19,14 +19,17 @@ def is_time_to_plant(annotations, tab):
     return attention.is_on and len(attention.in_a_row.get(tab, ())) >= PAGES_IN_A_ROW
 
 
-def draw_planted(now, labels):
+def draw_planted(snapshot, labels):
     """Pictures to plant in a page with these `labels`, each with a wrong label of the page. The
     right label is known by an answer, and the model is sure of it.
     """
-    view, columns = now.view, {label: i for i, label in enumerate([*now.view.columns, ""])}
+    view, columns = (
+        snapshot.view,
+        {label: i for i, label in enumerate([*snapshot.view.columns, ""])},
+    )
     headings = [label for label in labels if label in columns]
     known = []
-    for number, answer in _answered_photos(now):
+    for number, answer in _answered_photos(snapshot):
         others = [label for label in headings if label != answer.label]
         if others and view.predicted[number] == answer.label:
             least = min(others, key=lambda label: view.proba[number, columns[label]])
@@ -37,17 +40,17 @@ def draw_planted(now, labels):
     return [surest[i][2:] for i in drawn]
 
 
-def _answered_photos(now):
+def _answered_photos(snapshot):
     """Pictures of PHOTOS with an answer that is a class, and can be shown."""
-    for real, answer in now.annotations.answers.items():
-        number = now.pictures.number_of.get(real, now.pictures.n_photos)
-        if answer.label and number < now.pictures.n_photos and now.is_readable(number):
+    for real, answer in snapshot.annotations.answers.items():
+        number = snapshot.pictures.number_of.get(real, snapshot.pictures.n_photos)
+        if answer.label and number < snapshot.pictures.n_photos and snapshot.is_readable(number):
             yield number, answer
 
 
-def planted_pictures(now, files, pictures):
+def planted_pictures(snapshot, files, pictures):
     """The planted pictures of a confirmed page, as an event keeps them."""
-    names = now.annotations.names
+    names = snapshot.annotations.names
     return tuple(
         files.event(
             picture["number"],

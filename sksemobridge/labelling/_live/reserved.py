@@ -19,12 +19,12 @@ class Reserved:
 
     def of_others(self, tab):
         """The pictures that were given to another tab within the last minute."""
-        now = time.monotonic()
+        snapshot = time.monotonic()
         with self._lock:
             self._given = {
                 number: given
                 for number, given in self._given.items()
-                if now - given[1] < RESERVED_FOR
+                if snapshot - given[1] < RESERVED_FOR
             }
             return {number for number, (other, _) in self._given.items() if other != tab}
 

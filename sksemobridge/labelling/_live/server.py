@@ -71,7 +71,7 @@ POLICY = "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancesto
 # gets the same pictures.
 WITHOUT_NUMBERS = ("state", "add", "read_new", "words", "done", "also", "end")
 # Parameters of questions and actions that the server gives. All others are fields of the request.
-GIVEN = ("now", "tab", "who")
+GIVEN = ("snapshot", "tab", "who")
 
 
 def serve(session, write, title, say, outputs=None):
@@ -248,10 +248,10 @@ class _LivePage:
 
     def look_up(self, name, question, generation, values):
         """Answer a question of a page with the numbers of a `generation`."""
-        now = self.session.snapshot()
+        snapshot = self.session.snapshot()
         if name not in WITHOUT_NUMBERS:
-            check_generation(generation, now.generation)
-        return question(now, **values)
+            check_generation(generation, snapshot.generation)
+        return question(snapshot, **values)
 
     def do(self, tab, who, name, action, generation, values):
         """Run an action, if the page has the current numbers of pictures."""
@@ -286,9 +286,9 @@ class _LivePage:
         return function, tab, who, since, generation, values
 
     def undo(self, tab, who):
-        undone, now = self.session.undo(tab, who)["undone"], self.session.snapshot()
-        numbers = now.bursts.first_of_each(undone.pop("numbers"))
-        return {"undone": undone | {"items": items(now, numbers)}}
+        undone, snapshot = self.session.undo(tab, who)["undone"], self.session.snapshot()
+        numbers = snapshot.bursts.first_of_each(undone.pop("numbers"))
+        return {"undone": undone | {"items": items(snapshot, numbers)}}
 
     def interrupt(self):
         """Write the files after Ctrl-C, and tell the pages, in a thread of its own."""
@@ -348,7 +348,7 @@ class _LivePage:
 def _questions():
     """Questions of a person by name: functions of a `Snapshot` and the fields of the request."""
     return {
-        "state": lambda now: None,
+        "state": lambda snapshot: None,
         "look_at_class": look_at_class,
         "overview": Gallery().overview,
         "disputed": disputed,

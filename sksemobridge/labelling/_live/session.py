@@ -112,11 +112,11 @@ class Session:
         the classes.
         """
         with self.lock:
-            now, notes = self.snapshot(), []
-            label = as_label(now.annotations.names, label, notes)
-            marks = [(number, label, now.shown(number))]
-            asked, *others = answered_pictures(now, self.files, marks, notes)
-            asked = replace(asked, at_random=number in now.view.drawn_first)
+            snapshot, notes = self.snapshot(), []
+            label = as_label(snapshot.annotations.names, label, notes)
+            marks = [(number, label, snapshot.shown(number))]
+            asked, *others = answered_pictures(snapshot, self.files, marks, notes)
+            asked = replace(asked, at_random=number in snapshot.view.drawn_first)
             parts = asked, *others
             self._append("say", tab, who, pictures=parts)
             answer = {"number": number, "label": plain(label)}
@@ -127,14 +127,14 @@ class Session:
         unless `alone`. The answers say nothing of the predictions, since nobody chooses at random.
         """
         with self.lock:
-            now, notes = self.snapshot(), []
+            snapshot, notes = self.snapshot(), []
             if not isinstance(numbers, list) or not 0 < len(numbers) <= MOST_CHOSEN:
                 raise Refused(f"Choose 1 to {MOST_CHOSEN} pictures.")
             for number in numbers:
-                now.pictures.check(number)
-            label = as_label(now.annotations.names, label, notes)
-            marks = [(number, label, now.shown(number)) for number in dict.fromkeys(numbers)]
-            parts = answered_pictures(now, self.files, marks, notes, alone)
+                snapshot.pictures.check(number)
+            label = as_label(snapshot.annotations.names, label, notes)
+            marks = [(number, label, snapshot.shown(number)) for number in dict.fromkeys(numbers)]
+            parts = answered_pictures(snapshot, self.files, marks, notes, alone)
             chosen = tuple(replace(part, likely=(), n_columns=0) for part in parts)
             self._append("say", tab, who, pictures=chosen)
             return {"n_answered": len(marks), "n_pictures": len(parts), "notes": notes}
@@ -148,13 +148,13 @@ class Session:
         the screen.
         """
         with self.lock:
-            now, notes = self.snapshot(), []
-            names = now.annotations.names
-            check_page(now, pictures, seconds)
+            snapshot, notes = self.snapshot(), []
+            names = snapshot.annotations.names
+            check_page(snapshot, pictures, seconds)
             planted = [picture for picture in pictures if picture.get("planted") is True]
             pictures = [picture for picture in pictures if picture.get("planted") is not True]
             if knew is not None:
-                pictures = without_newer(now, pictures, knew, notes)
+                pictures = without_newer(snapshot, pictures, knew, notes)
             marks = [
                 (
                     picture["number"],
@@ -163,10 +163,10 @@ class Session:
                 )
                 for picture in pictures
             ]
-            parts = answered_pictures(now, self.files, marks, notes)
+            parts = answered_pictures(snapshot, self.files, marks, notes)
             # Planted pictures are read before any event is kept, since their files may be gone.
-            planted = planted_pictures(now, self.files, planted)
-            before = now.annotations.attention.doubted
+            planted = planted_pictures(snapshot, self.files, planted)
+            before = snapshot.annotations.attention.doubted
             if parts:
                 seconds = None if seconds is None else round(float(seconds), 1)
                 self._append("page", tab, who, pictures=parts, seconds=seconds)
@@ -186,20 +186,20 @@ class Session:
     def undo(self, tab, who):
         """Undo the last event of this tab, or else the last event of an earlier run."""
         with self.lock:
-            now = self.snapshot()
-            event = now.undoable(tab)
+            snapshot = self.snapshot()
+            event = snapshot.undoable(tab)
             if event is None:
                 raise Refused("There is nothing to undo.")
             self._append("undo", tab, who, of=event.id)
-            numbers = now.numbers_of(event)
+            numbers = snapshot.numbers_of(event)
             return {"undone": {"kind": event.kind, "what": in_words(event), "numbers": numbers}}
 
     def skip(self, tab, who, number):
         """Put a picture off, to be asked later."""
         with self.lock:
-            now = self.snapshot()
-            now.pictures.check(number)
-            others = readable(self.files, now.bursts.of(number)[1:])
+            snapshot = self.snapshot()
+            snapshot.pictures.check(number)
+            others = readable(self.files, snapshot.bursts.of(number)[1:])
             self._append("skip", tab, who, pictures=(self.files.event(number), *others))
 
     def check(self, tab, who, begin, among="rest"):
@@ -207,9 +207,9 @@ class Session:
         with self.lock:
             if among not in [*N_CHECKED]:
                 raise Refused("A check is among the rest, or what was seen.")
-            now = self.snapshot()
-            drawn = {"pictures": draw_check(now, self.files, among)} if begin else {}
-            n = now.pictures.n_photos
+            snapshot = self.snapshot()
+            drawn = {"pictures": draw_check(snapshot, self.files, among)} if begin else {}
+            n = snapshot.pictures.n_photos
             self._append("check", tab, who, among=among, drawn_from=n if begin else None, **drawn)
 
     def switch_planting(self, tab, who, on):
@@ -241,7 +241,7 @@ class Session:
             names, notes = self.annotations.names, []
             known = known_class(names, name)
             # Another spelling of its own name is a new name.
-            is_own = isinstance(into, str) and names.now(into) == known
+            is_own = isinstance(into, str) and names.current_name(into) == known
             into = new_name(into) if is_own else as_class(names, into, notes, current=True)
             self._append("rename", tab, who, names=(known,), into=into)
             return {"notes": notes}

@@ -68,7 +68,7 @@ class Snapshot:
         self.pictures.check(number)
         check, real = self.annotations.check, self.pictures.real[number]
         if check is not None and real in check.shown:
-            return self.annotations.now(check.shown[real]) or ""
+            return self.annotations.current_name(check.shown[real]) or ""
         answer = self.annotations.answers.get(real)
         return self.view.predicted[number] if answer is None else answer.label
 

@@ -24,15 +24,15 @@ class Suggestions:
     def __init__(self):
         self._one_at_a_time = threading.Lock()
 
-    def suggest(self, now, n_names):
+    def suggest(self, snapshot, n_names):
         """At most `n_names` names with their share and pictures. Models without words give clusters
         without a name.
         """
         if type(n_names) is not int or not 1 <= n_names <= MOST_SUGGESTED:
             raise Refused(f"Ask for 1 to {MOST_SUGGESTED} names.")
-        gone = {key for key in now.annotations.cards if _is_class(now.annotations, key)}
+        gone = {key for key in snapshot.annotations.cards if _is_class(snapshot.annotations, key)}
         with self._one_at_a_time:
-            found = _names(now, n_names + len(gone)) or _clusters(now, n_names)
+            found = _names(snapshot, n_names + len(gone)) or _clusters(snapshot, n_names)
         found = [one for one in found if one[0] not in gone][:n_names]
         return {
             "suggestions": [
@@ -44,21 +44,21 @@ class Suggestions:
 
 def _is_class(annotations, suggested):
     """Whether a suggestion is a class now, perhaps by another name."""
-    return annotations.names.now(annotations.cards[suggested][1] or suggested) is not None
+    return annotations.names.current_name(annotations.cards[suggested][1] or suggested) is not None
 
 
-def _names(now, n_names):
-    encoder = now.job.pipeline[-1].text_encoder
+def _names(snapshot, n_names):
+    encoder = snapshot.job.pipeline[-1].text_encoder
     # A file of embeddings knows its own texts alone. Without a text encoder there are no words.
     is_open = getattr(encoder, "open_vocabulary", False)
     vocabulary = "auto" if is_open else list(getattr(encoder, "texts", ()))
-    known = None if now.view.labels is None else now.view.labels.classifier
+    known = None if snapshot.view.labels is None else snapshot.view.labels.classifier
     if known is not None and known.text_embeddings_ is None:
         known = None
     if not vocabulary or (known is not None and not _has_other(vocabulary, known)):
         return []
     found = suggest_names(
-        now.job.embeddings, encoder, vocabulary=vocabulary, known=known, n_names=n_names
+        snapshot.job.embeddings, encoder, vocabulary=vocabulary, known=known, n_names=n_names
     )
     return [(name, float(share), rows.tolist()) for name, share, rows in found]
 
@@ -69,12 +69,12 @@ def _has_other(vocabulary, known):
     return vocabulary == "auto" or any(spelling(text) not in classes for text in vocabulary)
 
 
-def _clusters(now, n_clusters):
+def _clusters(snapshot, n_clusters):
     """Pictures without a label that look alike, the largest cluster first."""
-    numbers = now.rest()
+    numbers = snapshot.rest()
     if not numbers:
         return []
-    embeddings = normalize(now.job.embeddings[numbers])
+    embeddings = normalize(snapshot.job.embeddings[numbers])
     n_clusters = min(n_clusters, max(1, len(numbers) // N_CLUSTERED))
     means = KMeans(n_clusters, n_init=3, random_state=0).fit(embeddings)
     distance = means.transform(embeddings)
@@ -84,5 +84,5 @@ def _clusters(now, n_clusters):
         own = np.flatnonzero(means.labels_ == cluster)
         nearest = own[np.argsort(distance[own, cluster], kind="stable")]
         rows = [numbers[row] for row in nearest]
-        found.append(("", len(own) / len(now.job.embeddings), rows))
+        found.append(("", len(own) / len(snapshot.job.embeddings), rows))
     return found

@@ -14,41 +14,41 @@ GOOD = 0.95
 STEP, N_STEPS = 15, 20
 
 
-def why_no_verdict(now):
+def why_no_verdict(snapshot):
     """The reason why the share of right labels is not known, or empty."""
-    return why_unsure(now.annotations) if now.job.is_known_kind else NO_ICONS
+    return why_unsure(snapshot.annotations) if snapshot.job.is_known_kind else NO_ICONS
 
 
-def share_of_all(now):
+def share_of_all(snapshot):
     """`ShareRight` of all labels, by persons and by the model. None while there is no class.
 
     Labels by persons count as right. A label that a person confirmed without looking counts as a
     prediction. If a check of seen pictures found wrong labels, the labels from which it was drawn
     are right with the share in the check, until somebody looks again.
     """
-    if not now.view.columns:
+    if not snapshot.view.columns:
         return None
-    rows, codes = _unsure_labels(now)
-    parts = [(len(rows), _share_of_unsure(now, rows, codes))] if len(rows) else []
-    if wrong_among_seen(now):
-        check = check_so_far(now)
+    rows, codes = _unsure_labels(snapshot)
+    parts = [(len(rows), _share_of_unsure(snapshot, rows, codes))] if len(rows) else []
+    if wrong_among_seen(snapshot):
+        check = check_so_far(snapshot)
         of_seen = check["right"] / check["done"], *check["interval"]
-        parts.append((_n_checked_from(now), of_seen))
+        parts.append((_n_checked_from(snapshot), of_seen))
     wrong = np.zeros(3)
     for n, share in parts:
-        wrong += n / now.bursts.total * (1 - np.array(share))
+        wrong += n / snapshot.bursts.total * (1 - np.array(share))
     return ShareRight(*np.maximum(1 - wrong, 0).tolist())
 
 
-def doubt_left(now):
+def doubt_left(snapshot):
     """The share of the expected wrong labels that is left after a person looks through `STEP`
     further pictures, twice as many, and so on. Empty if no picture is left to look through.
     """
-    if not now.view.columns:
+    if not snapshot.view.columns:
         return []
-    rows, codes = _unsure_labels(now)
-    doubt = 1 - now.view.proba[rows, codes].astype(float)
-    is_seen = now.pictures.among(now.annotations.seen)[rows]
+    rows, codes = _unsure_labels(snapshot)
+    doubt = 1 - snapshot.view.proba[rows, codes].astype(float)
+    is_seen = snapshot.pictures.among(snapshot.annotations.seen)[rows]
     # Pages have the most doubted pictures first.
     unseen = -np.sort(-doubt[~is_seen])
     if not len(unseen) or doubt.sum() <= 0:
@@ -57,48 +57,48 @@ def doubt_left(now):
     return (1 - found / doubt.sum()).clip(0).tolist()
 
 
-def wrong_among_seen(now):
+def wrong_among_seen(snapshot):
     """The number of wrong labels that a check of seen pictures found."""
-    check = now.annotations.check
+    check = snapshot.annotations.check
     is_of_seen = check is not None and check.among == "seen"
-    return [*now.annotations.checked().values()].count(False) if is_of_seen else 0
+    return [*snapshot.annotations.checked().values()].count(False) if is_of_seen else 0
 
 
-def _n_checked_from(now):
+def _n_checked_from(snapshot):
     """The number of labels that were last answered before the check."""
-    annotations, n = now.annotations, now.pictures.n_photos
+    annotations, n = snapshot.annotations, snapshot.pictures.n_photos
     before = [
         real
         for real, answer in annotations.answers.items()
         if answer.event < annotations.check.event and not annotations.is_doubted(answer)
     ]
-    return now.bursts.count(now.pictures.among(before)[:n])
+    return snapshot.bursts.count(snapshot.pictures.among(before)[:n])
 
 
-def _share_of_unsure(now, rows, codes):
+def _share_of_unsure(snapshot, rows, codes):
     """`ShareRight` of these labels."""
     # Copying the probabilities of all pictures would take longer than the rest of a response.
     some = np.linspace(0, len(rows) - 1, min(len(rows), MOST_ESTIMATED), dtype=int)
-    proba, n = now.view.proba[rows[some]], now.pictures.n_photos
-    return share_by_evidence(now.annotations, n, proba, codes=codes[some], n=len(rows))
+    proba, n = snapshot.view.proba[rows[some]], snapshot.pictures.n_photos
+    return share_by_evidence(snapshot.annotations, n, proba, codes=codes[some], n=len(rows))
 
 
-def may_stop(now, share):
+def may_stop(snapshot, share):
     """Whether the labels are good enough, by all evidence."""
-    if share is None or why_no_verdict(now):
+    if share is None or why_no_verdict(snapshot):
         return False
-    return share.low >= GOOD and looked_enough(now.annotations, now.pictures.n_photos)
+    return share.low >= GOOD and looked_enough(snapshot.annotations, snapshot.pictures.n_photos)
 
 
-def _unsure_labels(now):
+def _unsure_labels(snapshot):
     """Pictures whose label is predicted, or doubted, and the columns of these labels `(k,)`."""
-    view, annotations = now.view, now.annotations
-    is_predicted = now.are_open & view.has_class[: len(now.are_open)]
+    view, annotations = snapshot.view, snapshot.annotations
+    is_predicted = snapshot.are_open & view.has_class[: len(snapshot.are_open)]
     column = {label: code for code, label in enumerate(view.columns)}
-    codes = np.where(is_predicted, view.best[: len(now.are_open)], -1)
+    codes = np.where(is_predicted, view.best[: len(snapshot.are_open)], -1)
     for real in annotations.doubted():
-        number = now.pictures.number_of.get(real, len(codes))
+        number = snapshot.pictures.number_of.get(real, len(codes))
         if number < len(codes):
             codes[number] = column.get(annotations.answers[real].label, -1)
-    rows = np.array(now.bursts.first_of_each(np.flatnonzero(codes >= 0).tolist()), dtype=int)
+    rows = np.array(snapshot.bursts.first_of_each(np.flatnonzero(codes >= 0).tolist()), dtype=int)
     return rows, codes[rows]

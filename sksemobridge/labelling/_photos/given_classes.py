@@ -27,7 +27,7 @@ def read_names(path, classes):
             )
         if comparable(folder) in lines:
             raise UsageError(f"--names: {path!r} names {folder!r} twice; delete one of the lines")
-        if classes.now(folder) is not None or classes.is_dropped(folder):
+        if classes.current_name(folder) is not None or classes.is_dropped(folder):
             lines[comparable(folder)] = folder, [word.strip() for word in words]
         elif number:
             known = ", ".join(classes.current)
@@ -56,7 +56,7 @@ def _rows_of_classes(path, lines, classes):
     # Of joined classes, the line of the class that kept its name wins.
     still = {comparable(name) for name in classes.current}
     for folder, words in sorted(lines, key=lambda line: comparable(line[0]) not in still):
-        label = classes.now(folder)
+        label = classes.current_name(folder)
         if label is None or label in rows:
             passed_over.append(folder)
         else:

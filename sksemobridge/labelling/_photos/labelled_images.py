@@ -41,7 +41,7 @@ def shots_after(job, annotations):
     """The shots of a job, with the labels of answers, and the pictures whose answers teach."""
     answers, own = annotations.answers, {*job.shots.real}
     labels = [
-        answers[real].label if real in answers else annotations.names.now(label)
+        answers[real].label if real in answers else annotations.names.current_name(label)
         for real, label in zip(job.shots.real, job.shots.labels)
     ]
     further = [

@@ -27,10 +27,10 @@ def test_a_renamed_name_means_the_new_one():
     names = ClassNames(["brid", "clock"])
     assert names.rename("brid", "bird") == "bird"
     assert names.current == ["bird", "clock"]
-    assert names.now("brid") == names.add("Brid") == "bird"
+    assert names.current_name("brid") == names.add("Brid") == "bird"
     # Back again: no name goes in a circle.
     assert names.rename("bird", "brid") == "brid"
-    assert names.now("bird") == names.now("brid") == "brid"
+    assert names.current_name("bird") == names.current_name("brid") == "brid"
     assert names.rename("brid", "Brid") == "Brid"
     assert names.current == ["Brid", "clock"]
 
@@ -40,7 +40,7 @@ def test_the_name_of_another_class_joins_it():
     assert names.rename("birds", "Bird") == "bird"
     assert names.join(["owl", "bird"], "fowl") == "fowl"
     assert names.current == ["clock", "fowl"]
-    assert {names.now(name) for name in ("bird", "birds", "owl")} == {"fowl"}
+    assert {names.current_name(name) for name in ("bird", "birds", "owl")} == {"fowl"}
     # A name that was joined means the one that stays.
     assert names.rename("clock", "owl") == "fowl"
 
@@ -56,7 +56,11 @@ def test_earlier_names_come_the_last_first():
 def test_a_dropped_name_means_nothing_until_it_is_given_again():
     names = ClassNames(["bird", "clock"])
     assert names.drop("Bird") == "bird"
-    assert (names.now("bird"), names.current, names.drop("bird")) == (None, ["clock"], None)
+    assert (names.current_name("bird"), names.current, names.drop("bird")) == (
+        None,
+        ["clock"],
+        None,
+    )
     assert names.rename("bird", "x") is None
     assert names.add("bird") == "bird"
     assert names.current == ["bird", "clock"]
@@ -81,6 +85,6 @@ def test_every_name_means_one_class_or_none_whatever_was_done(steps):
         current = names.current
         assert len({comparable(name) for name in current}) == len(current)
         for name in current:
-            assert names.now(name) == name
+            assert names.current_name(name) == name
         for name in ("a", "b", "c", "d", "e f"):
-            assert names.now(name) in {*current, None}
+            assert names.current_name(name) in {*current, None}
