@@ -71,11 +71,11 @@ def answer(session, y, way):
                 for label, numbers in by_label.items()
                 for number in numbers
             ]
-            session.say_all("a", "", marks)
+            session.confirm_page("a", "", marks)
         return bool(by_label)
     numbers = queue_of(now)[: max(len(now.classes) // 2, 5)]
     for number in numbers:
-        session.say("a", "", number, y[number])
+        session.answer("a", "", number, y[number])
     return bool(numbers)
 
 

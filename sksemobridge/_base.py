@@ -16,7 +16,7 @@ from sklearn.utils.validation import check_is_fitted
 from ._fitted import Fitted
 from ._model.class_means import relative_weight
 from ._model.decision import LinearModel
-from ._model.mixture import Labelled
+from ._model.mixture import Prior
 from ._model.unlabeled import with_unlabeled, without_unlabeled
 from ._texts.encode import embed_classes
 from ._texts.prompts import ClassPrompts, describe_classes, why_no_texts
@@ -268,17 +268,17 @@ class LinearClassifier(EmbeddingClassifier):
             # Shots among the images are left out, since they have taught already.
             is_new = ~are_among(l2_normalize(embeddings), l2_normalize(fitted.memory.shots.X))
             model, untypical = with_unlabeled(
-                fitted.model, embeddings[is_new], codes[is_new], self._labelled(), is_even
+                fitted.model, embeddings[is_new], codes[is_new], self._prior(), is_even
             )
             return self._clone_with(replace(fitted, model=model)), untypical
 
-    def _labelled(self):
+    def _prior(self):
         """The evidence of texts and shots on the class means."""
         fitted, memory = self._fitted, self._fitted.memory
         images, shots, texts = memory.grouped_shots.images(), memory.shots, fitted.text_embeddings
         weights = np.empty((2, len(images.codes)))
         weights[:, images.image_of_shot] = memory.judged.omega, memory.judged.rest
-        return Labelled(
+        return Prior(
             texts=None if texts is None else texts.astype(np.float64),
             has_text=np.array([name is not None for name in fitted.class_prompts.names]),
             trust=fitted.model.trust,

@@ -362,11 +362,11 @@ def default_scales(counts, trust, text_scale, believed=1.0, share_named=1.0):
 def cosines_without(classes, rows):
     """Cosines of the images at `rows` to the class means, each without the image `(k, C)`."""
     result, means = np.empty((len(rows), len(classes.counts))), l2_normalize(classes.image_means)
-    for part in blocks(len(rows)):
-        result[part] = classes.u[rows[part]] @ means.T
-        mean = l2_normalize(classes.centre + classes.means_without(rows[part]))
-        own_class = np.arange(len(mean)) + part.start, classes.codes[rows[part]]
-        result[own_class] = np.einsum("kd,kd->k", classes.u[rows[part]], mean)
+    for block in blocks(len(rows)):
+        result[block] = classes.u[rows[block]] @ means.T
+        mean = l2_normalize(classes.centre + classes.means_without(rows[block]))
+        own_class = np.arange(len(mean)) + block.start, classes.codes[rows[block]]
+        result[own_class] = np.einsum("kd,kd->k", classes.u[rows[block]], mean)
     return result
 
 

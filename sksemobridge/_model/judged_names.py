@@ -47,7 +47,7 @@ def relative_text_scale(shots, class_texts):
     relative to the logit scale of their model. The result is 1 if there are more images, or if all
     texts are the same.
     """
-    images = shots.image_weights()
+    images = shots.distinct_images()
     if np.bincount(images.codes, images.relative).max() >= 2:
         return 1.0
     given = FitInput.of(shots, class_texts, None)

@@ -2,8 +2,8 @@
 docs/method.md; not from a paper).
 
 The share `e` of the labels is wrong. `p_i` is the probability of the label of image `i`, by a model
-that was fitted without this image, and `w_i` its probability if the label is wrong. Then the label
-is right with the probability `(1 - e) p_i / ((1 - e) p_i + e w_i)`. In the next fit, each image
+that was fitted without this image, and `v_i` its probability if the label is wrong. Then the label
+is right with the probability `(1 - e) p_i / ((1 - e) p_i + e v_i)`. In the next fit, each image
 counts with this probability, and the fit gives new `p_i`.
 
 Four things look like wrong labels:
@@ -178,7 +178,7 @@ def _right(p, e, if_wrong):
 
 
 def _if_wrong(p, codes, weight, right, trust):
-    """`w_i (k,)`, the probability of each label if it is wrong, by the probabilities `p (k, C)` of
+    """`v_i (k,)`, the probability of each label if it is wrong, by the probabilities `p (k, C)` of
     classes.
     """
     tiny, n_classes = np.finfo(float).tiny, p.shape[1]

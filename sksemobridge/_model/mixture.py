@@ -18,8 +18,8 @@ from .label_noise import MOST_ROUNDS
 NEGLIGIBLE = 1e-3
 
 
-class Labelled(NamedTuple):
-    """Evidence on the class means before unlabelled images."""
+class Prior(NamedTuple):
+    """Texts and shots: what is known of the class means before unlabelled images."""
 
     texts: np.ndarray | None  # `T_c (C, D)`
     has_text: np.ndarray  # whether each class has a text of its own `(C,)`
@@ -33,24 +33,24 @@ class Labelled(NamedTuple):
 
 class Mixture:
     """Normal distributions of the classes with one diagonal variance, among images `u (N, D)` that
-    count as `weight (N,)`, and evidence `known` before.
+    count as `weight (N,)`, with a `Prior` from texts and shots.
 
     A name counts as `worth_of_name` images.
     """
 
-    def __init__(self, u, weight, labelled, worth_of_name):
+    def __init__(self, u, weight, prior, worth_of_name):
         self.weight, self.weight_column = weight, weight[:, None].astype(np.float32)
         self.centre = np.einsum("n,nd->d", weight, u) / weight.sum()
         # Single precision takes half of the time, and changes probabilities by about 1e-5.
         self.v = np.subtract(u, self.centre, dtype=np.float32)
-        self.texts, self.worth_of_name = labelled.texts, worth_of_name * labelled.has_text
-        n_classes, shots = len(labelled.has_text), labelled.u - self.centre
-        self.sums_of_shots = sum_rows(shots, labelled.weight, labelled.codes, n_classes)
-        self.counts_of_shots = np.bincount(labelled.codes, labelled.weight, n_classes)
-        self.total_weight = weight.sum() + labelled.weight.sum()
-        self.sum_of_squares = labelled.weight @ np.square(shots)
-        for part in blocks(len(u)):
-            self.sum_of_squares += weight[part] @ np.square(self.v[part])
+        self.texts, self.worth_of_name = prior.texts, worth_of_name * prior.has_text
+        n_classes, shots = len(prior.has_text), prior.u - self.centre
+        self.sums_of_shots = sum_rows(shots, prior.weight, prior.codes, n_classes)
+        self.counts_of_shots = np.bincount(prior.codes, prior.weight, n_classes)
+        self.total_weight = weight.sum() + prior.weight.sum()
+        self.sum_of_squares = prior.weight @ np.square(shots)
+        for block in blocks(len(u)):
+            self.sum_of_squares += weight[block] @ np.square(self.v[block])
 
     def agreement(self, logits):
         """`agree` of the logits `(N, C)` of a model."""
@@ -59,11 +59,11 @@ class Mixture:
         self._update(labels.sum(axis=0), labels.T @ self.v, 0.0, counts)
         values = self._values()
         own, best_values = np.take_along_axis(labels, best[:, None], axis=1), np.empty(len(best))
-        for part in blocks(len(best)):
-            v, count = self.v[part], counts[best[part], None]
-            others = count * self.means[best[part]] - own[part] * v
-            others /= np.maximum(count - own[part], NEGLIGIBLE)
-            best_values[part] = np.einsum("nd,nd->n", v - others / 2, others / self.variance)
+        for block in blocks(len(best)):
+            v, count = self.v[block], counts[best[block], None]
+            others = count * self.means[best[block]] - own[block] * v
+            others /= np.maximum(count - own[block], NEGLIGIBLE)
+            best_values[block] = np.einsum("nd,nd->n", v - others / 2, others / self.variance)
         np.put_along_axis(values, best[:, None], -np.inf, axis=1)
         is_best = best_values > values.max(axis=1)
         return np.average(is_best, weights=self.weight)

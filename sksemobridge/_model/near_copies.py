@@ -71,9 +71,9 @@ def near_copies(u, codes):
         rows = rows[1 - cosine.max(axis=1) <= room[rows]]
         del cosine  # free memory before the next table
         closeness = cosines(rows)
-        for part in blocks(len(rows)):
-            distance = np.maximum(1 - closeness[part], 0)
-            closeness[part] = distance / np.minimum(room[rows[part], None], room[rows])
+        for block in blocks(len(rows)):
+            distance = np.maximum(1 - closeness[block], 0)
+            closeness[block] = distance / np.minimum(room[rows[block], None], room[rows])
         one, other, closeness = _spanning_forest(closeness)
         return rows[one], rows[other], closeness
 
@@ -129,7 +129,7 @@ def _mean_distance(u, codes):
         return 1 - (u @ u.sum(axis=0) - 1) / (len(u) - 1)
     sums = sum_rows(u, np.ones(len(u), dtype=u.dtype), index, len(counts))
     others = u.sum(axis=0) - sums
-    cosines = [np.einsum("nd,nd->n", u[part], others[index[part]]) for part in blocks(len(u))]
+    cosines = [np.einsum("nd,nd->n", u[block], others[index[block]]) for block in blocks(len(u))]
     return 1 - np.concatenate(cosines) / (len(u) - counts[index])
 
 

@@ -66,7 +66,7 @@ class Shots:
         """The shots at `rows (k,)`."""
         return Shots(self.X[rows], self.codes[rows], self.weight[rows], self.group[rows])
 
-    def image_weights(self, part=None):
+    def distinct_images(self, part=None):
         """The `Images` without embeddings, of all shots, or of the shots that keep a `part (n,)` of
         their weight above zero.
         """
@@ -82,7 +82,7 @@ class Shots:
 
     def images(self):
         """The `Images`."""
-        images, unit = self.image_weights(), l2_normalize(self.X.astype(np.float64, copy=False))
+        images, unit = self.distinct_images(), l2_normalize(self.X.astype(np.float64, copy=False))
         index, weight = images.image_of_shot, images.weight
         if not np.array_equal(index, np.arange(len(weight))):
             unit = sum_rows(unit, self.weight, index, len(weight)) / weight[:, None]

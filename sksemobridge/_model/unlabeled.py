@@ -71,18 +71,18 @@ MOST_STRANGERS = 0.75
 FEW_IMAGES = 40
 
 
-def with_unlabeled(model, X, groups, labelled, is_even):
+def with_unlabeled(model, X, groups, prior, is_even):
     """A `LinearModel` after learning from images that are no shots, and the `untypical_share` of
     these images. These images replace earlier ones. `is_even` is false if a class is "everything
     else", and with `priors`.
     """
     model = without_unlabeled(model)
-    pool = sorted_sample(X, len(labelled.has_text), groups)
+    pool = sorted_sample(X, len(prior.has_text), groups)
     p_values = None if model.typicality is None else model.p_values(pool.X)
-    pool = pool.take(is_typical(model, pool.X, p_values, labelled))
+    pool = pool.take(is_typical(model, pool.X, p_values, prior))
     terms, factor = model.terms_with(None), 1.0
     if len(pool.X):
-        terms, factor = terms_with_unlabeled(terms, pool, labelled, is_even)
+        terms, factor = terms_with_unlabeled(terms, pool, prior, is_even)
     correction = terms.get("correction")
     model = replace(model, factor=factor, correction=correction and astype(correction, model.dtype))
     # A class without shots is compared with other classes, which says less.
@@ -108,18 +108,18 @@ def without_unlabeled(model):
     return replace(model, factor=1.0, correction=None)
 
 
-def is_typical(model, X, p_values, labelled):
+def is_typical(model, X, p_values, prior):
     """Whether each image is of the classes `(n,)`, by its p-value, if there are shots. Other images
     would count for the nearest class.
     """
     if p_values is None:
         return typical_of_names(logsumexp(model.decision(None)(X), axis=1))
     # With more shots, fewer images of the classes look unusual.
-    n_shots = max(labelled.n_shots / len(labelled.has_text), 1.0)
+    n_shots = max(prior.n_shots / len(prior.has_text), 1.0)
     return p_values > LEAST_P_VALUE / np.sqrt(n_shots)
 
 
-def terms_with_unlabeled(terms, pool, labelled, is_even):
+def terms_with_unlabeled(terms, pool, prior, is_even):
     """The terms of a linear classifier after it has learnt from the images of a `Pool`, and the
     factor of all terms.
     """
@@ -129,16 +129,16 @@ def terms_with_unlabeled(terms, pool, labelled, is_even):
     joined, index = without_copies(u, logits)
     weight = weight_in_groups(index[pool.image], pool.group)
     # The weight that the limit of a class cuts off from shots counts as unlabelled images.
-    counts = labelled.rest > 0
+    counts = prior.rest > 0
     if counts.any():
-        shots = l2_normalize(labelled.u[counts]).astype(joined.dtype)
-        joined, weight = np.concatenate([joined, shots]), np.append(weight, labelled.rest[counts])
+        shots = l2_normalize(prior.u[counts]).astype(joined.dtype)
+        joined, weight = np.concatenate([joined, shots]), np.append(weight, prior.rest[counts])
     # Unit rows have the mean squared distance `1 - |mean|^2` to their mean.
     if 1 - np.square(joined.mean(axis=0, dtype=np.float64)).sum() < LEAST_SPREAD:
         joined, weight = l2_normalize(joined.mean(axis=0, keepdims=True)), np.ones(1)
     if joined is not u:
         u, logits = joined, logits_of(joined, linear)
-    factor, change = learn_unlabeled(logits, u, labelled, is_even, weight)
+    factor, change = learn_unlabeled(logits, u, prior, is_even, weight)
     scaled = {name: factor * term for name, term in terms.items()}
     if "correction" in scaled:
         change = scaled["correction"] + change
@@ -176,17 +176,17 @@ def typical_of_names(levels):
     return two.predict(x) == two.means_.argmax()
 
 
-def learn_unlabeled(logits, u, labelled, is_even, weight):
+def learn_unlabeled(logits, u, prior, is_even, weight):
     """The factor of the logits `(N, C)` of images that count as `weight (N,)`, and the change that
     is added, a `Linear`. Without `is_even` there are no offsets.
     """
     logits = logits.astype(np.float32, copy=False)
     n_classes = logits.shape[1]
     n_images = weight.sum()
-    trust = labelled.trust if is_even else 0.0
-    n = labelled.weight.sum() / n_classes
-    mixture = Mixture(u, weight, labelled, WORTH_OF_GUESS * labelled.trust * (1 + n / 2))
-    sharpness = SHOTS_SCALE * labelled.trust + SHOTS_SCALE_OF_ONE * (1 - labelled.trust)
+    trust = prior.trust if is_even else 0.0
+    n = prior.weight.sum() / n_classes
+    mixture = Mixture(u, weight, prior, WORTH_OF_GUESS * prior.trust * (1 + n / 2))
+    sharpness = SHOTS_SCALE * prior.trust + SHOTS_SCALE_OF_ONE * (1 - prior.trust)
     sharpness *= (
         mixture.agreement(logits) ** 2
         / (1 + n / 2)

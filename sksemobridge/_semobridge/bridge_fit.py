@@ -205,7 +205,7 @@ def _train(
         bridge = replace(closed, matrix=trained.bridge, basis=None)
         sums = sums_of_shots(bridge, shots, part, trained.class_bias)
         return replace(
-            _as_trained(classes_of_sums(bridge, sums, shots.image_weights(part), texts)),
+            _as_trained(classes_of_sums(bridge, sums, shots.distinct_images(part), texts)),
             class_bias=trained.class_bias,
             rank=closed.rank,
             loss_curve=list(trained.loss_curve),

@@ -66,5 +66,5 @@ class ClosedForm:
     def _of_part(self, part):
         """The classes of shots that have the `part (n,)` of their weights."""
         rest = sums_of_shots(self.bridge, self.shots, 1 - part)
-        images = self.shots.image_weights(part)
+        images = self.shots.distinct_images(part)
         return classes_of_sums(self.bridge, self._sums.without(rest), images, self.texts)

@@ -42,14 +42,14 @@ def images_of_class(shots: Shots, part: np.ndarray | None = None) -> float:
     """The effective number of images of a class, as the harmonic mean over the classes: the noise
     of a class mean is the inverse of its number. Shots may keep some `part (n,)` of their weights.
     """
-    images = shots.image_weights(part)
+    images = shots.distinct_images(part)
     counts, _ = effective_numbers(images.codes, images.weight)
     return float(1 / np.mean(1 / counts))
 
 
 def labelled_cosines(classes: BridgedClasses, shots: Shots, rows: np.ndarray) -> LabelledCosines:
     """Cosines of the shots at `rows (k,)` to `classes`, or of evenly spaced ones of them."""
-    images = shots.image_weights()
+    images = shots.distinct_images()
     rows, weight = _sample(shots, images, rows, np.ones(len(images.codes)))
     parts = [
         classes.cosines(shots.X[rows[some]].astype(np.float64))
@@ -86,7 +86,7 @@ def hold_out(
     Between, each way has a share, so that nothing jumps if a weight goes to zero or is no longer
     that of others.
     """
-    images = shots.image_weights()
+    images = shots.distinct_images()
     number = np.bincount(images.codes, weights=images.relative).max()
     single = float(np.clip(2 - number, 0, 1))
     even = _evenness(images)
@@ -173,7 +173,7 @@ def left_out_once(shots: Shots) -> np.ndarray | None:
     """The shots of the first fold, a mask `(n,)`, without those whose class would keep less than
     half an image. None if there are no others.
     """
-    images = shots.image_weights()
+    images = shots.distinct_images()
     fold, part = _folds(shots, images, by_weight=_evenness(images) < 0.5)
     is_left_out = (fold == 0) & (part <= 0.5)
     return is_left_out[images.image_of_shot] if is_left_out.any() else None

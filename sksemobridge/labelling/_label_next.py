@@ -118,10 +118,12 @@ def images_to_label(estimator, X, n_images=20, taught_by=(), groups=None, proba=
         if model is classifier and proba is not None:
             table, places = proba, rows[first_of_burst]
         elif groups is None:
-            return _by_certainty(model.predict_proba(images[part]) for part in blocks(len(images)))
+            return _by_certainty(
+                model.predict_proba(images[block]) for block in blocks(len(images))
+            )
         else:
             table, places = proba_by_group(model.predict_proba(images), codes[rows]), first_of_burst
-        parts = (table[places[part]] for part in blocks(len(places)))
+        parts = (table[places[block]] for block in blocks(len(places)))
         return first_of_burst[_by_certainty(parts)]
 
     if len(order) < n_images and not isinstance(classifier, LinearClassifier):
@@ -179,7 +181,7 @@ def read_estimator(estimator, X, function):
 
 def least_certain(p):
     """Rows of the probabilities `p (n, C)` in the order in which to label them."""
-    return _by_certainty(p[part].copy() for part in blocks(len(p)))
+    return _by_certainty(p[block].copy() for block in blocks(len(p)))
 
 
 def _by_certainty(parts):

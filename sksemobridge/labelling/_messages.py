@@ -15,7 +15,7 @@ class UsageError(ValueError):
     """A mistake of a user. The message names the argument."""
 
 
-def say(message):
+def print_message(message):
     print(escaped(message), file=sys.stderr)
 
 

@@ -133,14 +133,14 @@ def _features(classifier, rows, labelled, is_stranger):
     """
     texts, scale = classifier.text_embeddings_, read_logit_scale(classifier.text_encoder)
     features = np.empty((len(rows), 3))
-    for part in blocks(len(rows)):
-        u = l2_normalize(rows[part].astype(np.float64))
+    for block in blocks(len(rows)):
+        u = l2_normalize(rows[block].astype(np.float64))
         cosines = u @ labelled.T
         # An example is not its own neighbour.
         cosines[cosines > SAME_COSINE] = -np.inf
-        features[part, 0] = logsumexp(scale * (u @ texts.T), axis=1)
+        features[block, 0] = logsumexp(scale * (u @ texts.T), axis=1)
         for column, is_kind in ((1, ~is_stranger), (2, is_stranger)):
-            features[part, column] = cosines[:, is_kind].max(axis=1, initial=-np.inf)
+            features[block, column] = cosines[:, is_kind].max(axis=1, initial=-np.inf)
     return features
 
 

@@ -13,7 +13,7 @@ from sksemobridge import FewShotClassifier as Classifier
 from sksemobridge import PrecomputedTextEncoder, ZeroShotClassifier
 from sksemobridge._model import logistic
 from sksemobridge._model.linear import Linear, total
-from sksemobridge._model.mixture import Labelled
+from sksemobridge._model.mixture import Prior
 from sksemobridge._model.near_copies import near_copies
 from sksemobridge._model.pool import sorted_sample
 from sksemobridge._model.unlabeled import terms_with_unlabeled
@@ -312,7 +312,7 @@ def test_any_images_teach_any_linear_model_what_the_page_says(seed):
     groups = rng.integers(0, N, N)
     pool = sorted_sample(X, C, groups)
     terms = {"text": Linear(coef, np.zeros(C)), "correction": Linear(0 * coef, intercept)}
-    found, factor = terms_with_unlabeled(terms, pool, Labelled(*labelled), is_even=True)
+    found, factor = terms_with_unlabeled(terms, pool, Prior(*labelled), is_even=True)
     np.testing.assert_allclose(found["text"].weights, factor * coef)
     expected_coef, expected = learn(coef, intercept, X, *labelled, True, groups)
     linear = total(found.values())

@@ -9,7 +9,7 @@ from scipy.stats import entropy
 from sklearn.metrics import log_loss
 
 from sksemobridge import FewShotClassifier, PrecomputedTextEncoder, ZeroShotClassifier
-from sksemobridge._model.mixture import Labelled, Mixture
+from sksemobridge._model.mixture import Mixture, Prior
 from sksemobridge._model.unlabeled import (
     learn_unlabeled,
     match_entropy,
@@ -36,7 +36,7 @@ def fitted(world, kind, per_class=1):
 
 def names_alone(texts):
     no_shots = np.zeros((0, texts.shape[1])), np.zeros(0, dtype=int), *np.zeros((2, 0))
-    return Labelled(texts, np.ones(len(texts), dtype=bool), 1.0, *no_shots)
+    return Prior(texts, np.ones(len(texts), dtype=bool), 1.0, *no_shots)
 
 
 def random_problem(seed=0, n=80, n_classes=5, width=8):

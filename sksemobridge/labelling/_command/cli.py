@@ -10,7 +10,7 @@ import traceback
 import warnings
 from importlib.metadata import requires, version
 
-from .._messages import REPORT_AT, UsageError, escaped, forgiving_stderr, say
+from .._messages import REPORT_AT, UsageError, escaped, forgiving_stderr, print_message
 from .options import add_options, read_options
 
 EPILOG = """\
@@ -38,22 +38,22 @@ def main(argv=None):
         warnings.simplefilter("ignore")
         warnings.simplefilter("always", UserWarning)
         # Several steps may give the same warning.
-        note = functools.cache(lambda text: say(f"Note: {text}"))
+        note = functools.cache(lambda text: print_message(f"Note: {text}"))
         warnings.showwarning = lambda message, *_: note(
             getattr(message, "without_advice", str(message))
         )
         try:
             status, lines = run(options)
-            say("\n".join(lines))
+            print_message("\n".join(lines))
             return status
         except UsageError as error:
             _refuse(parser, error)
         except ModelLoadError as error:
             trial = "For a trial, use --model mini, which knows only drawn icons."
-            say(f"{error.without_advice} {trial}" if error.is_download else str(error))
+            print_message(f"{error.without_advice} {trial}" if error.is_download else str(error))
             return 3
         except OSError as error:
-            say(f"sksemobridge label: {error}")
+            print_message(f"sksemobridge label: {error}")
             return 3
         except KeyboardInterrupt:
             kept = (
@@ -61,11 +61,11 @@ def main(argv=None):
                 if options.no_cache
                 else " Run the same command again: the embeddings up to here are kept."
             )
-            say(f"Interrupted.{kept}")
+            print_message(f"Interrupted.{kept}")
             return 130
         except Exception:
             traceback.print_exc()
-            say(
+            print_message(
                 "This is a fault of sksemobridge. Please report it with the lines above:"
                 f" {REPORT_AT}"
             )

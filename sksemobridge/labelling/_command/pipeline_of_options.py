@@ -10,7 +10,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from ... import ImagePipeline, make_few_shot_pipeline, trusted_types
 from ...encoders import ImageEncoder
-from .._messages import UsageError, naming, say
+from .._messages import UsageError, naming, print_message
 from .._photos.embeddings_file import EmbeddingsOfFile, read_embeddings, text_encoder_of
 from .._photos.folder_pipeline import pipeline_of
 from .._photos.folder_table import image_pipeline
@@ -115,7 +115,7 @@ def _cache_folder(options):
         folder = Path(caches, "sksemobridge", "embeddings")
         folder.mkdir(parents=True, exist_ok=True)
     except (OSError, RuntimeError) as error:  # the latter if there is no home folder
-        say(f"Note: Embeddings are not kept for the next run: {error}.")
+        print_message(f"Note: Embeddings are not kept for the next run: {error}.")
         return "memory"
-    say(f"Embeddings are kept in {str(folder)!r}.")
+    print_message(f"Embeddings are kept in {str(folder)!r}.")
     return folder

@@ -24,7 +24,7 @@ from .._photos.embeddings_file import read_embeddings, require_pictures
 from .._photos.folder_job import FolderJob
 from .._photos.folder_pipeline import model_names, with_classifier
 from .._photos.folder_table import embed_folder, embed_readable, plain
-from .._photos.given_classes import as_class, read_classes, read_names
+from .._photos.given_classes import class_of_text, read_classes, read_names
 from .._photos.labelled_images import LabelledImages
 from .._photos.picture_bursts import find_bursts
 from .._photos.picture_index import Pictures, real_paths
@@ -56,7 +56,7 @@ def read_job(options, answers, make_pipeline, *, corrections=None, progress=Fals
         require_pictures(options.embeddings, options.photos, files)
     paths, labels, names = ([], [], []) if options.shots is None else _read_shots(options.shots)
     classes = _one_spelling([*names, *_given_names(options)])
-    labels = [as_class(label, classes) for label in labels]
+    labels = [class_of_text(label, classes) for label in labels]
     if corrections is None:
         given = options.corrections
         corrections = {} if given is None else read_corrections(given, classes, options.out)

@@ -6,7 +6,7 @@ from functools import partial
 from pathlib import Path
 
 from .._answers.answers_file import Answers
-from .._messages import UsageError, say
+from .._messages import UsageError, print_message
 from .._photos.folder_labels import FolderLabels
 from .._photos.sort_into import earlier_copies
 from .._photos.summary import summary, summary_of_saved
@@ -57,7 +57,7 @@ def _serve(options, answers):
     annotations = keep_corrections(options, answers, job, annotations)
     session = Session(job, annotations, answers, arrivals)
     outputs = Outputs(options, answers)
-    return serve(session, outputs.write, f"Label {options.photos}", say, outputs)
+    return serve(session, outputs.write, f"Label {options.photos}", print_message, outputs)
 
 
 def _job_anew(options, answers, job):
@@ -123,7 +123,7 @@ def _with_table(options):
     photos, here = os.path.realpath(options.photos), os.path.realpath(".")
     if here == photos or photos in map(str, Path(here).parents):
         raise UsageError("--out: this folder is in PHOTOS; give a table elsewhere")
-    say("The table will be labels.csv, in this folder.")
+    print_message("The table will be labels.csv, in this folder.")
     return replace(options, out="labels.csv")
 
 

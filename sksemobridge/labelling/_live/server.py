@@ -74,7 +74,7 @@ WITHOUT_NUMBERS = ("state", "add", "read_new", "words", "done", "also", "end")
 GIVEN = ("snapshot", "tab", "who")
 
 
-def serve(session, write, title, say, outputs=None):
+def serve(session, write, title, print_message, outputs=None):
     """Serve the page of a `Session` until a person ends it, or until Ctrl-C. Return the value of
     `write`.
 
@@ -82,13 +82,13 @@ def serve(session, write, title, say, outputs=None):
     `outputs`, the `Outputs` of the command, say which files it writes, and what else a person may
     ask for.
     """
-    live = _LivePage(session, write, title, outputs, say)
+    live = _LivePage(session, write, title, outputs, print_message)
     with socket.socket() as listening:
         listening.bind((MACHINE, 0))
         listening.listen()
         address = f"http://{MACHINE}:{listening.getsockname()[1]}/?secret="
-        say(f"The page: {address}{live.access.secret}")
-        say("Ctrl-C writes the files and ends it, as “End” does in the page.")
+        print_message(f"The page: {address}{live.access.secret}")
+        print_message("Ctrl-C writes the files and ends it, as “End” does in the page.")
         # Programs of other users may see the arguments of a browser: this secret is good for one
         # visit.
         threading.Thread(target=_open, args=[address + live.access.once], daemon=True).start()
@@ -126,9 +126,9 @@ class _Server(uvicorn.Server):
 
 
 class _LivePage:
-    def __init__(self, session, write, title, outputs, say):
+    def __init__(self, session, write, title, outputs, print_message):
         self.session, self.write, self.title = session, write, plain(title)
-        self.outputs, self.say = outputs, say
+        self.outputs, self.print_message = outputs, print_message
         self.answers = plain(os.fspath(session.answers_file.path))
         # Time of the last request of each tab, and the reply to requests after the end.
         self.asked, self.ended = {}, None
@@ -150,9 +150,9 @@ class _LivePage:
         """Actions of a person by name: functions of tab, person, and the fields of the request."""
         session = self.session
         return {
-            "say": session.say,
-            "say_same": session.say_same,
-            "page": session.say_all,
+            "say": session.answer,
+            "say_same": session.answer_alike,
+            "page": session.confirm_page,
             "undo": self.undo,
             "skip": session.skip,
             "check": session.check,
@@ -237,14 +237,14 @@ class _LivePage:
         except OSError as error:
             return _json({"failed": f"Not saved: {error.strerror or error}"}, 507)
         others = sum(self.is_open(other) for other in list(self.asked) if other != tab)
-        told = {"notes": [], "title": self.title, "answers": self.answers, "others": others}
-        told |= state | more
+        reply = {"notes": [], "title": self.title, "answers": self.answers, "others": others}
+        reply |= state | more
         if self.ended is not None:
-            told["ended"] = self.ended
+            reply["ended"] = self.ended
             self.asked.pop(tab, None)
         else:
             self.asked[tab] = time.monotonic()
-        return _json(told)
+        return _json(reply)
 
     def look_up(self, name, question, generation, values):
         """Answer a question of a page with the numbers of a `generation`."""
@@ -292,7 +292,9 @@ class _LivePage:
 
     def interrupt(self):
         """Write the files after Ctrl-C, and tell the pages, in a thread of its own."""
-        self.say("\nWriting the files. Ctrl-C again ends without them; the answers are kept.")
+        self.print_message(
+            "\nWriting the files. Ctrl-C again ends without them; the answers are kept."
+        )
         threading.Thread(target=self.finish, daemon=True).start()
 
     def finish(self):
@@ -308,13 +310,13 @@ class _LivePage:
     def write_all(self, ends, anew=False):
         """Write the files, and return the data that the page shows of them."""
         finished = self.session.done(self.write, ends, anew)
-        told = {"written": finished[1], "files": [], "further": {}}
+        reply = {"written": finished[1], "files": [], "further": {}}
         if self.outputs is not None:
             further = {name: plain(value) for name, value in self.outputs.further.items()}
-            told |= {"files": linked_files(self.outputs.paths()), "further": further}
+            reply |= {"files": linked_files(self.outputs.paths()), "further": further}
         if ends:
-            self.finished, self.ended = finished, told
-        return told
+            self.finished, self.ended = finished, reply
+        return reply
 
     def say_farewell(self):
         """Wait until all open pages know of the end, then end the server."""
@@ -339,10 +341,10 @@ class _LivePage:
         return self.outputs.add(name, lambda: self.write_all(ends=False, anew=True))
 
     def end(self, tab, who):
-        told = self.write_all(ends=True)
+        reply = self.write_all(ends=True)
         self.asked.pop(tab, None)
         threading.Thread(target=self.say_farewell, daemon=True).start()
-        return told
+        return reply
 
 
 def _questions():

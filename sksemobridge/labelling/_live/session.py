@@ -107,7 +107,7 @@ class Session:
 
     # Answers
 
-    def say(self, tab, who, number, label):
+    def answer(self, tab, who, number, label):
         """Label a picture, and with it the other pictures of its burst. An empty label is none of
         the classes.
         """
@@ -122,7 +122,7 @@ class Session:
             answer = {"number": number, "label": plain(label)}
             return {"answer": answer, "n_pictures": len(parts), "notes": notes}
 
-    def say_same(self, tab, who, numbers, label, alone=False):
+    def answer_alike(self, tab, who, numbers, label, alone=False):
         """Label pictures that a person chose, and with them the other pictures of their bursts
         unless `alone`. The answers say nothing of the predictions, since nobody chooses at random.
         """
@@ -139,7 +139,7 @@ class Session:
             self._append("say", tab, who, pictures=chosen)
             return {"n_answered": len(marks), "n_pictures": len(parts), "notes": notes}
 
-    def say_all(self, tab, who, pictures, knew=None, seconds=None):
+    def confirm_page(self, tab, who, pictures, knew=None, seconds=None):
         """Label the pictures of a page, and with them the other pictures of their bursts. Each
         picture has its `number`, the label `shown`, and `label`.
 

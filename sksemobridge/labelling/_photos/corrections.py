@@ -11,7 +11,7 @@ from ..._utils.validation import comparable, listed, warn_caller
 from .._answers.class_names import NONE_OF_THESE, refuse_names
 from .._messages import UsageError
 from .folder_table import WRITTEN
-from .given_classes import as_class
+from .given_classes import class_of_text
 from .user_tables import read_rows, with_formulas
 
 # Columns of a table of this command.
@@ -153,7 +153,7 @@ def _labels_of(lines, classes):
     """
     labels, differ = {}, {}
     for line in lines:
-        label = as_class(line.label, classes)
+        label = class_of_text(line.label, classes)
         if line.real is not None:
             _, before = labels.get(line.real, ("", label))
             if comparable(before) != comparable(label):

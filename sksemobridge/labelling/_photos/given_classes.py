@@ -100,7 +100,7 @@ def read_classes(text):
     return labels
 
 
-def as_class(text, folders):
+def class_of_text(text, folders):
     """The folder that a text names in any spelling, or else the text. "None of these" becomes
     empty.
     """

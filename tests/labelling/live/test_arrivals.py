@@ -71,7 +71,7 @@ def test_answers_that_are_given_while_new_pictures_are_read_are_kept(live):
 
     def slow(job):
         found = read(job)
-        page.session.say("b", "", 5, "fruit")
+        page.session.answer("b", "", 5, "fruit")
         return found
 
     page.session.arrivals.read = slow

@@ -56,12 +56,12 @@ def labels_of_table():
 @pytest.mark.parametrize(("place", "name", "when", "stop"), STAGES.values(), ids=STAGES)
 def test_no_answer_is_lost_whatever_stops_the_end(options, place, name, when, stop):
     session, write = begin(options)
-    session.say("a", "", 0, "clock")
+    session.answer("a", "", 0, "clock")
     works, refused = getattr(place, name), []
 
     def stopped(*args, **params):
         with pytest.raises(Refused, match="The files are being written"):
-            session.say("a", "", 1, "clock")
+            session.answer("a", "", 1, "clock")
         refused.append(1)
         if when == "after":
             works(*args, **params)
@@ -71,7 +71,7 @@ def test_no_answer_is_lost_whatever_stops_the_end(options, place, name, when, st
         session.done(write)
     assert refused
     # It goes on.
-    session.say("a", "", 2, "fruit")
+    session.answer("a", "", 2, "fruit")
     session.answers_file.end()
     # And so does another run.
     session, write = begin(options)
@@ -84,13 +84,13 @@ def test_no_answer_is_lost_whatever_stops_the_end(options, place, name, when, st
 
 def test_answers_that_another_program_changed_do_not_keep_the_files_from_being_written(options):
     session, write = begin(options)
-    session.say("a", "", 0, "clock")
+    session.answer("a", "", 0, "clock")
     session.done(write)
-    session.say("a", "", 2, "clock")
+    session.answer("a", "", 2, "clock")
     with open("labels.answers.jsonl", "a") as file:
         file.write("\n")
     with pytest.raises(OSError, match="end this run, which still writes its files"):
-        session.say("a", "", 1, "clock")
+        session.answer("a", "", 1, "clock")
     # As often as somebody asks for them.
     for _ in range(2):
         status, said = session.done(write, anew=True)

@@ -26,7 +26,7 @@ def say(session, tab, picked, label=None):
         }
         for number in picked
     ]
-    session.say_all(tab, "", pictures)
+    session.confirm_page(tab, "", pictures)
 
 
 @pytest.fixture
@@ -102,7 +102,7 @@ def test_the_second_look_begins_with_none_of_these_that_answers_contradict(sessi
     birds = [number for number in range(30) if session.snapshot().shown(number) == "bird"]
     others = [number for number in range(30) if session.snapshot().shown(number) == "clock"]
     # A page that was marked by mistake, and right answers.
-    session.say_all("a", "", [{"number": i, "shown": "bird", "label": ""} for i in birds[:4]])
+    session.confirm_page("a", "", [{"number": i, "shown": "bird", "label": ""} for i in birds[:4]])
     say(session, "a", birds[4:] + others)
     session.learner.tell(session.annotations)
     session.learner.wait()
@@ -115,9 +115,9 @@ def test_what_was_confirmed_and_is_rather_wrong_is_doubted(session):
     shown = {number: session.snapshot().shown(number) for number in range(30)}
     birds = [number for number, label in shown.items() if label == "bird"]
     wrong = [{"number": i, "shown": "clock", "label": "clock"} for i in birds[:2]]
-    session.say_all("a", "", wrong)
+    session.confirm_page("a", "", wrong)
     # A correction is no confirmation.
-    session.say_all("a", "", [{"number": birds[2], "shown": "bird", "label": "clock"}])
+    session.confirm_page("a", "", [{"number": birds[2], "shown": "bird", "label": "clock"}])
     say(session, "a", [number for number in range(30) if number not in birds[:3]])
     session.learner.tell(session.annotations)
     session.learner.wait()
@@ -151,24 +151,24 @@ def test_answers_that_are_newer_than_a_page_win(session):
     groups, _ = next_page(session, "a", 12)
     knew, (first, second, third, *_) = events_of(session), numbers(groups)
     page = [{"number": n, "shown": "", "label": ""} for n in (first, second, third)]
-    session.say("a", "", first, "bird")
-    session.say("b", "", second, "clock")
+    session.answer("a", "", first, "bird")
+    session.answer("b", "", second, "clock")
     session.undo("b", "")
-    answer = session.say_all("a", "", page, knew=knew)
+    answer = session.confirm_page("a", "", page, knew=knew)
     assert answer["notes"] == ["1 got a label since this page was shown, which stays."]
     assert answer["n_answered"] == 2
     assert [session.snapshot().shown(n) for n in (first, second, third)] == ["bird", "", ""]
     # A later page may change all.
     later = [picture | {"label": "fruit"} for picture in page]
-    session.say_all("a", "", later, knew=events_of(session))
+    session.confirm_page("a", "", later, knew=events_of(session))
     assert [session.snapshot().shown(n) for n in (first, second, third)] == ["fruit"] * 3
     # With nothing left to say, nothing is.
     before = events_of(session)
-    assert session.say_all("a", "", page, knew=knew)["n_answered"] == 0
+    assert session.confirm_page("a", "", page, knew=knew)["n_answered"] == 0
     assert events_of(session) == before
     for knew in (-1, before + 1, "x"):
         with pytest.raises(Refused):
-            session.say_all("a", "", page, knew=knew)
+            session.confirm_page("a", "", page, knew=knew)
 
 
 def test_a_class_that_was_dropped_does_not_come_back_unnoticed(session):
@@ -176,7 +176,7 @@ def test_a_class_that_was_dropped_does_not_come_back_unnoticed(session):
     page.append({"number": 2, "shown": "fruit", "label": "clock"})
     knew = events_of(session)
     session.drop("b", "", "fruit")
-    answer = session.say_all("a", "", page, knew=knew)
+    answer = session.confirm_page("a", "", page, knew=knew)
     assert answer["notes"] == ["“fruit” was dropped since, so 2 pictures got no label."]
     assert (session.snapshot().classes, [*session.annotations.labels().values()]) == (
         ["bird", "clock"],
@@ -184,8 +184,10 @@ def test_a_class_that_was_dropped_does_not_come_back_unnoticed(session):
     )
     # Who knows of the drop may give the class back.
     for say_again in (
-        lambda: session.say("a", "", 0, "Fruit"),
-        lambda: session.say_all("a", "", [page[0] | {"label": "Fruit"}], knew=events_of(session)),
+        lambda: session.answer("a", "", 0, "Fruit"),
+        lambda: session.confirm_page(
+            "a", "", [page[0] | {"label": "Fruit"}], knew=events_of(session)
+        ),
     ):
         answer = say_again()
         assert answer["notes"] == ["“Fruit” was dropped before, and is a class again."]
@@ -205,13 +207,13 @@ def confirm(session, tab="a", n=6, **values):
         {"number": number, "shown": shown, "label": label, "planted": True}
         for number, (shown, label) in planted.items()
     ]
-    return session.say_all(tab, "", page, **values)
+    return session.confirm_page(tab, "", page, **values)
 
 
 def test_pictures_are_planted_under_a_wrong_label_after_three_pages_without_a_correction(live):
     session = live(n=90).session
-    session.say("a", "", 0, "bird")
-    session.say("a", "", 1, "clock")
+    session.answer("a", "", 0, "bird")
+    session.answer("a", "", 1, "clock")
     for _ in range(3):
         assert not is_time_to_plant(session.annotations, "a")
         confirm(session)
@@ -235,7 +237,7 @@ def test_pictures_are_planted_under_a_wrong_label_after_three_pages_without_a_co
     session.files.unread.clear()
     # A correction says that somebody looks.
     (number,) = next(iter(groups.values()))[:1]
-    session.say_all("a", "", [{"number": number, "shown": "bird", "label": "fruit"}])
+    session.confirm_page("a", "", [{"number": number, "shown": "bird", "label": "fruit"}])
     assert not is_time_to_plant(session.annotations, "a")
 
 
@@ -243,7 +245,7 @@ def test_what_is_said_of_planted_pictures_is_no_answer(live):
     page = live(n=90)
     session = page.session
     for number, label in enumerate(["bird", "clock", "fruit"]):
-        session.say("a", "", number, label)
+        session.answer("a", "", number, label)
     before, learner = session.annotations, session.learner
     found = confirm(session, planted={0: ("clock", "clock"), 1: ("bird", "clock")})
     assert (found["n_planted"], found["n_missed"], len(found["again"])) == (2, 1, 1)
@@ -270,8 +272,8 @@ ONE_FOUND = {0: ("clock", "bird"), 1: ("bird", "bird")}
 
 def answer_two(session):
     """Two answers, of which pictures can be planted."""
-    session.say("a", "", 0, "bird")
-    session.say("a", "", 1, "clock")
+    session.answer("a", "", 0, "bird")
+    session.answer("a", "", 1, "clock")
 
 
 def pages_of(session):
@@ -285,7 +287,7 @@ def correct_one(session, planted=None):
     page = [{"number": number, "shown": "bird", "label": "fruit"}]
     for other, (shown, label) in (planted or {}).items():
         page.append({"number": other, "shown": shown, "label": label, "planted": True})
-    return session.say_all("a", "", page)
+    return session.confirm_page("a", "", page)
 
 
 def test_pages_since_the_last_correction_are_in_doubt_if_planted_pictures_are_passed_over(live):
@@ -304,7 +306,7 @@ def test_pages_since_the_last_correction_are_in_doubt_if_planted_pictures_are_pa
     assert len(fit(said).shots.labels) == len(before.answers)
     # Another person's pages do.
     (number, *_) = numbers(next_page(session, "b", 6)[0])
-    session.say_all("b", "", [{"number": number, "shown": "fruit", "label": "fruit"}])
+    session.confirm_page("b", "", [{"number": number, "shown": "fruit", "label": "fruit"}])
     assert len(fit(session.annotations).shots.labels) == len(before.answers) + 1
 
 
@@ -347,7 +349,7 @@ def test_one_may_stop_after_two_pages_or_ten_pictures_of_a_check(live):
     page = live(n=90)
     session = page.session
     for number in range(12):
-        session.say("a", "", number, CLASSES[number % 3])
+        session.answer("a", "", number, CLASSES[number % 3])
     assert not page.state()["may_stop"]
     confirm(session)
     assert not page.state()["may_stop"]
@@ -358,7 +360,7 @@ def test_one_may_stop_after_two_pages_or_ten_pictures_of_a_check(live):
     session.check("a", "", True, "rest")
     for number in [item["number"] for item in page.state()["check"]["queue"]][:10]:
         assert not page.state()["may_stop"]
-        session.say("a", "", number, session.snapshot().shown(number))
+        session.answer("a", "", number, session.snapshot().shown(number))
     assert page.state()["may_stop"]
 
 

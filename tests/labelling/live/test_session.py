@@ -609,7 +609,7 @@ def test_done_writes_what_the_session_knows_and_it_goes_on(live):
     # Also if somebody else asked for the files at this moment.
     page.session.done(page.write)
     with pytest.raises(ValueError, match="The files are being written"):
-        page.session.say("a", "", 3, "bird")
+        page.session.answer("a", "", 3, "bird")
 
 
 def test_the_end_of_one_page_is_told_to_the_others(live):

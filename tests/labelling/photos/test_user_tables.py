@@ -12,7 +12,7 @@ from sksemobridge.labelling._answers.class_names import ClassNames
 from sksemobridge.labelling._messages import UsageError
 from sksemobridge.labelling._photos.corrections import read_corrections
 from sksemobridge.labelling._photos.given_classes import (
-    as_class,
+    class_of_text,
     puzzling_names,
     read_classes,
     read_names,
@@ -90,7 +90,7 @@ def test_a_class_is_known_in_any_spelling(label, folder):
 @pytest.mark.parametrize("folders", [["BIRD", "Bird"], ["sea_lion", "sea  lion"]])
 def test_which_of_two_spellings_is_meant_does_not_depend_on_the_order_of_folders(folders):
     text = folders[0].lower().replace("_", " ")
-    assert as_class(text, folders) == as_class(text, folders[::-1])
+    assert class_of_text(text, folders) == class_of_text(text, folders[::-1])
 
 
 def test_a_list_of_corrections_with_a_comma_without_quotes_is_refused():

@@ -24,7 +24,7 @@ let is_check_over = false;
 // The answers of this tab, by the number of the picture.
 /** @type {Map<number, string | null>} */
 const mine = new Map();
-const chooser = new Chooser(by_id("ask-chooser"), say);
+const chooser = new Chooser(by_id("ask-chooser"), send_answer);
 
 const waiting = () => (in_check() ? now.state.check.queue : now.state.queue);
 const in_check = () => (now.state.check?.queue.length ?? 0) > 0;
@@ -70,7 +70,7 @@ export const ask = {
     } else if (event.key === ".") {
       enlarge(current);
     } else if (event.key === "Enter" && !is_pressable(element_of(event))) {
-      if (!event.repeat && chooser.first !== undefined) say(chooser.first);
+      if (!event.repeat && chooser.first !== undefined) send_answer(chooser.first);
     } else {
       return chooser.key(event);
     }
@@ -187,7 +187,7 @@ function draw_recent() {
 }
 
 /** @param {string} label */
-async function say(label) {
+async function send_answer(label) {
   if (!current) return;
   const asked = current, learnt = now.state.learnt;
   const is_last = in_check() && now.state.check.queue.every((item) => same(item, asked));

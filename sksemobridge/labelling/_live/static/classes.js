@@ -17,7 +17,7 @@ const N_IMAGES = 60;
 const SOON = 1000;
 
 const tiles = new Tiles(by_id("gallery-tiles"), { click: choose_tile });
-const panel = new ChosenPanel("gallery", say, put_down, "Leave as it is");
+const panel = new ChosenPanel("gallery", send_answer, put_down, "Leave as it is");
 // The class whose pictures are shown (null: no class), and the figures of all classes.
 /** @type {string | null} */
 let name = null;
@@ -246,7 +246,7 @@ function draw_choice() {
 }
 
 /** @param {string} label */
-async function say(label) {
+async function send_answer(label) {
   const numbers = [...tiles.chosen].map(({ number }) => number);
   const reply = await act("say_same", { numbers, label, alone: true });
   if (!reply) return;
@@ -337,7 +337,7 @@ async function add() {
     const label = known?.name ?? typed, n = plural(tiles.chosen.size, "selected picture");
     if (!await sure(`Label the ${n} ${quoted(label)}?`, "Label")) return;
     by_id("class-find").value = "";
-    await say(label);
+    await send_answer(label);
     draw_list();
     return;
   }

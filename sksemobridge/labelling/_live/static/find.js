@@ -16,7 +16,7 @@ const MOST_CHOSEN = 500;
 
 const tiles = new Tiles(by_id("find-tiles"),
   { click: choose_tile, shows_bursts: true, has_captions: true });
-const panel = new ChosenPanel("find", say, put_down, "Select none");
+const panel = new ChosenPanel("find", send_answer, put_down, "Select none");
 // The search (`text`, or pictures in `like`), the number of its pictures, and the number of
 // requests so far.
 /** @type {{ text?: string, like?: number[] } | null} */
@@ -165,7 +165,7 @@ function draw() {
 }
 
 /** @param {string} label */
-async function say(label) {
+async function send_answer(label) {
   const numbers = [...tiles.chosen].filter(({ is_loaded }) => is_loaded).map(({ number }) => number);
   if (!numbers.length) return;
   const reply = await act("say_same", { numbers, label });

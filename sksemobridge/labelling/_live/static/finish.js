@@ -55,10 +55,10 @@ function disputed(item) {
     place.replaceChildren(thumb(item.number, { alt: item.name }), element("div", {},
       element("p", { class: "path" }, item.name), element("p", {}, text),
       element("div", { class: "beside" }, ...names.map((name) =>
-        button(label_of(name), () => say(name), { "aria-pressed": name === label }))), other));
-    new Chooser(other, say);
+        button(label_of(name), () => send_answer(name), { "aria-pressed": name === label }))), other));
+    new Chooser(other, send_answer);
   };
-  const say = async (/** @type {string} */ label) => {
+  const send_answer = async (/** @type {string} */ label) => {
     const reply = await act("say", { number: item.number, label });
     if (reply) draw(reply.answer.label);
   };
