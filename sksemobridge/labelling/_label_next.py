@@ -123,8 +123,8 @@ def images_to_label(estimator, X, n_images=20, taught_by=(), groups=None, proba=
             )
         else:
             table, places = proba_by_group(model.predict_proba(images), codes[rows]), first_of_burst
-        parts = (table[places[block]] for block in blocks(len(places)))
-        return first_of_burst[_by_certainty(parts)]
+        tables = (table[places[block]] for block in blocks(len(places)))
+        return first_of_burst[_by_certainty(tables)]
 
     if len(order) < n_images and not isinstance(classifier, LinearClassifier):
         order += rows[order_by(classifier)].tolist()
@@ -184,11 +184,11 @@ def least_certain(p):
     return _by_certainty(p[block].copy() for block in blocks(len(p)))
 
 
-def _by_certainty(parts):
+def _by_certainty(tables):
     """`least_certain` of probabilities that come block by block. The blocks are overwritten, since
     a copy of many classes of many images would take more memory than all else.
     """
-    found = [(p.argmax(axis=1), margins(p, least=0.0)) for p in parts]
+    found = [(p.argmax(axis=1), margins(p, least=0.0)) for p in tables]
     if not found:
         return np.zeros(0, dtype=np.intp)
     predicted, margin = map(np.concatenate, zip(*found))

@@ -29,7 +29,9 @@ class Attention:
 
     def take_page(self, event):
         self.n_pages += 1
-        is_as_shown = all(part.label == part.shown for part in event.pictures if not part.by_burst)
+        is_as_shown = all(
+            picture.label == picture.shown for picture in event.pictures if not picture.by_burst
+        )
         before = self.in_a_row.get(event.tab, ())
         self.in_a_row[event.tab] = (*before, event.id) if is_as_shown else ()
         self.last[event.tab] = event.id
@@ -38,7 +40,7 @@ class Attention:
         """Doubt the page of these planted pictures if any of them was missed. If all were missed,
         doubt also the pages without a correction before it.
         """
-        n_missed = sum(part.label == part.shown for part in event.pictures)
+        n_missed = sum(picture.label == picture.shown for picture in event.pictures)
         row, last = self.in_a_row.pop(event.tab, ()), self.last.pop(event.tab, None)
         if n_missed == len(event.pictures):
             self.doubted |= {*row}

@@ -34,7 +34,7 @@ def _answer_page(annotations, event, find):
 
 def _answer_one(annotations, event, picture, real):
     label = annotations.names.add(picture.label) if picture.label else ""
-    n_asked = max(sum(not part.by_burst for part in event.pictures), 1)
+    n_asked = max(sum(not picture.by_burst for picture in event.pictures), 1)
     answer = Answer(
         label,
         picture.path,
@@ -88,7 +88,7 @@ def _put_off(annotations, event, find):
 
 def _begin_or_end_check(annotations, event, find):
     if event.pictures:
-        shown = {real: part.shown for part in event.pictures for real in find(part)}
+        shown = {real: picture.shown for picture in event.pictures for real in find(picture)}
         annotations.check = Check(shown, event.among, event.id, event.drawn_from)
     elif annotations.check is not None:
         done = annotations.checked()
@@ -135,7 +135,7 @@ def _follow_names(annotations):
 
 
 def _take_card(annotations, event, find):
-    for key in event.names or (real for part in event.pictures for real in find(part)):
+    for key in event.names or (real for picture in event.pictures for real in find(picture)):
         before = annotations.cards.get(key, ("", key if event.names else ""))[1]
         annotations.cards[key] = event.among, event.into
         # Suggestions that were joined with this one follow its new name.
@@ -220,4 +220,4 @@ def classes_in(event):
     """All names of classes in an event."""
     # A card of a suggestion may have any text.
     named = () if event.kind == "card" else (*event.names, event.into)
-    return [name for name in (*named, *(part.label for part in event.pictures)) if name]
+    return [name for name in (*named, *(picture.label for picture in event.pictures)) if name]

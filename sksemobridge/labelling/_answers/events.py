@@ -63,16 +63,16 @@ _TYPES = {
 
 
 # Cached, since many events have the same fields.
-_parts = cache(fields)
+_fields = cache(fields)
 
 
 def to_json(value):
     """A value as JSON. Fields that have their default are left out."""
     if not isinstance(value, Event | PictureEvent):
         return [to_json(item) for item in value] if isinstance(value, tuple) else value
-    parts = {part.name: getattr(value, part.name) for part in _parts(type(value))}
-    usual = {part.name: part.default for part in _parts(type(value))}
-    return {name: to_json(part) for name, part in parts.items() if part != usual[name]}
+    values = {field.name: getattr(value, field.name) for field in _fields(type(value))}
+    usual = {field.name: field.default for field in _fields(type(value))}
+    return {name: to_json(field) for name, field in values.items() if field != usual[name]}
 
 
 def _from_json(kind, data):
@@ -80,13 +80,13 @@ def _from_json(kind, data):
     does not fit.
     """
     values = {}
-    for part in _parts(kind):
-        value = data.get(part.name, part.default)
+    for field in _fields(kind):
+        value = data.get(field.name, field.default)
         if value is MISSING:
-            raise ValueError(f"no {part.name}")
-        if part.name in data and type(value) is not _TYPES.get(part.name, str):
-            raise TypeError(part.name)
-        values[part.name] = value
+            raise ValueError(f"no {field.name}")
+        if field.name in data and type(value) is not _TYPES.get(field.name, str):
+            raise TypeError(field.name)
+        values[field.name] = value
     return values
 
 
@@ -122,12 +122,17 @@ def event_of(data):
     has_all = all(getattr(event, name) for name in kind.needs)
     has_all = has_all and event.among in (kind.among or (event.among,))
     has_parts = all(
-        getattr(part, name) is not None for part in pictures for name in kind.each_needs
+        getattr(picture, name) is not None for picture in pictures for name in kind.each_needs
     )
     if not (has_all and has_parts and all(isinstance(name, str) for name in names)):
         raise ValueError(event.kind)
     # A lone surrogate is no text, and raises a ValueError. In the path of a picture, a lone
     # surrogate stands for a byte.
-    words = *names, event.into, *(part.label for part in pictures), *(p.shown for p in pictures)
+    words = (
+        *names,
+        event.into,
+        *(picture.label for picture in pictures),
+        *(p.shown for p in pictures),
+    )
     "".join(filter(None, words)).encode()
     return event

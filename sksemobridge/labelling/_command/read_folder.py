@@ -121,8 +121,8 @@ def read_annotations(answers, pictures, classes, corrections):
         refuse_names(f'--answers: {os.fspath(answers.path)!r}, "id": {event.id}', classes_in(event))
     find = pictures.finder(events)
     told = [event for event in events if event.kind in ANSWERS]
-    gone = {part.path for event in told for part in event.pictures if not find(part)}
-    if told and not any(find(part) for event in told for part in event.pictures):
+    gone = {picture.path for event in told for picture in event.pictures if not find(picture)}
+    if told and not any(find(picture) for event in told for picture in event.pictures):
         name = os.fspath(answers.path)
         what = f"{name!r} has labels of images, and none of them is in PHOTOS"
         raise UsageError(f"--answers: {what}; give another name for --out, or for --answers")
@@ -143,14 +143,14 @@ def keep_corrections(options, answers, job, annotations):
     """
     if options.corrections is None or not is_own_table(options.corrections):
         return annotations
-    pictures, parts = job.pictures, []
+    pictures, answered = job.pictures, []
     for real, answer in annotations.answers.items():
         if not answer.event and real in pictures.place:
             root, path = pictures.place[real]
             digest = digest_of(Path(real).read_bytes())
-            parts.append(PictureEvent(path, root, *digest, label=answer.label, taught=True))
-    if parts:
-        answers.append("say", pictures=tuple(parts))
+            answered.append(PictureEvent(path, root, *digest, label=answer.label, taught=True))
+    if answered:
+        answers.append("say", pictures=tuple(answered))
     return job.annotations_of(answers.events)
 
 

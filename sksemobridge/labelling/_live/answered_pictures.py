@@ -16,19 +16,19 @@ def answered_pictures(snapshot, files, marks, notes, alone=False):
     Unless `alone`, the other pictures of their bursts follow. Messages for the person are added to
     `notes`.
     """
-    parts, missing = [], 0
+    answered, missing = [], 0
     # Two pictures of the page may be of one burst, after an answer was undone.
     named = {number for number, _, _ in marks}
     for number, label, shown in marks:
-        parts.append(_answered(snapshot, files, number, label, shown))
+        answered.append(_answered(snapshot, files, number, label, shown))
         others = [i for i in snapshot.bursts.of(number)[1:] if not (alone or i in named)]
         named.update(others)
         read = [*readable(files, others, label=label, shown=shown, taught=True, by_burst=True)]
-        parts += read
+        answered += read
         missing += len(others) - len(read)
     if missing:
         notes.append(f"{missing} of a burst could not be read and got no label.")
-    return tuple(parts)
+    return tuple(answered)
 
 
 def _answered(snapshot, files, number, label, shown):

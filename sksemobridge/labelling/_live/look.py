@@ -32,13 +32,13 @@ def look(session, tab, who, n_images, among="rest", name=None, without=(), of=()
         n_images = max(n_images - N_PLANTED, 1)
     by_label, left = next_pictures(snapshot, reserved, tab, n_images, among, name, without, of)
     shown = [
-        {"label": plain(label), "pictures": items(snapshot, part)}
-        for label, part in by_label.items()
+        {"label": plain(label), "pictures": items(snapshot, numbers)}
+        for label, numbers in by_label.items()
     ]
     if plant:
         rng = np.random.default_rng()
         for number, label in draw_planted(snapshot, by_label):
-            pictures = next(part for part in shown if part["label"] == plain(label))["pictures"]
+            pictures = next(page for page in shown if page["label"] == plain(label))["pictures"]
             (item,) = items(snapshot, [number])
             at = rng.integers(len(pictures) + 1)
             pictures.insert(at, item | {"planted": True, "burst": [number]})

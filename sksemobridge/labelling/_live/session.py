@@ -117,10 +117,10 @@ class Session:
             marks = [(number, label, snapshot.shown(number))]
             asked, *others = answered_pictures(snapshot, self.files, marks, notes)
             asked = replace(asked, at_random=number in snapshot.view.drawn_first)
-            parts = asked, *others
-            self._append("say", tab, who, pictures=parts)
+            answered = asked, *others
+            self._append("say", tab, who, pictures=answered)
             answer = {"number": number, "label": plain(label)}
-            return {"answer": answer, "n_pictures": len(parts), "notes": notes}
+            return {"answer": answer, "n_pictures": len(answered), "notes": notes}
 
     def answer_alike(self, tab, who, numbers, label, alone=False):
         """Label pictures that a person chose, and with them the other pictures of their bursts
@@ -134,10 +134,10 @@ class Session:
                 snapshot.pictures.check(number)
             label = as_label(snapshot.annotations.names, label, notes)
             marks = [(number, label, snapshot.shown(number)) for number in dict.fromkeys(numbers)]
-            parts = answered_pictures(snapshot, self.files, marks, notes, alone)
-            chosen = tuple(replace(part, likely=(), n_columns=0) for part in parts)
+            answered = answered_pictures(snapshot, self.files, marks, notes, alone)
+            chosen = tuple(replace(picture, likely=(), n_columns=0) for picture in answered)
             self._append("say", tab, who, pictures=chosen)
-            return {"n_answered": len(marks), "n_pictures": len(parts), "notes": notes}
+            return {"n_answered": len(marks), "n_pictures": len(answered), "notes": notes}
 
     def confirm_page(self, tab, who, pictures, knew=None, seconds=None):
         """Label the pictures of a page, and with them the other pictures of their bursts. Each
@@ -163,20 +163,20 @@ class Session:
                 )
                 for picture in pictures
             ]
-            parts = answered_pictures(snapshot, self.files, marks, notes)
+            answered = answered_pictures(snapshot, self.files, marks, notes)
             # Planted pictures are read before any event is kept, since their files may be gone.
             planted = planted_pictures(snapshot, self.files, planted)
             before = snapshot.annotations.attention.doubted
-            if parts:
+            if answered:
                 seconds = None if seconds is None else round(float(seconds), 1)
-                self._append("page", tab, who, pictures=parts, seconds=seconds)
+                self._append("page", tab, who, pictures=answered, seconds=seconds)
             if planted:
                 self._append("planted", tab, who, pictures=planted)
             again = sorted(self.annotations.attention.doubted - before)
-            n_missed = sum(part.label == part.shown for part in planted)
+            n_missed = sum(picture.label == picture.shown for picture in planted)
             return {
                 "n_answered": len(marks),
-                "n_pictures": len(parts),
+                "n_pictures": len(answered),
                 "notes": [*dict.fromkeys(notes)],
                 "n_planted": len(planted),
                 "n_missed": n_missed,

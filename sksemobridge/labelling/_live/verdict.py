@@ -29,13 +29,13 @@ def share_of_all(snapshot):
     if not snapshot.view.columns:
         return None
     rows, codes = _unsure_labels(snapshot)
-    parts = [(len(rows), _share_of_unsure(snapshot, rows, codes))] if len(rows) else []
+    shares = [(len(rows), _share_of_unsure(snapshot, rows, codes))] if len(rows) else []
     if wrong_among_seen(snapshot):
         check = check_so_far(snapshot)
         of_seen = check["right"] / check["done"], *check["interval"]
-        parts.append((_n_checked_from(snapshot), of_seen))
+        shares.append((_n_checked_from(snapshot), of_seen))
     wrong = np.zeros(3)
-    for n, share in parts:
+    for n, share in shares:
         wrong += n / snapshot.bursts.total * (1 - np.array(share))
     return ShareRight(*np.maximum(1 - wrong, 0).tolist())
 

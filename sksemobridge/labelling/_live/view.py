@@ -116,8 +116,8 @@ def _view(labels, learnt, order=None):
     # NumPy copies an array for `argmax`, unless the array is a whole table.
     best = (
         i
-        for part in gen_batches(len(proba), N_AT_ONCE)
-        for i in proba[part, :-1].argmax(axis=1).tolist()
+        for block in gen_batches(len(proba), N_AT_ONCE)
+        for i in proba[block, :-1].argmax(axis=1).tolist()
     )
     predicted = [columns[i] if own else "" for i, own in zip(best, is_own)]
     order, drawn_first = order or labels.to_label(), labels.drawn_first

@@ -184,12 +184,12 @@ def proba_with_none(classifier, X, strangers=0.0, groups=None):
     if not len(X):  # classifiers refuse an empty X
         return np.zeros((0, len(classifier.classes_) + 1))
     # Work block by block: a second table of many classes of many images would take much memory.
-    for part in gen_batches(len(X), N_AT_ONCE):
-        own = classifier.predict_proba(take_rows(X, part))
-        if not part.start:
+    for block in gen_batches(len(X), N_AT_ONCE):
+        own = classifier.predict_proba(take_rows(X, block))
+        if not block.start:
             proba = np.empty((len(X), own.shape[1] + 1), dtype=own.dtype)
             proba[:, -1] = strangers
-        np.multiply(own, 1 - proba[part, -1:], out=proba[part, :-1])
+        np.multiply(own, 1 - proba[block, -1:], out=proba[block, :-1])
     return proba if groups is None else proba_by_group(proba, groups)
 
 

@@ -104,17 +104,17 @@ def _taken(path):
         return None
     try:
         exif = read_exif(path)
-        part = exif.get_ifd(IFD.Exif)
-        when = datetime.strptime(_text(part.get(Base.DateTimeOriginal)), "%Y:%m:%d %H:%M:%S")
+        details = exif.get_ifd(IFD.Exif)
+        when = datetime.strptime(_text(details.get(Base.DateTimeOriginal)), "%Y:%m:%d %H:%M:%S")
     # Damaged metadata raise errors of all kinds.
     except Exception:
         return None
-    offset = _offset(_text(part.get(Base.OffsetTimeOriginal)))
-    digits = _text(part.get(Base.SubsecTimeOriginal))
+    offset = _offset(_text(details.get(Base.OffsetTimeOriginal)))
+    digits = _text(details.get(Base.SubsecTimeOriginal))
     time = (when - datetime(1970, 1, 1)).total_seconds() - (offset or 0)
     time += float(f"0.{digits}") if digits.isdecimal() and digits.isascii() else 0
     # Times with and without an offset cannot be compared, and count as of two cameras.
-    facts = exif.get(Base.Make), exif.get(Base.Model), part.get(Base.BodySerialNumber)
+    facts = exif.get(Base.Make), exif.get(Base.Model), details.get(Base.BodySerialNumber)
     return (*map(_text, facts), offset is None), time
 
 

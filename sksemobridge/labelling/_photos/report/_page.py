@@ -119,12 +119,12 @@ def render(**values):
         "style": source("controls.css") + source("page.css"),
         "script": '"use strict";\n' + program("page.js"),
     }
-    parts = {}
+    inline = {}
     for name, text in texts.items():
         digest = base64.b64encode(hashlib.sha256(text.encode()).digest()).decode("ascii")
-        parts[name] = {"text": Markup(text), "hash": f"sha256-{digest}"}
+        inline[name] = {"text": Markup(text), "hash": f"sha256-{digest}"}
     environment = Environment(loader=PackageLoader(__package__, "."), autoescape=True)
-    return environment.get_template("page.html").render(mark=Markup(MARK), **parts, **values)
+    return environment.get_template("page.html").render(mark=Markup(MARK), **inline, **values)
 
 
 def source(name):
