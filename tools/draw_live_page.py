@@ -238,6 +238,12 @@ def main(images):
             person.choose("fruit")
             person.draw("live_find")
             person.run("document.getElementById('done').click()")
+            # The page shows once what the model doubts most, before it writes the files.
+            wait_until(lambda: person.run("document.body.dataset.view") in ("look", "finish"))
+            person.wait()
+            if person.run("document.body.dataset.view") == "look":
+                person.film_for(1)
+                person.run("document.getElementById('done').click()")
             wait_until(lambda: "What next?" in person.run("document.body.innerText"))
             person.draw("live_end")
             person.film_for(1.5)
