@@ -123,15 +123,13 @@ def _drop(annotations, event, find):
 
 def _follow_names(annotations):
     """Give answers the current names of their classes. Answers of dropped classes are deleted."""
-    now = {
-        answer.label: annotations.current_name(answer.label)
-        for answer in annotations.answers.values()
-    }
+    labels = {answer.label for answer in annotations.answers.values()}
+    name_of = {label: annotations.current_name(label) for label in labels}
     for real, answer in list(annotations.answers.items()):
-        if now[answer.label] is None:
+        if name_of[answer.label] is None:
             del annotations.answers[real]
-        elif now[answer.label] != answer.label:
-            annotations.answers[real] = replace(answer, label=now[answer.label])
+        elif name_of[answer.label] != answer.label:
+            annotations.answers[real] = replace(answer, label=name_of[answer.label])
 
 
 def _take_card(annotations, event, find):

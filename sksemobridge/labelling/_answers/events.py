@@ -72,7 +72,7 @@ def to_json(value):
         return [to_json(item) for item in value] if isinstance(value, tuple) else value
     values = {field.name: getattr(value, field.name) for field in _fields(type(value))}
     usual = {field.name: field.default for field in _fields(type(value))}
-    return {name: to_json(field) for name, field in values.items() if field != usual[name]}
+    return {name: to_json(item) for name, item in values.items() if item != usual[name]}
 
 
 def _from_json(kind, data):
@@ -128,11 +128,6 @@ def event_of(data):
         raise ValueError(event.kind)
     # A lone surrogate is no text, and raises a ValueError. In the path of a picture, a lone
     # surrogate stands for a byte.
-    words = (
-        *names,
-        event.into,
-        *(picture.label for picture in pictures),
-        *(p.shown for p in pictures),
-    )
+    words = *names, event.into, *(p.label for p in pictures), *(p.shown for p in pictures)
     "".join(filter(None, words)).encode()
     return event

@@ -120,9 +120,9 @@ def read_annotations(answers, pictures, classes, corrections):
         # Somebody may have changed the file by hand.
         refuse_names(f'--answers: {os.fspath(answers.path)!r}, "id": {event.id}', classes_in(event))
     find = pictures.finder(events)
-    told = [event for event in events if event.kind in ANSWERS]
-    gone = {picture.path for event in told for picture in event.pictures if not find(picture)}
-    if told and not any(find(picture) for event in told for picture in event.pictures):
+    answered = [event for event in events if event.kind in ANSWERS]
+    gone = {picture.path for event in answered for picture in event.pictures if not find(picture)}
+    if answered and not any(find(picture) for event in answered for picture in event.pictures):
         name = os.fspath(answers.path)
         what = f"{name!r} has labels of images, and none of them is in PHOTOS"
         raise UsageError(f"--answers: {what}; give another name for --out, or for --answers")
@@ -131,8 +131,12 @@ def read_annotations(answers, pictures, classes, corrections):
         warn_caller(f"{what} ({len(gone)}): {listed(sorted(gone))}.")
     annotations = fold(events, find, classes, corrections)
     for name in classes:
-        if (now := annotations.names.current_name(name)) != name:
-            became = "was dropped" if now is None else f"is {now!r} since it was renamed or joined"
+        if (current := annotations.names.current_name(name)) != name:
+            became = (
+                "was dropped"
+                if current is None
+                else f"is {current!r} since it was renamed or joined"
+            )
             warn_caller(f"The class {name!r} {became}; undo that in the page to have it back.")
     return annotations
 
@@ -203,9 +207,7 @@ def _check_texts(options, annotations, pipeline, labels):
     """Refuse, or name in a warning, classes that have neither a text nor one of the `labels` of
     shots.
     """
-    labelled = {annotations.current_name(label) for label in labels} | {
-        *annotations.labels().values()
-    }
+    labelled = {*map(annotations.current_name, labels), *annotations.labels().values()}
     known, encoder = {*annotations.names.current}, pipeline[-1].text_encoder
     missing = sorted(
         name for name in known - labelled if not class_has_text(encoder, annotations, name)

@@ -1,5 +1,7 @@
 """Pictures that persons look through together."""
 
+from functools import partial
+
 import numpy as np
 
 from .._photos.folder_table import plain
@@ -65,7 +67,7 @@ def next_pictures(snapshot, reserved, tab, n_images, among="rest", name=None, wi
     n_images, without = min(n_images, MOST_TILES), {*without}
     numbers = {
         "rest": _not_seen,
-        "seen": lambda snapshot: _of_pages(snapshot, of),
+        "seen": partial(_of_pages, ids=of),
         "doubted": _doubted,
     }
     numbers = snapshot.bursts.first_of_each(numbers[among](snapshot))

@@ -56,7 +56,9 @@ class PageState:
             "queue": items(snapshot, queue[:N_SENT]),
             "recent": items(snapshot, recent(snapshot)),
             "check": _check(snapshot),
-            "news": items(snapshot, _told_since(snapshot, since, lambda event: event.tab != tab)),
+            "news": items(
+                snapshot, _numbers_since(snapshot, since, lambda event: event.tab != tab)
+            ),
             "own": _own(snapshot, tab, since),
             "undoable": _undoable(snapshot, tab),
         }
@@ -82,10 +84,10 @@ def queue_of(snapshot):
 
 def recent(snapshot):
     """Pictures that were answered, the last first, also if the answer was undone."""
-    told = [event for event in snapshot.events if event.kind in ANSWERS]
+    answered = [event for event in snapshot.events if event.kind in ANSWERS]
     numbers = (
         number
-        for event in reversed(told)
+        for event in reversed(answered)
         for number in snapshot.bursts.first_of_each(snapshot.numbers_of(event))
     )
     found = {}
@@ -100,37 +102,36 @@ def cards_of(snapshot):
     """Suggestions that are no class now: the suggested name, or the number of the first picture of
     a cluster, what became of it (see `card` in `KINDS`), and its name.
     """
-    found = []
+    found, names = [], snapshot.annotations.names
     for key, (how, name) in snapshot.annotations.cards.items():
         key = snapshot.pictures.number_of.get(key, key)
         is_cluster = not isinstance(key, str)
-        if (is_cluster and not name) or snapshot.annotations.names.current_name(
-            name or key
-        ) is None:
+        if (is_cluster and not name) or names.current_name(name or key) is None:
             found.append([key if is_cluster else plain(key), how, plain(name)])
     return found
 
 
-def _told_since(snapshot, since, is_told):
+def _numbers_since(snapshot, since, is_of):
     """Pictures that were answered or undone after the first `since` events, by events for which
-    `is_told` is true.
+    `is_of` is true.
     """
     by_id = {event.id: event for event in snapshot.events}
     found = {}
     for event in () if since is None else snapshot.events[max(since, 0) :]:
         about = by_id.get(event.of) if event.kind == "undo" else event
-        if is_told(event) and about is not None and about.kind in ANSWERS:
+        if is_of(event) and about is not None and about.kind in ANSWERS:
             found |= dict.fromkeys(snapshot.numbers_of(about))
     return [*found]
 
 
 def _own(snapshot, tab, since):
     """Pictures that this tab answered, with their current answer."""
-    told = _told_since(snapshot, since, lambda event: event.tab == tab)
-    answers = [snapshot.annotations.answers.get(snapshot.pictures.real[number]) for number in told]
+    numbers = _numbers_since(snapshot, since, lambda event: event.tab == tab)
+    answers, real = snapshot.annotations.answers, snapshot.pictures.real
+    answers = [answers.get(real[number]) for number in numbers]
     return [
         [number, None if answer is None else plain(answer.label)]
-        for number, answer in zip(told, answers)
+        for number, answer in zip(numbers, answers)
     ]
 
 

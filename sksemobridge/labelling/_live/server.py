@@ -281,7 +281,7 @@ class _LivePage:
         }
         if not isinstance(values.get("name"), str | None):
             raise TypeError
-        if not all(isinstance(values.get(key, ()), list | tuple) for key in ("without", "of")):
+        if not all(isinstance(data.get(key, []), list) for key in ("without", "of")):
             raise TypeError
         return function, tab, who, since, generation, values
 

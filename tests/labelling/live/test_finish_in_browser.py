@@ -82,6 +82,7 @@ def test_what_the_model_doubts_is_shown_before_the_files_are_written(person):
     opened.click("#look-tiles .tile")
     opened.press("Enter")
     opened.wait_for("Done: the files are written", "finish")
+    assert opened.text("note") == ""
     assert opened.page.labels()[birds[0]] == "bird"
     # What was looked at once is not shown again.
     opened.click_text("Back to the pictures")

@@ -3,7 +3,7 @@
 import { Chooser } from "./chooser.js";
 import { button, by_id, element } from "../../_web/dom.js";
 import { look_at_doubted } from "./look_through.js";
-import { sure, ways } from "./notes.js";
+import { note, sure, ways } from "./notes.js";
 import { thumb } from "./pictures.js";
 import { act, end, has_bursts, now, see, tile_noun } from "./state.js";
 import { count, label_of, plural, quoted } from "../../_web/words.js";
@@ -70,6 +70,8 @@ ways.write = write;
 
 async function write() {
   const { state } = now;
+  // What was said in another view, such as of labels in doubt, is over.
+  note("");
   const left = state.total - state.seen;
   show("Writing the files …", [element("p", { class: "soft" },
     `${plural(state.labelled, has_bursts() ? "burst" : "label")} by you, `
